@@ -1,0 +1,85 @@
+import { parse } from "csv-parse/sync";
+import { stringify } from "csv-stringify/sync";
+import { DataError } from "./errors.ts";
+import { writeAtomic } from "./files.ts";
+
+/** One cell as it is written: `null` becomes an empty cell. */
+export type CsvValue = string | number | boolean | null;
+
+/** A text that a spreadsheet could take for a formula, or that could be mistaken for an escaped one. */
+const NEEDS_ESCAPE = /^['=+\-@\t\r]/;
+
+/**
+ * Makes a text cell inert in spreadsheets: one apostrophe is put before a leading `=`, `+`, `-`,
+ * `@`, tab, carriage return or apostrophe (OWASP, CSV injection). {@linkcode unescapeFormula} takes
+ * it away again, so no name is lost.
+ */
+export function escapeFormula(text: string): string {
+  return NEEDS_ESCAPE.test(text) ? `'${text}` : text;
+}
+
+/** The inverse of {@linkcode escapeFormula}. */
+export function unescapeFormula(text: string): string {
+  return text.startsWith("'") ? text.slice(1) : text;
+}
+
+/** Rows as CSV text (RFC 4180 quoting, `\n` line ends), text cells made inert for spreadsheets. */
+export function toCsv<C extends string>(
+  columns: readonly C[],
+  rows: Iterable<Readonly<Record<C, CsvValue>>>,
+  options: { header?: boolean } = {},
+): string {
+  const cells: string[][] = [];
+  for (const row of rows) {
+    cells.push(columns.map((column) => {
+      const value = row[column];
+      if (value === null) return "";
+      return typeof value === "string" ? escapeFormula(value) : String(value);
+    }));
+  }
+  return stringify(cells, {
+    header: options.header ?? true,
+    columns: [...columns],
+    quoted_match: /[\r\n]/,
+  });
+}
+
+/** Writes rows as a CSV file with a header, atomically. */
+export async function writeCsv<C extends string>(
+  path: string,
+  columns: readonly C[],
+  rows: Iterable<Readonly<Record<C, CsvValue>>>,
+): Promise<void> {
+  await writeAtomic(path, toCsv(columns, rows));
+}
+
+/**
+ * Reads a CSV file with a header, undoing {@linkcode escapeFormula}.
+ *
+ * @param required Columns that must be there; others are returned as well.
+ * @param remedy What the reader should do when the file is missing or malformed.
+ * @throws {DataError} When it is missing, malformed or lacks a column.
+ */
+export async function readCsv<C extends string>(
+  path: string,
+  required: readonly C[],
+  remedy: string,
+): Promise<Record<C, string>[]> {
+  let records: Record<string, string>[];
+  try {
+    records = parse(await Deno.readTextFile(path), { columns: true, bom: true });
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new DataError(`${path} cannot be read as CSV: ${reason}`, remedy, { cause });
+  }
+  const present = Object.keys(records[0] ?? Object.fromEntries(required.map((name) => [name, ""])));
+  const missing = required.filter((name) => !present.includes(name));
+  if (missing.length > 0) {
+    throw new DataError(`${path} lacks the column(s) ${missing.join(", ")}.`, remedy);
+  }
+  return records.map((record) =>
+    Object.fromEntries(
+      Object.entries(record).map(([name, text]) => [name, unescapeFormula(text)]),
+    ) as Record<C, string>
+  );
+}

@@ -27,10 +27,12 @@ export class SetupError extends ProjectError {}
 /** A data folder, or a file that an earlier notebook should have written, is missing or unusable. */
 export class DataError extends ProjectError {}
 
-/** One image cannot be decoded. `path` names it. */
+/** One image cannot be decoded. `path` names it, `reason` says why. */
 export class ImageError extends ProjectError {
   /** Path of the image, as it was asked for. */
   readonly path: string;
+  /** Why it cannot be decoded, without the path: for a table that has a column for the path. */
+  readonly reason: string;
 
   constructor(path: string, reason: string, options?: { cause?: unknown }) {
     super(
@@ -39,6 +41,7 @@ export class ImageError extends ProjectError {
       options,
     );
     this.path = path;
+    this.reason = reason;
   }
 }
 

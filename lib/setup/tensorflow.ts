@@ -1,0 +1,47 @@
+import nodeUtil from "node:util";
+import type * as TensorFlow from "@tensorflow/tfjs-node-gpu";
+import { SetupError } from "../errors.ts";
+
+export type { TensorFlow };
+
+/** TensorFlow's native backend: everything in the project computes through this one object. */
+export const tf: typeof TensorFlow = await loadTensorFlow();
+
+async function loadTensorFlow(): Promise<typeof TensorFlow> {
+  // tfjs-node calls this function, which Node and Deno removed; it must be back before the import.
+  const util = nodeUtil as unknown as { isNullOrUndefined?: (value: unknown) => boolean };
+  util.isNullOrUndefined ??= (value) => value === null || value === undefined;
+  // Without these two, TensorFlow greets on stderr in the middle of a notebook's output.
+  if (!Deno.env.has("TF_CPP_MIN_LOG_LEVEL")) Deno.env.set("TF_CPP_MIN_LOG_LEVEL", "2");
+  let module: typeof TensorFlow;
+  try {
+    module = await import("@tensorflow/tfjs-node-gpu");
+  } catch (cause) {
+    throw new SetupError(
+      `TensorFlow's native binding cannot be loaded: ${
+        cause instanceof Error ? cause.message.split("\n")[0] : cause
+      }`,
+      "Run `deno task setup` in the project's folder (it builds what is missing), then restart " +
+        "the kernel.",
+      { cause },
+    );
+  }
+  module.env().set("PROD", true); // skips shape-by-shape validation and its warnings
+  await module.ready();
+  return module;
+}
+
+/** What the native backend offers beyond the public tfjs API. */
+export interface NativeBackend {
+  executeSingleOutput(
+    name: string,
+    attributes: unknown[],
+    inputs: TensorFlow.TensorInfo[],
+  ): TensorFlow.Tensor;
+  isUsingGpuDevice: boolean;
+}
+
+/** The backend itself, for operations that tfjs has no function for. */
+export function nativeBackend(): NativeBackend {
+  return tf.backend() as unknown as NativeBackend;
+}

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { withDefaultFolders } from "./default_folders.ts";
 import { ConfigError, DataError } from "./errors.ts";
 import { exists, readJson, writeJson } from "./files.ts";
 import { runPaths } from "./paths.ts";
@@ -84,6 +85,8 @@ const trainingSchema = z.strictObject({
 const evaluationSchema = z.strictObject({
   folder: z.string().min(1).default("data/new")
     .describe("Folder of new images, searched at any depth; relative to the project"),
+  acceptConfidence: z.number().min(0.5).max(1).default(0.9)
+    .describe("Predictions less probable than this are marked for review by a person"),
 });
 
 const configSchema = z.strictObject({
@@ -130,7 +133,8 @@ export function parseConfig(input: unknown): Config {
  *
  * A notebook owns the sections that its cell names: they are the defaults with the cell's values,
  * so that a line taken out of the cell is back at its default. All other sections are what the
- * notebooks that own them left in config.json. Values from the command line (`--data`, `--new`,
+ * notebooks that own them left in config.json. Folders that are not there yet get their stand-ins
+ * (`withDefaultFolders`). Values from the command line (`--data`, `--new`,
  * `--run`, `--set`) win over both.
  *
  * @example
@@ -150,7 +154,9 @@ export async function configure(input: ConfigInput = {}): Promise<Config> {
   if (!isRecord(earlier)) {
     throw new DataError(`${path} is not a config.`, "Delete it, then run again from notebook 01.");
   }
-  const config = parseConfig(merge({ ...earlier, ...input, run }, overrides));
+  const config = await withDefaultFolders(
+    parseConfig(merge({ ...earlier, ...input, run }, overrides)),
+  );
   await writeJson(path, config);
   return config;
 }

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { basename, dirname, join } from "node:path";
 import { DataError } from "./errors.ts";
 
@@ -79,4 +80,15 @@ export async function readJson(path: string, remedy: string): Promise<unknown> {
 /** Writes a value as indented JSON, atomically. */
 export async function writeJson(path: string, value: unknown): Promise<void> {
   await writeAtomic(path, JSON.stringify(value, null, 2) + "\n");
+}
+
+/** SHA-256 of a file's content, in hexadecimal. The file is read piece by piece. */
+export async function sha256File(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  using file = await Deno.open(path);
+  const buffer = new Uint8Array(1 << 20);
+  for (let read = await file.read(buffer); read !== null; read = await file.read(buffer)) {
+    hash.update(buffer.subarray(0, read));
+  }
+  return hash.digest("hex");
 }

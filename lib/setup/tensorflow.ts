@@ -11,8 +11,6 @@ async function loadTensorFlow(): Promise<typeof TensorFlow> {
   // tfjs-node calls this function, which Node and Deno removed; it must be back before the import.
   const util = nodeUtil as unknown as { isNullOrUndefined?: (value: unknown) => boolean };
   util.isNullOrUndefined ??= (value) => value === null || value === undefined;
-  // Without these two, TensorFlow greets on stderr in the middle of a notebook's output.
-  if (!Deno.env.has("TF_CPP_MIN_LOG_LEVEL")) Deno.env.set("TF_CPP_MIN_LOG_LEVEL", "2");
   let module: typeof TensorFlow;
   try {
     module = await import("@tensorflow/tfjs-node-gpu");

@@ -1,0 +1,40 @@
+import { DataError } from "../errors.ts";
+
+/**
+ * The group (patient or slide) of an image.
+ *
+ * @param path Relative to the data folder, `/` separators.
+ * @param pattern Regular expression with one capturing group, or `null`: every image by itself.
+ * @returns What the group captured; the path itself without a pattern; `null` when the pattern does
+ *   not match or captures nothing.
+ * @example
+ * ```ts
+ * groupOf("globally_sclerotic/S12-7.png", "([^/]+)-[^-]+\\.png$"); // "S12"
+ * ```
+ */
+export function groupOf(path: string, pattern: string | null): string | null {
+  if (pattern === null) return path;
+  return new RegExp(pattern).exec(path)?.[1] || null;
+}
+
+/**
+ * The groups of all images, in their order.
+ *
+ * @throws {DataError} When the pattern fails on any: an image of unknown origin could leak into
+ *   another subset.
+ */
+export function groupsOf(paths: readonly string[], pattern: string | null): string[] {
+  const groups = paths.map((path) => groupOf(path, pattern));
+  const unmatched = paths.filter((_, i) => groups[i] === null);
+  if (unmatched.length > 0) {
+    const shown = unmatched.slice(0, 5).map((path) => `\n  - ${JSON.stringify(path)}`).join("");
+    const more = unmatched.length > 5 ? `\n  … and ${unmatched.length - 5} more` : "";
+    throw new DataError(
+      `data.groupPattern ${pattern} finds no group in ${unmatched.length} of ${paths.length} ` +
+        `image paths:${shown}${more}`,
+      "Correct the pattern or rename the files. With data.groupPattern: null every image is its " +
+        "own group.",
+    );
+  }
+  return groups as string[];
+}

@@ -1,0 +1,175 @@
+import sharp, { type Sharp } from "sharp";
+import { ImageError } from "../errors.ts";
+import { bmpSize, decodeBmp } from "./decode_bmp.ts";
+import { type ImageFormat, sniffFormat } from "./sniff_format.ts";
+
+// The threads go to decoding several images side by side; within one image more threads cost more
+// than they bring. No file is opened twice, so a cache would only hold memory.
+sharp.concurrency(1);
+sharp.cache(false);
+
+/** Images decoded side by side: two a core, so that a core never waits for a file. */
+export const DECODES_IN_FLIGHT: number = 2 * navigator.hardwareConcurrency;
+
+/** Smaller images (in pixels, on either side) are refused: they show nothing. */
+export const MIN_SIDE = 8;
+
+/** What shows through transparent pixels: white, as the empty glass around a section. */
+const BACKGROUND = "#ffffff";
+
+/** An image whose header has been read and found good; its pixels are decoded on demand. */
+export interface OpenedImage {
+  format: ImageFormat;
+  /** In pixels, after the EXIF orientation has been applied. */
+  width: number;
+  /** In pixels, after the EXIF orientation has been applied. */
+  height: number;
+  /** Channels in the file: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA or CMYK. */
+  channels: number;
+  /**
+   * Decodes to 8-bit sRGB of this size, row-major [height, width, 3]; the image is squashed to it
+   * with a linear kernel that widens when shrinking (as Pillow's BILINEAR), so that nothing
+   * aliases. Its own size leaves the pixels as they are.
+   *
+   * @throws {ImageError} When the picture data are damaged or cut short.
+   */
+  toRgb(width: number, height: number): Promise<Uint8Array>;
+}
+
+/**
+ * The bytes of an image file, read at once.
+ *
+ * @param maxMegapixels `config.data.maxMegapixels`; bounds the file's size too, since a whole
+ *   slide scan must not fill the memory before its header is looked at.
+ * @throws {ImageError} When the file is gone, locked or far too large.
+ */
+export async function readImageFile(path: string, maxMegapixels: number): Promise<Uint8Array> {
+  try {
+    const { size } = await Deno.stat(path);
+    const limit = maxMegapixels * 1e6 * 8 + 2 ** 26; // 16-bit RGBA, uncompressed, and its metadata
+    if (size <= limit) return await Deno.readFile(path);
+    throw new ImageError(
+      path,
+      `the file has ${Math.round(size / 1e6)} MB, more than an image of ${maxMegapixels} ` +
+        "megapixels (data.maxMegapixels) can need.",
+    );
+  } catch (cause) {
+    if (cause instanceof ImageError) throw cause;
+    throw new ImageError(path, explainReadError(path, cause), { cause });
+  }
+}
+
+/**
+ * Opens an image: the one place that decides what becomes of unusual files.
+ *
+ * - Damaged and truncated files are refused (`failOn: "error"`), never filled up with grey.
+ * - Of animated and multi-page files the first page counts.
+ * - EXIF orientation is applied. Colours go to 8-bit sRGB, through the embedded ICC profile where
+ *   there is one: 16-bit values keep their upper 8 bits, grey is repeated thrice, CMYK is converted.
+ * - Transparent pixels are laid over white.
+ * - Floating-point and 32-bit samples have no agreed range and are refused.
+ *
+ * @param bytes The file's content, from {@linkcode readImageFile}.
+ * @param path Names the file in errors.
+ * @param maxMegapixels Larger images are refused from their header alone.
+ * @throws {ImageError} When it is empty, no image, damaged, or too large or small.
+ */
+export async function openImage(
+  bytes: Uint8Array,
+  path: string,
+  maxMegapixels: number,
+): Promise<OpenedImage> {
+  const format = sniffFormat(bytes);
+  if (format === null) throw new ImageError(path, explainNoImage(bytes));
+  const limitInputPixels = Math.floor(maxMegapixels * 1e6);
+  try {
+    if (format === "bmp") {
+      checkSize(bmpSize(bytes), path, limitInputPixels);
+      const { pixels, width, height, channels } = decodeBmp(bytes);
+      const raw = { width, height, channels: 3 as const };
+      return describe(sharp(pixels, { raw }), { width, height, channels }, format, path);
+    }
+    const options = { failOn: "error", limitInputPixels, autoOrient: true, pages: 1 } as const;
+    const image = sharp(bytes, options);
+    const metadata = await image.metadata().catch(() =>
+      // beyond the limit: how far, for the message
+      sharp(bytes, { ...options, limitInputPixels: false }).metadata()
+    );
+    checkSize(metadata, path, limitInputPixels);
+    if (!["uchar", "ushort"].includes(metadata.depth)) {
+      throw new ImageError(
+        path,
+        `its samples are of type ${metadata.depth}; save it with 8 or 16 bits.`,
+      );
+    }
+    return describe(image, { ...metadata, ...metadata.autoOrient }, format, path);
+  } catch (cause) {
+    throw cause instanceof ImageError ? cause : damaged(path, cause);
+  }
+}
+
+function describe(
+  image: Sharp,
+  { width, height, channels }: Omit<OpenedImage, "format" | "toRgb">,
+  format: ImageFormat,
+  path: string,
+): OpenedImage {
+  const toRgb = async (toWidth: number, toHeight: number): Promise<Uint8Array> => {
+    try {
+      return await image.clone().flatten({ background: BACKGROUND })
+        .resize(toWidth, toHeight, { fit: "fill", kernel: "linear" })
+        .toColourspace("srgb").raw({ depth: "uchar" }).toBuffer(); // [toHeight, toWidth, 3]
+    } catch (cause) {
+      throw damaged(path, cause);
+    }
+  };
+  return { format, width, height, channels, toRgb };
+}
+
+function checkSize(
+  { width, height }: { width: number; height: number },
+  path: string,
+  limit: number,
+): void {
+  if (width * height > limit) {
+    throw new ImageError(
+      path,
+      `it has ${width} × ${height} pixels, ${Math.round(width * height / 1e6)} megapixels; ` +
+        `the limit (data.maxMegapixels) is ${limit / 1e6}.`,
+    );
+  }
+  if (Math.min(width, height) < MIN_SIDE) {
+    throw new ImageError(
+      path,
+      `it has only ${width} × ${height} pixels; at least ${MIN_SIDE} × ${MIN_SIDE} are needed.`,
+    );
+  }
+}
+
+function damaged(path: string, cause: unknown): ImageError {
+  const text = String(cause instanceof Error ? cause.message : cause).replace(/\s+/g, " ").trim();
+  const detail = /unknown error/i.test(text) ? "" : ` (${text.slice(0, 150)})`;
+  return new ImageError(
+    path,
+    `the file is damaged, cut short or of an unsupported kind${detail}.`,
+    { cause },
+  );
+}
+
+function explainReadError(path: string, error: unknown): string {
+  if (error instanceof Deno.errors.NotFound) {
+    return path.includes("\ufffd") // what stands for bytes that are no text
+      ? "its name is not valid UTF-8 text; rename it."
+      : "the file is not there (any more).";
+  }
+  if (error instanceof Deno.errors.PermissionDenied) return "there is no permission to read it.";
+  return `${error instanceof Error ? error.message : String(error)}.`;
+}
+
+function explainNoImage(bytes: Uint8Array): string {
+  if (bytes.length === 0) return "the file is empty (0 bytes).";
+  const isText = bytes.subarray(0, 512).every((byte) => byte >= 32 || (byte >= 9 && byte <= 13));
+  return isText
+    ? "it is a text file, whatever its name says."
+    : "its content is not JPEG, PNG, TIFF, WebP, GIF or BMP.";
+}

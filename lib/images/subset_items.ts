@@ -1,0 +1,19 @@
+import { join } from "node:path";
+import type { SplitRow, Subset } from "../split/split.ts";
+import type { BatchItem } from "./batches.ts";
+
+/**
+ * The images of one subset, as batches take them.
+ *
+ * @param folder Absolute path of the data folder.
+ * @param classes Class folder names; an image's label is its class's place in them.
+ */
+export function subsetItems(
+  rows: readonly SplitRow[],
+  subset: Subset,
+  folder: string,
+  classes: readonly string[],
+): BatchItem[] {
+  return rows.filter((row) => row.subset === subset)
+    .map(({ path, label }) => ({ path: join(folder, path), label: classes.indexOf(label) }));
+}

@@ -1,0 +1,181 @@
+import { DataError } from "../errors.ts";
+import { kappa, mcc } from "./agreement.ts";
+import { bootstrap } from "./bootstrap.ts";
+import { type ConfusionMatrix, confusionMatrix } from "./confusion_matrix.ts";
+import type { Interval } from "./interval.ts";
+import { averagePrecision } from "./precision_recall.ts";
+import { brier, expectedCalibrationError, logLoss } from "./probability_scores.ts";
+import { rankByProbability, type Ranking } from "./ranking.ts";
+import * as rates from "./rates.ts";
+import { rocAuc } from "./roc.ts";
+import type { Score, ScoreName, Scores } from "./score.ts";
+import { undefinedReason } from "./undefined_reason.ts";
+import { wilson } from "./wilson.ts";
+
+/** Predictions to be scored, one entry an image in every array. */
+export interface ScoredSample {
+  /** True class: 0 or 1 (positive). */
+  labels: readonly number[];
+  /** Probability of the positive class, 0 to 1. */
+  probabilities: readonly number[];
+  /** Predicted class: 0 or 1, at the threshold in force. */
+  predicted: readonly number[];
+  /** Patient or slide; left out, or all different, when every image stands for itself. */
+  groups?: readonly string[];
+  /** Of the bootstrap. */
+  seed: string | number;
+}
+
+/**
+ * All scores of a set of predictions, each with a 95 % interval and beside the majority baseline.
+ *
+ * The baseline always predicts the class that is more frequent in these labels (the negative one
+ * in a draw) and always gives the share of positive images as its probability: anything that does
+ * not beat it has learnt nothing. Intervals: Wilson for shares of images, else a percentile
+ * bootstrap of 2000 resamples. Where images share groups, whole groups are resampled for all
+ * scores, and a share's interval is never narrower than Wilson's.
+ *
+ * @example
+ * ```ts
+ * const { sensitivity } = computeScores({ labels, probabilities, predicted, groups, seed: 42 });
+ * ```
+ * @throws {DataError} When the arrays differ in length or hold something that cannot be scored.
+ */
+export function computeScores(sample: ScoredSample): Scores {
+  checkSample(sample);
+  const { labels, seed } = sample;
+  const n = labels.length;
+  const ranking = rankByProbability(sample.probabilities);
+  const prepared: Prepared = {
+    labels: Uint8Array.from(labels),
+    predicted: Uint8Array.from(sample.predicted),
+    probabilities: Float64Array.from(sample.probabilities),
+    ranking,
+  };
+  const ones = new Uint32Array(n).fill(1);
+  const baselineSample = majorityBaseline(prepared.labels);
+  const values = scoreValues(prepared, ones);
+  const baseline = scoreValues(baselineSample, ones);
+  const distinct = new Set(sample.groups).size;
+  const groups = distinct === n ? undefined : sample.groups;
+  const resampled = bootstrap((weights) => scoreValues(prepared, weights), { n, groups, seed });
+  const matrix = confusionMatrix(prepared.labels, prepared.predicted);
+  const baselineMatrix = confusionMatrix(prepared.labels, baselineSample.predicted);
+  const entries = (Object.keys(values) as ScoreName[]).map((name) => {
+    const share = shares(matrix)[name];
+    const { method, low, high, reason } = values[name] === null
+      ? { method: "none", low: null, high: null, reason: undefined }
+      : interval(resampled[name], share, groups ? distinct : null);
+    const reasons = [
+      values[name] === null ? undefinedReason(name, matrix) : reason && `no interval: ${reason}`,
+      baseline[name] === null && n > 0
+        ? `no baseline: ${undefinedReason(name, baselineMatrix)}`
+        : undefined,
+    ].filter((text) => text !== undefined);
+    const score: Score = {
+      value: values[name],
+      low,
+      high,
+      baseline: baseline[name],
+      n: share ? share.of : n,
+      method,
+      ...(reasons.length > 0 ? { reason: reasons.join("; ") } : {}),
+    };
+    return [name, score] as const;
+  });
+  return Object.fromEntries(entries) as Scores;
+}
+
+interface Prepared {
+  labels: Uint8Array;
+  predicted: Uint8Array;
+  probabilities: Float64Array;
+  ranking: Ranking;
+}
+
+/** Every score when image i counts `weights[i]` times. */
+function scoreValues(sample: Prepared, weights: Uint32Array): Record<ScoreName, number | null> {
+  const { labels, predicted, probabilities, ranking } = sample;
+  const matrix = confusionMatrix(labels, predicted, weights);
+  return {
+    accuracy: rates.accuracy(matrix),
+    balanced_accuracy: rates.balancedAccuracy(matrix),
+    sensitivity: rates.sensitivity(matrix),
+    specificity: rates.specificity(matrix),
+    precision: rates.precision(matrix),
+    f1: rates.f1(matrix),
+    mcc: mcc(matrix),
+    kappa: kappa(matrix),
+    roc_auc: rocAuc(labels, probabilities, { ranking, weights }),
+    average_precision: averagePrecision(labels, probabilities, { ranking, weights }),
+    brier: brier(labels, probabilities, weights),
+    log_loss: logLoss(labels, probabilities, weights),
+    ece: expectedCalibrationError(labels, probabilities, weights),
+    macro_precision: rates.macroPrecision(matrix),
+    macro_f1: rates.macroF1(matrix),
+  };
+}
+
+function majorityBaseline(labels: Uint8Array): Prepared {
+  const positives = labels.reduce((sum, label) => sum + label, 0);
+  const majority = 2 * positives > labels.length ? 1 : 0;
+  const probabilities = new Float64Array(labels.length).fill(positives / labels.length);
+  return {
+    labels,
+    predicted: new Uint8Array(labels.length).fill(majority),
+    probabilities,
+    ranking: rankByProbability(probabilities),
+  };
+}
+
+/** The scores that are shares of images, as counts. */
+function shares(m: ConfusionMatrix): { [name in ScoreName]?: { right: number; of: number } } {
+  const right = m.truePositive + m.trueNegative;
+  return {
+    accuracy: { right, of: right + m.falsePositive + m.falseNegative },
+    sensitivity: { right: m.truePositive, of: m.truePositive + m.falseNegative },
+    specificity: { right: m.trueNegative, of: m.trueNegative + m.falsePositive },
+    precision: { right: m.truePositive, of: m.truePositive + m.falsePositive },
+  };
+}
+
+/**
+ * The interval of one defined score. A bootstrap by group of a share that is 0 or 1 in every
+ * group has no width, which would be a claim of certainty: Wilson's interval is its least width.
+ */
+function interval(
+  resampled: Interval,
+  share: { right: number; of: number } | undefined,
+  groups: number | null,
+): Interval & { method: string } {
+  const wilsonInterval = share && wilson(share.right, share.of);
+  if (wilsonInterval && groups === null) return { ...wilsonInterval, method: "Wilson" };
+  const units = groups === null ? "images" : `${groups} groups`;
+  const method = `percentile bootstrap, 2000 resamples of ${units}`;
+  if (!wilsonInterval || groups === 1) return { ...resampled, method };
+  return {
+    low: Math.min(resampled.low ?? 1, wilsonInterval.low),
+    high: Math.max(resampled.high ?? 0, wilsonInterval.high),
+    method: `${method}, not narrower than Wilson`,
+  };
+}
+
+function checkSample({ labels, probabilities, predicted, groups }: ScoredSample): void {
+  const remedy = "Run notebook 06 (metrics) again, so that the predictions are written anew.";
+  const lengths = [probabilities.length, predicted.length, groups?.length ?? labels.length];
+  if (lengths.some((length) => length !== labels.length)) {
+    throw new DataError("Labels and predictions are not of the same images.", remedy);
+  }
+  const isClass = (value: number) => value === 0 || value === 1;
+  const isProbability = (value: number) => value >= 0 && value <= 1; // false for NaN
+  for (
+    const [what, values, valid] of [
+      ["label", labels, isClass],
+      ["predicted class", predicted, isClass],
+      ["probability", probabilities, isProbability],
+    ] as const
+  ) {
+    const at = values.findIndex((value) => !valid(value));
+    if (at >= 0) throw new DataError(`Image ${at + 1} has the ${what} ${values[at]}.`, remedy);
+  }
+}

@@ -1,0 +1,62 @@
+import { z } from "zod";
+
+const hash = z.string().regex(/^[0-9a-f]{64}$/);
+
+/** Format of the model folder; a reader refuses any other. */
+export const MODEL_FORMAT = 1;
+
+/** See {@linkcode ModelCard}. */
+export const modelCardSchema = z.object({
+  format: z.literal(MODEL_FORMAT),
+  run: z.string(),
+  created: z.string(),
+  architecture: z.object({
+    backbone: z.enum(["resnet50"]),
+    imageSize: z.int().min(32).max(1024),
+    classes: z.array(z.string().regex(/^[^/\\]+$/)).length(2),
+  }),
+  preprocessing: z.object({
+    channels: z.enum(["RGB", "BGR"]),
+    mean: z.tuple([z.number(), z.number(), z.number()]),
+    scale: z.number().positive(),
+    resize: z.literal("squash"),
+    maxMegapixels: z.number().positive(),
+  }),
+  threshold: z.number().min(0).max(1),
+  weights: z.object({ sha256: hash, parameters: z.int().positive() }),
+  startingWeights: z.object({
+    kind: z.enum(["imagenet", "random"]),
+    note: z.string(),
+    sha256: hash.nullable(),
+  }),
+  frozen: z.object({
+    frozenLayers: z.int().min(0),
+    unfreezeLast: z.int().min(0),
+    batchNorm: z.enum(["frozen", "trained"]),
+  }),
+  data: z.object({
+    synthetic: z.boolean(),
+    manifestSha256: hash,
+    splitSha256: hash,
+    images: z.object({ train: z.int(), validation: z.int(), test: z.int() }),
+    groupPattern: z.string().nullable(),
+  }),
+  training: z.object({
+    bestEpoch: z.int().min(1),
+    monitor: z.string(),
+    seed: z.int(),
+    scores: z.object({
+      val_loss: z.number(),
+      val_accuracy: z.number(),
+      val_auc: z.number().nullable(),
+    }),
+  }),
+  versions: z.record(z.string(), z.string()),
+});
+
+/**
+ * What must travel with a model for its predictions to mean anything: classes, preprocessing,
+ * decision threshold, what it was made from, and how it scored on validation. Part of model.json;
+ * model_card.json is a copy for people.
+ */
+export type ModelCard = z.infer<typeof modelCardSchema>;

@@ -1,0 +1,69 @@
+import { createHash } from "node:crypto";
+import { ModelError } from "../errors.ts";
+import { writeAll, writeAtomicWith } from "../files.ts";
+import { type TensorFlow, tf } from "../setup/tensorflow.ts";
+
+/** One tensor of a tensor file, in the form of a tfjs weights manifest. */
+export interface TensorEntry {
+  name: string;
+  shape: number[];
+  dtype: "float32";
+}
+
+/**
+ * Writes tensors one after another as little-endian 32-bit floats, atomically.
+ *
+ * @returns The entries that {@linkcode readTensors} needs, and the SHA-256 of the file.
+ */
+export async function writeTensors(
+  path: string,
+  tensors: Iterable<readonly [string, TensorFlow.Tensor]>,
+): Promise<{ entries: TensorEntry[]; sha256: string }> {
+  const entries: TensorEntry[] = [];
+  const hash = createHash("sha256");
+  await writeAtomicWith(path, async (file) => {
+    for (const [name, tensor] of tensors) {
+      const values = await tensor.data() as Float32Array;
+      const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+      hash.update(bytes);
+      await writeAll(file, bytes);
+      entries.push({ name, shape: tensor.shape, dtype: "float32" });
+    }
+  });
+  return { entries, sha256: hash.digest("hex") };
+}
+
+/**
+ * Reads a tensor file. Its size and hash are checked before a tensor is made.
+ *
+ * @returns The tensors by name; the caller disposes them.
+ * @throws {ModelError} When the file is missing, or its size or hash is not what the entries say.
+ */
+export async function readTensors(
+  path: string,
+  entries: readonly TensorEntry[],
+  sha256: string,
+): Promise<Map<string, TensorFlow.Tensor>> {
+  const sizes = entries.map(({ shape }) => shape.reduce((product, extent) => product * extent, 1));
+  const expected = 4 * sizes.reduce((sum, size) => sum + size, 0);
+  const remedy = "Train again (notebook 05), or copy the whole model folder again.";
+  const { size } = await Deno.stat(path).catch((cause) => {
+    throw new ModelError(`${path} cannot be read.`, remedy, { cause });
+  });
+  if (size !== expected) {
+    throw new ModelError(`${path} has ${size} bytes where ${expected} were written.`, remedy);
+  }
+  const bytes = await Deno.readFile(path);
+  if (createHash("sha256").update(bytes).digest("hex") !== sha256) {
+    throw new ModelError(`${path} is damaged: its content is not what was written.`, remedy);
+  }
+  const values = new Float32Array(bytes.buffer, bytes.byteOffset, expected / 4);
+  const tensors = new Map<string, TensorFlow.Tensor>();
+  let offset = 0;
+  entries.forEach(({ name, shape }, index) => {
+    const end = offset + sizes[index]!;
+    tensors.set(name, tf.tensor(values.subarray(offset, end), shape, "float32"));
+    offset = end;
+  });
+  return tensors;
+}

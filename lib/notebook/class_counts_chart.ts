@@ -1,0 +1,65 @@
+import * as Plot from "@observablehq/plot";
+import { card, CONTENT_WIDTH } from "./card.ts";
+import type { Figure } from "./figure.ts";
+import { plotPanel } from "./panel.ts";
+import { classLabel, colors, images, percent } from "./theme.ts";
+
+/**
+ * Images per class, with what always answering the larger class would score: the figure that every
+ * accuracy has to be read against.
+ *
+ * @param counts A row a class, the negative one first; their sum is n.
+ */
+export function classCountsChart(
+  { counts, run }: { counts: readonly { label: string; count: number }[]; run: string },
+): Figure {
+  const n = counts.reduce((sum, row) => sum + row.count, 0);
+  const rows = counts.map((row, i) => ({
+    class: classLabel(row.label),
+    count: row.count,
+    share: percent(row.count / n),
+    color: i === 0 ? colors.negative : colors.positive,
+  }));
+  const most = rows.reduce((a, b) => b.count > a.count ? b : a);
+  const panel = plotPanel({
+    width: CONTENT_WIDTH,
+    height: 62 * rows.length + 44,
+    marginLeft: 4,
+    marginRight: 110,
+    marginTop: 4,
+    marginBottom: 40,
+    x: { label: "Images", labelAnchor: "center", labelArrow: "none", grid: true, nice: true },
+    y: { axis: null, domain: rows.map((row) => row.class), padding: 0.5, paddingOuter: 0.4 },
+    marks: [
+      Plot.barX(rows, { x: "count", y: "class", fill: "color", rx2: 2 }),
+      Plot.text(rows, {
+        x: 0,
+        y: "class",
+        text: "class",
+        textAnchor: "start",
+        dx: 6,
+        dy: -25,
+        fontSize: 12,
+      }),
+      Plot.text(rows, {
+        x: "count",
+        y: "class",
+        text: (row) => `${row.count.toLocaleString("en-GB")} (${row.share})`,
+        textAnchor: "start",
+        dx: 6,
+        fontSize: 12,
+        fontWeight: "bold",
+      }),
+      Plot.ruleX([0], { stroke: colors.ink }),
+    ],
+  });
+  return card({
+    title: "Images per class",
+    subtitle: `Run ${run} · n = ${images(n)}`,
+    rows: [[panel]],
+    ...(n === 0 ? {} : {
+      note: `Majority baseline: always answering “${most.class}” is right ${most.share} of the ` +
+        `time. An accuracy near that says nothing.`,
+    }),
+  });
+}

@@ -1,0 +1,189 @@
+import * as Plot from "@observablehq/plot";
+import type { HistoryRow, TrainingEvent } from "../training/history.ts";
+import { card, CONTENT_WIDTH, GAP, type LegendItem } from "./card.ts";
+import type { Figure } from "./figure.ts";
+import { type Panel, plotPanel } from "./panel.ts";
+import { colors } from "./theme.ts";
+
+const PANEL_WIDTH = (CONTENT_WIDTH - GAP) / 2;
+
+/** Where each callback is marked, on the curve it watched or acted on, and how. */
+const eventMarks = {
+  checkpoint: { panel: "loss", label: "checkpoint saved", legend: "circle", symbol: "circle" },
+  reduce_lr: {
+    panel: "learning_rate",
+    label: "learning rate reduced",
+    legend: "triangle",
+    symbol: "triangle",
+  },
+  early_stopping: { panel: "loss", label: "stopped early", legend: "cross", symbol: "times" },
+} as const;
+
+/**
+ * Loss, accuracy, AUC and learning rate by epoch, training against validation, with what the
+ * callbacks did and the epoch whose weights are kept.
+ *
+ * @param history As in history.csv; may still be growing.
+ * @param events As in training_events.csv.
+ * @param epochs Most epochs there can be, so that a growing chart keeps its axis.
+ */
+export function learningCurves(
+  { history, events, run, epochs }: {
+    history: readonly HistoryRow[];
+    events: readonly TrainingEvent[];
+    run: string;
+    epochs?: number;
+  },
+): Figure {
+  const last = Math.max(epochs ?? 1, history.at(-1)?.epoch ?? 1, 2);
+  const best = bestEpoch(history, events);
+  const shared = { history, events, last, best: best?.epoch };
+  const rows = [
+    [
+      panel({ ...shared, name: "loss", label: "Loss (cross-entropy)", validation: "val_loss" }),
+      panel({ ...shared, name: "accuracy", label: "Accuracy", validation: "val_accuracy" }),
+    ],
+    [
+      panel({ ...shared, name: "auc", label: "AUC of the positive class", validation: "val_auc" }),
+      panel({ ...shared, name: "learning_rate", label: "Learning rate" }),
+    ],
+  ];
+  const kinds = new Set(events.map((event) => event.kind));
+  const legend: LegendItem[] = [
+    { label: "training", color: colors.training, mark: "line" },
+    { label: "validation", color: colors.validation, mark: "line" },
+    ...(best ? [{ label: "kept epoch", color: colors.accent, mark: "dashed" as const }] : []),
+    ...Object.entries(eventMarks).filter(([kind]) => kinds.has(kind as TrainingEvent["kind"]))
+      .map(([, { label, legend }]) => ({ label, color: colors.ink, mark: legend })),
+  ];
+  const seconds = history.reduce((sum, row) => sum + row.seconds, 0);
+  return card({
+    title: "Learning curves",
+    subtitle: `Run ${run} · ${history.length} epoch${history.length === 1 ? "" : "s"}` +
+      (history.length > 0 ? ` · ${seconds.toFixed(0)} s` : ""),
+    legend,
+    rows,
+    ...(best
+      ? {
+        note: `Kept: epoch ${best.epoch}, validation loss ${best.val_loss.toFixed(4)}, accuracy ` +
+          `${best.val_accuracy.toFixed(4)}, AUC ${best.val_auc?.toFixed(4) ?? "undefined"}.`,
+      }
+      : {}),
+  });
+}
+
+/** The epoch of the last checkpoint: the model that is kept. */
+function bestEpoch(
+  history: readonly HistoryRow[],
+  events: readonly TrainingEvent[],
+): HistoryRow | undefined {
+  const saved = events.findLast((event) => event.kind === "checkpoint");
+  return history.find((row) => row.epoch === saved?.epoch);
+}
+
+type Quantity = "loss" | "accuracy" | "auc" | "learning_rate";
+
+function panel(
+  { history, events, last, best, name, label, validation }: {
+    history: readonly HistoryRow[];
+    events: readonly TrainingEvent[];
+    last: number;
+    best: number | undefined;
+    name: Quantity;
+    label: string;
+    validation?: "val_loss" | "val_accuracy" | "val_auc";
+  },
+): Panel {
+  const shown = validation ?? name;
+  const values = history.flatMap((row) => [row[name], row[shown]]).filter((v) => v !== null);
+  const single = history.length < 2; // one point makes no line
+  const curve = (quantity: typeof shown, stroke: string) => [
+    Plot.lineY(history, {
+      x: "epoch",
+      y: quantity,
+      stroke,
+      strokeWidth: 2,
+      curve: quantity === "learning_rate" ? "step-before" : "linear",
+    }),
+    ...(single ? [Plot.dot(history, { x: "epoch", y: quantity, fill: stroke, r: 3 })] : []),
+  ];
+  return plotPanel({
+    width: PANEL_WIDTH,
+    height: 210,
+    marginLeft: 52,
+    marginRight: 10,
+    marginTop: 26,
+    marginBottom: 38,
+    x: {
+      label: "Epoch",
+      labelAnchor: "center",
+      labelArrow: "none",
+      domain: [1, last],
+      inset: 6,
+      ticks: Math.min(last - 1, 8),
+      tickFormat: (epoch: number) => Number.isInteger(epoch) ? String(epoch) : "",
+    },
+    y: name === "learning_rate"
+      ? {
+        type: "log",
+        label,
+        labelArrow: "none",
+        grid: true,
+        ticks: powersOfTen(logDomain(values)),
+        domain: logDomain(values),
+        tickFormat: (rate: number) => rate.toExponential(0),
+      }
+      : { label, labelArrow: "none", grid: true, nice: true, ticks: 5, domain: range(values) },
+    marks: [
+      Plot.ruleX(best === undefined ? [] : [best], {
+        stroke: colors.accent,
+        strokeWidth: 1.5,
+        strokeDasharray: "4 3",
+      }),
+      ...curve(name, validation ? colors.training : colors.ink),
+      ...(validation ? curve(validation, colors.validation) : []),
+      ...eventDots(history, events, name, shown),
+    ],
+  });
+}
+
+/** The callbacks' symbols of one panel, each on the curve `shown` at its epoch. */
+function eventDots(
+  history: readonly HistoryRow[],
+  events: readonly TrainingEvent[],
+  name: Quantity,
+  shown: keyof HistoryRow,
+): Plot.Dot[] {
+  return Object.entries(eventMarks).filter(([, mark]) => mark.panel === name)
+    .map(([kind, { symbol }]) => {
+      const epochs = events.filter((event) => event.kind === kind).map((event) => event.epoch);
+      return Plot.dot(history.filter((row) => epochs.includes(row.epoch)), {
+        x: "epoch",
+        y: shown,
+        r: symbol === "times" ? 6 : 3.5,
+        symbol,
+        rotate: symbol === "triangle" ? 180 : 0,
+        ...(symbol === "times" ? { stroke: colors.ink, strokeWidth: 2 } : { fill: colors.ink }),
+      });
+    });
+}
+
+/** From the smallest to the largest value, never of no height. */
+function range(values: readonly number[]): [number, number] {
+  if (values.length === 0) return [0, 1];
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  return high > low ? [low, high] : [low - 0.05, high + 0.05];
+}
+
+/** Half a decade around the values, so that a constant rate is a line in the middle. */
+function logDomain(values: readonly number[]): [number, number] {
+  if (values.length === 0) return [1e-6, 1e-3];
+  return [Math.min(...values) / 3, Math.max(...values) * 3];
+}
+
+/** The powers of ten within a domain: the only lines that a logarithmic axis needs here. */
+function powersOfTen([low, high]: [number, number]): number[] {
+  const first = Math.ceil(Math.log10(low));
+  const count = Math.floor(Math.log10(high)) - first + 1;
+  return Array.from({ length: count }, (_, i) => Number(`1e${first + i}`));
+}

@@ -1,0 +1,77 @@
+import * as Plot from "@observablehq/plot";
+import { card, CONTENT_WIDTH } from "./card.ts";
+import type { Figure } from "./figure.ts";
+import { plotPanel } from "./panel.ts";
+import { classLabel, colors, images } from "./theme.ts";
+
+/** More dots than this make a file of many megabytes and a blot on the page. */
+const MAX_DOTS = 3000;
+
+/**
+ * Width against height of the images, by class.
+ *
+ * Above 3000 images an even selection is drawn, and the figure says so; the note's numbers are of
+ * all images.
+ *
+ * @param sizes A row an image: pixels and class folder name.
+ * @param classes The negative class, then the positive one.
+ */
+export function sizeChart(
+  { sizes, classes, run }: {
+    sizes: readonly { width: number; height: number; label: string }[];
+    classes: readonly string[];
+    run: string;
+  },
+): Figure {
+  const step = Math.ceil(sizes.length / MAX_DOTS);
+  const drawn = sizes.filter((_, i) => i % step === 0);
+  const labels = classes.map(classLabel);
+  const range = [colors.negative, colors.positive];
+  const largest = sizes.reduce((most, { width, height }) => Math.max(most, width, height), 1);
+  const smallest = sizes.reduce((least, s) => Math.min(least, s.width, s.height), largest);
+  const panel = plotPanel({
+    width: CONTENT_WIDTH,
+    height: 400,
+    marginLeft: 56,
+    marginRight: 16,
+    marginTop: 8,
+    marginBottom: 42,
+    grid: true,
+    x: { label: "Width (pixels)", labelAnchor: "center", labelArrow: "none", nice: true },
+    y: { label: "Height (pixels)", labelAnchor: "center", labelArrow: "none", nice: true },
+    color: { domain: labels, range },
+    marks: [
+      Plot.line([[smallest, smallest], [largest, largest]], {
+        stroke: colors.muted,
+        strokeDasharray: "4 3",
+      }),
+      Plot.dot(drawn, {
+        x: "width",
+        y: "height",
+        fill: (row) => classLabel(row.label),
+        fillOpacity: 0.55,
+        r: 3,
+      }),
+    ],
+  });
+  const selection = step > 1 ? ` · ${drawn.length.toLocaleString("en-GB")} of them drawn` : "";
+  return card({
+    title: "Image sizes",
+    subtitle: `Run ${run} · n = ${images(sizes.length)}${selection}`,
+    legend: [
+      ...labels.map((label, i) => ({ label, color: range[i]!, mark: "circle" as const })),
+      { label: "square", color: colors.muted, mark: "dashed" },
+    ],
+    rows: [[panel]],
+    ...(sizes.length === 0 ? {} : {
+      note: `Width ${spread(sizes.map((size) => size.width))}; ` +
+        `height ${spread(sizes.map((size) => size.height))} (pixels).`,
+    }),
+  });
+}
+
+function spread(values: number[]): string {
+  const sorted = values.toSorted((a, b) => a - b);
+  const median = sorted[Math.floor(sorted.length / 2)];
+  return `${sorted[0]} to ${sorted.at(-1)}, median ${median}`;
+}

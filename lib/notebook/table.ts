@@ -1,0 +1,56 @@
+import { type Displayable, htmlDisplay } from "./displayable.ts";
+import { escapeHtml } from "./escape_html.ts";
+
+/** More rows than this belong in a file, not on a page. */
+const MAX_ROWS = 200;
+
+/**
+ * Rows as an HTML table in the notebook's own colours; everything in it is escaped. Beyond 200
+ * rows it says how many more there are.
+ *
+ * @param rows Cells of any type: numbers are rounded to four significant digits, `null` is "–".
+ * @param options `caption` above the table; `columns` to show, in order (those of the first row
+ * when left out).
+ */
+export function htmlTable(
+  rows: readonly Readonly<Record<string, unknown>>[],
+  { caption, columns = Object.keys(rows[0] ?? {}) }: {
+    caption?: string;
+    columns?: readonly string[];
+  } = {},
+): Displayable {
+  const numeric = new Set(
+    columns.filter((column) =>
+      rows.some((row) => typeof row[column] === "number") &&
+      rows.every((row) => typeof row[column] === "number" || row[column] == null)
+    ),
+  );
+  const cell = (tag: "th" | "td", column: string, text: string) =>
+    `<${tag} style="padding:3px 12px;text-align:${numeric.has(column) ? "right" : "left"};` +
+    `vertical-align:top;border-bottom:1px solid rgba(128,128,128,0.3)">${
+      escapeHtml(text)
+    }</${tag}>`;
+  const line = (cells: string[]) => `<tr>${cells.join("")}</tr>`;
+  const head = line(columns.map((column) => cell("th", column, column)));
+  const body = rows.slice(0, MAX_ROWS).map((row) =>
+    line(columns.map((column) => cell("td", column, cellText(row[column]))))
+  );
+  const more = rows.length > MAX_ROWS
+    ? `<div style="margin:4px 12px">… and ${rows.length - MAX_ROWS} more rows</div>`
+    : "";
+  const title = caption
+    ? `<div style="font-weight:bold;margin:6px 12px">${escapeHtml(caption)}</div>`
+    : "";
+  const html = `<div>${title}<table style="border-collapse:collapse"><thead>${head}</thead>` +
+    `<tbody>${body.join("")}</tbody></table>${more}</div>`;
+  return htmlDisplay(html, `${caption ?? "Table"}: ${rows.length} rows`);
+}
+
+function cellText(value: unknown): string {
+  if (value === null || value === undefined) return "–";
+  if (typeof value === "number") {
+    return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(4)));
+  }
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+}

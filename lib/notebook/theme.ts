@@ -1,0 +1,38 @@
+import { printable } from "./escape_html.ts";
+import { shorten } from "./text_layout.ts";
+
+/**
+ * Colours of all figures. Data colours are those of Okabe & Ito (2008), told apart with every
+ * common form of colour blindness. Figures stand on a white card, so that one set of colours is
+ * legible in light and dark notebooks and in print.
+ */
+export const colors = {
+  ink: "#1f2933",
+  muted: "#5f6b7a",
+  rule: "#d5dae1",
+  paper: "#ffffff",
+  negative: "#0072b2",
+  positive: "#d55e00",
+  unlabeled: "#5f6b7a",
+  training: "#e69f00",
+  validation: "#0072b2",
+  accent: "#009e73",
+} as const;
+
+/** Fonts that exist nearly everywhere and share their widths. */
+export const fontFamily = "Helvetica, Arial, 'Liberation Sans', sans-serif";
+
+/** A class folder's name as it is read: underscores are spaces, and a very long one is shortened. */
+export function classLabel(name: string): string {
+  return shorten(printable(name).replaceAll("_", " "), 280, 12);
+}
+
+/** A share as a percentage with one decimal: 0.817 → "81.7 %". */
+export function percent(share: number): string {
+  return Number.isFinite(share) ? `${(100 * share).toFixed(1)} %` : "–";
+}
+
+/** "1 image", "2 images". */
+export function images(count: number): string {
+  return `${count.toLocaleString("en-GB")} image${count === 1 ? "" : "s"}`;
+}

@@ -1,0 +1,147 @@
+"""Executes one notebook in the project's Deno kernel.
+
+Usage: execute_notebook.py NOTEBOOK OUTPUT
+
+The kernel works in the notebook's folder. What happens is reported on standard output, a JSON
+object a line:
+
+    {"event": "start", "cells": 9}
+    {"event": "cell", "number": 4, "label": "Train", "source": "const model = ..."}
+    {"event": "text", "line": "epoch 3/25 ..."}       the latest line that the cell shows
+    {"event": "error", "name": ..., "message": ..., "traceback": ...}
+    {"event": "end"}
+
+Cells are counted as Jupyter counts them: code cells from 1. OUTPUT is written whole or not at all,
+also when a cell fails. Exit code: 0, or 1 when a cell failed or the kernel died. It ends itself, and
+the kernel, when its standard input is closed: so nothing outlives the process that started it.
+"""
+
+import json
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+SECONDS_BETWEEN_LINES = 0.2
+
+
+def emit(event, **fields):
+    print(json.dumps({"event": event, **fields}), flush=True)
+
+
+def label_of(notebook, index):
+    """The heading above a cell, else the cell's first line."""
+    for cell in reversed(notebook.cells[:index]):
+        if cell.cell_type == "markdown":
+            headings = re.findall(r"^#+\s+(.+)$", cell.source, re.M)
+            if headings:
+                return headings[-1].strip()
+    return first_line(notebook.cells[index].source)
+
+
+def first_line(source):
+    lines = [line.strip() for line in source.splitlines()]
+    code = [line for line in lines if line and not line.startswith("//")]
+    return (code or lines or [""])[0][:200]
+
+
+def traceback_of(notebook):
+    """What the kernel wrote; nbclient's own text repeats the whole cell before it."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    errors = [output for output in outputs if output.output_type == "error"]
+    return "\n".join(errors[-1].traceback) if errors else ""
+
+
+class ReportingClient(NotebookClient):
+    """Runs the cells and says what the running one shows."""
+
+    last_line_at = 0.0
+
+    def process_message(self, message, cell, cell_index):
+        if message["msg_type"] in ("stream", "display_data", "update_display_data"):
+            content = message["content"]
+            self.report_text(content.get("text") or content.get("data", {}).get("text/plain", ""))
+        return super().process_message(message, cell, cell_index)
+
+    def report_text(self, text):
+        text = "".join(text) if isinstance(text, list) else str(text)
+        lines = [line for line in re.split(r"[\r\n]+", ANSI.sub("", text)) if line.strip()]
+        if lines and time.monotonic() - self.last_line_at >= SECONDS_BETWEEN_LINES:
+            self.last_line_at = time.monotonic()
+            emit("text", line=lines[-1].strip()[:300])
+
+
+def write_atomic(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def end_with_parent():
+    # Not through sys.stdin, whose lock a thread that still waits would hold at the exit.
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def execute(source, output):
+    notebook = nbformat.read(source, as_version=4)
+    code_cells = [
+        index
+        for index, cell in enumerate(notebook.cells)
+        if cell.cell_type == "code" and cell.source.strip()
+    ]
+    numbers = {index: number for number, index in enumerate(code_cells, 1)}
+
+    def started(cell, cell_index):
+        if cell_index in numbers:
+            emit(
+                "cell",
+                number=numbers[cell_index],
+                label=label_of(notebook, cell_index),
+                source=first_line(cell.source),
+            )
+
+    client = ReportingClient(
+        notebook,
+        kernel_name="deno",
+        timeout=None,
+        startup_timeout=120,
+        resources={"metadata": {"path": str(source.parent)}},
+        on_cell_start=started,
+    )
+    emit("start", cells=len(code_cells))
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        emit(
+            "error",
+            name=error.ename,
+            message=ANSI.sub("", error.evalue),
+            traceback=ANSI.sub("", traceback_of(notebook)),
+        )
+        return 1
+    except DeadKernelError:
+        emit("error", name="DeadKernelError", message="the kernel died", traceback="")
+        return 1
+    finally:
+        write_atomic(output, nbformat.writes(notebook))
+    emit("end")
+    return 0
+
+
+if __name__ == "__main__":
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    sys.exit(execute(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()))

@@ -1,0 +1,172 @@
+import { createHash } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
+import { compareCodePoints } from "../data/compare_code_points.ts";
+import { MANIFEST_COLUMNS, type ManifestRow, usable } from "../data/manifest.ts";
+import { DataError } from "../errors.ts";
+import { writeJson } from "../files.ts";
+import { groupWarning } from "./group_warning.ts";
+import { type Fractions, type SplitRow, splitText, type Subset } from "./split.ts";
+import { subsetCounts } from "./subset_counts.ts";
+
+/** The content of split_certificate.json: proof that nothing leaks between the subsets. */
+export interface SplitCertificate {
+  /** Of the form of this file. */
+  version: 1;
+  seed: number;
+  fractions_requested: Record<Subset, number>;
+  fractions_achieved: Record<Subset, number>;
+  /** Images a class and subset. */
+  counts: Record<Subset, Record<string, number>>;
+  /** Groups a subset. */
+  groups: Record<Subset, number>;
+  /** SHA-256 over all rows of the manifest, in the order of their paths; see `manifestHash`. */
+  manifest_sha256: string;
+  /** SHA-256 of split.csv, as `sha256sum` gives it. */
+  split_sha256: string;
+  /** Pairs of near-duplicates that were checked. */
+  near_duplicate_pairs: number;
+  /** SHA-256 over these pairs, in order. */
+  near_duplicates_sha256: string;
+  /** Always empty: a split with crossings gets no certificate. */
+  groups_crossing: [];
+  /** Always empty. */
+  duplicates_crossing: [];
+  /** Always empty. */
+  near_duplicates_crossing: [];
+  /** What limits the proof: that there are no groups; else `null`. */
+  note: string | null;
+}
+
+/**
+ * Checks a split and certifies it. A pure function of its arguments, in any order of rows and pairs.
+ *
+ * @param manifest The whole manifest, with the rows that are not used.
+ * @param nearDuplicates Pairs of paths, from `nearDuplicatePairs`.
+ * @throws {DataError} When a group, duplicate or near-duplicate crosses subsets, or when the split
+ *   is not exactly of the usable images of the manifest.
+ */
+export function certifySplit(
+  rows: readonly SplitRow[],
+  manifest: readonly ManifestRow[],
+  nearDuplicates: readonly (readonly [string, string])[],
+  requested: { seed: number; fractions: Fractions },
+): SplitCertificate {
+  checkSameImages(rows, manifest);
+  const crossing = findCrossings(rows, nearDuplicates);
+  if (crossing.length > 0) {
+    const more = crossing.length > 5 ? `\n  … and ${crossing.length - 5} more` : "";
+    throw new DataError(
+      `The split leaks between its subsets:\n  - ${crossing.slice(0, 5).join("\n  - ")}${more}`,
+      "Make the split anew with notebook 03.",
+    );
+  }
+  const counts = subsetCounts(rows);
+  const perSubset = <T>(value: (count: (typeof counts)[number]) => T) =>
+    Object.fromEntries(counts.map((count) => [count.subset, value(count)])) as Record<Subset, T>;
+  const { train, validation, test } = requested.fractions;
+  return {
+    version: 1,
+    seed: requested.seed,
+    fractions_requested: { train, validation, test },
+    fractions_achieved: perSubset(({ fraction }) => fraction),
+    counts: perSubset(({ classes }) => classes),
+    groups: perSubset(({ groups }) => groups),
+    manifest_sha256: manifestHash(manifest),
+    split_sha256: sha256(splitText(rows)),
+    near_duplicate_pairs: nearDuplicates.length,
+    near_duplicates_sha256: sha256(
+      nearDuplicates.map((pair) => JSON.stringify(pair)).sort(compareCodePoints).join("\n"),
+    ),
+    groups_crossing: [],
+    duplicates_crossing: [],
+    near_duplicates_crossing: [],
+    note: groupWarning(rows),
+  };
+}
+
+/** Writes split_certificate.json, atomically. */
+export async function writeCertificate(path: string, certificate: SplitCertificate): Promise<void> {
+  await writeJson(path, certificate);
+}
+
+/**
+ * Recomputes a certificate and compares it with the one given.
+ *
+ * @param certificate The parsed split_certificate.json, trusted in nothing.
+ * @returns The names of the fields that do not agree; none when the split is what was certified.
+ * @throws {DataError} As {@linkcode certifySplit}, or when it is no certificate at all.
+ */
+export function verifyCertificate(
+  certificate: unknown,
+  rows: readonly SplitRow[],
+  manifest: readonly ManifestRow[],
+  nearDuplicates: readonly (readonly [string, string])[],
+): string[] {
+  const given = (certificate ?? {}) as Record<string, unknown>;
+  const seed = given["seed"];
+  const fractions = given["fractions_requested"];
+  if (typeof seed !== "number" || typeof fractions !== "object" || fractions === null) {
+    throw new DataError(
+      "The split certificate is damaged: it names no seed or fractions.",
+      "Make the split anew with notebook 03.",
+    );
+  }
+  const requested = { seed, fractions: fractions as Fractions };
+  const expected: Record<string, unknown> = {
+    ...certifySplit(rows, manifest, nearDuplicates, requested),
+  };
+  return [...new Set([...Object.keys(expected), ...Object.keys(given)])]
+    .filter((name) => !isDeepStrictEqual(expected[name], given[name]));
+}
+
+/**
+ * SHA-256 of a manifest, whatever the order of its rows and the version of the Parquet writer: over
+ * one JSON array a row, of the values in the order of the columns, joined by line feeds.
+ */
+export function manifestHash(manifest: readonly ManifestRow[]): string {
+  const sorted = manifest.toSorted((a, b) => compareCodePoints(a.path, b.path));
+  return sha256(
+    sorted.map((row) => JSON.stringify(MANIFEST_COLUMNS.map((name) => row[name]))).join("\n"),
+  );
+}
+
+/** Every leak, in words. */
+function findCrossings(
+  rows: readonly SplitRow[],
+  nearDuplicates: readonly (readonly [string, string])[],
+): string[] {
+  const crossing = (key: "group" | "sha256", what: string): string[] =>
+    [...Map.groupBy(rows, (row) => row[key])].flatMap(([value, own]) => {
+      const subsets = [...new Set(own.map(({ subset }) => subset))];
+      return subsets.length < 2 ? [] : [`${what} ${value} is in ${subsets.join(" and ")}`];
+    });
+  const subsetOf = new Map(rows.map(({ path, subset }) => [path, subset]));
+  const near = nearDuplicates.flatMap(([a, b]) => {
+    const [first, second] = [subsetOf.get(a), subsetOf.get(b)];
+    return first === undefined || second === undefined || first === second
+      ? []
+      : [`the near-duplicates ${a} and ${b} are in ${first} and ${second}`];
+  });
+  return [...crossing("group", "the group"), ...crossing("sha256", "the file with hash"), ...near];
+}
+
+function checkSameImages(rows: readonly SplitRow[], manifest: readonly ManifestRow[]): void {
+  const key = ({ path, label, group, sha256 }: Omit<SplitRow, "subset">) =>
+    JSON.stringify([path, label, group, sha256]);
+  const inSplit = new Set(rows.map(key));
+  const inManifest = new Set(usable(manifest).map(key));
+  const [missing] = inManifest.difference(inSplit);
+  const [unknown] = inSplit.difference(inManifest);
+  if (missing === undefined && unknown === undefined && inSplit.size === rows.length) return;
+  throw new DataError(
+    "The split does not belong to the manifest: " +
+      (missing !== undefined
+        ? `${missing} is in the manifest alone.`
+        : unknown !== undefined
+        ? `${unknown} is in the split alone.`
+        : "an image is in the split twice."),
+    "Run notebook 03 again after 02.",
+  );
+}
+
+const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");

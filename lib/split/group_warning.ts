@@ -1,0 +1,10 @@
+/**
+ * One line on what it means for the scores when nothing says which images belong to one patient or
+ * slide; `null` when groups are known.
+ */
+export function groupWarning(rows: readonly { path: string; group: string }[]): string | null {
+  return rows.some(({ path, group }) => path !== group)
+    ? null
+    : "No groups: images of one patient or slide may lie in both training and test images, so the " +
+      "scores are likely too good for new patients. Set data.groupPattern to prevent it.";
+}

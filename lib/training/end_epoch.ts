@@ -1,0 +1,67 @@
+import type { Config } from "../config.ts";
+import { isImprovement, stepPlateau, stepStopping } from "./callbacks.ts";
+import type { TrainingState } from "./checkpoint.ts";
+import type { HistoryRow, TrainingEvent } from "./history.ts";
+
+/** What the three callbacks make of a finished epoch. */
+export interface EndedEpoch {
+  /** The state for the next epoch, with the row and the events added. */
+  state: TrainingState;
+  /** ModelCheckpoint keeps this epoch. */
+  isBest: boolean;
+  /** EarlyStopping would go back to this epoch. */
+  isBestToRestore: boolean;
+}
+
+/** Runs the callbacks on a finished epoch: checkpoint, learning rate, early stopping. Pure. */
+export function endEpoch(
+  state: TrainingState,
+  row: HistoryRow,
+  options: Config["training"],
+): EndedEpoch {
+  const { epoch } = row;
+  const events: TrainingEvent[] = [];
+
+  const { monitor } = options.checkpoint;
+  const value = row[monitor];
+  const isBest = value !== null && isImprovement(value, state.best.value, monitor);
+  if (isBest) {
+    events.push({ epoch, kind: "checkpoint", note: `best ${monitor} ${value.toFixed(4)}` });
+  }
+
+  const plateau = stepPlateau(
+    state.plateau,
+    row[options.reduceLROnPlateau.monitor],
+    options.reduceLROnPlateau,
+  );
+  if (plateau.reduced) {
+    const [before, after] = [state.plateau, plateau.state].map(({ learningRate }) =>
+      Number(learningRate.toPrecision(3)).toExponential()
+    );
+    events.push({ epoch, kind: "reduce_lr", note: `learning rate ${before} → ${after}` });
+  }
+  const stopping = stepStopping(
+    state.stopping,
+    epoch,
+    row[options.earlyStopping.monitor],
+    options.earlyStopping,
+  );
+  if (stopping.stop) {
+    const note = `no better ${options.earlyStopping.monitor} for ${stopping.state.wait} epochs`;
+    events.push({ epoch, kind: "early_stopping", note });
+  }
+  return {
+    state: {
+      ...state,
+      epoch,
+      stopped: stopping.stop,
+      plateau: plateau.state,
+      stopping: stopping.state,
+      best: isBest ? { value, epoch } : state.best,
+      history: [...state.history, row],
+      events: [...state.events, ...events],
+    },
+    isBest,
+    isBestToRestore: stopping.improved,
+  };
+}

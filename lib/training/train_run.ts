@@ -1,0 +1,159 @@
+import { z } from "zod";
+import type { Config } from "../config.ts";
+import { exists, readJson } from "../files.ts";
+import { subsetItems } from "../images/subset_items.ts";
+import { backbones } from "../model/backbone.ts";
+import { disposeModel, type Model } from "../model/model.ts";
+import { MODEL_FORMAT } from "../model/model_card.ts";
+import { type CardDraft, saveModel } from "../model/save_model.ts";
+import { frozenLayerCount } from "../model/stages.ts";
+import { startingModel, type StartingWeights } from "../model/starting_model.ts";
+import { versions } from "../setup/versions.ts";
+import { fromRoot, runPaths } from "../paths.ts";
+import type { OnProgress } from "../progress.ts";
+import { isSynthetic } from "../setup/sample_set.ts";
+import { tf } from "../setup/tensorflow.ts";
+import { readSplit, type SplitRow, SUBSETS } from "../split/split.ts";
+import { removeCheckpoints } from "./checkpoint.ts";
+import { fit } from "./fit.ts";
+import { type HistoryRow, type TrainingEvent, writeEvents, writeHistory } from "./history.ts";
+
+/** What notebook 05 shows of a training. */
+export interface TrainedRun {
+  history: HistoryRow[];
+  events: TrainingEvent[];
+  /** 1-based epoch of the model in model/RUN/. */
+  bestEpoch: number;
+  /** Epochs done by an earlier, interrupted training that this one continued; 0: none. */
+  resumedFrom: number;
+  startingWeights: StartingWeights;
+}
+
+const certificateSchema = z.object({ manifest_sha256: z.string(), split_sha256: z.string() });
+
+/**
+ * Trains the run's model on the split of notebook 03 and leaves the best epoch in model/RUN/, the
+ * history in results/RUN/ and checkpoints that an interrupted training continues from. A run that
+ * has been trained with just this config and split is not trained again: seeded as everything is,
+ * the result would be the same.
+ *
+ * @param show `onEpoch` is called after each epoch with everything so far.
+ * @throws {DataError} When notebook 03 has not been run.
+ * @throws {ModelError} When the starting weights are not to be had.
+ * @throws {ImageError} When an image of the split has gone or broken since.
+ * @throws {TrainingError} When the loss is no longer a number.
+ */
+export async function trainRun(
+  config: Config,
+  show: {
+    onProgress?: OnProgress;
+    onEpoch?: (history: HistoryRow[], events: TrainingEvent[]) => void;
+  } = {},
+): Promise<TrainedRun> {
+  const paths = runPaths(config.run);
+  const split = await readSplit(paths.split);
+  const certificate = certificateSchema.parse(
+    await readJson(paths.splitCertificate, "Run notebook 03 again; it writes this file."),
+  );
+  const folder = fromRoot(config.data.folder);
+  const synthetic = await isSynthetic(folder);
+  const { classes } = config.data;
+  const train = subsetItems(split, "train", folder, classes);
+  const { model, startingWeights } = await startingModel(config, train.map(({ path }) => path), {
+    fallBackToRandom: synthetic,
+  });
+  if (!await exists(`${paths.model}/model.json`)) await removeCheckpoints(paths.checkpoints);
+  try {
+    const result = await fit({
+      model,
+      train,
+      validation: subsetItems(split, "validation", folder, classes),
+      config,
+      checkpoints: paths.checkpoints,
+      fingerprint: fingerprint(config, certificate.split_sha256, startingWeights),
+      onBest: async (best: Model, row: HistoryRow) => {
+        await saveModel(paths.model, best, {
+          ...describeModel(config, split, startingWeights),
+          data: {
+            synthetic,
+            manifestSha256: certificate.manifest_sha256,
+            splitSha256: certificate.split_sha256,
+            images: countSubsets(split),
+            groupPattern: config.data.groupPattern,
+          },
+          training: {
+            bestEpoch: row.epoch,
+            monitor: config.training.checkpoint.monitor,
+            seed: config.seed,
+            scores: {
+              val_loss: row.val_loss,
+              val_accuracy: row.val_accuracy,
+              val_auc: row.val_auc,
+            },
+          },
+        });
+      },
+      onEpoch: async (history, events) => {
+        await writeHistory(paths.history, history);
+        await writeEvents(paths.trainingEvents, events);
+        show.onEpoch?.(history, events);
+      },
+      onProgress: show.onProgress,
+    });
+    tf.dispose([...result.trained.values()]);
+    // Again: a kill between an epoch's checkpoint and its history would have left it a row short.
+    await writeHistory(paths.history, result.history);
+    await writeEvents(paths.trainingEvents, result.events);
+    const { history, events, bestEpoch, resumedFrom } = result;
+    return { history, events, bestEpoch, resumedFrom, startingWeights };
+  } finally {
+    disposeModel(model);
+  }
+}
+
+/** Equal for two trainings just when one may continue the other's checkpoints. */
+function fingerprint(config: Config, splitSha256: string, start: StartingWeights): string {
+  const { epochs: _epochs, cacheMegabytes: _cacheMegabytes, ...training } = config.training;
+  const { folder, classes, maxMegapixels } = config.data;
+  return JSON.stringify({
+    seed: config.seed,
+    data: { folder, classes, maxMegapixels, splitSha256 },
+    model: config.model,
+    start: [start.kind, start.sha256],
+    training,
+  });
+}
+
+/** The part of the card that does not depend on how the training went. */
+function describeModel(
+  config: Config,
+  split: readonly SplitRow[],
+  startingWeights: StartingWeights,
+): Omit<CardDraft, "data" | "training"> {
+  const { backbone, imageSize, unfreezeLast } = config.model;
+  return {
+    format: MODEL_FORMAT,
+    run: config.run,
+    created: new Date().toISOString(),
+    architecture: { backbone, imageSize, classes: config.data.classes },
+    preprocessing: {
+      ...backbones[backbone].preprocessing,
+      resize: "squash",
+      maxMegapixels: config.data.maxMegapixels,
+    },
+    threshold: 0.5,
+    startingWeights,
+    frozen: {
+      frozenLayers: frozenLayerCount(backbone, unfreezeLast),
+      unfreezeLast,
+      batchNorm: config.training.batchNorm,
+    },
+    versions: versions(),
+  };
+}
+
+function countSubsets(split: readonly SplitRow[]): CardDraft["data"]["images"] {
+  return Object.fromEntries(
+    SUBSETS.map((subset) => [subset, split.filter((row) => row.subset === subset).length]),
+  ) as CardDraft["data"]["images"];
+}

@@ -1,0 +1,180 @@
+import type { Config } from "../config.ts";
+import type { Cut } from "../model/cut.ts";
+import { forward, type Moments } from "../model/forward.ts";
+import { isTrainable, type Shape, weightSpecs } from "../model/graph.ts";
+import { OUTPUT_LAYER } from "../model/head.ts";
+import type { Model } from "../model/model.ts";
+import type { Random } from "../random.ts";
+import { type TensorFlow, tf } from "../setup/tensorflow.ts";
+import { type AdamState, disposeAdam, startAdam, stepAdam } from "./adam.ts";
+import type { FeatureBatch } from "./features.ts";
+
+type Tensor = TensorFlow.Tensor;
+type Variable = TensorFlow.Variable;
+
+/** The part of a model that training changes, with its optimizer. */
+export interface Trainable {
+  cut: Cut;
+  /** All weights of the part by name; those that gradient descent changes are variables. */
+  weights: Map<string, Tensor>;
+  variables: Map<string, Variable>;
+  adam: AdamState;
+  usesBatchStatistics: (batchNorm: string) => boolean;
+  /** Momentum of each BatchNorm layer. */
+  momentum: Map<string, number>;
+}
+
+/**
+ * Copies the weights of a model's trainable part into variables.
+ *
+ * BatchNorm in the unfrozen backbone layers keeps its moving statistics unless `batchNorm` is
+ * "trained": statistics of small batches of another domain would undo what the backbone learned
+ * (Keras guide "Transfer learning & fine-tuning"). The head's BatchNorm starts from nothing and
+ * always uses and updates batch statistics.
+ *
+ * @param shapes Shapes of the boundary tensors for one image.
+ * @param batchNorm `config.training.batchNorm`.
+ */
+export function createTrainable(
+  model: Model,
+  cut: Cut,
+  shapes: ReadonlyMap<string, Shape>,
+  batchNorm: Config["training"]["batchNorm"],
+): Trainable {
+  const weights = new Map<string, Tensor>();
+  const variables = new Map<string, Variable>();
+  for (const { name } of weightSpecs(cut.trainable, shapes)) {
+    const value = model.weights.get(name)!;
+    if (isTrainable(name)) {
+      // mul(1) makes a buffer of its own: a variable of a plain clone would share the model's.
+      const variable = tf.tidy(() => tf.variable(value.mul(1)));
+      variables.set(name, variable);
+      weights.set(name, variable);
+    } else weights.set(name, value.clone());
+  }
+  const momentum = new Map(
+    cut.trainable.flatMap((layer) =>
+      layer.op === "batchNorm" ? [[layer.name, layer.momentum]] : []
+    ),
+  );
+  return {
+    cut,
+    weights,
+    variables,
+    adam: startAdam(variables),
+    usesBatchStatistics: (name) => batchNorm === "trained" || name.startsWith("head_"),
+    momentum,
+  };
+}
+
+/** Loss and probabilities of one batch, as plain numbers. */
+export interface BatchResult {
+  /** Mean categorical cross-entropy over the batch, class weights applied. */
+  loss: number;
+  /** [batch, classes], row-major. */
+  probabilities: Float32Array;
+}
+
+/**
+ * One step of gradient descent on one batch.
+ *
+ * @param classWeights Weight of an image's loss by its label, as Keras' `class_weight`; the mean is
+ * over images, not over weights, as there.
+ * @param random Source of dropout masks; `null` turns dropout off.
+ */
+export async function trainStep(
+  part: Trainable,
+  { features, labels }: FeatureBatch,
+  options: { learningRate: number; classWeights: readonly number[]; random: Random | null },
+): Promise<BatchResult> {
+  const moments = new Map<string, Moments>();
+  let logits: Tensor | undefined;
+  const { value, grads } = tf.variableGrads(() => {
+    [logits] = forward(part.cut.trainable, part.weights, features, [OUTPUT_LAYER], {
+      logits: true,
+      training: {
+        usesBatchStatistics: part.usesBatchStatistics,
+        random: options.random,
+        moments,
+      },
+    });
+    tf.keep(logits!); // [batch, classes]
+    return crossEntropy(logits!, labels, options.classWeights);
+  }, [...part.variables.values()]);
+  stepAdam(part.adam, part.variables, grads, options.learningRate);
+  for (const [layer, batch] of moments) updateMoving(part, layer, batch);
+  const softmax = logits!.softmax();
+  const [loss, probabilities] = await Promise.all([value.data(), softmax.data()]);
+  tf.dispose([value, logits!, softmax, ...Object.values(grads)]);
+  return { loss: loss[0]!, probabilities: probabilities as Float32Array };
+}
+
+/** Loss and probabilities of one batch in inference mode, without a step. */
+export async function validateBatch(
+  part: Trainable,
+  { features, labels }: FeatureBatch,
+): Promise<BatchResult> {
+  const [loss, softmax] = tf.tidy(() => {
+    const [logits] = forward(part.cut.trainable, part.weights, features, [OUTPUT_LAYER], {
+      logits: true,
+    });
+    return [crossEntropy(logits!, labels, []), logits!.softmax()] as const;
+  });
+  const [value, probabilities] = await Promise.all([loss.data(), softmax.data()]);
+  tf.dispose([loss, softmax]);
+  return { loss: value[0]!, probabilities: probabilities as Float32Array };
+}
+
+/** Mean over the batch of `-weight · log softmax(logits)[label]`, a scalar. */
+function crossEntropy(
+  logits: Tensor,
+  labels: Int32Array,
+  classWeights: readonly number[],
+): TensorFlow.Scalar {
+  const target = tf.oneHot(tf.tensor1d(labels, "int32"), logits.shape[1]!); // [batch, classes]
+  const each = logits.logSoftmax().mul(target).sum(1).neg(); // [batch]
+  const weights = tf.tensor1d(Float32Array.from(labels, (label) => classWeights[label] ?? 1));
+  return each.mul(weights).mean();
+}
+
+/** `moving = momentum · moving + (1 - momentum) · batch`, for mean and biased variance (Keras 3). */
+function updateMoving(part: Trainable, layer: string, { mean, variance }: Moments): void {
+  const momentum = part.momentum.get(layer)!;
+  for (const [name, batch] of [["moving_mean", mean], ["moving_variance", variance]] as const) {
+    const key = `${layer}/${name}`;
+    const moving = part.weights.get(key)!;
+    part.weights.set(key, tf.tidy(() => moving.mul(momentum).add(batch.mul(1 - momentum))));
+    tf.dispose([moving, batch]);
+  }
+}
+
+/** Copies of all weights of the part as they are now; the caller disposes them. */
+export function snapshot(part: Trainable): Map<string, Tensor> {
+  return new Map([...part.weights].map(([name, value]) => [name, tf.tidy(() => value.mul(1))]));
+}
+
+/** Puts weights back that {@linkcode snapshot} took; the given tensors are not disposed. */
+export function restore(part: Trainable, weights: ReadonlyMap<string, Tensor>): void {
+  for (const [name, value] of weights) {
+    const copy = tf.tidy(() => value.mul(1));
+    const variable = part.variables.get(name);
+    if (variable) {
+      variable.assign(copy);
+      copy.dispose();
+    } else {
+      part.weights.get(name)?.dispose();
+      part.weights.set(name, copy);
+    }
+  }
+}
+
+/** The whole model again: `weights` of the trainable part laid over the model's own. */
+export function withWeights(model: Model, weights: ReadonlyMap<string, Tensor>): Model {
+  return { ...model, weights: new Map([...model.weights, ...weights]) };
+}
+
+/** Frees weights, variables and moments. */
+export function disposeTrainable(part: Trainable): void {
+  tf.dispose([...part.weights.values()]);
+  disposeAdam(part.adam);
+}

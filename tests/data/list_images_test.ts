@@ -1,0 +1,93 @@
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { join } from "node:path";
+import { compareCodePoints } from "../../lib/data/compare_code_points.ts";
+import { listImages } from "../../lib/data/list_images.ts";
+import { DataError } from "../../lib/errors.ts";
+import { inFolder, put } from "./test_images.ts";
+
+Deno.test("listImages() finds images at any depth, in code-point order", () =>
+  inFolder(async (folder) => {
+    const names = [
+      "b.PNG",
+      "a/z.Jpeg",
+      "a.tif",
+      "a/é.bmp",
+      "Z.webp",
+      "a/b/c.TIFF",
+      "ﬀ.png",
+      "😀.jpg",
+    ];
+    for (const name of names) await put(folder, name, "");
+    const { paths } = await listImages(folder);
+    assert.deepEqual(
+      paths,
+      ["Z.webp", "a.tif", "a/b/c.TIFF", "a/z.Jpeg", "a/é.bmp", "b.PNG", "ﬀ.png", "😀.jpg"],
+    );
+  }));
+
+Deno.test("listImages() keeps hostile names as they are", () =>
+  inFolder(async (folder) => {
+    const names = [
+      '"quoted",comma.png',
+      "'; DROP.png",
+      "<script>alert(1)<",
+      "=cmd()|' '!A0.png",
+      "line\nbreak.png",
+    ].map((name) => name.endsWith("png") ? name : `${name}.png`);
+    for (const name of names) await put(folder, name, "");
+    assert.deepEqual((await listImages(folder)).paths, names.sort(compareCodePoints));
+  }));
+
+Deno.test("listImages() passes over hidden files, links and other types, and counts them", () =>
+  inFolder(async (folder) => {
+    await put(folder, "in/a.png", "");
+    await put(folder, "in/._a.png", "");
+    await put(folder, "in/.cache/b.png", "");
+    await put(folder, "in/Thumbs.db", "");
+    await put(folder, "in/notes.txt", "");
+    await put(folder, "in/scan.svs", "");
+    await put(folder, "out/secret.png", "");
+    await Deno.symlink(join(folder, "in"), join(folder, "in/loop"));
+    await Deno.symlink(join(folder, "out"), join(folder, "in/out"));
+    await Deno.symlink(join(folder, "out/secret.png"), join(folder, "in/link.png"));
+    await Deno.symlink("nowhere.png", join(folder, "in/dangling.png"));
+    const { paths, skipped } = await listImages(join(folder, "in"));
+    assert.deepEqual(paths, ["a.png"]);
+    assert.deepEqual(skipped, { hidden: 3, links: 4, otherType: 2 });
+
+    await Deno.symlink(join(folder, "in"), join(folder, "data")); // the folder itself may be a link
+    assert.deepEqual((await listImages(join(folder, "data"))).paths, ["a.png"]);
+  }));
+
+Deno.test("listImages() throws on a missing folder", async () => {
+  await assert.rejects(listImages("/no/such/folder"), (error: unknown) => {
+    assert(error instanceof DataError);
+    assert.match(error.message, /"\/no\/such\/folder" is not there/);
+    return true;
+  });
+});
+
+Deno.test("compareCodePoints() orders as UTF-8 bytes do", () => {
+  const texts = [
+    "",
+    "a",
+    "ab",
+    "Z",
+    "é",
+    "\ud7ff",
+    "\ue000",
+    "\uffff",
+    "😀",
+    "😁",
+    "a😀",
+    "a\uffff",
+  ];
+  const bytes = (text: string) => new TextEncoder().encode(text);
+  for (const a of texts) {
+    for (const b of texts) {
+      const expected = Math.sign(Buffer.compare(bytes(a), bytes(b)));
+      assert.equal(Math.sign(compareCodePoints(a, b)), expected, JSON.stringify([a, b]));
+    }
+  }
+});

@@ -1,0 +1,85 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { nearDuplicatePairs, readFindings, writeFindings } from "../../lib/data/findings.ts";
+import type { Finding } from "../../lib/data/findings.ts";
+import { readManifest, usable, writeManifest } from "../../lib/data/manifest.ts";
+import type { ManifestRow } from "../../lib/data/manifest.ts";
+import { DataError } from "../../lib/errors.ts";
+import { inFolder } from "./test_images.ts";
+
+const hostile = "non/=cmd(),\"a'\n<script>.png";
+
+const row = (path: string, status = "ok"): ManifestRow => ({
+  path,
+  label: "non",
+  group: "S1",
+  sha256: "ab".repeat(32),
+  dhash: "ffffffffffffffff",
+  width: 711,
+  height: 733,
+  channels: 4,
+  format: "png",
+  status,
+});
+
+Deno.test("readManifest() returns what writeManifest() wrote", () =>
+  inFolder(async (folder) => {
+    const path = join(folder, "deep/manifest.parquet");
+    const rows = [row("non/a.png"), row(hostile, "duplicate of non/a.png"), row("non/é😀.png")];
+    await writeManifest(path, rows);
+    assert.deepEqual(await readManifest(path), rows);
+    assert.deepEqual(usable(rows).map((r) => r.path), ["non/a.png", "non/é😀.png"]);
+    assert.deepEqual(await Array.fromAsync(Deno.readDir(join(folder, "deep")), (e) => e.name), [
+      "manifest.parquet",
+    ]);
+
+    await writeManifest(path, []);
+    assert.deepEqual(await readManifest(path), []);
+  }));
+
+Deno.test("readManifest() is read by other Parquet readers with the named columns", () =>
+  inFolder(async (folder) => {
+    const path = join(folder, "manifest.parquet");
+    await writeManifest(path, [row("non/a.png")]);
+    const bytes = await Deno.readFile(path);
+    const magic = new TextDecoder().decode(bytes.subarray(0, 4));
+    assert.equal(magic, "PAR1");
+    const [read] = await readManifest(path);
+    assert.deepEqual(Object.keys(read!), [
+      "path",
+      "label",
+      "group",
+      "sha256",
+      "dhash",
+      "width",
+      "height",
+      "channels",
+      "format",
+      "status",
+    ]);
+  }));
+
+Deno.test("readManifest() says what to do when the file is missing or damaged", () =>
+  inFolder(async (folder) => {
+    const path = join(folder, "manifest.parquet");
+    await assert.rejects(readManifest(path), DataError);
+    await writeManifest(path, [row("non/a.png")]);
+    await Deno.truncate(path, 100);
+    await assert.rejects(readManifest(path), /Run notebook 02 again/);
+  }));
+
+Deno.test("readFindings() returns what writeFindings() wrote", () =>
+  inFolder(async (folder) => {
+    const path = join(folder, "audit.csv");
+    const findings: Finding[] = [
+      { path: hostile, finding: "unreadable", detail: 'empty, "zero" bytes', other_path: "" },
+      { path: "b.png", finding: "near_duplicate", detail: "=1+1", other_path: hostile },
+    ];
+    await writeFindings(path, findings);
+    assert.deepEqual(await readFindings(path), findings);
+    assert.match(await Deno.readTextFile(path), /^path,finding,detail,other_path\n/);
+    assert.deepEqual(nearDuplicatePairs(findings), [["b.png", hostile]]);
+
+    await writeFindings(path, []);
+    assert.deepEqual(await readFindings(path), []);
+  }));

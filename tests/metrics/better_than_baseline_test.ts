@@ -1,0 +1,24 @@
+import assert from "node:assert/strict";
+import { betterThanBaseline } from "../../lib/metrics/better_than_baseline.ts";
+
+const labels = Array.from({ length: 100 }, (_, i) => i < 20 ? 1 : 0);
+
+Deno.test("betterThanBaseline() calls a good model better", () => {
+  const predicted = labels.map((label, i) => i === 0 || i === 50 ? 1 - label : label);
+  const { p, better, sentence } = betterThanBaseline({ labels, predicted });
+  assert.ok(p < 1e-4 && better); // 19 of 20 discordant images: 21 / 2^20
+  assert.ok(Math.abs(p - 21 / 2 ** 20) < 1e-15);
+  assert.match(sentence, /98\.0 % is better than the 80\.0 %.*19 images, only .* 1 image\)/);
+});
+
+Deno.test("betterThanBaseline() does not call a constant or a random model better", () => {
+  const constant = betterThanBaseline({ labels, predicted: labels.map(() => 0) });
+  assert.deepEqual([constant.p, constant.better], [1, false]);
+  assert.match(constant.sentence, /is not shown to be better than/);
+  const coin = betterThanBaseline({ labels, predicted: labels.map((_, i) => i % 2) });
+  assert.equal(coin.better, false);
+});
+
+Deno.test("betterThanBaseline() has an answer for no images", () => {
+  assert.equal(betterThanBaseline({ labels: [], predicted: [] }).better, false);
+});

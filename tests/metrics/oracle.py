@@ -1,0 +1,123 @@
+"""Answers for the metrics tests, by scikit-learn and scipy: JSON cases in, JSON answers out."""
+
+import json
+import sys
+import warnings
+
+import numpy as np
+from scipy import stats
+from sklearn import metrics
+
+warnings.filterwarnings("ignore")
+BOTH = [0, 1]
+
+
+def number(value):
+    """NaN as null, infinity as a string: JSON has neither."""
+    value = float(value)
+    return None if np.isnan(value) else "Infinity" if np.isinf(value) else value
+
+
+def expected_calibration_error(y, p):
+    edges = np.linspace(0, 1, 11)
+    which = np.searchsorted(edges[1:-1], p)
+    gap = 0.0
+    for b in range(10):
+        if (which == b).any():
+            gap += (which == b).mean() * abs(p[which == b].mean() - y[which == b].mean())
+    return gap
+
+
+def scores(case, names=None):
+    """The named scores of one case; all of them when none is named."""
+    y, p, c = (np.array(case[k]) for k in ("labels", "probabilities", "predicted"))
+    p = p.astype(float)
+    nan = float("nan")
+    both = len(set(y)) == 2
+    kwargs = dict(labels=BOTH, zero_division=nan, average=None)
+    found = {
+        "accuracy": lambda: metrics.accuracy_score(y, c),
+        "balanced_accuracy": lambda: metrics.balanced_accuracy_score(y, c) if both else nan,
+        "sensitivity": lambda: metrics.recall_score(y, c, **kwargs)[1],
+        "specificity": lambda: metrics.recall_score(y, c, **kwargs)[0],
+        "precision": lambda: metrics.precision_score(y, c, **kwargs)[1],
+        "f1": lambda: metrics.f1_score(y, c, **kwargs)[1],
+        "mcc": lambda: metrics.matthews_corrcoef(y, c) if both and len(set(c)) == 2 else nan,
+        "kappa": lambda: metrics.cohen_kappa_score(y, c, labels=BOTH),
+        "roc_auc": lambda: metrics.roc_auc_score(y, p) if both else nan,
+        "average_precision": lambda: metrics.average_precision_score(y, p) if y.any() else nan,
+        "brier": lambda: metrics.brier_score_loss(y, p, labels=BOTH),
+        "log_loss": lambda: metrics.log_loss(y, p, labels=BOTH),
+        "ece": lambda: expected_calibration_error(y, p),
+        "macro_precision": lambda: metrics.precision_score(y, c, **kwargs).mean(),
+        "macro_f1": lambda: metrics.f1_score(y, c, **kwargs).mean(),
+    }
+    return {name: found[name]() for name in names or found}
+
+
+def curves(case):
+    y, p = np.array(case["labels"]), np.array(case["probabilities"], dtype=float)
+    roc = pr = None
+    if len(set(y)) == 2:
+        roc = [[number(v) for v in part] for part in metrics.roc_curve(y, p)]
+    if y.any():
+        pr = [[number(v) for v in part] for part in metrics.precision_recall_curve(y, p)]
+    return {"roc": roc, "pr": pr}
+
+
+def answer(case):
+    y, c = np.array(case["labels"]), np.array(case["predicted"])
+    majority = int(2 * y.sum() > len(y))
+    baseline = {
+        "labels": case["labels"],
+        "predicted": [majority] * len(y),
+        "probabilities": [y.mean()] * len(y),
+    }
+    model_only = int(((c == y) & (y != majority)).sum())
+    baseline_only = int(((c != y) & (y == majority)).sum())
+    discordant = model_only + baseline_only
+    test = stats.binomtest(model_only, discordant, 0.5, "greater") if discordant else None
+    wilson = stats.binomtest(int((c == y).sum()), len(y)).proportion_ci(method="wilson")
+    return {
+        "scores": {name: number(value) for name, value in scores(case).items()},
+        "baseline": {name: number(value) for name, value in scores(baseline).items()},
+        "mcnemar": test.pvalue if test else 1.0,
+        "wilson": [wilson.low, wilson.high],
+        **curves(case),
+    }
+
+
+def intervals(case):
+    """Percentile intervals of scores over resamples of images (scipy) or of groups (numpy)."""
+    y, p, c = (np.array(case[k]) for k in ("labels", "probabilities", "predicted"))
+
+    def values(rows):
+        part = {k: np.array(case[k])[rows] for k in ("labels", "probabilities", "predicted")}
+        found = scores(part, case["names"])
+        return np.array([found[name] for name in case["names"]])
+
+    if case["groups"] is None:
+        result = stats.bootstrap(
+            (np.arange(len(y)),), values, vectorized=False, method="percentile",
+            n_resamples=case["resamples"], rng=np.random.default_rng(1),
+        )
+        low, high = result.confidence_interval
+    else:
+        members = [np.flatnonzero(np.array(case["groups"]) == g) for g in sorted(set(case["groups"]))]
+        rng = np.random.default_rng(1)
+        drawn = [
+            values(np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))]))
+            for _ in range(case["resamples"])
+        ]
+        low, high = np.nanpercentile(drawn, [2.5, 97.5], axis=0)
+    return {name: [number(a), number(b)] for name, a, b in zip(case["names"], low, high)}
+
+
+request = json.load(sys.stdin)
+json.dump(
+    {
+        "cases": [answer(case) for case in request.get("cases", [])],
+        "intervals": [intervals(case) for case in request.get("intervals", [])],
+    },
+    sys.stdout,
+)

@@ -1,0 +1,46 @@
+import { join } from "node:path";
+import { projectRoot } from "../../lib/paths.ts";
+
+/** Predictions as the oracle takes them. */
+export interface Case {
+  labels: number[];
+  probabilities: number[];
+  predicted: number[];
+}
+
+/** What scikit-learn and scipy say about a {@linkcode Case}; `null` for undefined. */
+export interface Answer {
+  scores: Record<string, number | null>;
+  baseline: Record<string, number | null>;
+  mcnemar: number;
+  wilson: [number, number];
+  /** False positive rate, true positive rate, thresholds. */
+  roc: (number | "Infinity")[][] | null;
+  /** Precision, recall, thresholds. */
+  pr: number[][] | null;
+}
+
+/** Asks for percentile bootstrap intervals. */
+export interface IntervalCase extends Case {
+  groups: string[] | null;
+  names: string[];
+  resamples: number;
+}
+
+/** Sends all cases to one Python process of the .venv and returns its answers. */
+export async function askOracle(
+  request: { cases?: Case[]; intervals?: IntervalCase[] },
+): Promise<{ cases: Answer[]; intervals: Record<string, [number, number]>[] }> {
+  const process = new Deno.Command(join(projectRoot, ".venv", "bin", "python"), {
+    args: [join(import.meta.dirname!, "oracle.py")],
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  const input = process.stdin.getWriter();
+  await input.write(new TextEncoder().encode(JSON.stringify(request)));
+  await input.close();
+  const { success, stdout } = await process.output();
+  if (!success) throw new Error("The oracle failed; its error is above.");
+  return JSON.parse(new TextDecoder().decode(stdout));
+}

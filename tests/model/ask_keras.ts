@@ -1,0 +1,73 @@
+import { join } from "node:path";
+import { weightSpecs } from "../../lib/model/graph.ts";
+import { inputShape, type Model } from "../../lib/model/model.ts";
+import { writeTensors } from "../../lib/model/tensor_file.ts";
+import { createRandom } from "../../lib/random.ts";
+import { tf } from "../../lib/setup/tensorflow.ts";
+import { askPython } from "../ask_python.ts";
+
+const script = join(import.meta.dirname!, "keras_oracle.py");
+
+/** Asks Python Keras something that needs no weights. */
+export function askKeras(request: Record<string, unknown>): Promise<unknown> {
+  return askPython(script, request);
+}
+
+/** Asks Python Keras about a model of the same architecture with just these weights and images. */
+export async function askKerasAbout(
+  model: Model,
+  pixels: Uint8Array,
+  request: Record<string, unknown>,
+): Promise<unknown> {
+  const folder = await Deno.makeTempDir();
+  try {
+    const file = join(folder, "weights.bin");
+    const images = join(folder, "images.bin");
+    const { imageSize } = model.architecture;
+    const names = weightSpecs(model.graph, inputShape(model.architecture)).map(({ name }) => name);
+    const { entries } = await writeTensors(
+      file,
+      names.map((name) => [name, model.weights.get(name)!] as const),
+    );
+    await Deno.writeFile(images, pixels);
+    const n = pixels.length / (imageSize * imageSize * 3);
+    return await askKeras({ ...request, imageSize, n, file, images, weights: entries });
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** Images of clearly different colour, contrast and grain, RGB [n, size, size, 3]. */
+export function someImages(n: number, size: number, seed = 1): Uint8Array {
+  const random = createRandom(`images/${seed}`);
+  const pixels = new Uint8Array(n * size * size * 3);
+  for (let i = 0; i < n; i++) {
+    const [fx, fy, phase] = [random.next(), random.next(), 6 * random.next()];
+    const colour = [0, 1, 2].map(() => 40 + 180 * random.next());
+    const [amplitude, grain] = [100 * random.next(), 40 * random.next()];
+    for (let p = 0; p < size * size * 3; p++) {
+      const [x, y, c] = [Math.floor(p / 3) % size, Math.floor(p / 3 / size), p % 3];
+      const wave = amplitude * Math.sin(fx * x + fy * y + phase + c);
+      const value = colour[c]! + wave + grain * random.normal();
+      pixels[i * size * size * 3 + p] = Math.max(0, Math.min(255, value));
+    }
+  }
+  return pixels;
+}
+
+/** Moves all BatchNorm weights off their initial values, so that a slip in using them shows. */
+export function disturbBatchNorms(model: Model, seed = 1): void {
+  for (const [name, weight] of model.weights) {
+    if (!/\/(gamma|beta|moving_mean|moving_variance)$/.test(name)) continue;
+    const random = createRandom(`${seed}/${name}`);
+    const factor = Float32Array.from({ length: weight.size }, () => 0.8 + 0.4 * random.next());
+    const shift = Float32Array.from({ length: weight.size }, () => 0.1 * random.normal());
+    const moved = tf.tidy(() =>
+      /\/(beta|moving_mean)$/.test(name)
+        ? weight.add(tf.tensor(shift, weight.shape))
+        : weight.mul(tf.tensor(factor, weight.shape))
+    );
+    weight.dispose();
+    model.weights.set(name, moved);
+  }
+}

@@ -1,0 +1,140 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import {
+  certifySplit,
+  manifestHash,
+  verifyCertificate,
+  writeCertificate,
+} from "../../lib/split/certificate.ts";
+import { DataError } from "../../lib/errors.ts";
+import { groupWarning } from "../../lib/split/group_warning.ts";
+import { readSplit, type SplitRow, writeSplit } from "../../lib/split/split.ts";
+import { stratifiedSplit } from "../../lib/split/stratified_split.ts";
+import { inFolder } from "../data/test_images.ts";
+import { manifestRow } from "./manifest_rows.ts";
+
+const fractions = { train: 0.6, validation: 0.2, test: 0.2 };
+const requested = { seed: 42, fractions };
+const manifest = [
+  ...Array.from({ length: 60 }, (_, i) => manifestRow(i, i % 4 === 0, `S${i % 9}`)),
+  { ...manifestRow(60, true, "S1"), status: "unreadable: the file is empty (0 bytes)." },
+];
+const [a, b, c] = [manifest[0]!, manifest[1]!, manifest[2]!];
+const pairs: [string, string][] = [[a.path, b.path]];
+const split = stratifiedSplit(manifest, fractions, 42, pairs);
+
+/** The split with some rows changed. */
+const changed = (change: (row: SplitRow) => Partial<SplitRow>): SplitRow[] =>
+  split.map((row) => ({ ...row, ...change(row) }));
+
+Deno.test("certifySplit() states what was asked for, what came out, and that nothing crosses", () => {
+  const certificate = certifySplit(split, manifest, pairs, requested);
+  assert.deepEqual(certificate.fractions_requested, fractions);
+  const { train, validation, test } = certificate.fractions_achieved;
+  assert(Math.abs(train + validation + test - 1) < 1e-12);
+  const counted = Object.values(certificate.counts).flatMap((counts) => Object.values(counts));
+  assert.equal(counted.reduce((x, y) => x + y), 60);
+  assert.equal(Object.values(certificate.groups).reduce((x, y) => x + y), 9);
+  assert.deepEqual(
+    [
+      certificate.groups_crossing,
+      certificate.duplicates_crossing,
+      certificate.near_duplicates_crossing,
+    ],
+    [[], [], []],
+  );
+  assert.equal(certificate.near_duplicate_pairs, 1);
+  assert.equal(certificate.note, null);
+});
+
+Deno.test("certifySplit() is the same in any order of rows", () => {
+  assert.deepEqual(
+    certifySplit(split.toReversed(), manifest.toReversed(), pairs, requested),
+    certifySplit(split, manifest, pairs, requested),
+  );
+});
+
+Deno.test("certifySplit() refuses groups, duplicates and near-duplicates that cross", () => {
+  const other = (row: SplitRow) => row.subset === "train" ? "test" : "train";
+  const rejects = (run: () => unknown, message: RegExp) =>
+    assert.throws(run, (error: unknown) => {
+      assert(error instanceof DataError);
+      assert.match(error.message, message);
+      return true;
+    });
+  const moved = changed((row) => row.path === c.path ? { subset: other(row) } : {});
+  rejects(() => certifySplit(moved, manifest, pairs, requested), /the group S2 is in/);
+
+  const apart = split.find(({ subset }, i) => i > 0 && subset !== split[0]!.subset)!;
+  const near: [string, string][] = [[split[0]!.path, apart.path]];
+  rejects(() => certifySplit(split, manifest, near, requested), /near-duplicates non/);
+
+  const sameBytes = (row: { path: string }) =>
+    [split[0]!.path, apart.path].includes(row.path) ? { sha256: "f".repeat(64) } : {};
+  const copied = manifest.map((row) => ({ ...row, ...sameBytes(row) }));
+  rejects(() => certifySplit(changed(sameBytes), copied, pairs, requested), /file with hash ffff/);
+});
+
+Deno.test("certifySplit() refuses a split of other images than the manifest's", () => {
+  const certify = (rows: SplitRow[]) => () => certifySplit(rows, manifest, pairs, requested);
+  assert.throws(certify(split.slice(1)), /in the manifest alone/);
+  assert.throws(certify([...split, split[0]!]), /twice/);
+  assert.throws(certify([...split, { ...split[0]!, path: "non/new.png" }]), /in the split alone/);
+  assert.throws(certify(changed(({ path }) => path === c.path ? { label: "x" } : {})), /alone/);
+});
+
+Deno.test("verifyCertificate() accepts what was certified and names what was altered", () =>
+  inFolder(async (folder) => {
+    const path = join(folder, "split_certificate.json");
+    const csv = join(folder, "split.csv");
+    await writeCertificate(path, certifySplit(split, manifest, pairs, requested));
+    await writeSplit(csv, split);
+    const certificate = JSON.parse(await Deno.readTextFile(path));
+    const rows = await readSplit(csv);
+    assert.deepEqual(verifyCertificate(certificate, rows, manifest, pairs), []);
+    const bytes = await Deno.readFile(csv);
+    assert.equal(certificate.split_sha256, createHash("sha256").update(bytes).digest("hex"));
+
+    const swap = { train: "train", validation: "test", test: "validation" } as const;
+    const swapped = changed(({ subset }) => ({ subset: swap[subset] }));
+    const fields = verifyCertificate(certificate, swapped, manifest, pairs);
+    assert(fields.includes("split_sha256"), fields.join());
+    const edited = manifest.map((row, i) => i === 5 ? { ...row, dhash: "0".repeat(16) } : row);
+    assert.deepEqual(verifyCertificate(certificate, rows, edited, pairs), ["manifest_sha256"]);
+    assert.deepEqual(verifyCertificate(certificate, rows, manifest, []), [
+      "near_duplicate_pairs",
+      "near_duplicates_sha256",
+    ]);
+    const boasting = { ...certificate, note: "perfect", extra: 1 };
+    assert.deepEqual(verifyCertificate(boasting, rows, manifest, pairs), ["note", "extra"]);
+    assert.throws(() => verifyCertificate({}, rows, manifest, pairs), DataError);
+    assert.throws(() => verifyCertificate(null, rows, manifest, pairs), DataError);
+  }));
+
+Deno.test("manifestHash() depends on every value and on no order", () => {
+  assert.equal(manifestHash(manifest), manifestHash(manifest.toReversed()));
+  const edited = manifest.map((row, i) => i === 3 ? { ...row, width: 701 } : row);
+  assert.notEqual(manifestHash(manifest), manifestHash(edited));
+});
+
+Deno.test("groupWarning() warns only where every image is its own group", () => {
+  assert.equal(groupWarning(split), null);
+  assert.match(groupWarning([manifestRow(1, true)])!, /^No groups: [^\n]+$/);
+});
+
+Deno.test("readSplit() returns what writeSplit() wrote, and refuses unknown subsets", () =>
+  inFolder(async (folder) => {
+    const path = join(folder, "split.csv");
+    const hostile = { ...split[0]!, path: '=non/"a,\nb".png' };
+    await writeSplit(path, [hostile, ...split]);
+    assert.match(await Deno.readTextFile(path), /^path,label,group,sha256,subset\n"'=non/);
+    assert.deepEqual(await readSplit(path), [hostile, ...split]);
+    await Deno.writeTextFile(path, "path,label,group,sha256,subset\na,b,c,d,training\n");
+    await assert.rejects(
+      readSplit(path),
+      /row 1: "training" is not one of train, validation, test/,
+    );
+    await Deno.writeTextFile(path, "path,label\na,b\n");
+    await assert.rejects(readSplit(path), /lacks the column/);
+  }));

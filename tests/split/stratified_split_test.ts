@@ -1,0 +1,150 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import type { ManifestRow } from "../../lib/data/manifest.ts";
+import { DataError } from "../../lib/errors.ts";
+import { createRandom } from "../../lib/random.ts";
+import { type SplitRow, splitText, SUBSETS } from "../../lib/split/split.ts";
+import { stratifiedSplit } from "../../lib/split/stratified_split.ts";
+import { subsetCounts } from "../../lib/split/subset_counts.ts";
+import { manifestRow } from "./manifest_rows.ts";
+
+const fractions = { train: 0.7, validation: 0.15, test: 0.15 };
+
+/** Images of many slides: [slide, positive] pairs. */
+const manifests = fc.array(fc.tuple(fc.nat(30), fc.boolean()), { minLength: 40, maxLength: 200 })
+  .map((images) => images.map(([slide, positive], i) => manifestRow(i, positive, `S${slide}`)));
+
+const pairsOf = (rows: readonly ManifestRow[], links: readonly (readonly [number, number])[]) =>
+  links.map(([a, b]) => [rows[a % rows.length]!.path, rows[b % rows.length]!.path] as const);
+
+function splitOrNull(...args: Parameters<typeof stratifiedSplit>): SplitRow[] | null {
+  try {
+    return stratifiedSplit(...args);
+  } catch (error) {
+    assert(error instanceof DataError);
+    return null; // too few groups for every subset to hold both classes
+  }
+}
+
+Deno.test("stratifiedSplit() places every usable image once and lets nothing cross", () => {
+  let divided = 0;
+  fc.assert(
+    fc.property(
+      manifests,
+      fc.array(fc.tuple(fc.nat(), fc.nat()), { maxLength: 8 }),
+      fc.nat(),
+      (rows, links, seed) => {
+        const pairs = pairsOf(rows, links);
+        const broken = { ...manifestRow(9999, true, "S0"), status: "unreadable: …" };
+        const split = splitOrNull([broken, ...rows], fractions, seed, pairs);
+        if (split === null) return;
+        divided++;
+        assert.deepEqual(split.map(({ path }) => path), rows.map(({ path }) => path).sort());
+        const subsetOf = new Map(split.map(({ path, subset }) => [path, subset]));
+        for (const own of Map.groupBy(split, ({ group }) => group).values()) {
+          assert.equal(new Set(own.map(({ subset }) => subset)).size, 1);
+        }
+        for (const [a, b] of pairs) assert.equal(subsetOf.get(a), subsetOf.get(b));
+        for (const { classes } of subsetCounts(split)) {
+          assert(Object.values(classes).every((n) => n > 0));
+        }
+      },
+    ),
+    { seed: 1, numRuns: 100 },
+  );
+  assert(divided > 80, `${divided} of 100 cases could be divided`);
+});
+
+Deno.test("stratifiedSplit() is the same, byte for byte, in any order of rows and pairs", () => {
+  fc.assert(
+    fc.property(manifests, fc.tuple(fc.nat(), fc.nat()), fc.nat(), (rows, link, seed) => {
+      const pairs = pairsOf(rows, [link, [3, 7]]);
+      const random = createRandom(seed);
+      const a = splitOrNull(rows, fractions, 42, pairs);
+      const b = splitOrNull(random.shuffle(rows), fractions, 42, random.shuffle(pairs));
+      assert.equal(a && splitText(a), b && splitText(b));
+    }),
+    { seed: 1, numRuns: 50 },
+  );
+});
+
+Deno.test("stratifiedSplit() of single images is exact to one image, and follows the seed", () => {
+  const rows = Array.from({ length: 1000 }, (_, i) => manifestRow(i, i % 5 === 0));
+  const split = stratifiedSplit(rows, fractions, 1, []);
+  assert.deepEqual(
+    subsetCounts(split).map((
+      { images, classes },
+    ) => [images, classes["non"], classes["sclerotic"]]),
+    [[700, 560, 140], [150, 120, 30], [150, 120, 30]],
+  );
+  const other = stratifiedSplit(rows, fractions, 2, []);
+  const moved = split.filter(({ subset }, i) => subset !== other[i]!.subset).length;
+  assert(moved > 300, `${moved} images moved with the seed`);
+});
+
+Deno.test("stratifiedSplit() keeps fractions and class ratios close with uneven groups", () => {
+  const random = createRandom(3);
+  const rows = Array.from({ length: 600 }, (_, i) => {
+    const slide = Math.floor(20 * random.next() ** 2);
+    return manifestRow(i, random.next() < 0.05 + slide / 40, `S${slide}`);
+  });
+  const split = stratifiedSplit(rows, fractions, 42, []);
+  const totals = { non: 0, sclerotic: 0 };
+  for (const { label } of split) totals[label as "non"]++;
+  for (const { subset, classes } of subsetCounts(split)) {
+    for (const label of ["non", "sclerotic"] as const) {
+      const difference = Math.abs(classes[label]! / totals[label] - fractions[subset]);
+      assert(difference < 0.03, `${subset} holds ${classes[label]} of ${totals[label]} ${label}`);
+    }
+  }
+});
+
+/** Whether any division of the groups gives every subset every class, by trying all. */
+function isDivisible(rows: readonly ManifestRow[]): boolean {
+  const groups = [...Map.groupBy(rows, ({ group }) => group).values()]
+    .map((own) => [own.some((r) => r.label === "non"), own.some((r) => r.label !== "non")]);
+  for (let code = 0; code < 3 ** groups.length; code++) {
+    const held = new Set<string>();
+    groups.forEach((has, g) => {
+      const subset = Math.floor(code / 3 ** g) % 3;
+      has.forEach((is, label) => is && held.add(`${subset}/${label}`));
+    });
+    if (held.size === 6) return true;
+  }
+  return false;
+}
+
+Deno.test("stratifiedSplit() succeeds exactly where a division with every class exists", () => {
+  const few = fc.array(fc.tuple(fc.nat(6), fc.boolean()), { minLength: 6, maxLength: 14 })
+    .map((images) => images.map(([slide, positive], i) => manifestRow(i, positive, `S${slide}`)));
+  const seen = { yes: 0, no: 0 };
+  fc.assert(
+    fc.property(few, (rows) => {
+      const divisible = isDivisible(rows);
+      seen[divisible ? "yes" : "no"]++;
+      assert.equal(splitOrNull(rows, fractions, 42, []) !== null, divisible);
+    }),
+    { seed: 1, numRuns: 300 },
+  );
+  assert(seen.yes > 50 && seen.no > 50, JSON.stringify(seen));
+});
+
+Deno.test("stratifiedSplit() says what is missing when it cannot divide", () => {
+  const oneClass = [manifestRow(1, true), manifestRow(2, true)];
+  assert.throws(() => stratifiedSplit(oneClass, fractions, 1, []), /All 2 usable images/);
+  assert.throws(() => stratifiedSplit([], fractions, 1, []), /no usable images/);
+  const twoSlides = Array.from({ length: 40 }, (_, i) => manifestRow(i, i % 3 === 0, `S${i % 2}`));
+  assert.throws(() => stratifiedSplit(twoSlides, fractions, 1, []), (error: unknown) => {
+    assert(error instanceof DataError);
+    assert.match(error.message, /form 2 groups/);
+    assert.match(error.message, /train: \d+ non, \d+ sclerotic/);
+    assert.match(error.message, /more patients or slides/);
+    return true;
+  });
+});
+
+Deno.test("stratifiedSplit() never leaves a subset out of the known ones", () => {
+  const rows = Array.from({ length: 30 }, (_, i) => manifestRow(i, i % 2 === 0));
+  const split = stratifiedSplit(rows, { train: 0.4, validation: 0.3, test: 0.3 }, 7, []);
+  assert.deepEqual(new Set(split.map(({ subset }) => subset)), new Set(SUBSETS));
+});

@@ -181,28 +181,36 @@ function commandLineOverrides(): Record<string, unknown> {
 export interface ConfigField {
   /** Dotted path, as `--set` takes it. */
   field: string;
+  value: unknown;
   default: unknown;
   meaning: string;
 }
 
-/** Every field of the config with its default and meaning, in order: the README's table. */
-export function describeConfig(): ConfigField[] {
+/** Every field of a config with its value, default and meaning, in order. */
+export function describeConfig(config: Config = parseConfig({})): ConfigField[] {
   const rows: ConfigField[] = [];
-  const walk = (schema: z.core.JSONSchema.BaseSchema, defaults: unknown, path: string[]): void => {
-    for (const [name, value] of Object.entries(schema.properties ?? {})) {
-      if (typeof value === "boolean") continue;
-      const fallback = isRecord(defaults) ? defaults[name] : undefined;
-      if (value.properties) walk(value, fallback, [...path, name]);
+  const at = (values: unknown, name: string) => isRecord(values) ? values[name] : undefined;
+  const walk = (
+    schema: z.core.JSONSchema.BaseSchema,
+    values: unknown,
+    defaults: unknown,
+    path: string[],
+  ): void => {
+    for (const [name, field] of Object.entries(schema.properties ?? {})) {
+      if (typeof field === "boolean") continue;
+      const [value, fallback] = [at(values, name), at(defaults, name)];
+      if (field.properties) walk(field, value, fallback, [...path, name]);
       else {
         rows.push({
           field: [...path, name].join("."),
+          value,
           default: fallback,
-          meaning: value.description ?? "",
+          meaning: field.description ?? "",
         });
       }
     }
   };
-  walk(z.toJSONSchema(configSchema, { io: "input" }), parseConfig({}), []);
+  walk(z.toJSONSchema(configSchema, { io: "input" }), config, parseConfig({}), []);
   return rows;
 }
 

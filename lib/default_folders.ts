@@ -6,6 +6,9 @@ import { fromRoot } from "./paths.ts";
 /** Where the synthetic sample set is made, relative to the project. */
 export const SAMPLE_FOLDER = "data/sample";
 
+/** Where the slide is in the file names of the sample set. */
+const SAMPLE_GROUP_PATTERN = "(slide_\\d+)_";
+
 const DATA_FOLDER = "data";
 const NEW_FOLDER = "data/new";
 
@@ -13,6 +16,7 @@ const NEW_FOLDER = "data/new";
  * A config whose folders are there, as far as that can be: while a person has put no images into
  * data/, the sample set stands in for it; while there is no data/new/, the sample's new images do,
  * or, for a person's own data, that data itself, so that section 7 always has something to show.
+ * The sample set is divided by slide, as any data should be.
  * Folders that were chosen are left as they are.
  */
 export async function withDefaultFolders(config: Config): Promise<Config> {
@@ -25,7 +29,9 @@ export async function withDefaultFolders(config: Config): Promise<Config> {
   const standIn = folder === SAMPLE_FOLDER ? `${SAMPLE_FOLDER}/new` : folder;
   return {
     ...config,
-    data: { ...data, folder },
+    data: useSample
+      ? { ...data, folder, groupPattern: data.groupPattern ?? SAMPLE_GROUP_PATTERN }
+      : data,
     evaluation: { ...evaluation, folder: isDefault ? standIn : evaluation.folder },
   };
 }

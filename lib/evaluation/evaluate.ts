@@ -51,24 +51,17 @@ export function parseEvaluateArguments(args: string[], cwd: string): Request | n
 
 async function evaluate(request: Request): Promise<void> {
   const { parseConfig } = await import("../config.ts");
-  const { runPaths } = await import("../paths.ts");
-  const { evaluateFolder } = await import("./evaluate_folder.ts");
-  const { evaluationFiles, writeEvaluation } = await import("./write_evaluation.ts");
+  const { evaluateRun } = await import("./evaluate_run.ts");
   const { showProgress } = await import("../notebook/progress.ts");
-  const config = parseConfig({ run: request.run });
-  const paths = runPaths(config.run);
-  const files = evaluationFiles(request.out ?? paths.evaluation);
-  const result = await evaluateFolder({
-    folder: request.folder,
-    modelFolder: paths.model,
-    acceptConfidence: config.evaluation.acceptConfidence,
+  const config = parseConfig({ run: request.run, evaluation: { folder: request.folder } });
+  const result = await evaluateRun(config, {
     onProgress: showProgress("Classifying"),
+    ...(request.out === undefined ? {} : { out: request.out }),
   });
-  await writeEvaluation(files, result);
   const review = result.images.filter(({ decision }) => decision === "review").length;
   console.log(
     `${result.images.length} images classified (${review} to review), ` +
-      `${result.errors.length} could not be read.\n${files.evaluation}`,
+      `${result.errors.length} could not be read.\n${result.files.evaluation}`,
   );
 }
 

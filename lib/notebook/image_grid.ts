@@ -40,7 +40,10 @@ export async function imageGrid(
   // a table, because it is the one layout that every notebook host and mail program keeps
   const rows = Array.from(
     { length: Math.ceil(tiles.length / columns) },
-    (_, row) => `<tr>${tiles.slice(row * columns, (row + 1) * columns).join("")}</tr>`,
+    (_, row) =>
+      `<tr style="background:transparent">${
+        tiles.slice(row * columns, (row + 1) * columns).join("")
+      }</tr>`,
   );
   const html = `<div>${heading}<table style="border-collapse:collapse"><tbody>${rows.join("")}` +
     `</tbody></table>${more}</div>`;

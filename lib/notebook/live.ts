@@ -1,9 +1,9 @@
 import { type Displayable, jupyterDisplay } from "./displayable.ts";
-import { currentKernel, type Kernel } from "./kernel.ts";
+import { currentKernel, type Kernel, SETTLE } from "./kernel.ts";
 
 /** A place in a notebook whose content changes. */
 export interface Live {
-  /** Shows this instead of what was shown. Resolves when the notebook has been told. */
+  /** Shows this instead of what was shown. Await the last one before the cell ends. */
   update(content: Displayable): Promise<void>;
 }
 
@@ -14,27 +14,23 @@ export interface Live {
  * @example
  * ```ts
  * const chart = createLive();
- * await train(config, { onEpoch: (history) => chart.update(learningCurves({ history, … })) });
+ * await chart.update(learningCurves({ history, events, run: config.run }));
  * ```
  */
 export function createLive(kernel: Kernel | null = currentKernel()): Live {
   const displayId = crypto.randomUUID();
-  let sent: Promise<void> = Promise.resolve();
   let messageType = "display_data";
   return {
-    update(content) {
-      if (!kernel) return sent;
-      const type = messageType;
+    async update(content) {
+      if (!kernel) return;
+      const sent = kernel.broadcast(messageType, {
+        data: content[jupyterDisplay](),
+        metadata: {},
+        transient: { display_id: displayId },
+      });
       messageType = "update_display_data";
-      // one after the other: an overtaken first message would leave nothing to update
-      sent = sent.then(() =>
-        kernel.broadcast(type, {
-          data: content[jupyterDisplay](),
-          metadata: {},
-          transient: { display_id: displayId },
-        })
-      );
-      return sent;
+      await sent;
+      await new Promise((resolve) => setTimeout(resolve, SETTLE));
     },
   };
 }

@@ -1,7 +1,7 @@
 import type { OnProgress } from "../progress.ts";
 import { type Displayable, htmlDisplay } from "./displayable.ts";
 import { escapeHtml } from "./escape_html.ts";
-import { currentKernel } from "./kernel.ts";
+import { currentKernel, SETTLE } from "./kernel.ts";
 import { createLive } from "./live.ts";
 
 /** Where progress is shown, and how often it may change there, in milliseconds. */
@@ -86,7 +86,13 @@ function defaultSink(): ProgressSink {
   const kernel = currentKernel();
   if (kernel) {
     const live = createLive(kernel);
-    return { show: (state) => void live.update(state), interval: 200 };
+    return {
+      show: (state, finished) => {
+        live.update(state).catch((error) => console.error("The progress display failed:", error));
+        if (finished) pause(SETTLE); // a caller that does not wait would end the cell first
+      },
+      interval: 200,
+    };
   }
   const print = (text: string) => Deno.stderr.writeSync(new TextEncoder().encode(text));
   if (Deno.stderr.isTerminal()) {
@@ -96,4 +102,9 @@ function defaultSink(): ProgressSink {
     };
   }
   return { show: ({ text }) => print(`${text}\n`), interval: 15_000 };
+}
+
+/** Stops this thread; the kernel's own goes on sending. */
+function pause(milliseconds: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
 }

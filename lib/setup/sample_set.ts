@@ -34,7 +34,7 @@ export async function makeSampleSet(
 ): Promise<void> {
   const { seed = 42, trainCrops = 360, newCrops = 60, onProgress } = options;
   const target = resolve(folder);
-  if (await exists(join(target, MARKER))) return;
+  if (await hasMarker(target)) return;
   await refuseForeign(target);
   await removeLeftovers(target);
   const making = join(dirname(target), `.${basename(target)}.${Deno.pid}.making`);
@@ -58,10 +58,19 @@ export async function makeSampleSet(
 export async function isSynthetic(folder: string): Promise<boolean> {
   let place = resolve(folder);
   for (let level = 0; level <= PARENTS; level++) {
-    if (await exists(join(place, MARKER))) return true;
+    if (await hasMarker(place)) return true;
     place = dirname(place);
   }
   return false;
+}
+
+async function hasMarker(folder: string): Promise<boolean> {
+  try {
+    return await exists(join(folder, MARKER));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotADirectory) return false; // a file was named
+    throw error;
+  }
 }
 
 async function writeCrops(

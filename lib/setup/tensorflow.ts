@@ -37,6 +37,7 @@ export interface NativeBackend {
     inputs: TensorFlow.TensorInfo[],
   ): TensorFlow.Tensor;
   isUsingGpuDevice: boolean;
+  binding: { TF_Version: string };
 }
 
 /** The backend itself, for operations that tfjs has no function for. */

@@ -7,13 +7,13 @@ import { disposeModel, type Model } from "../model/model.ts";
 import { MODEL_FORMAT } from "../model/model_card.ts";
 import { type CardDraft, saveModel } from "../model/save_model.ts";
 import { frozenLayerCount } from "../model/stages.ts";
-import { startingModel, type StartingWeights } from "../model/starting_model.ts";
+import { startRun } from "../model/start_run.ts";
+import type { StartingWeights } from "../model/starting_model.ts";
 import { versions } from "../setup/versions.ts";
 import { fromRoot, runPaths } from "../paths.ts";
 import type { OnProgress } from "../progress.ts";
-import { isSynthetic } from "../setup/sample_set.ts";
 import { tf } from "../setup/tensorflow.ts";
-import { readSplit, type SplitRow, SUBSETS } from "../split/split.ts";
+import { type SplitRow, type Subset, SUBSETS } from "../split/split.ts";
 import { removeCheckpoints } from "./checkpoint.ts";
 import { fit } from "./fit.ts";
 import { type HistoryRow, type TrainingEvent, writeEvents, writeHistory } from "./history.ts";
@@ -51,29 +51,24 @@ export async function trainRun(
   } = {},
 ): Promise<TrainedRun> {
   const paths = runPaths(config.run);
-  const split = await readSplit(paths.split);
+  const { split, synthetic, model, startingWeights } = await startRun(config);
   const certificate = certificateSchema.parse(
     await readJson(paths.splitCertificate, "Run notebook 03 again; it writes this file."),
   );
-  const folder = fromRoot(config.data.folder);
-  const synthetic = await isSynthetic(folder);
-  const { classes } = config.data;
-  const train = subsetItems(split, "train", folder, classes);
-  const { model, startingWeights } = await startingModel(config, train.map(({ path }) => path), {
-    fallBackToRandom: synthetic,
-  });
+  const items = (subset: Subset) =>
+    subsetItems(split, subset, fromRoot(config.data.folder), config.data.classes);
   if (!await exists(`${paths.model}/model.json`)) await removeCheckpoints(paths.checkpoints);
   try {
     const result = await fit({
       model,
-      train,
-      validation: subsetItems(split, "validation", folder, classes),
+      train: items("train"),
+      validation: items("validation"),
       config,
       checkpoints: paths.checkpoints,
       fingerprint: fingerprint(config, certificate.split_sha256, startingWeights),
       onBest: async (best: Model, row: HistoryRow) => {
         await saveModel(paths.model, best, {
-          ...describeModel(config, split, startingWeights),
+          ...describeModel(config, startingWeights),
           data: {
             synthetic,
             manifestSha256: certificate.manifest_sha256,
@@ -127,7 +122,6 @@ function fingerprint(config: Config, splitSha256: string, start: StartingWeights
 /** The part of the card that does not depend on how the training went. */
 function describeModel(
   config: Config,
-  split: readonly SplitRow[],
   startingWeights: StartingWeights,
 ): Omit<CardDraft, "data" | "training"> {
   const { backbone, imageSize, unfreezeLast } = config.model;

@@ -1,7 +1,8 @@
 import type { Random } from "../../random.ts";
+import type { Canvas } from "./canvas.ts";
 import type { Noise } from "./noise.ts";
 import { smoothstep } from "./shape.ts";
-import type { Canvas, Stain } from "./stain.ts";
+import type { Stain } from "./stain.ts";
 
 /**
  * What goes wrong between the patient and the picture: an uneven section on every crop; a fold, the

@@ -1,9 +1,8 @@
 import type { Random } from "../../random.ts";
-import type { Painter } from "./draw_crop.ts";
+import { type Painter, Tissue } from "./canvas.ts";
 import type { Glomerulus } from "./glomerulus.ts";
 import type { Noise } from "./noise.ts";
 import { smoothstep } from "./shape.ts";
-import { Tissue } from "./stain.ts";
 
 /** Bowman's space: empty, or filled with pale collagen in layers. `distance` is the capsule's. */
 export function createSpace(random: Random, noise: Noise, glomerulus: Glomerulus): Painter {

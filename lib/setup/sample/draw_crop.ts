@@ -1,29 +1,15 @@
 import type { Random } from "../../random.ts";
+import { addArtefacts } from "./artefacts.ts";
+import { type Canvas, createCanvas, type Ink, Tissue } from "./canvas.ts";
 import { createCapsule, createSpace } from "./capsule.ts";
 import { drawGlomerulus, type Glomerulus, solidity } from "./glomerulus.ts";
 import type { Noise } from "./noise.ts";
 import { scatterNuclei } from "./nuclei.ts";
 import type { CropPlan } from "./plan.ts";
 import { mix, smoothstep } from "./shape.ts";
-import { type Canvas, develop, Tissue } from "./stain.ts";
+import { develop } from "./stain.ts";
 import { createTubules } from "./tubules.ts";
 import { createTuft } from "./tuft.ts";
-import { addArtefacts } from "./artefacts.ts";
-
-/** Amounts of stain at one place, and its tissue. */
-export interface Ink {
-  pas: number;
-  haematoxylin: number;
-  tissue: number;
-}
-
-/**
- * Leaves in `ink` what one structure looks like at a place (µm from the glomerulus' centre).
- *
- * @param distance From the border that bounds the structure, µm.
- * @param solidity How sclerotic the place is, 0 to 1.
- */
-export type Painter = (x: number, y: number, distance: number, solidity: number, ink: Ink) => void;
 
 /** A drawn crop: RGBA, row by row. */
 export interface Drawing {
@@ -71,17 +57,6 @@ interface Frame {
   pixelSize: number;
 }
 
-function createCanvas(width: number, height: number): Canvas {
-  const size = width * height;
-  return {
-    width,
-    height,
-    pas: new Float32Array(size),
-    haematoxylin: new Float32Array(size),
-    tissue: new Uint8Array(size),
-  };
-}
-
 function paint(
   canvas: Canvas,
   frame: Frame,
@@ -124,11 +99,12 @@ function createComposer(
   const capsule = createCapsule(random, noise, glomerulus);
   const over: Ink = { pas: 0, haematoxylin: 0, tissue: Tissue.none };
   const edge = 1.2 * pixelSize;
+  const scallop = (glomerulus.sclerotic ? 0.35 : 0.55) * glomerulus.loop;
   return (x: number, y: number, toCapsule: number, toTuft: number, toSolid: number, ink: Ink) => {
     if (toCapsule > 0) tubules(x, y, toCapsule, 0, ink);
     else {
       // The outline of the tuft follows its loops.
-      const outline = toTuft + (noise(x / 9 + 11, y / 9 + 5) - 0.5) * 0.55 * glomerulus.loop;
+      const outline = toTuft + (noise(x / 9 + 11, y / 9 + 5) - 0.5) * scallop;
       if (outline > -edge) space(x, y, toCapsule, 0, ink);
       if (outline > edge && outline < 4 && !glomerulus.sclerotic) {
         const cell = noise(x / 5, y / 5 + 9) * smoothstep(4, 0, outline);

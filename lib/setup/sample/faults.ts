@@ -81,7 +81,13 @@ const IN_CLASS_FOLDERS: readonly Recipe[] = [
     make: (source) => asPng(source).flop().toBuffer(),
   },
 ];
-const IN_NEW: readonly Recipe[] = [TRUNCATED_PNG, TRUNCATED_JPEG, ZERO_BYTE, NOT_AN_IMAGE, DUPLICATE];
+const IN_NEW: readonly Recipe[] = [
+  TRUNCATED_PNG,
+  TRUNCATED_JPEG,
+  ZERO_BYTE,
+  NOT_AN_IMAGE,
+  DUPLICATE,
+];
 
 /** Path of a planned crop in the sample set. */
 export function cropPath(crop: CropPlan): string {

@@ -1,7 +1,7 @@
 import type { Random } from "../../random.ts";
+import { type Canvas, Tissue } from "./canvas.ts";
 import type { Noise } from "./noise.ts";
 import { mix, smoothstep } from "./shape.ts";
-import { type Canvas, Tissue } from "./stain.ts";
 
 /** How the nuclei of a kind of tissue look. Lengths in µm. */
 interface Kind {
@@ -133,7 +133,11 @@ function createOccupancy(width: number, height: number) {
     const reach = radius / step;
     const [cx, cy] = [x / step, y / step];
     for (let j = Math.max(0, Math.ceil(cy - reach)); j <= Math.min(rows - 1, cy + reach); j++) {
-      for (let i = Math.max(0, Math.ceil(cx - reach)); i <= Math.min(columns - 1, cx + reach); i++) {
+      for (
+        let i = Math.max(0, Math.ceil(cx - reach));
+        i <= Math.min(columns - 1, cx + reach);
+        i++
+      ) {
         if ((i - cx) ** 2 + (j - cy) ** 2 > reach * reach) continue;
         if (!visit(j * columns + i)) return false;
       }

@@ -1,6 +1,6 @@
 import { parseConfig } from "../../config.ts";
 import { createRandom, type Random } from "../../random.ts";
-import { type Pattern, PATTERNS } from "./glomerulus.ts";
+import { type Pattern, PATTERNS } from "./patterns.ts";
 import { drawStain, type Stain } from "./stain.ts";
 
 /** What all crops of one slide share. */
@@ -83,8 +83,9 @@ function planCrops(
   const formats = random.shuffle(quotaOfFormats(count));
   const [negative, positive] = parseConfig({}).data.classes as [string, string];
   const crops = slides.flatMap((slide, i) => {
-    const isSclerotic = random.shuffle(Array.from({ length: sizes[i]! }, (_, k) =>
-      k < positives[i]!));
+    const isSclerotic = random.shuffle(
+      Array.from({ length: sizes[i]! }, (_, k) => k < positives[i]!),
+    );
     return isSclerotic.map((sclerotic, k): CropPlan => ({
       name: `${slide.name}_${String(k + 1).padStart(3, "0")}`,
       label: sclerotic ? positive : negative,

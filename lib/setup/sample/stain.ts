@@ -1,4 +1,5 @@
 import type { Random } from "../../random.ts";
+import type { Canvas } from "./canvas.ts";
 
 /** Optical density in red, green and blue of one unit of stain. */
 export type StainVector = readonly [number, number, number];
@@ -33,31 +34,6 @@ export function drawStain(random: Random): Stain {
     white: [white, white - between(0, 5), white - between(-2, 4)],
   };
 }
-
-/** Amounts of stain per pixel: what the drawing routines fill in. */
-export interface Canvas {
-  readonly width: number;
-  readonly height: number;
-  /** Amount of PAS, row by row. */
-  readonly pas: Float32Array;
-  /** Amount of haematoxylin, row by row. */
-  readonly haematoxylin: Float32Array;
-  /** What kind of tissue a pixel is, one of {@linkcode Tissue}. */
-  readonly tissue: Uint8Array;
-}
-
-/** Kinds of tissue, which decide where nuclei may lie. */
-export const Tissue = {
-  none: 0,
-  tubule: 1,
-  interstitium: 2,
-  fibrosis: 3,
-  capsuleLining: 4,
-  loop: 5,
-  sclerosis: 6,
-  podocyte: 7,
-  vessel: 8,
-} as const;
 
 const STEPS = 2048;
 const MAX_DENSITY = 4;

@@ -1,9 +1,8 @@
 import type { Random } from "../../random.ts";
+import { type Ink, type Painter, Tissue } from "./canvas.ts";
 import { createCells } from "./cells.ts";
-import type { Ink, Painter } from "./draw_crop.ts";
 import type { Noise } from "./noise.ts";
 import { clamp, line, mix, smoothMinimum, smoothstep } from "./shape.ts";
-import { Tissue } from "./stain.ts";
 
 /**
  * Everything outside the capsule: cross-sections of tubules with their basement membranes, the

@@ -1,10 +1,9 @@
 import type { Random } from "../../random.ts";
+import { type Ink, type Painter, Tissue } from "./canvas.ts";
 import { createCells } from "./cells.ts";
-import type { Ink, Painter } from "./draw_crop.ts";
 import type { Glomerulus } from "./glomerulus.ts";
 import type { Noise } from "./noise.ts";
-import { clamp, line, mix, smoothstep } from "./shape.ts";
-import { Tissue } from "./stain.ts";
+import { line, mix, smoothstep } from "./shape.ts";
 
 /** The capillary tuft: open loops around a mesangium where it is healthy, one mass where it is not. */
 export function createTuft(random: Random, noise: Noise, glomerulus: Glomerulus): Painter {
@@ -71,9 +70,11 @@ function paintSolid(
   const cord = 1 - Math.abs(2 * noise(x / 12 + swirl, y / 12 + offset) - 1);
   const fibre = noise(x / 5 + swirl, y / 16 - swirl);
   const patch = noise(x / 38, y / 38 + offset);
-  const slit = smoothstep(0.84, 0.96, noise(x / 9 + 7, y / 9 + offset)) * smoothstep(0.3, 0.6, patch);
+  const slit = smoothstep(0.84, 0.96, noise(x / 9 + 7, y / 9 + offset)) *
+    smoothstep(0.3, 0.6, patch);
   const body = density *
-    (0.52 + 0.34 * patch + 0.26 * (cord * cord - 0.4) + 0.26 * (fibre - 0.5) + 0.22 * (grain - 0.5));
+    (0.52 + 0.34 * patch + 0.26 * (cord * cord - 0.4) + 0.26 * (fibre - 0.5) +
+      0.22 * (grain - 0.5));
   ink.pas = mix(body + 0.2 * density * line(border, 0.8), 0.05, slit);
   ink.haematoxylin = 0.03 + 0.06 * patch * (1 - slit) + 0.04 * grain;
   ink.tissue = slit > 0.3 ? Tissue.none : Tissue.sclerosis;

@@ -1,0 +1,51 @@
+/** What the notebooks use, in the order of the sections. */
+export { configure, describeConfig } from "./config.ts";
+export { fromRoot } from "./paths.ts";
+
+// 01 setup
+export { environment } from "./setup/versions.ts";
+
+// 02 data
+export { classCounts, majorityBaseline } from "./data/class_counts.ts";
+export { scanRun } from "./data/scan_run.ts";
+export { usable } from "./data/manifest.ts";
+
+// 03 split
+export { groupWarning } from "./split/group_warning.ts";
+export { splitRun } from "./split/split_run.ts";
+export { subsetCounts } from "./split/subset_counts.ts";
+
+// 04 model
+export { cutGraph } from "./model/cut.ts";
+export { disposeModel } from "./model/model.ts";
+export { frozenLayerCount, summariseStages } from "./model/stages.ts";
+export { predictImages } from "./model/predict_images.ts";
+export { createPredictor } from "./model/predictor.ts";
+export { startRun } from "./model/start_run.ts";
+
+// 05 training
+export { trainRun } from "./training/train_run.ts";
+
+// 06 metrics
+export { betterThanBaseline } from "./metrics/better_than_baseline.ts";
+export { testRun } from "./metrics/test_run.ts";
+
+// 07 evaluation on a new dataset
+export { evaluateRun } from "./evaluation/evaluate_run.ts";
+
+// display
+export { classCountsChart } from "./notebook/class_counts_chart.ts";
+export { confusionMatrixChart } from "./notebook/confusion_matrix_chart.ts";
+export { createLive } from "./notebook/live.ts";
+export { htmlTable } from "./notebook/table.ts";
+export { imageGrid } from "./notebook/image_grid.ts";
+export { learningCurves } from "./notebook/learning_curves.ts";
+export { notice } from "./notebook/notice.ts";
+export { precisionRecallChart } from "./notebook/precision_recall_chart.ts";
+export { rocChart } from "./notebook/roc_chart.ts";
+export { scoreHistogram } from "./notebook/score_histogram.ts";
+export { show } from "./notebook/show.ts";
+export { showProgress } from "./notebook/progress.ts";
+export { showSyntheticNotice } from "./notebook/show_synthetic_notice.ts";
+export { sizeChart } from "./notebook/size_chart.ts";
+export { splitChart } from "./notebook/split_chart.ts";

@@ -48,5 +48,8 @@ export class ImageError extends ProjectError {
 /** A saved model or a weights file is missing, damaged, or of another architecture or version. */
 export class ModelError extends ProjectError {}
 
+/** Starting weights that were asked for are not to be had here. */
+export class WeightsMissingError extends ModelError {}
+
 /** Training cannot go on: for example the loss became NaN. */
 export class TrainingError extends ProjectError {}

@@ -1,16 +1,11 @@
-import { createHash } from "node:crypto";
-import { join } from "node:path";
 import type { Config } from "../config.ts";
-import { ModelError } from "../errors.ts";
-import { exists } from "../files.ts";
+import { WeightsMissingError } from "../errors.ts";
 import { batches } from "../images/batches.ts";
-import { projectRoot } from "../paths.ts";
 import { tf } from "../setup/tensorflow.ts";
 import { backbones } from "./backbone.ts";
 import { estimateMoments } from "./estimate_moments.ts";
 import { weightSpecs } from "./graph.ts";
-import { readKerasH5 } from "./keras_h5.ts";
-import { createModel, inputShape, type Model } from "./model.ts";
+import { createModel, disposeModel, inputShape, type Model } from "./model.ts";
 import type { ModelCard } from "./model_card.ts";
 import { preprocess } from "./preprocess.ts";
 
@@ -19,9 +14,6 @@ const MOMENT_IMAGES = 64;
 
 /** Where a model's first weights came from, as its card tells it. */
 export type StartingWeights = ModelCard["startingWeights"];
-
-/** Folder of the ImageNet weights that a person or a download put there. */
-export const pretrainedFolder: string = join(projectRoot, "model", "pretrained");
 
 /**
  * A model as training starts from it: the backbone's ImageNet weights where they are to be had,
@@ -33,7 +25,7 @@ export const pretrainedFolder: string = join(projectRoot, "model", "pretrained")
  * @param options.fallBackToRandom Go on without ImageNet weights where their file is missing. For
  * the sample set only: on real data that would quietly give a much worse model.
  * @returns The model, which the caller disposes, and where its weights came from.
- * @throws {ModelError} When ImageNet weights are asked for and their file is missing or unusable.
+ * @throws {ModelError} When ImageNet weights are asked for and are missing or unusable.
  */
 export async function startingModel(
   config: Pick<Config, "model" | "seed" | "data">,
@@ -43,19 +35,15 @@ export async function startingModel(
   const { backbone, imageSize, weights } = config.model;
   const model = createModel({ backbone, imageSize, classes: config.data.classes }, config.seed);
   if (weights === "imagenet") {
-    const { file, md5, title } = backbones[backbone].imagenet;
-    const path = join(pretrainedFolder, file);
-    if (await exists(path)) {
-      const sha256 = await loadImagenet(model, path, md5);
+    try {
+      const { title } = backbones[backbone].imagenet;
+      const sha256 = await loadImagenet(model);
       return { model, startingWeights: { kind: "imagenet", note: title, sha256 } };
-    }
-    if (!options.fallBackToRandom) {
-      throw new ModelError(
-        `The ImageNet weights of ${backbones[backbone].title} are not there: ${path}`,
-        `Put ${file} (MD5 ${md5}; ${title}) into ${pretrainedFolder} and run again. To start from ` +
-          `random weights instead, which needs far more images for a far worse model, set ` +
-          `model.weights to "random".`,
-      );
+    } catch (error) {
+      if (!(error instanceof WeightsMissingError && options.fallBackToRandom)) {
+        disposeModel(model);
+        throw error;
+      }
     }
   }
   await estimateFromImages(model, config, trainingImages);
@@ -66,25 +54,16 @@ export async function startingModel(
   return { model, startingWeights: { kind: "random", note, sha256: null } };
 }
 
-/** Loads the backbone's layers from its official file; returns the file's SHA-256. */
-async function loadImagenet(model: Model, path: string, md5: string): Promise<string> {
-  const bytes = await Deno.readFile(path);
-  if (createHash("md5").update(bytes).digest("hex") !== md5) {
-    throw new ModelError(
-      `${path} is not the official file: its MD5 is not ${md5}.`,
-      "Delete it and get it again.",
-    );
-  }
-  const specs = weightSpecs(
-    backbones[model.architecture.backbone].graph(),
-    inputShape(model.architecture),
-  );
-  const values = await readKerasH5(path, specs);
+/** Puts the ImageNet weights into the backbone's layers; returns the SHA-256 of their source. */
+async function loadImagenet(model: Model): Promise<string> {
+  const { graph, imagenet } = backbones[model.architecture.backbone];
+  const specs = weightSpecs(graph(), inputShape(model.architecture));
+  const { values, sha256 } = await imagenet.load(specs);
   for (const { name, shape } of specs) {
     model.weights.get(name)?.dispose();
     model.weights.set(name, tf.tensor(values.get(name)!, shape));
   }
-  return createHash("sha256").update(bytes).digest("hex");
+  return sha256;
 }
 
 async function estimateFromImages(

@@ -1,7 +1,7 @@
 import * as Plot from "@observablehq/plot";
 import { card, CONTENT_WIDTH } from "./card.ts";
 import type { Figure } from "./figure.ts";
-import { plotPanel } from "./panel.ts";
+import { plotPanel, titled } from "./panel.ts";
 import { classLabel, colors, images, percent } from "./theme.ts";
 
 /**
@@ -21,6 +21,7 @@ export function classCountsChart(
     color: i === 0 ? colors.negative : colors.positive,
   }));
   const most = rows.reduce((a, b) => b.count > a.count ? b : a);
+  const text = { y: "class", textAnchor: "start", dx: 6, fontSize: 12 } as const;
   const panel = plotPanel({
     width: CONTENT_WIDTH,
     height: 62 * rows.length + 44,
@@ -28,26 +29,15 @@ export function classCountsChart(
     marginRight: 110,
     marginTop: 4,
     marginBottom: 40,
-    x: { label: "Images", labelAnchor: "center", labelArrow: "none", grid: true, nice: true },
+    x: { ...titled("Images"), grid: true, nice: true },
     y: { axis: null, domain: rows.map((row) => row.class), padding: 0.5, paddingOuter: 0.4 },
     marks: [
       Plot.barX(rows, { x: "count", y: "class", fill: "color", rx2: 2 }),
+      Plot.text(rows, { ...text, x: 0, text: "class", dy: -25 }),
       Plot.text(rows, {
-        x: 0,
-        y: "class",
-        text: "class",
-        textAnchor: "start",
-        dx: 6,
-        dy: -25,
-        fontSize: 12,
-      }),
-      Plot.text(rows, {
+        ...text,
         x: "count",
-        y: "class",
         text: (row) => `${row.count.toLocaleString("en-GB")} (${row.share})`,
-        textAnchor: "start",
-        dx: 6,
-        fontSize: 12,
         fontWeight: "bold",
       }),
       Plot.ruleX([0], { stroke: colors.ink }),

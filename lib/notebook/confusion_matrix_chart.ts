@@ -1,8 +1,8 @@
 import * as Plot from "@observablehq/plot";
-import { confusionMatrix } from "../metrics/confusion_matrix.ts";
+import { type ConfusionMatrix, confusionMatrix } from "../metrics/confusion_matrix.ts";
 import { card } from "./card.ts";
 import type { Figure } from "./figure.ts";
-import { plotPanel } from "./panel.ts";
+import { type Panel, plotPanel, titled } from "./panel.ts";
 import { classLabel, colors, images, percent } from "./theme.ts";
 
 /**
@@ -20,78 +20,70 @@ export function confusionMatrixChart(
     run: string;
   },
 ): Figure {
-  const m = confusionMatrix(labels, predicted);
-  const names = classes.map(classLabel);
-  const cells = [[m.trueNegative, m.falsePositive], [m.falseNegative, m.truePositive]]
-    .flatMap((counts, row) =>
-      counts.map((count, column) => {
-        const rate = count / (counts[0]! + counts[1]!);
-        return {
-          truth: names[row],
-          prediction: names[column],
-          count,
-          rate: Number.isFinite(rate) ? rate : 0,
-          shown: count.toLocaleString("en-GB"),
-          share: percent(rate),
-          ink: rate > 0.55 ? colors.paper : colors.ink,
-        };
-      })
+  return card({
+    title: "Confusion matrix",
+    subtitle: `Run ${run} · n = ${images(labels.length)}`,
+    rows: [[drawCells(cellsOf(confusionMatrix(labels, predicted)), classes.map(classLabel))]],
+    note: "Percentages are of the images of one true class (a row): upper left the specificity, " +
+      "lower right the sensitivity.",
+  });
+}
+
+interface Cell {
+  /** Class indices of the cell's row and column. */
+  truth: number;
+  prediction: number;
+  count: number;
+  /** Share of the row; NaN when the row is empty. */
+  rate: number;
+}
+
+function cellsOf(m: ConfusionMatrix): Cell[] {
+  return [[m.trueNegative, m.falsePositive], [m.falseNegative, m.truePositive]]
+    .flatMap((counts, truth) =>
+      counts.map((count, prediction) => ({
+        truth,
+        prediction,
+        count,
+        rate: count / (counts[0]! + counts[1]!),
+      }))
     );
-  const axis = { domain: names, padding: 0.03, tickSize: 0, labelArrow: "none" as const };
-  const panel = plotPanel({
+}
+
+function drawCells(cells: readonly Cell[], names: readonly string[]): Panel {
+  const axis = { domain: [0, 1], padding: 0.03, label: null };
+  const ticks = { tickFormat: (index: number) => names[index]!, tickSize: 0, fontSize: 12 };
+  const place = { x: "prediction", y: "truth" };
+  const fill = (cell: Cell) => cell.rate > 0.55 ? colors.paper : colors.ink;
+  return plotPanel({
     width: 560,
     height: 330,
     marginLeft: 150,
     marginRight: 8,
     marginTop: 8,
     marginBottom: 66,
-    x: { ...axis, label: null },
-    y: { ...axis, label: null },
+    x: axis,
+    y: axis,
     color: { type: "linear", domain: [0, 1], range: ["#eef4fa", colors.negative] },
     marks: [
-      Plot.cell(cells, { x: "prediction", y: "truth", fill: "rate", rx: 3 }),
-      Plot.axisX({
-        label: "Predicted class",
-        labelAnchor: "center",
-        labelArrow: "none",
-        labelOffset: 58,
-        lineWidth: 15,
-        tickSize: 0,
-        fontSize: 12,
-      }),
-      Plot.axisY({
-        label: "True class",
-        labelAnchor: "center",
-        labelArrow: "none",
-        labelOffset: 140,
-        lineWidth: 9,
-        tickSize: 0,
-        fontSize: 12,
-      }),
+      Plot.cell(cells, { ...place, fill: (cell: Cell) => cell.rate || 0, rx: 3 }),
+      Plot.axisX({ ...titled("Predicted class"), ...ticks, labelOffset: 58, lineWidth: 15 }),
+      Plot.axisY({ ...titled("True class"), ...ticks, labelOffset: 140, lineWidth: 9 }),
       Plot.text(cells, {
-        x: "prediction",
-        y: "truth",
-        text: "shown",
-        fill: "ink",
+        ...place,
+        text: (cell: Cell) => cell.count.toLocaleString("en-GB"),
+        fill,
         fontSize: 24,
         fontWeight: "bold",
         dy: -8,
       }),
       Plot.text(cells, {
-        x: "prediction",
-        y: "truth",
-        text: "share",
-        fill: "ink",
+        ...place,
+        text: (cell: Cell) => percent(cell.rate),
+        fill,
         fontSize: 13,
         dy: 16,
       }),
     ],
-  });
-  return card({
-    title: "Confusion matrix",
-    subtitle: `Run ${run} · n = ${images(labels.length)}`,
-    rows: [[panel]],
-    note: "Percentages are of the images of one true class (a row): upper left the specificity, " +
-      "lower right the sensitivity.",
   });
 }

@@ -2,7 +2,7 @@ import * as Plot from "@observablehq/plot";
 import type { HistoryRow, TrainingEvent } from "../training/history.ts";
 import { card, CONTENT_WIDTH, GAP, type LegendItem } from "./card.ts";
 import type { Figure } from "./figure.ts";
-import { type Panel, plotPanel } from "./panel.ts";
+import { type Panel, plotPanel, titled } from "./panel.ts";
 import { colors } from "./theme.ts";
 
 const PANEL_WIDTH = (CONTENT_WIDTH - GAP) / 2;
@@ -96,17 +96,6 @@ function panel(
 ): Panel {
   const shown = validation ?? name;
   const values = history.flatMap((row) => [row[name], row[shown]]).filter((v) => v !== null);
-  const single = history.length < 2; // one point makes no line
-  const curve = (quantity: typeof shown, stroke: string) => [
-    Plot.lineY(history, {
-      x: "epoch",
-      y: quantity,
-      stroke,
-      strokeWidth: 2,
-      curve: quantity === "learning_rate" ? "step-before" : "linear",
-    }),
-    ...(single ? [Plot.dot(history, { x: "epoch", y: quantity, fill: stroke, r: 3 })] : []),
-  ];
   return plotPanel({
     width: PANEL_WIDTH,
     height: 210,
@@ -115,36 +104,43 @@ function panel(
     marginTop: 26,
     marginBottom: 38,
     x: {
-      label: "Epoch",
-      labelAnchor: "center",
-      labelArrow: "none",
+      ...titled("Epoch"),
       domain: [1, last],
       inset: 6,
       ticks: Math.min(last - 1, 8),
       tickFormat: (epoch: number) => Number.isInteger(epoch) ? String(epoch) : "",
     },
-    y: name === "learning_rate"
-      ? {
-        type: "log",
-        label,
-        labelArrow: "none",
-        grid: true,
-        ticks: powersOfTen(logDomain(values)),
-        domain: logDomain(values),
-        tickFormat: (rate: number) => rate.toExponential(0),
-      }
-      : { label, labelArrow: "none", grid: true, nice: true, ticks: 5, domain: range(values) },
+    y: { label, labelArrow: "none", grid: true, ...scale(name, values) },
     marks: [
       Plot.ruleX(best === undefined ? [] : [best], {
         stroke: colors.accent,
         strokeWidth: 1.5,
         strokeDasharray: "4 3",
       }),
-      ...curve(name, validation ? colors.training : colors.ink),
-      ...(validation ? curve(validation, colors.validation) : []),
+      ...curve(history, name, validation ? colors.training : colors.ink),
+      ...(validation ? curve(history, validation, colors.validation) : []),
       ...eventDots(history, events, name, shown),
     ],
   });
+}
+
+/** One line; of a single epoch, which makes no line, a dot. */
+function curve(
+  history: readonly HistoryRow[],
+  quantity: keyof HistoryRow,
+  stroke: string,
+): Plot.Markish[] {
+  if (history.length === 1) return [Plot.dot(history, { x: "epoch", y: quantity, fill: stroke })];
+  const shape = quantity === "learning_rate" ? "step-before" : "linear";
+  return [Plot.lineY(history, { x: "epoch", y: quantity, stroke, strokeWidth: 2, curve: shape })];
+}
+
+/** The vertical scale: decades for the learning rate, else what the values need. */
+function scale(name: Quantity, values: readonly number[]): Plot.ScaleOptions {
+  if (name !== "learning_rate") return { nice: true, ticks: 5, domain: range(values) };
+  const domain = logDomain(values);
+  const tickFormat = (rate: number) => rate.toExponential(0);
+  return { type: "log", domain, ticks: powersOfTen(domain), tickFormat };
 }
 
 /** The callbacks' symbols of one panel, each on the curve `shown` at its epoch. */

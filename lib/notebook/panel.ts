@@ -36,3 +36,12 @@ export function plotPanel(
     height: options.height,
   };
 }
+
+/** Options for an axis whose title is centred beside it, without an arrow. */
+export function titled(label: string): {
+  label: string;
+  labelAnchor: "center";
+  labelArrow: "none";
+} {
+  return { label, labelAnchor: "center", labelArrow: "none" };
+}

@@ -1,9 +1,13 @@
 import * as Plot from "@observablehq/plot";
-import { averagePrecision, precisionRecallCurve } from "../metrics/precision_recall.ts";
+import {
+  averagePrecision,
+  type PrecisionRecallCurve,
+  precisionRecallCurve,
+} from "../metrics/precision_recall.ts";
 import { card, type LegendItem } from "./card.ts";
 import type { Figure } from "./figure.ts";
 import { operatingPoint } from "./operating_point.ts";
-import { plotPanel } from "./panel.ts";
+import { type Panel, plotPanel } from "./panel.ts";
 import { colors, images, percent } from "./theme.ts";
 import { unitAxes } from "./unit_axes.ts";
 
@@ -40,37 +44,7 @@ export function precisionRecallChart(
     });
   }
   const share = positives / labels.length;
-  // the curve's closing point (recall 0, precision 1) is a convention, not a threshold: the first
-  // step is drawn at the precision of the first threshold instead
-  const points = curve.recall.map((x, i) => ({
-    x,
-    y: curve.precision[Math.min(i, curve.thresholds.length - 1)]!,
-  })).reverse();
-  const panel = plotPanel({
-    ...unitAxes("Recall (sensitivity)", "Precision"),
-    marks: [
-      Plot.ruleY([share], { stroke: colors.muted, strokeDasharray: "4 3" }),
-      Plot.areaY(points, {
-        x: "x",
-        y1: 0,
-        y2: "y",
-        curve: "step-before",
-        fill: colors.negative,
-        fillOpacity: 0.08,
-      }),
-      Plot.line(points, {
-        x: "x",
-        y: "y",
-        curve: "step-before",
-        stroke: colors.negative,
-        strokeWidth: 2.2,
-      }),
-      Plot.dot(precision === null ? [] : [[sensitivity, precision]], {
-        r: 5,
-        fill: colors.positive,
-      }),
-    ],
-  });
+  const panel = drawSteps(curve, share, precision === null ? [] : [[sensitivity, precision]]);
   const legend: LegendItem[] = [
     { label: `model (average precision ${area.toFixed(3)})`, color: colors.negative, mark: "line" },
     { label: `share of positive images, ${percent(share)}`, color: colors.muted, mark: "dashed" },
@@ -83,5 +57,25 @@ export function precisionRecallChart(
     note: precision === null
       ? "At the threshold no image is called positive."
       : `At the threshold: precision ${percent(precision)}, recall ${percent(sensitivity)}.`,
+  });
+}
+
+function drawSteps(curve: PrecisionRecallCurve, share: number, point: [number, number][]): Panel {
+  // the curve's closing point (recall 0, precision 1) is a convention, not a threshold: the first
+  // step is drawn at the precision of the first threshold instead
+  const points = curve.recall.map((recall, i) => ({
+    recall,
+    precision: curve.precision[Math.min(i, curve.thresholds.length - 1)]!,
+  })).reverse();
+  const steps = { x: "recall", curve: "step-before" } as const;
+  const fill = { fill: colors.negative, fillOpacity: 0.08 };
+  return plotPanel({
+    ...unitAxes("Recall (sensitivity)", "Precision"),
+    marks: [
+      Plot.ruleY([share], { stroke: colors.muted, strokeDasharray: "4 3" }),
+      Plot.areaY(points, { ...steps, y1: 0, y2: "precision", ...fill }),
+      Plot.line(points, { ...steps, y: "precision", stroke: colors.negative, strokeWidth: 2.2 }),
+      Plot.dot(point, { r: 5, fill: colors.positive }),
+    ],
   });
 }

@@ -1,7 +1,7 @@
 import * as Plot from "@observablehq/plot";
 import { card, CONTENT_WIDTH, type LegendItem } from "./card.ts";
 import type { Figure } from "./figure.ts";
-import { type Panel, plotPanel } from "./panel.ts";
+import { type Panel, plotPanel, titled } from "./panel.ts";
 import { classLabel, colors, images } from "./theme.ts";
 
 const BINS = 20;
@@ -75,9 +75,7 @@ function histogram(
     x: {
       domain: [0, 1],
       ticks: 10,
-      label: labelled ? "Probability of the positive class" : null,
-      labelAnchor: "center",
-      labelArrow: "none",
+      ...(labelled ? titled("Probability of the positive class") : { label: null }),
     },
     y: {
       domain: [0, most],
@@ -85,9 +83,7 @@ function histogram(
       grid: true,
       ticks: Math.min(most, 4),
       tickFormat: (count: number) => Number.isInteger(count) ? String(count) : "",
-      label: "Images",
-      labelAnchor: "center",
-      labelArrow: "none",
+      ...titled("Images"),
     },
     marks: [
       Plot.rectY(bars, { x1: "x1", x2: "x2", y: "count", fill: color, inset: 0.75 }),

@@ -1,7 +1,7 @@
 import * as Plot from "@observablehq/plot";
 import { card, CONTENT_WIDTH } from "./card.ts";
 import type { Figure } from "./figure.ts";
-import { plotPanel } from "./panel.ts";
+import { type Panel, plotPanel, titled } from "./panel.ts";
 import { classLabel, colors, images } from "./theme.ts";
 
 /** More dots than this make a file of many megabytes and a blot on the page. */
@@ -18,7 +18,7 @@ const MAX_DOTS = 3000;
  */
 export function sizeChart(
   { sizes, classes, run }: {
-    sizes: readonly { width: number; height: number; label: string }[];
+    sizes: readonly SizeRow[];
     classes: readonly string[];
     run: string;
   },
@@ -27,33 +27,6 @@ export function sizeChart(
   const drawn = sizes.filter((_, i) => i % step === 0);
   const labels = classes.map(classLabel);
   const range = [colors.negative, colors.positive];
-  const largest = sizes.reduce((most, { width, height }) => Math.max(most, width, height), 1);
-  const smallest = sizes.reduce((least, s) => Math.min(least, s.width, s.height), largest);
-  const panel = plotPanel({
-    width: CONTENT_WIDTH,
-    height: 400,
-    marginLeft: 56,
-    marginRight: 16,
-    marginTop: 8,
-    marginBottom: 42,
-    grid: true,
-    x: { label: "Width (pixels)", labelAnchor: "center", labelArrow: "none", nice: true },
-    y: { label: "Height (pixels)", labelAnchor: "center", labelArrow: "none", nice: true },
-    color: { domain: labels, range },
-    marks: [
-      Plot.line([[smallest, smallest], [largest, largest]], {
-        stroke: colors.muted,
-        strokeDasharray: "4 3",
-      }),
-      Plot.dot(drawn, {
-        x: "width",
-        y: "height",
-        fill: (row) => classLabel(row.label),
-        fillOpacity: 0.55,
-        r: 3,
-      }),
-    ],
-  });
   const selection = step > 1 ? ` · ${drawn.length.toLocaleString("en-GB")} of them drawn` : "";
   return card({
     title: "Image sizes",
@@ -62,11 +35,52 @@ export function sizeChart(
       ...labels.map((label, i) => ({ label, color: range[i]!, mark: "circle" as const })),
       { label: "square", color: colors.muted, mark: "dashed" },
     ],
-    rows: [[panel]],
+    rows: [[drawDots(drawn, labels, range)]],
     ...(sizes.length === 0 ? {} : {
       note: `Width ${spread(sizes.map((size) => size.width))}; ` +
         `height ${spread(sizes.map((size) => size.height))} (pixels).`,
     }),
+  });
+}
+
+/** Size of one image in pixels, with its class folder. */
+export interface SizeRow {
+  width: number;
+  height: number;
+  label: string;
+}
+
+function drawDots(
+  sizes: readonly SizeRow[],
+  labels: readonly string[],
+  range: readonly string[],
+): Panel {
+  const largest = sizes.reduce((most, { width, height }) => Math.max(most, width, height), 1);
+  const smallest = sizes.reduce((least, s) => Math.min(least, s.width, s.height), largest);
+  return plotPanel({
+    width: CONTENT_WIDTH,
+    height: 400,
+    marginLeft: 56,
+    marginRight: 16,
+    marginTop: 8,
+    marginBottom: 42,
+    grid: true,
+    x: { ...titled("Width (pixels)"), nice: true },
+    y: { ...titled("Height (pixels)"), nice: true },
+    color: { domain: [...labels], range: [...range] },
+    marks: [
+      Plot.line([[smallest, smallest], [largest, largest]], {
+        stroke: colors.muted,
+        strokeDasharray: "4 3",
+      }),
+      Plot.dot(sizes, {
+        x: "width",
+        y: "height",
+        fill: (row: SizeRow) => classLabel(row.label),
+        fillOpacity: 0.55,
+        r: 3,
+      }),
+    ],
   });
 }
 

@@ -1,7 +1,7 @@
 import * as Plot from "@observablehq/plot";
 import { card, CONTENT_WIDTH } from "./card.ts";
 import type { Figure } from "./figure.ts";
-import { plotPanel } from "./panel.ts";
+import { type Panel, plotPanel, titled } from "./panel.ts";
 import { classLabel, colors, images, percent } from "./theme.ts";
 
 /**
@@ -13,20 +13,53 @@ import { classLabel, colors, images, percent } from "./theme.ts";
  */
 export function splitChart(
   { rows, requested, classes, run }: {
-    rows: readonly { subset: string; label: string; count: number }[];
+    rows: readonly SplitRow[];
     requested: Readonly<Record<string, number>>;
     classes: readonly string[];
     run: string;
   },
 ): Figure {
-  const n = rows.reduce((sum, row) => sum + row.count, 0);
+  const n = total(rows);
   const labels = classes.map(classLabel);
   const range = [colors.negative, colors.positive];
-  const subsets = [...new Set(rows.map((row) => row.subset))].map((subset) => {
+  return card({
+    title: "Split into training, validation and test images",
+    subtitle: `Run ${run} · n = ${images(n)}`,
+    legend: [
+      ...labels.map((label, i) => ({ label, color: range[i]!, mark: "area" as const })),
+      { label: "asked for", color: colors.ink, mark: "tick" },
+    ],
+    rows: [[drawBars(rows, subsetsOf(rows, requested, classes[1]!), labels, range)]],
+  });
+}
+
+/** Images of one class in one subset. */
+export interface SplitRow {
+  subset: string;
+  label: string;
+  count: number;
+}
+
+interface Subset {
+  subset: string;
+  /** Images asked for. */
+  asked: number | undefined;
+  /** Where on the axis there is room for text. */
+  end: number;
+  size: string;
+  positives: string;
+}
+
+function subsetsOf(
+  rows: readonly SplitRow[],
+  requested: Readonly<Record<string, number>>,
+  positiveClass: string,
+): Subset[] {
+  const n = total(rows);
+  return [...new Set(rows.map((row) => row.subset))].map((subset) => {
     const own = rows.filter((row) => row.subset === subset);
-    const count = own.reduce((sum, row) => sum + row.count, 0);
-    const positives = own.filter((row) => row.label === classes[1])
-      .reduce((sum, row) => sum + row.count, 0);
+    const count = total(own);
+    const positives = total(own.filter((row) => row.label === positiveClass));
     const asked = requested[subset];
     return {
       subset,
@@ -37,42 +70,40 @@ export function splitChart(
       positives: `${positives.toLocaleString("en-GB")} positive, ${percent(positives / count)}`,
     };
   });
-  const panel = plotPanel({
+}
+
+function total(rows: readonly SplitRow[]): number {
+  return rows.reduce((sum, row) => sum + row.count, 0);
+}
+
+function drawBars(
+  rows: readonly SplitRow[],
+  subsets: readonly Subset[],
+  labels: readonly string[],
+  range: readonly string[],
+): Panel {
+  const text = { x: "end", y: "subset", textAnchor: "start", dx: 10, fontSize: 12 } as const;
+  return plotPanel({
     width: CONTENT_WIDTH,
     height: 62 * subsets.length + 48,
     marginLeft: 78,
     marginRight: 212,
     marginTop: 4,
     marginBottom: 42,
-    x: { label: "Images", labelAnchor: "center", labelArrow: "none", grid: true },
-    y: { label: null, domain: subsets.map((row) => row.subset), padding: 0.4, tickSize: 0 },
-    color: { domain: labels, range },
+    x: { ...titled("Images"), grid: true },
+    y: { label: null, domain: subsets.map((row) => row.subset), padding: 0.4 },
+    color: { domain: [...labels], range: [...range] },
     marks: [
       Plot.axisY({ fontSize: 12, tickSize: 0, label: null }),
-      Plot.barX(rows, { x: "count", y: "subset", fill: (row) => classLabel(row.label) }),
+      Plot.barX(rows, {
+        x: "count",
+        y: "subset",
+        fill: (row: SplitRow) => classLabel(row.label),
+      }),
       Plot.tickX(subsets, { x: "asked", y: "subset", stroke: colors.ink, strokeWidth: 2.5 }),
-      ...(["size", "positives"] as const).map((text, i) =>
-        Plot.text(subsets, {
-          x: "end",
-          y: "subset",
-          text,
-          textAnchor: "start",
-          dx: 10,
-          dy: i === 0 ? -8 : 8,
-          fontSize: 12,
-          fill: i === 0 ? colors.ink : colors.muted,
-        })
-      ),
+      Plot.text(subsets, { ...text, text: "size", dy: -8 }),
+      Plot.text(subsets, { ...text, text: "positives", dy: 8, fill: colors.muted }),
       Plot.ruleX([0], { stroke: colors.ink }),
     ],
-  });
-  return card({
-    title: "Split into training, validation and test images",
-    subtitle: `Run ${run} · n = ${images(n)}`,
-    legend: [
-      ...labels.map((label, i) => ({ label, color: range[i]!, mark: "area" as const })),
-      { label: "asked for", color: colors.ink, mark: "tick" },
-    ],
-    rows: [[panel]],
   });
 }

@@ -1,17 +1,12 @@
 import type { PlotOptions } from "@observablehq/plot";
+import { titled } from "./panel.ts";
 
 /** A square chart whose axes both run from 0 to 1: ROC and precision-recall curves. */
 export function unitAxes(
   xLabel: string,
   yLabel: string,
 ): PlotOptions & { width: number; height: number } {
-  const axis = {
-    domain: [0, 1],
-    ticks: 5,
-    grid: true,
-    labelAnchor: "center",
-    labelArrow: "none",
-  } as const;
+  const axis = { domain: [0, 1], ticks: 5, grid: true };
   return {
     width: 480,
     height: 440,
@@ -19,7 +14,7 @@ export function unitAxes(
     marginRight: 14,
     marginTop: 10,
     marginBottom: 42,
-    x: { ...axis, label: xLabel },
-    y: { ...axis, label: yLabel },
+    x: { ...axis, ...titled(xLabel) },
+    y: { ...axis, ...titled(yLabel) },
   };
 }

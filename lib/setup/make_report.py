@@ -27,9 +27,10 @@ section { border-top: 3px solid #ddd; margin-top: 3em; }
 .note { background: #fff3cd; border: 1px solid #e0c068; border-radius: 6px; padding: .6em 1em; }
 .highlight, pre { background: #f7f7f8; border-radius: 4px; font: 12.5px/1.45 ui-monospace, monospace; }
 pre { padding: .6em .9em; margin: .5em 0; overflow-x: auto; white-space: pre-wrap; }
-.jp-OutputArea-output, .output_area, .output_html { overflow-x: auto; }
+.output_area { overflow-x: auto; }
 .output_area pre { background: none; padding: .2em 0; }
-.prompt, .jp-InputPrompt, .jp-OutputPrompt, .anchor-link { display: none; }
+.output_error { border-left: 3px solid #c62828; padding-left: .6em; }
+.prompt, .anchor-link { display: none; }
 img, svg { max-width: 100%; height: auto; }
 table { border-collapse: collapse; font-size: 13px; }
 th, td { padding: .25em .7em; border-bottom: 1px solid #e4e4e4; text-align: left; }
@@ -38,7 +39,7 @@ th, td { padding: .25em .7em; border-bottom: 1px solid #e4e4e4; text-align: left
 
 def body_of(path):
     notebook = nbformat.read(path, as_version=4)
-    exporter = HTMLExporter(template_name="basic", embed_images=True, exclude_anchor_links=True)
+    exporter = HTMLExporter(template_name="basic", embed_images=True)
     body, _ = exporter.from_notebook_node(notebook)
     return without_scripts(body)
 

@@ -64,13 +64,15 @@ interface Failure {
 function notebookDisplay(name: string, status: StatusLine) {
   const start = performance.now();
   let cells = 0;
-  let cell: Failure["cell"] = { event: "cell", number: 0, label: "starting", source: "" };
+  let cell: Failure["cell"] = { event: "cell", number: 0, label: "", source: "" };
   let cellStart = start;
   let line = "";
   let error: Failure["error"] | undefined;
   const where = () =>
-    `${name}  cell ${cell.number}/${cells}  '${cell.label}'  ` +
-    duration(performance.now() - cellStart);
+    cell.number === 0
+      ? `${name}  starting the kernel`
+      : `${name}  cell ${cell.number}/${cells}  '${cell.label}'  ` +
+        duration(performance.now() - cellStart);
   const show = () => status.update(line ? `${where()}  ${line}` : where());
   const finishCell = () => {
     if (cell.number > 0) status.log(printable(where()));

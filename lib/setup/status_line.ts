@@ -31,7 +31,7 @@ const console_: StatusLineTarget = {
   },
   columns: () => {
     try {
-      return Deno.consoleSize().columns;
+      return Deno.consoleSize().columns || 80;
     } catch {
       return 80;
     }

@@ -1,0 +1,66 @@
+import { projectRoot } from "../lib/paths.ts";
+import { duration } from "../lib/setup/status_line.ts";
+
+/** How many checks ended how. */
+export interface Counts {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+/** Nothing checked yet. */
+export const NONE: Counts = { passed: 0, failed: 0, skipped: 0 };
+
+/** A single check that went well, and one that did not. */
+export const PASSED: Counts = { ...NONE, passed: 1 };
+export const FAILED: Counts = { ...NONE, failed: 1 };
+
+/** The sum of two counts. */
+export function add(a: Counts, b: Counts): Counts {
+  return {
+    passed: a.passed + b.passed,
+    failed: a.failed + b.failed,
+    skipped: a.skipped + b.skipped,
+  };
+}
+
+/** The closing line: `12 passed, 0 failed`, and `, 1 skipped` where any was. */
+export function formatCounts({ passed, failed, skipped }: Counts): string {
+  const line = `${passed} passed, ${failed} failed`;
+  return skipped > 0 ? `${line}, ${skipped} skipped` : line;
+}
+
+/**
+ * The counts in what `deno test` printed, from its closing line
+ * `FAILED | 2 passed (2 steps) | 1 failed | 1 ignored (67ms)`.
+ *
+ * @returns null when there is no such line: it then did not get as far as testing.
+ */
+export function readTestCounts(output: string): Counts | null {
+  const line = output.split("\n").findLast((l) => /^(ok|FAILED) \| \d+ passed/.test(l));
+  if (line === undefined) return null;
+  const number = (what: string) => Number(new RegExp(`\\| (\\d+) ${what}`).exec(line)?.[1] ?? 0);
+  return { passed: number("passed"), failed: number("failed"), skipped: number("ignored") };
+}
+
+/** Prints the outcome of one check, and its details where it failed. */
+export function reportCheck(name: string, counts: Counts, start: number, details = ""): Counts {
+  const outcome = counts.failed > 0 ? "FAILED" : counts.skipped > 0 ? "skipped" : "ok";
+  console.log(`${outcome.padEnd(8)}${name}  (${duration(performance.now() - start)})`);
+  if (counts.failed > 0 && details !== "") console.log(details.replace(/^/gm, "        "));
+  return counts;
+}
+
+/** Runs a Deno command in the project as one check; its output is shown when it fails. */
+export async function checkDeno(name: string, args: readonly string[]): Promise<Counts> {
+  const start = performance.now();
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [...args],
+    cwd: projectRoot,
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+  }).output();
+  const decoder = new TextDecoder();
+  const output = `${decoder.decode(stdout)}${decoder.decode(stderr)}`.trim();
+  return reportCheck(name, success ? PASSED : FAILED, start, output);
+}

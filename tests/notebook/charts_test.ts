@@ -1,0 +1,179 @@
+import assert from "node:assert/strict";
+import sharp from "sharp";
+import { classCountsChart } from "../../lib/notebook/class_counts_chart.ts";
+import { confusionMatrixChart } from "../../lib/notebook/confusion_matrix_chart.ts";
+import { jupyterDisplay } from "../../lib/notebook/displayable.ts";
+import type { Figure } from "../../lib/notebook/figure.ts";
+import { learningCurves } from "../../lib/notebook/learning_curves.ts";
+import { precisionRecallChart } from "../../lib/notebook/precision_recall_chart.ts";
+import { rocChart } from "../../lib/notebook/roc_chart.ts";
+import { scoreHistogram } from "../../lib/notebook/score_histogram.ts";
+import { sizeChart } from "../../lib/notebook/size_chart.ts";
+import { splitChart } from "../../lib/notebook/split_chart.ts";
+import type { HistoryRow, TrainingEvent } from "../../lib/training/history.ts";
+
+const run = "trial";
+const classes = ["non_globally_sclerotic_glomeruli", "globally_sclerotic_glomeruli"];
+const labels = [0, 0, 0, 1, 1, 0, 1, 0];
+const probabilities = [0.1, 0.2, 0.7, 0.9, 0.4, 0.3, 0.8, 0.05];
+const predicted = probabilities.map((p) => p >= 0.5 ? 1 : 0);
+const history: HistoryRow[] = [1, 2, 3].map((epoch) => ({
+  epoch,
+  loss: 1 / epoch,
+  accuracy: 1 - 0.2 / epoch,
+  auc: null,
+  val_loss: 1.2 / epoch,
+  val_accuracy: 0.8,
+  val_auc: epoch === 2 ? null : 0.9,
+  learning_rate: epoch < 3 ? 1e-4 : 1e-5,
+  seconds: 2,
+}));
+const events: TrainingEvent[] = [
+  { epoch: 1, kind: "checkpoint", note: "" },
+  { epoch: 2, kind: "reduce_lr", note: "" },
+  { epoch: 3, kind: "early_stopping", note: "" },
+];
+
+/** Every kind of figure, with given class names. */
+function allFigures(names: string[]): Record<string, Figure> {
+  const [negative, positive] = [names[0]!, names[1]!];
+  const rows = ["train", "validation", "test"].flatMap((subset, i) => [
+    { subset, label: negative, count: 30 - 10 * i },
+    { subset, label: positive, count: 5 },
+  ]);
+  const requested = { train: 0.7, validation: 0.15, test: 0.15 };
+  const sizes = [
+    { width: 700, height: 720, label: negative },
+    { width: 650, height: 800, label: positive },
+  ];
+  return {
+    classCounts: classCountsChart({
+      counts: [{ label: negative, count: 80 }, { label: positive, count: 20 }],
+      run,
+    }),
+    size: sizeChart({ sizes, classes: names, run }),
+    split: splitChart({ rows, requested, classes: names, run }),
+    curves: learningCurves({ history, events, run, epochs: 25 }),
+    confusion: confusionMatrixChart({ labels, predicted, classes: names, run }),
+    roc: rocChart({ labels, probabilities, threshold: 0.5, run }),
+    precisionRecall: precisionRecallChart({ labels, probabilities, threshold: 0.5, run }),
+    histogram: scoreHistogram({ probabilities, labels, classes: names, threshold: 0.5, run }),
+    newImages: scoreHistogram({ probabilities, classes: names, threshold: 0.5, run }),
+  };
+}
+
+/** The texts of a figure, as they are read. */
+function texts(figure: Figure): string[] {
+  return [...figure.svg.matchAll(/<(?:text|tspan|title)[^>]*>([^<]+)</g)].map((match) => match[1]!);
+}
+
+Deno.test("every figure is a complete SVG of its own size on white, titled with run", async () => {
+  for (const [name, figure] of Object.entries(allFigures(classes))) {
+    const [, width, height] = /^<svg [^>]*width="(\d+)" height="(\d+)"/.exec(figure.svg)!;
+    assert.ok(Number(width) <= 720, name);
+    const { data, info } = await sharp(new TextEncoder().encode(figure.svg)).raw()
+      .toBuffer({ resolveWithObject: true });
+    assert.deepEqual([info.width, info.height], [Number(width), Number(height)], name);
+    const centre = (10 * info.width + 10) * info.channels;
+    assert.deepEqual([...data.subarray(centre, centre + 3)], [255, 255, 255], name);
+    assert.ok(data.some((value) => value < 60), `${name} has ink`);
+    assert.doesNotMatch(figure.svg, /currentColor|var\(|<style|NaN|undefined/, name);
+    assert.match(figure.text, /Run trial · /, name);
+  }
+});
+
+Deno.test("every figure shows itself in a notebook as an image with its text", () => {
+  for (const figure of Object.values(allFigures(classes))) {
+    const shown = figure[jupyterDisplay]();
+    assert.deepEqual(Object.keys(shown), ["text/html", "text/plain"]);
+    const [, encoded] = /^<img src="data:image\/svg\+xml;base64,([^"]+)"/.exec(
+      shown["text/html"]!,
+    )!;
+    const decoded = new TextDecoder().decode(Uint8Array.fromBase64(encoded!));
+    assert.equal(decoded, figure.svg);
+  }
+});
+
+Deno.test("every figure keeps hostile class names as text", async () => {
+  const hostile = ['<script>alert("1")</script>&\u0007', `'"><img src=x onerror=alert(1)>\ud800`];
+  for (const [name, figure] of Object.entries(allFigures(hostile))) {
+    assert.doesNotMatch(figure.svg, /<script|<img/, name);
+    assert.doesNotMatch(figure.html.slice(1), /<(script|img)/, name);
+    await sharp(new TextEncoder().encode(figure.svg)).png().toBuffer(); // throws on broken XML
+  }
+});
+
+Deno.test("classCountsChart() states the majority baseline", () => {
+  const figure = allFigures(classes)["classCounts"]!;
+  assert.ok(texts(figure).includes("80 (80.0 %)"));
+  assert.match(figure.text, /always answering “non globally .*” is right 80\.0 % of the time/);
+});
+
+Deno.test("confusionMatrixChart() has counts and row rates in the right cells", () => {
+  const read = texts(allFigures(classes)["confusion"]!);
+  // rows: true negative class 4 and 1 of 5, true positive class 1 and 2 of 3
+  const numbers = read.filter((text) => /^\d+$|%$/.test(text));
+  assert.deepEqual(numbers, ["4", "1", "1", "2", "80.0 %", "20.0 %", "33.3 %", "66.7 %"]);
+});
+
+Deno.test("confusionMatrixChart() of one class shows no invented rate", () => {
+  const figure = confusionMatrixChart({ labels: [0, 0], predicted: [0, 1], classes, run });
+  assert.deepEqual(texts(figure).filter((text) => /%$|^–$/.test(text)), [
+    "50.0 %",
+    "50.0 %",
+    "–",
+    "–",
+  ]);
+});
+
+Deno.test("rocChart() and precisionRecallChart() name area and operating point", () => {
+  const { roc, precisionRecall } = allFigures(classes);
+  assert.ok(texts(roc!).includes("model (AUC 0.933)"));
+  assert.match(roc!.text, /sensitivity 66\.7 %, specificity 80\.0 %/);
+  assert.ok(texts(precisionRecall!).includes("model (average precision 0.917)"));
+  assert.match(precisionRecall!.text, /precision 66\.7 %, recall 66\.7 %/);
+});
+
+Deno.test("rocChart() and precisionRecallChart() say so where a class is absent", () => {
+  const input = { labels: [0, 0], probabilities: [0.1, 0.2], threshold: 0.5, run };
+  assert.match(rocChart(input).text, /There is no ROC curve: it needs images of both classes/);
+  assert.match(precisionRecallChart(input).text, /There is no precision-recall curve/);
+});
+
+Deno.test("sizeChart() draws a selection of very many images and says so", () => {
+  const sizes = Array.from({ length: 10_000 }, (_, i) => ({
+    width: 600 + i % 100,
+    height: 700 + i % 77,
+    label: classes[i % 2]!,
+  }));
+  const figure = sizeChart({ sizes, classes, run });
+  assert.equal(figure.svg.match(/<circle/g)!.length - 2, 2500); // two more in the legend
+  assert.match(figure.text, /n = 10,000 images · 2,500 of them drawn/);
+  assert.match(figure.text, /Width 600 to 699, median 650; height 700 to 776, median 738/);
+});
+
+Deno.test("splitChart() shows achieved beside requested fractions", () => {
+  const read = texts(allFigures(classes)["split"]!);
+  assert.ok(read.includes("35 images, 46.7 % (asked 70.0 %)"), read.join());
+  assert.ok(read.includes("5 positive, 14.3 %"));
+});
+
+Deno.test("learningCurves() draws a history of any length and names the kept epoch", () => {
+  for (const length of [0, 1, 2, 3]) {
+    const figure = learningCurves({ history: history.slice(0, length), events, run });
+    assert.doesNotMatch(figure.svg, /NaN|Infinity/);
+  }
+  const figure = learningCurves({ history, events, run });
+  assert.match(
+    figure.text,
+    /Kept: epoch 1, validation loss 1\.2000, accuracy 0\.8000, AUC 0\.9000/,
+  );
+  assert.ok(texts(figure).includes("learning rate reduced"));
+  assert.ok(!texts(learningCurves({ history, events: [], run })).includes("kept epoch"));
+});
+
+Deno.test("scoreHistogram() counts every image once", () => {
+  const figure = scoreHistogram({ probabilities: [0, 0.5, 1], classes, threshold: 0.5, run });
+  assert.match(figure.text, /2 of 3 images at or above the threshold/);
+  assert.ok(texts(figure).includes("class not known (3)"));
+});

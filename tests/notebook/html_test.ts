@@ -1,0 +1,37 @@
+import assert from "node:assert/strict";
+import { notice, syntheticNotice } from "../../lib/notebook/notice.ts";
+import { htmlTable } from "../../lib/notebook/table.ts";
+
+Deno.test("htmlTable() escapes every text and aligns numbers to the right", () => {
+  const { html } = htmlTable(
+    [{ "<name>": "<script>", value: 0.123456, ok: true }, {
+      "<name>": "b",
+      value: null,
+      ok: false,
+    }],
+    { caption: "A & B" },
+  );
+  assert.doesNotMatch(html, /<script>|<name>/);
+  assert.match(html, /A &amp; B/);
+  assert.match(html, /text-align:right[^>]*>0\.1235</);
+  assert.match(html, /text-align:right[^>]*>–</);
+  assert.match(html, />yes</);
+});
+
+Deno.test("htmlTable() shows the columns asked for, in order, and at most 200 rows", () => {
+  const rows = Array.from({ length: 250 }, (_, a) => ({ a, b: 1, c: 2 }));
+  const { html, text } = htmlTable(rows, { columns: ["c", "a"] });
+  assert.deepEqual([...html.matchAll(/<th[^>]*>(\w)</g)].map((match) => match[1]), ["c", "a"]);
+  assert.equal(html.match(/<tr>/g)!.length, 201);
+  assert.match(html, /and 50 more rows/);
+  assert.equal(text, "Table: 250 rows");
+});
+
+Deno.test("htmlTable() of nothing is an empty table", () => {
+  assert.match(htmlTable([]).html, /<tbody><\/tbody>/);
+});
+
+Deno.test("notice() escapes its text", () => {
+  assert.match(notice("a <b>", "warning").html, /a &lt;b&gt;/);
+  assert.match(syntheticNotice().text, /^Synthetic sample images: drawn by a program/);
+});

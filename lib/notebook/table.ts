@@ -49,6 +49,7 @@ export function htmlTable(
 function cellText(value: unknown): string {
   if (value === null || value === undefined) return "–";
   if (typeof value === "number") {
+    if (Math.abs(value) < 1e-12) return "0"; // rounding errors of a sum that is zero
     return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(4)));
   }
   if (typeof value === "boolean") return value ? "yes" : "no";

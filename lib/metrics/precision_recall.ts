@@ -1,4 +1,4 @@
-import { rankByProbability, type Resample } from "./ranking.ts";
+import { rankByProbability, type Resample } from "../ranking.ts";
 
 /** A precision-recall curve, in scikit-learn's order: recall falls from 1 to 0. */
 export interface PrecisionRecallCurve {

@@ -1,5 +1,6 @@
 import * as Plot from "@observablehq/plot";
-import { rocAuc, rocCurve } from "../metrics/roc.ts";
+import { rocCurve } from "../metrics/roc_curve.ts";
+import { rocAuc } from "../roc_auc.ts";
 import { card } from "./card.ts";
 import type { Figure } from "./figure.ts";
 import { operatingPoint } from "./operating_point.ts";

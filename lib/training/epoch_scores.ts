@@ -1,4 +1,4 @@
-import { rocAuc } from "../metrics/roc.ts";
+import { rocAuc } from "../roc_auc.ts";
 import type { BatchResult } from "./trainable.ts";
 
 /** Scores of an epoch as they add up, batch by batch. */

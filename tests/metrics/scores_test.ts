@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { DataError } from "../../lib/errors.ts";
 import { betterThanBaseline } from "../../lib/metrics/better_than_baseline.ts";
 import { precisionRecallCurve } from "../../lib/metrics/precision_recall.ts";
-import { rocCurve } from "../../lib/metrics/roc.ts";
+import { rocCurve } from "../../lib/metrics/roc_curve.ts";
 import type { ScoreName } from "../../lib/metrics/score.ts";
 import { computeScores } from "../../lib/metrics/scores.ts";
 import { wilson } from "../../lib/metrics/wilson.ts";

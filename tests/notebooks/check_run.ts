@@ -34,7 +34,9 @@ export async function checkRun(notebooks: readonly string[]): Promise<Counts> {
     let counts = await checkRunCommand(run, data);
     let reached = true;
     for (const path of notebooks) {
-      const result = reached ? await checkNotebook(basename(path), paths.notebooks) : skip(path);
+      const result: Counts = reached
+        ? await checkNotebook(basename(path), paths.notebooks)
+        : skip(path);
       reached &&= result.failed === 0;
       counts = add(counts, result);
     }

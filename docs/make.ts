@@ -1,0 +1,98 @@
+/**
+ * Makes what the README shows: the pictures in docs/, from a run on the sample set, and the table
+ * of config fields.
+ *
+ *     deno task run --run synthetic-sample && deno run -A docs/make.ts
+ */
+import { join } from "node:path";
+import sharp from "sharp";
+import { describeConfig, parseConfig } from "../lib/config.ts";
+import { readCsv } from "../lib/csv.ts";
+import { classCounts } from "../lib/data/class_counts.ts";
+import { readManifest } from "../lib/data/manifest.ts";
+import { readJson, writeAtomic } from "../lib/files.ts";
+import { classCountsChart } from "../lib/notebook/class_counts_chart.ts";
+import { confusionMatrixChart } from "../lib/notebook/confusion_matrix_chart.ts";
+import type { Figure } from "../lib/notebook/figure.ts";
+import { learningCurves } from "../lib/notebook/learning_curves.ts";
+import { rocChart } from "../lib/notebook/roc_chart.ts";
+import { fromRoot, projectRoot, runPaths } from "../lib/paths.ts";
+import { isSynthetic } from "../lib/setup/sample_set.ts";
+import { readEvents, readHistory } from "../lib/training/history.ts";
+
+const RUN = "synthetic-sample";
+const TILE = 180; // pixels
+const TILES = 4; // of each class
+
+/** The table of config fields, as the README has it. */
+export function configTable(): string {
+  const rows = describeConfig().map(({ field, default: value, meaning }) =>
+    `| \`${field}\` | \`${JSON.stringify(value)}\` | ${meaning} |`
+  );
+  return ["| field | default | meaning |", "| --- | --- | --- |", ...rows].join("\n");
+}
+
+async function savePng(name: string, figure: Figure): Promise<void> {
+  const png = await sharp(new TextEncoder().encode(figure.svg), { density: 144 }).png().toBuffer();
+  await writeAtomic(join(projectRoot, "docs", name), png);
+}
+
+/** A sheet of sample crops: upper row not sclerotic, lower row globally sclerotic. */
+async function saveSamples(folder: string, paths: readonly (readonly string[])[]): Promise<void> {
+  const tiles = await Promise.all(paths.flatMap((row, top) =>
+    row.map(async (path, left) => ({
+      input: await sharp(join(folder, path)).flatten({ background: "#ffffff" })
+        .resize(TILE, TILE).png().toBuffer(),
+      left: left * (TILE + 4),
+      top: top * (TILE + 4),
+    }))
+  ));
+  const size = { width: TILES * (TILE + 4) - 4, height: paths.length * (TILE + 4) - 4 };
+  const sheet = sharp({ create: { ...size, channels: 3, background: "#ffffff" } });
+  const jpeg = await sheet.composite(tiles).jpeg({ quality: 85 }).toBuffer();
+  await writeAtomic(join(projectRoot, "docs", "samples.jpg"), jpeg);
+}
+
+async function makePictures(): Promise<void> {
+  const paths = runPaths(RUN);
+  const config = parseConfig(await readJson(paths.config, "Make the run first."));
+  const folder = fromRoot(config.data.folder);
+  if (!await isSynthetic(folder)) throw new Error("the README shows the synthetic sample set only");
+  const { classes } = config.data;
+  const manifest = await readManifest(paths.manifest);
+  await saveSamples(
+    folder,
+    classes.map((label) => {
+      const own = manifest.filter((row) => row.label === label && row.status === "ok");
+      return Array.from({ length: TILES }, (_, i) => own[Math.floor(i * own.length / TILES)]!.path);
+    }),
+  );
+  const counts = classCounts(manifest, classes).map(({ label, images }) => ({
+    label,
+    count: images,
+  }));
+  await savePng("classes.png", classCountsChart({ counts, run: RUN }));
+  const history = await readHistory(paths.history);
+  const events = await readEvents(paths.trainingEvents);
+  await savePng("training.png", learningCurves({ history, events, run: RUN }));
+
+  const columns = ["label", "predicted", "probability"] as const;
+  const predictions = await readCsv(paths.predictionsTest, columns, "Make the run first.");
+  const labels = predictions.map(({ label }) => classes.indexOf(label));
+  const predicted = predictions.map((row) => classes.indexOf(row.predicted));
+  const probabilities = predictions.map(({ probability }) => Number(probability));
+  await savePng("confusion.png", confusionMatrixChart({ labels, predicted, classes, run: RUN }));
+  await savePng("roc.png", rocChart({ labels, probabilities, threshold: 0.5, run: RUN }));
+}
+
+async function updateReadme(): Promise<void> {
+  const path = join(projectRoot, "README.md");
+  const text = await Deno.readTextFile(path);
+  const table = /(<!-- config table[^>]*-->\n)[\s\S]*?(\n<!-- end of config table -->)/;
+  await writeAtomic(path, text.replace(table, (_, start, end) => start + configTable() + end));
+}
+
+if (import.meta.main) {
+  await updateReadme();
+  await makePictures();
+}

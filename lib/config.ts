@@ -10,13 +10,20 @@ const count = (meaning: string, fallback: number, least = 1) =>
   z.int().min(least).default(fallback).describe(meaning);
 const monitors = ["val_loss", "val_accuracy", "val_auc"] as const;
 
+/** The architectures that `model.backbone` can name. */
+export const BACKBONES = ["resnet50", "efficientnet_lite0"] as const;
+
 /** A quantity of the history that a callback can watch. */
 export type Monitor = (typeof monitors)[number];
 
 const dataSchema = z.strictObject({
   folder: z.string().min(1).default("data")
     .describe("Folder that holds one folder per class; relative to the project"),
-  classes: z.array(z.string().regex(/^[^/\\]+$/, "a folder name, without slashes")).length(2)
+  classes: z.array(
+    z.string().regex(/^(?!\.{1,2}$)[^/\\]+$/, "must be a folder name, without slashes"),
+  ).length(2).refine(([negative, positive]) => negative !== positive, {
+    error: "must be two different folders",
+  })
     .default(["non_globally_sclerotic_glomeruli", "globally_sclerotic_glomeruli"])
     .describe("Class folder names: the negative class, then the positive one"),
   groupPattern: z.string().nullable().default(null).refine(isGroupPattern, {
@@ -39,9 +46,14 @@ const splitSchema = z.strictObject({
 });
 
 const modelSchema = z.strictObject({
-  backbone: z.enum(["resnet50"]).default("resnet50").describe("Architecture below the head"),
-  weights: z.enum(["imagenet", "random"]).default("imagenet")
-    .describe("Starting weights of the backbone"),
+  backbone: z.enum(BACKBONES).default("resnet50").describe(
+    "Architecture below the head: resnet50, or efficientnet_lite0, which takes about an eighth of " +
+      "the time an image and whose ImageNet weights are installed with the project",
+  ),
+  weights: z.string().min(1).default("imagenet").describe(
+    'Starting weights of the backbone: "imagenet", "random", or a path, relative to the project, ' +
+      "of a Keras file (.h5, .weights.h5, .keras) or of a model folder to train further",
+  ),
   unfreezeLast: count("Backbone layers that are trained, counted from the end", 30, 0),
   imageSize: z.int().min(32).max(1024).default(224)
     .describe("Width and height of the model's input, in pixels"),
@@ -148,17 +160,24 @@ export async function configure(input: ConfigInput = {}): Promise<Config> {
   const merged = merge(input, overrides);
   const { run } = parseConfig({ run: merged["run"] });
   const path = runPaths(run).config;
-  const earlier = await exists(path)
-    ? await readJson(path, `Delete it, then run the notebooks again from 01.`)
-    : {};
-  if (!isRecord(earlier)) {
-    throw new DataError(`${path} is not a config.`, "Delete it, then run again from notebook 01.");
-  }
+  const earlier = await exists(path) ? await readEarlier(path) : {};
   const config = await withDefaultFolders(
     parseConfig(merge({ ...earlier, ...input, run }, overrides)),
   );
   await writeJson(path, config);
   return config;
+}
+
+/** The config that the run's notebooks left. A field of another version would not be understood. */
+async function readEarlier(path: string): Promise<Config> {
+  const remedy = "Delete it, then run the notebooks again from 01.";
+  const earlier = await readJson(path, remedy);
+  try {
+    return parseConfig(earlier);
+  } catch (cause) {
+    const reason = cause instanceof ConfigError ? cause.message.split("\n  What to do")[0] : cause;
+    throw new DataError(`${path} is not a config of this version. ${reason}`, remedy, { cause });
+  }
 }
 
 /**
@@ -170,11 +189,14 @@ export const OVERRIDES_VARIABLE = "GLOMERULI_CONFIG";
 function commandLineOverrides(): Record<string, unknown> {
   const text = Deno.env.get(OVERRIDES_VARIABLE);
   if (!text) return {};
-  const value: unknown = JSON.parse(text);
-  if (!isRecord(value)) {
-    throw new ConfigError(`${OVERRIDES_VARIABLE} is not an object.`, "Unset it.");
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    // not an object either
   }
-  return value;
+  if (isRecord(value)) return value;
+  throw new ConfigError(`${OVERRIDES_VARIABLE} is not a JSON object.`, "Unset it.");
 }
 
 /** One row of the table of config fields. */

@@ -7,12 +7,12 @@ import { writeAtomic } from "./files.ts";
 export type CsvValue = string | number | boolean | null;
 
 /** A text that a spreadsheet could take for a formula, or that could be mistaken for an escaped one. */
-const NEEDS_ESCAPE = /^['=+\-@\t\r]/;
+const NEEDS_ESCAPE = /^['=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/;
 
 /**
  * Makes a text cell inert in spreadsheets: one apostrophe is put before a leading `=`, `+`, `-`,
- * `@`, tab, carriage return or apostrophe (OWASP, CSV injection). {@linkcode unescapeFormula} takes
- * it away again, so no name is lost.
+ * `@` (their full-width forms too), tab, line break or apostrophe (OWASP, CSV injection).
+ * {@linkcode unescapeFormula} takes it away again, so no name is lost.
  */
 export function escapeFormula(text: string): string {
   return NEEDS_ESCAPE.test(text) ? `'${text}` : text;
@@ -66,13 +66,14 @@ export async function readCsv<C extends string>(
   remedy: string,
 ): Promise<Record<C, string>[]> {
   let records: Record<string, string>[];
+  let present: string[] = [];
   try {
-    records = parse(await Deno.readTextFile(path), { columns: true, bom: true });
+    const columns = (header: string[]) => present = header;
+    records = parse(await Deno.readTextFile(path), { columns, bom: true });
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new DataError(`${path} cannot be read as CSV: ${reason}`, remedy, { cause });
   }
-  const present = Object.keys(records[0] ?? Object.fromEntries(required.map((name) => [name, ""])));
   const missing = required.filter((name) => !present.includes(name));
   if (missing.length > 0) {
     throw new DataError(`${path} lacks the column(s) ${missing.join(", ")}.`, remedy);

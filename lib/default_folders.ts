@@ -40,7 +40,7 @@ export async function withDefaultFolders(config: Config): Promise<Config> {
 export async function holdsImages(folder: string, classes: readonly string[]): Promise<boolean> {
   for (const name of classes) {
     const path = join(folder, name);
-    if (!await exists(path)) continue;
+    if (!await exists(path) || !(await Deno.stat(path)).isDirectory) continue;
     for await (const entry of Deno.readDir(path)) {
       if (!entry.name.startsWith(".")) return true;
     }

@@ -32,11 +32,16 @@ async function test(): Promise<number> {
       return await checkRun(notebooks);
     },
   ];
+  // Ctrl-C ends what is running, which then clears up behind itself.
+  let interrupted = false;
+  Deno.addSignalListener("SIGINT", () => interrupted = true);
   let counts = NONE;
-  for (const part of parts) counts = add(counts, await survive(part));
+  for (const part of parts) {
+    if (!interrupted) counts = add(counts, await survive(part));
+  }
   console.log(`\nFinished in ${duration(performance.now() - start)}.`);
   console.log(formatCounts(counts));
-  return counts.failed === 0 ? 0 : 1;
+  return counts.failed === 0 && !interrupted ? 0 : 1;
 }
 
 /** A part that breaks off is a failed check, not the end of all others. */

@@ -7,7 +7,7 @@ export async function runUnitTests(): Promise<Counts> {
   const start = performance.now();
   const child = new Deno.Command(Deno.execPath(), {
     // Types have been checked before.
-    args: ["test", "-A", "--no-check", "--reporter=dot", "tests/"],
+    args: ["test", "-A", "--no-check", "tests/"],
     cwd: projectRoot,
     env: { NO_COLOR: "1", TF_CPP_MIN_LOG_LEVEL: "2" },
     stdin: "null",

@@ -1,16 +1,16 @@
+import { join } from "node:path";
 import { writeCsv } from "../csv.ts";
 import type { Config } from "../config.ts";
 import { DataError } from "../errors.ts";
 import { sha256File, writeJson } from "../files.ts";
-import { subsetItems } from "../images/subset_items.ts";
 import { loadModel } from "../model/load_model.ts";
-import { disposeModel } from "../model/model.ts";
+import { disposeModel, type Model } from "../model/model.ts";
 import type { ModelCard } from "../model/model_card.ts";
 import { predictImages } from "../model/predict_images.ts";
 import { createPredictor } from "../model/predictor.ts";
 import { fromRoot, runPaths } from "../paths.ts";
 import type { OnProgress } from "../progress.ts";
-import { readSplit } from "../split/split.ts";
+import { readSplit, type SplitRow } from "../split/split.ts";
 import type { Scores } from "./score.ts";
 import { computeScores } from "./scores.ts";
 
@@ -44,25 +44,9 @@ export async function testRun(
   const { model, card } = await loadModel(paths.model);
   try {
     await checkSplit(paths.split, card);
-    const { classes, imageSize } = card.architecture;
+    const { classes } = card.architecture;
     const rows = split.filter(({ subset }) => subset === "test");
-    const items = subsetItems(split, "test", fromRoot(config.data.folder), classes);
-    const predictor = createPredictor(model, card.preprocessing);
-    const predictions: TestPrediction[] = [];
-    const results = predictImages(predictor, items.map(({ path }) => path), {
-      size: imageSize,
-      maxMegapixels: card.preprocessing.maxMegapixels,
-      batchSize: config.training.batchSize,
-    });
-    for await (const result of results) {
-      if ("error" in result) throw result.error;
-      const { path, label, group } = rows[predictions.length]!;
-      const probability = result.probabilities[1]!;
-      const predicted = classes[probability >= card.threshold ? 1 : 0]!;
-      predictions.push({ path, label, predicted, probability, group });
-      onProgress?.(predictions.length, rows.length, path);
-    }
-    predictor.dispose();
+    const predictions = await predictRows(rows, model, card, config, onProgress);
     const index = (name: string) => classes.indexOf(name);
     const scores = computeScores({
       labels: predictions.map(({ label }) => index(label)),
@@ -78,6 +62,37 @@ export async function testRun(
   } finally {
     disposeModel(model);
   }
+}
+
+/** @throws {ImageError} When an image cannot be read: a score over fewer images is another score. */
+async function predictRows(
+  rows: readonly SplitRow[],
+  model: Model,
+  { architecture, preprocessing, threshold }: ModelCard,
+  config: Config,
+  onProgress?: OnProgress,
+): Promise<TestPrediction[]> {
+  const folder = fromRoot(config.data.folder);
+  const predictor = createPredictor(model, preprocessing);
+  const predictions: TestPrediction[] = [];
+  try {
+    const results = predictImages(predictor, rows.map(({ path }) => join(folder, path)), {
+      size: architecture.imageSize,
+      maxMegapixels: preprocessing.maxMegapixels,
+      batchSize: config.training.batchSize,
+    });
+    for await (const result of results) {
+      if ("error" in result) throw result.error;
+      const { path, label, group } = rows[predictions.length]!;
+      const probability = result.probabilities[1]!;
+      const predicted = architecture.classes[probability >= threshold ? 1 : 0]!;
+      predictions.push({ path, label, predicted, probability, group });
+      onProgress?.(predictions.length, rows.length, path);
+    }
+  } finally {
+    predictor.dispose();
+  }
+  return predictions;
 }
 
 async function checkSplit(path: string, card: ModelCard): Promise<void> {

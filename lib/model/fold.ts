@@ -4,42 +4,78 @@ import { consumers, type Graph, type Layer } from "./graph.ts";
 /** Weights by name (`layer/kernel`). */
 export type Weights = ReadonlyMap<string, TensorFlow.Tensor>;
 
-/**
- * The convolution that computes what a convolution followed by an inference-mode BatchNorm does:
- * `kernel · s` and `(bias - mean) · s + beta` with `s = gamma / sqrt(variance + epsilon)`. It is
- * differentiable in all four trainable weights.
- *
- * @returns Kernel [h, w, in, out] and bias [out]; the caller disposes both.
- */
-export function foldedConvolution(
-  conv: string,
-  batchNorm: { name: string; epsilon: number },
-  weights: Weights,
-): { kernel: TensorFlow.Tensor4D; bias: TensorFlow.Tensor1D } {
-  const of = (name: string) => requireWeight(weights, name);
-  const bn = batchNorm.name;
-  const scale = of(`${bn}/gamma`).mul(of(`${bn}/moving_variance`).add(batchNorm.epsilon).rsqrt()); // [out]
-  const kernel = of(`${conv}/kernel`).mul(scale) as TensorFlow.Tensor4D;
-  const shifted = of(`${conv}/bias`).sub(of(`${bn}/moving_mean`)).mul(scale);
-  return { kernel, bias: shifted.add(of(`${bn}/beta`)) as TensorFlow.Tensor1D };
+/** A layer that convolves, with one filter a channel or with all channels in each filter. */
+export type Convolution = Layer & { op: "conv2d" | "depthwiseConv2d" };
+
+/** Kernel [h, w, in, out] ([h, w, channels, 1] of a depthwise convolution) and bias [out], if any. */
+export interface Filters {
+  kernel: TensorFlow.Tensor4D;
+  bias: TensorFlow.Tensor1D | null;
+}
+
+/** Whether a layer is a {@linkcode Convolution}. */
+export function isConvolution(layer: Layer): layer is Convolution {
+  return layer.op === "conv2d" || layer.op === "depthwiseConv2d";
+}
+
+/** The name of a convolution's kernel. */
+export function kernelName({ name, op }: Convolution): string {
+  return `${name}/${op === "conv2d" ? "kernel" : "depthwise_kernel"}`;
+}
+
+/** The filters of a convolution as they are among the weights. */
+export function filtersOf(conv: Convolution, weights: Weights): Filters {
+  return {
+    kernel: requireWeight(weights, kernelName(conv)) as TensorFlow.Tensor4D,
+    bias: conv.bias ? requireWeight(weights, `${conv.name}/bias`) as TensorFlow.Tensor1D : null,
+  };
 }
 
 /**
- * The BatchNorm layer that can be folded into each convolution: its only reader, by the name of the
- * convolution.
+ * The convolution that computes what a convolution followed by an inference-mode BatchNorm does:
+ * `kernel · s` and `(bias - mean) · s + beta` with `s = gamma / sqrt(variance + epsilon)`. It is
+ * differentiable in all trainable weights.
+ *
+ * @returns New tensors, the bias always; the caller disposes both.
+ */
+export function foldedConvolution(
+  conv: Convolution,
+  batchNorm: { name: string; epsilon: number },
+  weights: Weights,
+): { kernel: TensorFlow.Tensor4D; bias: TensorFlow.Tensor1D } {
+  const of = (name: string) => requireWeight(weights, `${batchNorm.name}/${name}`);
+  const { kernel, bias } = filtersOf(conv, weights);
+  const scale = of("gamma").mul(of("moving_variance").add(batchNorm.epsilon).rsqrt()); // [out]
+  const ofKernel = conv.op === "conv2d" ? scale : scale.expandDims(1); // [out] or [channels, 1]
+  const mean = of("moving_mean");
+  const shifted = bias ? bias.sub(mean) : mean.neg();
+  return {
+    kernel: kernel.mul(ofKernel),
+    bias: shifted.mul(scale).add(of("beta")) as TensorFlow.Tensor1D,
+  };
+}
+
+/** A convolution and the BatchNorm layer that can be folded into it. */
+export interface FoldablePair {
+  conv: Convolution;
+  batchNorm: Layer & { op: "batchNorm" };
+}
+
+/**
+ * The convolutions whose only reader is a BatchNorm layer that can be folded into them, by name.
  *
  * @param foldable Which BatchNorm layers run in inference mode.
  */
 export function foldablePairs(
   graph: Graph,
   foldable: (batchNorm: string) => boolean,
-): Map<string, Layer & { op: "batchNorm" }> {
+): Map<string, FoldablePair> {
   const readers = consumers(graph);
-  const pairs = new Map<string, Layer & { op: "batchNorm" }>();
-  for (const layer of graph) {
-    const [reader, ...others] = readers.get(layer.name) ?? [];
-    if (layer.op !== "conv2d" || reader?.op !== "batchNorm" || others.length > 0) continue;
-    if (foldable(reader.name)) pairs.set(layer.name, reader);
+  const pairs = new Map<string, FoldablePair>();
+  for (const conv of graph) {
+    const [batchNorm, ...others] = readers.get(conv.name) ?? [];
+    if (!isConvolution(conv) || batchNorm?.op !== "batchNorm" || others.length > 0) continue;
+    if (foldable(batchNorm.name)) pairs.set(conv.name, { conv, batchNorm });
   }
   return pairs;
 }
@@ -55,17 +91,18 @@ export function foldBatchNorms(
   weights: Weights,
 ): { graph: Graph; weights: Weights; dispose: () => void } {
   const pairs = foldablePairs(graph, () => true);
-  const foldedInto = new Map([...pairs].map(([conv, bn]) => [bn.name, conv]));
+  const foldedInto = new Map([...pairs].map(([name, { batchNorm }]) => [batchNorm.name, name]));
   const folded = new Map(weights);
   const made: TensorFlow.Tensor[] = [];
-  for (const [conv, bn] of pairs) {
-    const { kernel, bias } = tf.tidy(() => foldedConvolution(conv, bn, weights));
-    folded.set(`${conv}/kernel`, kernel).set(`${conv}/bias`, bias);
+  for (const { conv, batchNorm } of pairs.values()) {
+    const { kernel, bias } = tf.tidy(() => foldedConvolution(conv, batchNorm, weights));
+    folded.set(kernelName(conv), kernel).set(`${conv.name}/bias`, bias);
     made.push(kernel, bias);
   }
   return {
     graph: graph.filter((layer) => !foldedInto.has(layer.name)).map((layer) => ({
       ...layer,
+      ...(pairs.has(layer.name) ? { bias: true } : {}),
       inputs: layer.inputs.map((name) => foldedInto.get(name) ?? name),
     })),
     weights: folded,

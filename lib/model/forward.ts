@@ -1,7 +1,15 @@
 import type { Random } from "../random.ts";
 import { type TensorFlow, tf } from "../setup/tensorflow.ts";
-import { foldablePairs, foldedConvolution, requireWeight, type Weights } from "./fold.ts";
-import { consumers, type Graph, type Layer } from "./graph.ts";
+import {
+  type Convolution,
+  type Filters,
+  filtersOf,
+  foldablePairs,
+  foldedConvolution,
+  requireWeight,
+  type Weights,
+} from "./fold.ts";
+import { type Activation, consumers, type Graph, type Layer } from "./graph.ts";
 
 type Tensor = TensorFlow.Tensor;
 type Tensor4D = TensorFlow.Tensor4D;
@@ -26,8 +34,9 @@ export interface TrainingMode {
  * Runs a graph.
  *
  * Inference (no `training`) normalises with moving statistics and skips dropout. Every activation
- * is freed after its last reader (a gradient tape holds clones of what it needs). A BatchNorm in inference mode right behind a convolution is
- * folded into it, in training too, where gradients pass through the folding.
+ * is freed after its last reader (a gradient tape holds clones of what it needs). A BatchNorm in
+ * inference mode right behind a convolution is folded into it, in training too, where gradients pass
+ * through the folding.
  *
  * @param inputs One tensor for each `input` layer, [batch, ...]; not disposed.
  * @param outputs Names of the layers to return, in this order.
@@ -43,7 +52,7 @@ export function forward(
 ): Tensor[] {
   const { training, logits = false } = options;
   const pairs = foldablePairs(graph, (name) => !training?.usesBatchStatistics(name));
-  const foldedInto = new Map([...pairs].map(([conv, bn]) => [bn.name, conv]));
+  const foldedInto = new Map([...pairs].map(([name, { batchNorm }]) => [batchNorm.name, name]));
   const waiting = new Map([...consumers(graph)].map(([name, readers]) => [name, readers.length]));
 
   return tf.tidy(() => {
@@ -67,8 +76,12 @@ export function forward(
         activations.set(
           name,
           tf.tidy(() =>
-            pair && layer.op === "conv2d"
-              ? convolve(arguments_[0]!, foldedConvolution(name, pair, weights), layer)
+            pair
+              ? convolve(
+                arguments_[0]!,
+                foldedConvolution(pair.conv, pair.batchNorm, weights),
+                pair.conv,
+              )
               : compute(layer, arguments_, weights, training, logits)
           ),
         );
@@ -95,10 +108,8 @@ function compute(
     case "zeroPadding":
       return tf.pad(input, [[0, 0], [layer.pad, layer.pad], [layer.pad, layer.pad], [0, 0]]);
     case "conv2d":
-      return convolve(input, {
-        kernel: weight("kernel") as Tensor4D,
-        bias: weight("bias"),
-      }, layer);
+    case "depthwiseConv2d":
+      return convolve(input, filtersOf(layer, weights), layer);
     case "batchNorm":
       return normalise(layer, input, weights, training);
     case "activation":
@@ -124,14 +135,17 @@ function compute(
 
 function convolve(
   x: Tensor,
-  { kernel, bias }: { kernel: Tensor4D; bias: Tensor },
-  { stride, padding }: { stride: number; padding: "same" | "valid" },
+  { kernel, bias }: Filters,
+  { op, stride, padding }: Convolution,
 ): Tensor {
-  return tf.conv2d(x as Tensor4D, kernel, stride, padding).add(bias);
+  const filter = op === "conv2d" ? tf.conv2d : tf.depthwiseConv2d;
+  const filtered = filter(x as Tensor4D, kernel, stride, padding);
+  return bias ? filtered.add(bias) : filtered;
 }
 
-function activate(x: Tensor, activation: "relu" | "softmax" | "linear", logits: boolean): Tensor {
+function activate(x: Tensor, activation: Activation | "linear", logits: boolean): Tensor {
   if (activation === "relu") return x.relu();
+  if (activation === "relu6") return x.relu6();
   return activation === "softmax" && !logits ? x.softmax() : x.clone();
 }
 

@@ -7,8 +7,11 @@ export type Operation =
     filters: number;
     kernelSize: number;
     stride: number;
-    padding: "same" | "valid";
+    padding: Padding;
+    bias: boolean;
   }
+  /** One filter for each channel. */
+  | { op: "depthwiseConv2d"; kernelSize: number; stride: number; padding: Padding; bias: boolean }
   | { op: "batchNorm"; epsilon: number; momentum: number }
   | { op: "activation"; activation: Activation }
   | { op: "maxPool"; size: number; stride: number }
@@ -20,7 +23,10 @@ export type Operation =
   | { op: "subsample"; stride: number };
 
 /** Elementwise functions; softmax is over the last axis. */
-export type Activation = "relu" | "softmax";
+export type Activation = "relu" | "relu6" | "softmax";
+
+/** TensorFlow's: "same" pads to ⌈extent / stride⌉, the odd pixel at the bottom and right. */
+export type Padding = "same" | "valid";
 
 /** One layer: its Keras name, the layers it reads, and what it computes. */
 export type Layer = Operation & { name: string; inputs: readonly string[] };
@@ -31,7 +37,7 @@ export type Graph = readonly Layer[];
 /** Shape of one image's activation, without the batch axis. */
 export type Shape = readonly number[];
 
-/** Name, shape and layer of one weight; names are `layer/kernel`, as in Keras. */
+/** Name, shape and layer of one weight; names are `layer/kernel`, as in Keras' files. */
 export interface WeightSpec {
   name: string;
   layer: string;
@@ -55,6 +61,8 @@ function outputShape(layer: Layer, input: Shape): Shape {
       return [height + 2 * layer.pad, width + 2 * layer.pad, channels];
     case "conv2d":
       return [...spatial(layer.kernelSize, layer.stride, layer.padding), layer.filters];
+    case "depthwiseConv2d":
+      return [...spatial(layer.kernelSize, layer.stride, layer.padding), channels];
     case "maxPool":
       return [...spatial(layer.size, layer.stride, "valid"), channels];
     case "subsample":
@@ -66,7 +74,7 @@ function outputShape(layer: Layer, input: Shape): Shape {
     default:
       return input;
   }
-  function spatial(kernel: number, stride: number, padding: "same" | "valid"): [number, number] {
+  function spatial(kernel: number, stride: number, padding: Padding): [number, number] {
     const along = (extent: number) =>
       Math.ceil((padding === "same" ? extent : extent - kernel + 1) / stride);
     return [along(height), along(width)];
@@ -91,7 +99,13 @@ function layerWeights(layer: Layer, channels: number): Record<string, number[]> 
     case "conv2d":
       return {
         kernel: [layer.kernelSize, layer.kernelSize, channels, layer.filters],
-        bias: [layer.filters],
+        ...(layer.bias ? { bias: [layer.filters] } : {}),
+      };
+    case "depthwiseConv2d":
+      return {
+        // the name in keras.applications' files and in tfjs; Keras 3 shortens it to "kernel"
+        depthwise_kernel: [layer.kernelSize, layer.kernelSize, channels, 1],
+        ...(layer.bias ? { bias: [channels] } : {}),
       };
     case "dense":
       return { kernel: [channels, layer.units], bias: [layer.units] };

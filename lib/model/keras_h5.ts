@@ -1,76 +1,102 @@
-import h5wasm, { Dataset, Group } from "h5wasm/node";
+import h5wasm, { type Dataset } from "h5wasm/node";
 import { ModelError } from "../errors.ts";
 import type { WeightSpec } from "./graph.ts";
+import { type StoredLayers, storedLayers } from "./keras_layouts.ts";
 
-const SIGNATURE = [0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a]; // "\x89HDF\r\n\x1a\n"
+/** What is wanted from a Keras file. */
+export interface WantedWeights {
+  /** Without these the file is refused. */
+  required: readonly WeightSpec[];
+  /** Read as well when the file has all of their layers by name. */
+  optional?: readonly WeightSpec[];
+  /** See `kerasFileNames`; for files that don't tell the names of layers. */
+  fileNames?: ReadonlyMap<string, string>;
+  /** Name of the file for people, where it is a copy of another. */
+  shownAs?: string;
+}
 
 /**
- * Reads weights from a Keras HDF5 file (`model.save_weights`, or `model.save` in its `.h5` form):
- * one group a layer, whose attribute `weight_names` lists its datasets.
+ * Reads weights from a Keras HDF5 file: `model.save_weights` and `model.save` of Keras 2 (the
+ * official files too) and `.weights.h5` of Keras 3, whole models as well as bare backbones.
  *
- * @param specs What is wanted; other layers of the file (a top, say) are left alone.
+ * Layers that are not wanted (a top, say) are left alone, but a convolution among them means that
+ * the file belongs to a larger network of the same family, and is refused.
+ *
  * @returns Values by our name of the weight (`layer/kernel`), row-major.
- * @throws {ModelError} When the file is missing, no HDF5, or lacks a weight or has it in another
+ * @throws {ModelError} When the file is damaged, no Keras file, or lacks a weight or has it in another
  * shape; the first mismatch is named.
  */
 export async function readKerasH5(
   path: string,
-  specs: readonly WeightSpec[],
+  { required, optional = [], fileNames = new Map(), shownAs = path }: WantedWeights,
 ): Promise<Map<string, Float32Array>> {
-  await requireHdf5(path);
-  await h5wasm.ready;
-  const file = new h5wasm.File(path, "r");
-  if (file.file_id < 0n) throw damaged(path, "its HDF5 structure cannot be read");
+  const library = await h5wasm.ready;
+  library.activate_throwing_error_handler(); // else it writes its errors to the terminal and goes on
+  let file: InstanceType<typeof h5wasm.File> | null = null;
   try {
-    const root = file.get("model_weights") ?? file;
-    if (!(root instanceof Group)) throw damaged(path, "it holds no Keras layers");
-    return new Map(specs.map((spec) => [spec.name, readWeight(path, root, spec)]));
-  } finally {
-    file.close();
-  }
-}
-
-async function requireHdf5(path: string): Promise<void> {
-  const start = new Uint8Array(SIGNATURE.length);
-  try {
-    using file = await Deno.open(path);
-    await file.read(start);
+    file = new h5wasm.File(path, "r");
+    const known = new Set([...required, ...optional].map(({ layer }) => layer));
+    const layers = storedLayers(file, known, fileNames);
+    if (!layers) throw unusable(shownAs, "it holds no Keras layers");
+    refuseLargerNetwork(shownAs, layers, known);
+    const extra = optional.every(({ layer }) => layers.has(layer)) ? optional : [];
+    const specs = [...required, ...extra];
+    return new Map(specs.map((spec) => [spec.name, readWeight(shownAs, layers, spec, specs)]));
   } catch (cause) {
-    throw new ModelError(`${path} cannot be read.`, "Check the path and its permissions.", {
-      cause,
-    });
-  }
-  if (SIGNATURE.some((byte, index) => byte !== start[index])) {
-    throw damaged(path, "it is not an HDF5 file");
+    if (cause instanceof ModelError) throw cause;
+    throw unusable(shownAs, "it is cut off or damaged", cause);
+  } finally {
+    if (file !== null && file.file_id > 0n) file.close();
+    library.deactivate_throwing_error_handler();
   }
 }
 
-function readWeight(path: string, root: Group, spec: WeightSpec): Float32Array {
-  const weight = spec.name.slice(spec.layer.length + 1);
-  const group = root.keys().includes(spec.layer) ? root.get(spec.layer) : null;
-  const names: unknown = group instanceof Group ? group.attrs["weight_names"]?.value : null;
-  const dataset = Array.isArray(names)
-    ? names.find((name) => new RegExp(`/${weight}(:0)?$`).test(String(name)))
-    : undefined;
-  const found = dataset === undefined || !(group instanceof Group)
-    ? null
-    : group.get(String(dataset));
-  if (!(found instanceof Dataset)) throw damaged(path, `the weight ${spec.name} is missing`);
-  if (found.shape?.join() !== spec.shape.join()) {
-    throw damaged(
-      path,
-      `the weight ${spec.name} is [${found.shape}] where [${spec.shape}] is needed`,
+function refuseLargerNetwork(
+  shownAs: string,
+  layers: StoredLayers,
+  known: ReadonlySet<string>,
+): void {
+  for (const [layer, weights] of layers) {
+    const isConvolution = [...weights.values()].some(({ shape }) => shape?.length === 4);
+    if (isConvolution && !known.has(layer)) {
+      throw unusable(shownAs, `its layer ${JSON.stringify(layer)} is not one of this backbone`);
+    }
+  }
+}
+
+function readWeight(
+  shownAs: string,
+  layers: StoredLayers,
+  spec: WeightSpec,
+  specs: readonly WeightSpec[],
+): Float32Array {
+  const stored = layers.get(spec.layer);
+  const place = specs.filter(({ layer }) => layer === spec.layer).indexOf(spec);
+  const dataset: Dataset | undefined = stored?.get(spec.name.slice(spec.layer.length + 1)) ??
+    stored?.get(String(place));
+  if (!dataset) throw unusable(shownAs, `the weight ${spec.name} is missing`);
+  if (dataset.shape?.join() !== spec.shape.join()) {
+    throw unusable(
+      shownAs,
+      `the weight ${spec.name} is [${dataset.shape}] where [${spec.shape}] is needed`,
     );
   }
-  if (!(found.value instanceof Float32Array)) {
-    throw damaged(path, `the weight ${spec.name} is not stored as 32-bit floats`);
+  const values = dataset.value;
+  if (!(values instanceof Float32Array)) {
+    throw unusable(shownAs, `the weight ${spec.name} is not stored as 32-bit floats`);
   }
-  return found.value;
+  if (!values.every(Number.isFinite)) {
+    throw unusable(shownAs, `the weight ${spec.name} holds values that are no numbers`);
+  }
+  return values;
 }
 
-function damaged(path: string, reason: string): ModelError {
+/** The error of a weights file that was refused. */
+export function unusable(path: string, reason: string, cause?: unknown): ModelError {
   return new ModelError(
     `${path} cannot be used: ${reason}. Nothing was loaded from it.`,
-    "Get the file again from its source, and check that it belongs to this backbone.",
+    "Get the file again from its source, and check that it belongs to this backbone " +
+      "(model.backbone).",
+    { cause },
   );
 }

@@ -56,7 +56,21 @@ function kerasLayer(
           padding: layer.padding,
           dilation_rate: [1, 1],
           activation: "linear",
-          use_bias: true,
+          use_bias: layer.bias,
+        },
+      };
+    case "depthwiseConv2d":
+      return {
+        className: "DepthwiseConv2D",
+        config: {
+          ...channelsLast,
+          kernel_size: [layer.kernelSize, layer.kernelSize],
+          strides: [layer.stride, layer.stride],
+          padding: layer.padding,
+          depth_multiplier: 1,
+          dilation_rate: [1, 1],
+          activation: "linear",
+          use_bias: layer.bias,
         },
       };
     case "batchNorm":

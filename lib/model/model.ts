@@ -53,7 +53,7 @@ export function createModel(architecture: Architecture, seed: number): Model {
 
 function initialWeight(name: string, shape: number[], seed: number): TensorFlow.Tensor {
   if (/\/(gamma|moving_variance)$/.test(name)) return tf.ones(shape);
-  if (!name.endsWith("/kernel")) return tf.zeros(shape);
+  if (!name.endsWith("kernel")) return tf.zeros(shape);
   const receptive = shape.slice(0, -2).reduce((product, extent) => product * extent, 1);
   const fanIn = receptive * shape.at(-2)!;
   const fanOut = receptive * shape.at(-1)!;

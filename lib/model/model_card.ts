@@ -1,9 +1,16 @@
 import { z } from "zod";
+import { BACKBONES } from "../config.ts";
 
 const hash = z.string().regex(/^[0-9a-f]{64}$/);
 
 /** Format of the model folder; a reader refuses any other. */
-export const MODEL_FORMAT = 1;
+export const MODEL_FORMAT = 2;
+
+/**
+ * Largest difference of a probability between this project and Python Keras with the same weights
+ * and pixels. The tests hold every model to it, and `deno task parity` any one.
+ */
+export const PARITY_TOLERANCE = 1e-4;
 
 /** See {@linkcode ModelCard}. */
 export const modelCardSchema = z.object({
@@ -11,7 +18,7 @@ export const modelCardSchema = z.object({
   run: z.string(),
   created: z.string(),
   architecture: z.object({
-    backbone: z.enum(["resnet50"]),
+    backbone: z.enum(BACKBONES),
     imageSize: z.int().min(32).max(1024),
     classes: z.array(z.string().regex(/^[^/\\]+$/)).length(2),
   }),
@@ -25,7 +32,7 @@ export const modelCardSchema = z.object({
   threshold: z.number().min(0).max(1),
   weights: z.object({ sha256: hash, parameters: z.int().positive() }),
   startingWeights: z.object({
-    kind: z.enum(["imagenet", "random"]),
+    kind: z.enum(["imagenet", "random", "file", "model"]),
     note: z.string(),
     sha256: hash.nullable(),
   }),
@@ -51,6 +58,7 @@ export const modelCardSchema = z.object({
       val_auc: z.number().nullable(),
     }),
   }),
+  parity: z.object({ tolerance: z.number().positive() }),
   versions: z.record(z.string(), z.string()),
 });
 

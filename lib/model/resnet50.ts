@@ -1,4 +1,4 @@
-import type { Graph, Layer, Operation } from "./graph.ts";
+import type { Graph, Layer, Operation, Padding } from "./graph.ts";
 
 /** Keras builds ResNet50 with this BatchNorm epsilon, not with its default of 1e-3. */
 const EPSILON = 1.001e-5;
@@ -29,8 +29,8 @@ export function resnet50(): Graph {
     filters: number,
     kernelSize: number,
     stride = 1,
-    padding: "same" | "valid" = "valid",
-  ) => add(name, [input], { op: "conv2d", filters, kernelSize, stride, padding });
+    padding: Padding = "valid",
+  ) => add(name, [input], { op: "conv2d", filters, kernelSize, stride, padding, bias: true });
 
   /** 1×1 reduce, 3×3, 1×1 expand, added to the shortcut. */
   const block = (

@@ -1,33 +1,47 @@
+import { relative } from "node:path";
 import type { Config } from "../config.ts";
+import { ModelError } from "../errors.ts";
 import { subsetItems } from "../images/subset_items.ts";
 import { fromRoot, runPaths } from "../paths.ts";
+import type { OnProgress } from "../progress.ts";
 import { isSynthetic } from "../setup/sample_set.ts";
 import { readSplit, type SplitRow } from "../split/split.ts";
-import type { Model } from "./model.ts";
-import { startingModel, type StartingWeights } from "./starting_model.ts";
+import { type StartingModel, startingModel } from "./starting_model.ts";
 
-/** A run as training finds it. */
-export interface Start {
+/** A run as training finds it; the caller disposes its model. */
+export interface Start extends StartingModel {
   split: SplitRow[];
   /** Whether the images are the synthetic sample set. */
   synthetic: boolean;
-  /** The caller disposes it. */
-  model: Model;
-  startingWeights: StartingWeights;
 }
 
 /**
  * The run's split and the model that training starts from. Only the sample set may start without
- * its ImageNet weights unasked.
+ * the ImageNet weights that were asked for: then `model.architecture` says which backbone it is.
  *
+ * @param onProgress Of fetching a weights file, in megabytes.
  * @throws {DataError} When notebook 03 has not been run.
  * @throws {ModelError} When the starting weights are not to be had.
  */
-export async function startRun(config: Config): Promise<Start> {
+export async function startRun(config: Config, onProgress?: OnProgress): Promise<Start> {
+  refuseOwnFolder(config);
   const split = await readSplit(runPaths(config.run).split);
   const folder = fromRoot(config.data.folder);
   const synthetic = await isSynthetic(folder);
   const images = subsetItems(split, "train", folder, config.data.classes).map(({ path }) => path);
-  const start = await startingModel(config, images, { fallBackToRandom: synthetic });
+  const start = await startingModel(config, images, { fallBack: synthetic, onProgress });
   return { split, synthetic, ...start };
+}
+
+/** A run that starts from its own result would overwrite it, and be another run each time. */
+function refuseOwnFolder({ run, model: { weights } }: Config): void {
+  const own = runPaths(run).model;
+  const within = relative(own, fromRoot(weights));
+  if (within !== "" && within.startsWith("..")) return;
+  throw new ModelError(
+    `The run ${
+      JSON.stringify(run)
+    } cannot start from ${weights}: that is where it puts its own model.`,
+    'Give the new training a name of its own (run: "...").',
+  );
 }

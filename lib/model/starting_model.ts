@@ -1,69 +1,128 @@
 import type { Config } from "../config.ts";
 import { WeightsMissingError } from "../errors.ts";
 import { batches } from "../images/batches.ts";
-import { tf } from "../setup/tensorflow.ts";
+import type { OnProgress } from "../progress.ts";
 import { backbones } from "./backbone.ts";
 import { estimateMoments } from "./estimate_moments.ts";
 import { weightSpecs } from "./graph.ts";
-import { createModel, disposeModel, inputShape, type Model } from "./model.ts";
+import { loadWeights, replaceWeights } from "./load_weights.ts";
+import { type Architecture, createModel, disposeModel, inputShape, type Model } from "./model.ts";
 import type { ModelCard } from "./model_card.ts";
 import { preprocess } from "./preprocess.ts";
 
 /** Images whose statistics a random start takes; one batch of 64 settles means to a few percent. */
 const MOMENT_IMAGES = 64;
 
+/** Its ImageNet weights come with the installation: the way out where nothing can be fetched. */
+const ALWAYS_THERE: Architecture["backbone"] = "efficientnet_lite0";
+
 /** Where a model's first weights came from, as its card tells it. */
 export type StartingWeights = ModelCard["startingWeights"];
 
+/** A model as training starts from it. */
+export interface StartingModel {
+  /** Its architecture is the one in force: the backbone may be another than the config's. */
+  model: Model;
+  startingWeights: StartingWeights;
+}
+
+/** How {@linkcode startingModel} finds its weights. */
+export interface StartingOptions {
+  /**
+   * Go on where ImageNet weights cannot be had: with the backbone whose weights always can, else at
+   * random. For the sample set only: on real data that would quietly give another model than was
+   * asked for.
+   */
+  fallBack: boolean;
+  /** Of fetching a weights file, in megabytes. */
+  onProgress?: OnProgress | undefined;
+}
+
 /**
- * A model as training starts from it: the backbone's ImageNet weights where they are to be had,
- * else a seeded random start; the head is always random.
+ * A model as training starts from it, with the weights that `model.weights` names; a head that they
+ * don't hold is random.
  *
  * @param config `model` and `seed` decide.
  * @param trainingImages Absolute paths; a random start estimates BatchNorm statistics from the
  * first of them.
- * @param options.fallBackToRandom Go on without ImageNet weights where their file is missing. For
- * the sample set only: on real data that would quietly give a much worse model.
  * @returns The model, which the caller disposes, and where its weights came from.
- * @throws {ModelError} When ImageNet weights are asked for and are missing or unusable.
+ * @throws {WeightsMissingError} When ImageNet weights are asked for and are not to be had.
+ * @throws {ModelError} When the weights are there and cannot be used.
  */
 export async function startingModel(
   config: Pick<Config, "model" | "seed" | "data">,
   trainingImages: readonly string[],
-  options: { fallBackToRandom: boolean },
-): Promise<{ model: Model; startingWeights: StartingWeights }> {
-  const { backbone, imageSize, weights } = config.model;
-  const model = createModel({ backbone, imageSize, classes: config.data.classes }, config.seed);
-  if (weights === "imagenet") {
+  { fallBack, onProgress }: StartingOptions,
+): Promise<StartingModel> {
+  const { backbone, weights } = config.model;
+  if (weights === "random") {
+    return await randomStart(config, trainingImages, "seeded random weights, as asked for");
+  }
+  if (weights !== "imagenet") {
+    return await startFrom(config, backbone, (model) => loadWeights(model, weights));
+  }
+  const candidates = fallBack ? [...new Set([backbone, ALWAYS_THERE])] : [backbone];
+  let reason = "";
+  for (const candidate of candidates) {
     try {
-      const { title } = backbones[backbone].imagenet;
-      const sha256 = await loadImagenet(model);
-      return { model, startingWeights: { kind: "imagenet", note: title, sha256 } };
+      return await startFrom(
+        config,
+        candidate,
+        (model) => loadImagenet(model, reason, onProgress),
+      );
     } catch (error) {
-      if (!(error instanceof WeightsMissingError && options.fallBackToRandom)) {
-        disposeModel(model);
-        throw error;
-      }
+      if (!(error instanceof WeightsMissingError && fallBack)) throw error;
+      const { title } = backbones[candidate].imagenet;
+      reason ||= `, in place of ${title}, which cannot be had here (a run on the sample set goes ` +
+        "on with this backbone)";
     }
   }
-  await estimateFromImages(model, config, trainingImages);
-  const note = weights === "random"
-    ? "seeded random weights, as asked for; BatchNorm statistics from training images"
-    : "seeded random weights, because the ImageNet file is not there; BatchNorm statistics from " +
-      "training images. Expect a much worse model than with ImageNet weights";
-  return { model, startingWeights: { kind: "random", note, sha256: null } };
+  const note = "seeded random weights, because no ImageNet weights are to be had. Expect a much " +
+    "worse model than with them";
+  return await randomStart(config, trainingImages, note);
 }
 
-/** Puts the ImageNet weights into the backbone's layers; returns the SHA-256 of their source. */
-async function loadImagenet(model: Model): Promise<string> {
+/** A new model with its weights put in; freed when they cannot be. */
+async function startFrom(
+  { model: { imageSize }, data: { classes }, seed }: Pick<Config, "model" | "seed" | "data">,
+  backbone: Architecture["backbone"],
+  load: (model: Model) => Promise<StartingWeights>,
+): Promise<StartingModel> {
+  const model = createModel({ backbone, imageSize, classes }, seed);
+  try {
+    return { model, startingWeights: await load(model) };
+  } catch (error) {
+    disposeModel(model);
+    throw error;
+  }
+}
+
+/** Puts the ImageNet weights into the backbone's layers. */
+async function loadImagenet(
+  model: Model,
+  reason: string,
+  onProgress: OnProgress | undefined,
+): Promise<StartingWeights> {
   const { graph, imagenet } = backbones[model.architecture.backbone];
   const specs = weightSpecs(graph(), inputShape(model.architecture));
-  const { values, sha256 } = await imagenet.load(specs);
-  for (const { name, shape } of specs) {
-    model.weights.get(name)?.dispose();
-    model.weights.set(name, tf.tensor(values.get(name)!, shape));
-  }
-  return sha256;
+  const { values, sha256 } = await imagenet.load(specs, onProgress);
+  replaceWeights(model, specs, values);
+  return { kind: "imagenet", note: imagenet.title + reason, sha256 };
+}
+
+async function randomStart(
+  config: Pick<Config, "model" | "seed" | "data">,
+  trainingImages: readonly string[],
+  note: string,
+): Promise<StartingModel> {
+  return await startFrom(config, config.model.backbone, async (model) => {
+    await estimateFromImages(model, config, trainingImages);
+    return {
+      kind: "random",
+      note: `${note}; BatchNorm statistics from training images`,
+      sha256: null,
+    };
+  });
 }
 
 async function estimateFromImages(

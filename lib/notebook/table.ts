@@ -8,17 +8,18 @@ const MAX_ROWS = 200;
  * Rows as an HTML table in the notebook's own colours; everything in it is escaped. Beyond 200
  * rows it says how many more there are.
  *
- * @param rows Cells of any type: numbers are rounded to four significant digits, `null` is "–".
+ * @param objects One a row; values of any type: numbers are rounded to four significant digits, `null` is "–".
  * @param options `caption` above the table; `columns` to show, in order (those of the first row
  * when left out).
  */
 export function htmlTable(
-  rows: readonly Readonly<Record<string, unknown>>[],
-  { caption, columns = Object.keys(rows[0] ?? {}) }: {
+  objects: readonly object[],
+  { caption, columns = Object.keys(objects[0] ?? {}) }: {
     caption?: string;
     columns?: readonly string[];
   } = {},
 ): Displayable {
+  const rows = objects as readonly Readonly<Record<string, unknown>>[];
   const numeric = new Set(
     columns.filter((column) =>
       rows.some((row) => typeof row[column] === "number") &&

@@ -4,8 +4,8 @@ import type { Config, Monitor } from "../config.ts";
  * The three callbacks as pure state machines: a state and an epoch's value in, the next state and
  * the decision out. Semantics are those of Keras 3 (`keras.callbacks.ReduceLROnPlateau`,
  * `EarlyStopping`, `ModelCheckpoint(save_best_only=True)`), with `mode="auto"`: losses are better
- * when lower, everything else when higher. A value that is `null` (undefined) or NaN is never an
- * improvement.
+ * when lower, everything else when higher. A value of `null` is one that the history lacks (AUC
+ * with one class absent).
  */
 
 /** Whether lower values of a monitored quantity are better. */
@@ -13,16 +13,20 @@ export function lowerIsBetter(monitor: Monitor): boolean {
   return monitor === "val_loss";
 }
 
-/** Whether `value` beats `best` by more than `minDelta`. No best yet: any number does. */
+/**
+ * Whether `value` beats `best` by more than `minDelta`; without a best yet, any value does. Compared
+ * as 32-bit floats, as Keras does, so that a difference in the tenth digit is none.
+ */
 export function isImprovement(
   value: number,
   best: number | null,
   monitor: Monitor,
   minDelta = 0,
 ): boolean {
-  if (Number.isNaN(value)) return false;
   if (best === null) return true;
-  return lowerIsBetter(monitor) ? value < best - minDelta : value > best + minDelta;
+  return lowerIsBetter(monitor)
+    ? Math.fround(value + minDelta) < Math.fround(best)
+    : Math.fround(value - minDelta) > Math.fround(best);
 }
 
 /** What ReduceLROnPlateau remembers between epochs. */
@@ -83,8 +87,7 @@ export const startStopping: StoppingState = { best: null, bestEpoch: null, wait:
 
 /**
  * EarlyStopping at the end of an epoch. `improved` tells the caller to keep the weights of this
- * epoch, `stop` that it was the last one. As in Keras, the first epoch never stops training, and
- * without any improvement the first epoch's weights are the best.
+ * epoch, `stop` that it was the last one.
  *
  * @param epoch 1-based.
  */
@@ -100,10 +103,5 @@ export function stepStopping(
     return { state: next, improved: true, stop: false };
   }
   const wait = state.wait + 1;
-  const first = state.bestEpoch === null;
-  return {
-    state: { best: state.best, bestEpoch: state.bestEpoch ?? epoch, wait },
-    improved: first,
-    stop: wait >= options.patience && epoch > 1,
-  };
+  return { state: { ...state, wait }, improved: false, stop: wait >= options.patience };
 }

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { writeJson } from "../files.ts";
 import { readTensors, type TensorEntry, writeTensors } from "../model/tensor_file.ts";
-import type { TensorFlow } from "../setup/tensorflow.ts";
+import { type TensorFlow, tf } from "../setup/tensorflow.ts";
 import type { PlateauState, StoppingState } from "./callbacks.ts";
 import type { HistoryRow, TrainingEvent } from "./history.ts";
 
@@ -33,8 +33,11 @@ export interface Checkpoint {
   bestTensors: Tensors | null;
 }
 
+/** Names of a checkpoint's files; beyond 9999 epochs the number has more digits. */
+const CHECKPOINT_FILE = /^(epoch-\d{4,}\.json|(weights|best)-\d{4,}\.bin)$/;
+
 const entriesSchema = z.object({
-  file: z.string().regex(/^[a-z]+-\d{4}\.bin$/),
+  file: z.string().regex(CHECKPOINT_FILE),
   sha256: z.string(),
   entries: z.array(z.object({
     name: z.string(),
@@ -110,14 +113,12 @@ export async function readCheckpoint(
   for (const epoch of (await epochsIn(folder)).reverse()) {
     const file = await readFileOf(folder, epoch);
     if (file?.fingerprint !== fingerprint) continue;
-    try {
-      const read = ({ file: name, entries, sha256 }: NonNullable<CheckpointFile["best"]>) =>
-        readTensors(join(folder, name), entries, sha256);
-      const bestTensors = file.best && await read(file.best);
-      return { state: file.state, tensors: await read(file.tensors), bestTensors };
-    } catch {
-      continue; // damaged: the one before it, if any
-    }
+    const read = (part: CheckpointFile["best"]) =>
+      part && readTensors(join(folder, part.file), part.entries, part.sha256).catch(() => null);
+    const [tensors, bestTensors] = [await read(file.tensors), await read(file.best)];
+    if (tensors && (bestTensors || !file.best)) return { state: file.state, tensors, bestTensors };
+    // damaged: the one before it, if any
+    tf.dispose([...tensors?.values() ?? [], ...bestTensors?.values() ?? []]);
   }
   return null;
 }
@@ -125,7 +126,7 @@ export async function readCheckpoint(
 /** Removes all checkpoints of a folder; nothing else in it is touched. */
 export async function removeCheckpoints(folder: string): Promise<void> {
   for (const name of await namesIn(folder)) {
-    if (/^(epoch-\d{4}\.json|(weights|best)-\d{4}\.bin)$/.test(name)) {
+    if (CHECKPOINT_FILE.test(name)) {
       await Deno.remove(join(folder, name));
     }
   }
@@ -141,7 +142,7 @@ async function prune(folder: string): Promise<void> {
     if (file?.best) needed.add(file.best.file);
   }
   for (const name of await namesIn(folder)) {
-    if (/^(epoch-\d{4}\.json|(weights|best)-\d{4}\.bin)$/.test(name) && !needed.has(name)) {
+    if (CHECKPOINT_FILE.test(name) && !needed.has(name)) {
       await Deno.remove(join(folder, name));
     }
   }
@@ -158,7 +159,7 @@ async function readFileOf(folder: string, epoch: number): Promise<CheckpointFile
 
 async function epochsIn(folder: string): Promise<number[]> {
   return (await namesIn(folder))
-    .map((name) => Number(/^epoch-(\d{4})\.json$/.exec(name)?.[1] ?? 0))
+    .map((name) => Number(/^epoch-(\d{4,})\.json$/.exec(name)?.[1] ?? 0))
     .filter((epoch) => epoch > 0)
     .sort((a, b) => a - b);
 }

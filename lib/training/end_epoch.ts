@@ -24,9 +24,11 @@ export function endEpoch(
 
   const { monitor } = options.checkpoint;
   const value = row[monitor];
-  const isBest = value !== null && isImprovement(value, state.best.value, monitor);
+  // Without a value Keras keeps the epoch: a model of the last one is better than none.
+  const isBest = value === null || isImprovement(value, state.best.value, monitor);
   if (isBest) {
-    events.push({ epoch, kind: "checkpoint", note: `best ${monitor} ${value.toFixed(4)}` });
+    const note = value === null ? `no ${monitor}: kept` : `best ${monitor} ${value.toFixed(4)}`;
+    events.push({ epoch, kind: "checkpoint", note });
   }
 
   const plateau = stepPlateau(
@@ -57,7 +59,7 @@ export function endEpoch(
       stopped: stopping.stop,
       plateau: plateau.state,
       stopping: stopping.state,
-      best: isBest ? { value, epoch } : state.best,
+      best: isBest ? { value: value ?? state.best.value, epoch } : state.best,
       history: [...state.history, row],
       events: [...state.events, ...events],
     },

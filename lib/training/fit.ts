@@ -79,7 +79,7 @@ export interface TrainingResult {
  */
 export async function fit(job: TrainingJob): Promise<TrainingResult> {
   const { model, config } = job;
-  const frozenLayers = frozenLayerCount(config.model.backbone, config.model.unfreezeLast);
+  const frozenLayers = frozenLayerCount(model.architecture.backbone, config.model.unfreezeLast);
   const cut = cutGraph(model.graph, frozenLayers);
   const extractor = createFeatureExtractor(model, cut);
   const part = createTrainable(model, cut, extractor.shapes, config.training.batchNorm);
@@ -139,10 +139,10 @@ function startState({ training }: Config): TrainingState {
 
 /** Features of both subsets: held in memory where both fit, else computed at every reading. */
 async function openSources(job: TrainingJob, extractor: FeatureExtractor): Promise<Sources> {
-  const { config, train, validation, onProgress } = job;
+  const { model, config, train, validation, onProgress } = job;
   const options = {
     extractor,
-    size: config.model.imageSize,
+    size: model.architecture.imageSize,
     maxMegapixels: config.data.maxMegapixels,
     batchSize: config.training.batchSize,
   };

@@ -57,8 +57,10 @@ export async function runEpoch(
   const held = epochScores(config.data.classes.length);
   const inOrder = Array.from({ length: sources.validation.count }, (_, index) => index);
   for await (const batch of sources.validation.read(inOrder, batchSize)) {
-    held.add(await validateBatch(part, batch), batch.labels);
+    const result = await validateBatch(part, batch);
     tf.dispose([...batch.features.values()]);
+    if (!Number.isFinite(result.loss)) throw divergence(epoch, state.plateau.learningRate);
+    held.add(result, batch.labels);
     report(seen.count() + held.count(), seen.meanLoss());
     await breathe();
   }

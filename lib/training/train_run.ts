@@ -3,8 +3,10 @@ import type { Config } from "../config.ts";
 import { exists, readJson } from "../files.ts";
 import { subsetItems } from "../images/subset_items.ts";
 import { backbones } from "../model/backbone.ts";
-import { disposeModel, type Model } from "../model/model.ts";
-import { MODEL_FORMAT } from "../model/model_card.ts";
+import { type Architecture, disposeModel, type Model } from "../model/model.ts";
+import { loadModel } from "../model/load_model.ts";
+import { MODEL_FORMAT, PARITY_TOLERANCE } from "../model/model_card.ts";
+import { saveKeras } from "../model/save_keras.ts";
 import { type CardDraft, saveModel } from "../model/save_model.ts";
 import { frozenLayerCount } from "../model/stages.ts";
 import { startRun } from "../model/start_run.ts";
@@ -32,8 +34,8 @@ export interface TrainedRun {
 const certificateSchema = z.object({ manifest_sha256: z.string(), split_sha256: z.string() });
 
 /**
- * Trains the run's model on the split of notebook 03 and leaves the best epoch in model/RUN/, the
- * history in results/RUN/ and checkpoints that an interrupted training continues from. A run that
+ * Trains the run's model on the split of notebook 03 and leaves the best epoch in model/RUN/ (also
+ * as model.keras), the history in results/RUN/ and checkpoints that an interrupted training continues from. A run that
  * has been trained with just this config and split is not trained again: seeded as everything is,
  * the result would be the same.
  *
@@ -51,7 +53,8 @@ export async function trainRun(
   } = {},
 ): Promise<TrainedRun> {
   const paths = runPaths(config.run);
-  const { split, synthetic, model, startingWeights } = await startRun(config);
+  const { split, synthetic, model, startingWeights } = await startRun(config, show.onProgress);
+  const { architecture } = model;
   const certificate = certificateSchema.parse(
     await readJson(paths.splitCertificate, "Run notebook 03 again; it writes this file."),
   );
@@ -65,10 +68,10 @@ export async function trainRun(
       validation: items("validation"),
       config,
       checkpoints: paths.checkpoints,
-      fingerprint: fingerprint(config, certificate.split_sha256, startingWeights),
+      fingerprint: fingerprint(config, architecture, certificate.split_sha256, startingWeights),
       onBest: async (best: Model, row: HistoryRow) => {
         await saveModel(paths.model, best, {
-          ...describeModel(config, startingWeights),
+          ...describeModel(config, architecture, startingWeights),
           data: {
             synthetic,
             manifestSha256: certificate.manifest_sha256,
@@ -99,6 +102,7 @@ export async function trainRun(
     // Again: a kill between an epoch's checkpoint and its history would have left it a row short.
     await writeHistory(paths.history, result.history);
     await writeEvents(paths.trainingEvents, result.events);
+    await exportBest(paths.model);
     const { history, events, bestEpoch, resumedFrom } = result;
     return { history, events, bestEpoch, resumedFrom, startingWeights };
   } finally {
@@ -106,14 +110,30 @@ export async function trainRun(
   }
 }
 
+/** Writes the model in a folder once more, as a Keras file. */
+async function exportBest(folder: string): Promise<void> {
+  const { model, card } = await loadModel(folder);
+  try {
+    await saveKeras(folder, model, card);
+  } finally {
+    disposeModel(model);
+  }
+}
+
 /** Equal for two trainings just when one may continue the other's checkpoints. */
-function fingerprint(config: Config, splitSha256: string, start: StartingWeights): string {
+function fingerprint(
+  config: Config,
+  { backbone }: Architecture,
+  splitSha256: string,
+  start: StartingWeights,
+): string {
   const { epochs: _epochs, cacheMegabytes: _cacheMegabytes, ...training } = config.training;
   const { folder, classes, maxMegapixels } = config.data;
   return JSON.stringify({
+    format: MODEL_FORMAT, // what an older version has saved cannot be loaded
     seed: config.seed,
     data: { folder, classes, maxMegapixels, splitSha256 },
-    model: config.model,
+    model: { ...config.model, backbone },
     start: [start.kind, start.sha256],
     training,
   });
@@ -122,14 +142,16 @@ function fingerprint(config: Config, splitSha256: string, start: StartingWeights
 /** The part of the card that does not depend on how the training went. */
 function describeModel(
   config: Config,
+  architecture: Architecture,
   startingWeights: StartingWeights,
 ): Omit<CardDraft, "data" | "training"> {
-  const { backbone, imageSize, unfreezeLast } = config.model;
+  const { backbone } = architecture; // of the model itself: the config's may not be to be had
+  const { unfreezeLast } = config.model;
   return {
     format: MODEL_FORMAT,
     run: config.run,
     created: new Date().toISOString(),
-    architecture: { backbone, imageSize, classes: config.data.classes },
+    architecture,
     preprocessing: {
       ...backbones[backbone].preprocessing,
       resize: "squash",
@@ -142,6 +164,7 @@ function describeModel(
       unfreezeLast,
       batchNorm: config.training.batchNorm,
     },
+    parity: { tolerance: PARITY_TOLERANCE },
     versions: versions(),
   };
 }

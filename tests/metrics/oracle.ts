@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { projectRoot } from "../../lib/paths.ts";
+import { askPython } from "../ask_python.ts";
 
 /** Predictions as the oracle takes them. */
 export interface Case {
@@ -31,16 +31,6 @@ export interface IntervalCase extends Case {
 export async function askOracle(
   request: { cases?: Case[]; intervals?: IntervalCase[] },
 ): Promise<{ cases: Answer[]; intervals: Record<string, [number, number]>[] }> {
-  const process = new Deno.Command(join(projectRoot, ".venv", "bin", "python"), {
-    args: [join(import.meta.dirname!, "oracle.py")],
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "inherit",
-  }).spawn();
-  const input = process.stdin.getWriter();
-  await input.write(new TextEncoder().encode(JSON.stringify(request)));
-  await input.close();
-  const { success, stdout } = await process.output();
-  if (!success) throw new Error("The oracle failed; its error is above.");
-  return JSON.parse(new TextDecoder().decode(stdout));
+  const answer = await askPython(join(import.meta.dirname!, "oracle.py"), request);
+  return answer as Awaited<ReturnType<typeof askOracle>>;
 }

@@ -23,7 +23,7 @@ export async function askKerasAbout(
   try {
     const file = join(folder, "weights.bin");
     const images = join(folder, "images.bin");
-    const { imageSize } = model.architecture;
+    const { backbone, imageSize } = model.architecture;
     const names = weightSpecs(model.graph, inputShape(model.architecture)).map(({ name }) => name);
     const { entries } = await writeTensors(
       file,
@@ -31,7 +31,7 @@ export async function askKerasAbout(
     );
     await Deno.writeFile(images, pixels);
     const n = pixels.length / (imageSize * imageSize * 3);
-    return await askKeras({ ...request, imageSize, n, file, images, weights: entries });
+    return await askKeras({ ...request, backbone, imageSize, n, file, images, weights: entries });
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
@@ -64,7 +64,7 @@ export function disturbBatchNorms(model: Model, seed = 1): void {
   for (const [name, weight] of model.weights) {
     if (!/\/(gamma|beta|moving_mean|moving_variance)$/.test(name)) continue;
     const random = createRandom(`${seed}/${name}`);
-    const branch = name.endsWith("_3_bn/gamma") ? 0.2 : 1;
+    const branch = /_(3|project)_bn\/gamma$/.test(name) ? 0.2 : 1;
     const factor = Float32Array.from(
       { length: weight.size },
       () => branch * (0.8 + 0.4 * random.next()),

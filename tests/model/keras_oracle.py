@@ -5,6 +5,7 @@ order of `weights`. Nothing that Keras answers is kept.
 """
 import json
 import os
+import re
 import sys
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -27,12 +28,59 @@ class InferenceBatchNormalization(keras.layers.BatchNormalization):
         return super().call(inputs, training=False, mask=mask)
 
 
+def efficientnet_lite0(size):
+    """EfficientNet-Lite0 as TensorFlow's `efficientnet/lite` has it, from B0's block strings."""
+    layers = keras.layers
+    blocks = ["r1_k3_s1_e1_i32_o16", "r2_k3_s2_e6_i16_o24", "r2_k5_s2_e6_i24_o40"]
+    blocks += ["r3_k3_s2_e6_i40_o80", "r3_k5_s1_e6_i80_o112", "r4_k5_s2_e6_i112_o192"]
+    blocks += ["r1_k3_s1_e6_i192_o320"]
+    convolution = {"padding": "same", "use_bias": False}
+
+    def normalise(x, name, activate=True):
+        x = layers.BatchNormalization(epsilon=1e-3, momentum=0.99, name=f"{name}bn")(x)
+        return layers.ReLU(max_value=6, name=f"{name}activation")(x) if activate else x
+
+    inputs = keras.Input((size, size, 3))
+    x = layers.Conv2D(32, 3, strides=2, name="stem_conv", **convolution)(inputs)
+    x = normalise(x, "stem_")
+    for stage, text in enumerate(blocks, start=1):
+        b = {option[0]: int(option[1:]) for option in text.split("_")}
+        for repeat in range(b["r"]):
+            name = f"block{stage}{'abcd'[repeat]}_"
+            stride, width = (b["s"], b["i"]) if repeat == 0 else (1, b["o"])
+            block_input = x
+            if b["e"] > 1:
+                x = layers.Conv2D(b["e"] * width, 1, name=f"{name}expand_conv", **convolution)(x)
+                x = normalise(x, f"{name}expand_")
+            # Padded by hand, as keras.applications does.
+            before, after = (b["k"] - 1) // 2, b["k"] // 2
+            if stride == 2:
+                before, after = (before - 1, after) if x.shape[1] % 2 == 0 else (before, after)
+            x = layers.ZeroPadding2D(((before, after), (before, after)), name=f"{name}pad")(x)
+            x = layers.DepthwiseConv2D(
+                b["k"], strides=stride, padding="valid", use_bias=False, name=f"{name}dwconv"
+            )(x)
+            x = normalise(x, name)
+            x = layers.Conv2D(b["o"], 1, name=f"{name}project_conv", **convolution)(x)
+            x = normalise(x, f"{name}project_", activate=False)
+            if stride == 1 and width == b["o"]:
+                x = layers.Add(name=f"{name}add")([x, block_input])
+    x = layers.Conv2D(1280, 1, name="top_conv", **convolution)(x)
+    return keras.Model(inputs, normalise(x, "top_"))
+
+
+def backbone(request, size):
+    if request["backbone"] == "efficientnet_lite0":
+        return efficientnet_lite0(size)
+    return keras.applications.ResNet50(
+        include_top=False, weights=None, input_shape=(size, size, 3)
+    )
+
+
 def build(request):
     """The reference recipe in plain Keras, with the weights of the request."""
     size = request["imageSize"]
-    base = keras.applications.ResNet50(
-        include_top=False, weights=None, input_shape=(size, size, 3)
-    )
+    base = backbone(request, size)
     if request.get("batchNorm", "frozen") == "frozen":
         base = keras.models.clone_model(
             base,
@@ -41,9 +89,10 @@ def build(request):
             else type(layer).from_config(layer.get_config()),
         )
     layers = keras.layers
-    frozen = len(base.layers) - request.get("unfreezeLast", 0)
-    for index, layer in enumerate(base.layers):
-        layer.trainable = index >= frozen
+    # Padding in layers of its own is this script's, and no layer of ours.
+    counted = [layer for layer in base.layers if not re.match(r"block\d\w_pad", layer.name)]
+    for layer in counted[: len(counted) - request.get("unfreezeLast", 0)]:
+        layer.trainable = False
     inputs = keras.Input((size, size, 3))
     x = layers.GlobalAveragePooling2D(name="head_pool")(base(inputs))
     x = layers.Dense(512, activation="relu", name="head_dense_1")(x)
@@ -58,6 +107,7 @@ def build(request):
     for entry in request["weights"]:
         layer, weight = entry["name"].split("/")
         size = int(np.prod(entry["shape"]))
+        weight = weight.removeprefix("depthwise_")  # Keras 3 calls this kernel a kernel too
         variable = next(v for v in by_name[layer].variables if v.name == weight)
         variable.assign(values[offset : offset + size].reshape(entry["shape"]))
         offset += size
@@ -71,11 +121,14 @@ def images(request):
 
 
 def preprocess(request):
-    return keras.applications.resnet50.preprocess_input(images(request).astype("float32"))
+    pixels = images(request).astype("float32")
+    if request["backbone"] == "efficientnet_lite0":
+        return (pixels - 127) / 128
+    return keras.applications.resnet50.preprocess_input(pixels)
 
 
 def answer_layers(request):
-    base = keras.applications.ResNet50(include_top=False, weights=None, input_shape=(224, 224, 3))
+    base = backbone(request, 224)
     return [
         {
             "name": layer.name,

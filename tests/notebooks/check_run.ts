@@ -36,10 +36,11 @@ export async function checkRun(notebooks: readonly string[]): Promise<Counts> {
     for (const path of notebooks) {
       const result: Counts = reached
         ? await checkNotebook(basename(path), paths.notebooks)
-        : skip(path);
+        : skip(`notebook ${basename(path)}`);
       reached &&= result.failed === 0;
       counts = add(counts, result);
     }
+    if (!reached) return [skip("report page"), skip("evaluate command")].reduce(add, counts);
     counts = add(counts, await checkReport(paths.report));
     return add(counts, await checkEvaluate(run, data, paths.evaluation, folder));
   } finally {
@@ -75,8 +76,9 @@ async function checkNotebook(name: string, executed: string): Promise<Counts> {
   return reportCheck(`notebook ${name}`, counts, start, faults.join("\n"));
 }
 
-function skip(path: string): Counts {
-  return reportCheck(`notebook ${basename(path)}`, { ...NONE, skipped: 1 }, performance.now());
+/** What cannot be checked because a notebook before it failed. */
+function skip(name: string): Counts {
+  return reportCheck(name, { ...NONE, skipped: 1 }, performance.now());
 }
 
 async function checkReport(path: string): Promise<Counts> {

@@ -1,0 +1,30 @@
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { projectRoot } from "../lib/paths.ts";
+import { inFolder } from "./data/test_images.ts";
+
+/** A project of its own, whose data/, model/ and results/ a test may fill. */
+export interface ProjectCopy {
+  root: string;
+  /**
+   * A module of the copy, such as `lib/config.ts`; it reads and writes below `root`. Its error
+   * classes are not those of the test's own imports: tell errors by their names.
+   */
+  load<Module>(path: string): Promise<Module>;
+}
+
+/** Runs a test with a copy of lib/ in a folder of its own, which is removed afterwards. */
+export function inProjectCopy(test: (project: ProjectCopy) => Promise<void>): Promise<void> {
+  return inFolder(async (root) => {
+    await copyFolder(join(projectRoot, "lib"), join(root, "lib"));
+    await test({ root, load: (path) => import(pathToFileURL(join(root, path)).href) });
+  });
+}
+
+async function copyFolder(from: string, to: string): Promise<void> {
+  await Deno.mkdir(to);
+  for await (const { name, isDirectory } of Deno.readDir(from)) {
+    const copy = isDirectory ? copyFolder : Deno.copyFile;
+    await copy(join(from, name), join(to, name));
+  }
+}

@@ -1,0 +1,37 @@
+import { backbones } from "../../lib/model/backbone.ts";
+import type { Architecture } from "../../lib/model/model.ts";
+import { MODEL_FORMAT, PARITY_TOLERANCE } from "../../lib/model/model_card.ts";
+import type { CardDraft } from "../../lib/model/save_model.ts";
+
+/** A card for a model of the tests, which was never trained. */
+export function testCard(architecture: Architecture): CardDraft {
+  return {
+    format: MODEL_FORMAT,
+    run: "test",
+    created: "2026-01-02T03:04:05.678Z",
+    architecture,
+    preprocessing: {
+      ...backbones[architecture.backbone].preprocessing,
+      resize: "squash",
+      maxMegapixels: 100,
+    },
+    threshold: 0.5,
+    startingWeights: { kind: "random", note: "for a test", sha256: null },
+    frozen: { frozenLayers: 145, unfreezeLast: 30, batchNorm: "frozen" },
+    data: {
+      synthetic: true,
+      manifestSha256: "0".repeat(64),
+      splitSha256: "0".repeat(64),
+      images: { train: 1, validation: 1, test: 1 },
+      groupPattern: null,
+    },
+    training: {
+      bestEpoch: 1,
+      monitor: "val_loss",
+      seed: 1,
+      scores: { val_loss: 1, val_accuracy: 0.5, val_auc: null },
+    },
+    parity: { tolerance: PARITY_TOLERANCE },
+    versions: {},
+  };
+}

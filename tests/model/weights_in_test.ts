@@ -1,0 +1,177 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { ModelError } from "../../lib/errors.ts";
+import { loadWeights } from "../../lib/model/load_weights.ts";
+import { createModel, disposeModel, type Model } from "../../lib/model/model.ts";
+import { createPredictor } from "../../lib/model/predictor.ts";
+import { saveModel } from "../../lib/model/save_model.ts";
+import { tf } from "../../lib/setup/tensorflow.ts";
+import { askPython } from "../ask_python.ts";
+import { someImages } from "./ask_keras.ts";
+import { testCard } from "./model_card.ts";
+
+const SIZE = 32;
+const CLASSES = ["negative", "positive"];
+const script = join(import.meta.dirname!, "keras_files_oracle.py");
+const folder = await Deno.makeTempDir();
+const pixels = someImages(4, SIZE);
+await Deno.writeFile(join(folder, "images.bin"), pixels);
+const expected = (await askPython(script, {
+  question: "write",
+  folder,
+  imageSize: SIZE,
+  images: join(folder, "images.bin"),
+}) as number[][]).flat();
+globalThis.addEventListener("unload", () => Deno.removeSync(folder, { recursive: true }));
+
+const start = createModel({ backbone: "resnet50", imageSize: SIZE, classes: CLASSES }, 1);
+const startWeights = [weightsOf(start, "backbone"), weightsOf(start, "head")] as const;
+
+function freshModel(): Model {
+  return {
+    ...start,
+    weights: new Map([...start.weights].map(([name, tensor]) => [name, tensor.clone()])),
+  };
+}
+
+/** SHA-256 of one part's weights. */
+function weightsOf(model: Model, part: "backbone" | "head"): string {
+  const isHead = (name: string) => /^(head_|predictions)/.test(name);
+  const hash = createHash("sha256");
+  for (const [name, tensor] of [...model.weights].sort(([a], [b]) => a < b ? -1 : 1)) {
+    if (isHead(name) !== (part === "head")) continue;
+    const values = tensor.dataSync() as Float32Array;
+    hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+  }
+  return hash.digest("hex");
+}
+
+async function load(file: string): Promise<{ model: Model; note: string }> {
+  const model = freshModel();
+  const { kind, note, sha256 } = await loadWeights(model, join(folder, file));
+  assert.equal(kind, "file");
+  assert.match(sha256!, /^[0-9a-f]{64}$/);
+  return { model, note };
+}
+
+/** Known after the first test, which holds it to what Keras computes with it. */
+let recipeBackbone = "";
+
+Deno.test("loadWeights() takes backbone and head of a whole Keras model, to its probabilities", async () => {
+  const { model, note } = await load("recipe.keras");
+  assert.match(note, /backbone and head/);
+  const predictor = createPredictor(model);
+  const ours = await predictor.predict(pixels);
+  const difference = Math.max(...expected.map((value, i) => Math.abs(value - ours[i]!)));
+  assert.ok(difference < 1e-4, `largest difference ${difference}`);
+  recipeBackbone = weightsOf(model, "backbone");
+  predictor.dispose();
+  disposeModel(model);
+});
+
+for (
+  const file of [
+    "backbone.weights.h5",
+    "no_names.weights.h5",
+    "backbone.h5",
+    "backbone.keras",
+    "official.h5",
+    "nested.h5",
+    "nested.keras",
+    "nested_no_names.weights.h5",
+  ]
+) {
+  Deno.test(`loadWeights() takes just the backbone of ${file}`, async () => {
+    const before = tf.memory().numTensors;
+    const { model, note } = await load(file);
+    assert.match(note, /head starts at random/);
+    assert.equal(weightsOf(model, "backbone"), recipeBackbone);
+    assert.equal(weightsOf(model, "head"), startWeights[1]);
+    disposeModel(model);
+    assert.equal(tf.memory().numTensors, before);
+  });
+}
+
+async function refuses(path: string, message: RegExp): Promise<void> {
+  const model = freshModel();
+  await assert.rejects(loadWeights(model, path), (error) => {
+    assert.ok(error instanceof ModelError, String(error));
+    assert.match(error.message, message);
+    return true;
+  });
+  const weights = [weightsOf(model, "backbone"), weightsOf(model, "head")];
+  assert.deepEqual(weights, startWeights, "nothing was loaded");
+  disposeModel(model);
+}
+
+const inFolder = (name: string) => join(folder, name);
+
+Deno.test("loadWeights() refuses other architectures, naming the first mismatch", async () => {
+  await refuses(inFolder("resnet101.h5"), /conv4_block\d+_1_conv" is not one of this backbone/);
+  await refuses(inFolder("resnet101.weights.h5"), /"conv2d_\d+" is not one of this backbone/);
+  await refuses(inFolder("mobilenet.keras"), /"Conv1" is not one of this backbone/);
+});
+
+for (
+  const [how, message] of [
+    ["missing", /the weight conv2_block1_0_conv\/kernel is missing/],
+    ["misshapen", /conv2_block1_0_conv\/kernel is \[1,1,64,255\] where \[1,1,64,256\] is needed/],
+    ["double", /conv2_block1_0_conv\/kernel is not stored as 32-bit floats/],
+    ["nan", /conv2_block1_0_conv\/kernel holds values that are no numbers/],
+  ] as const
+) {
+  Deno.test(`loadWeights() refuses a file with a ${how} tensor`, async () => {
+    const path = inFolder(`${how}.h5`);
+    await Deno.copyFile(inFolder("official.h5"), path);
+    const dataset = "conv2_block1_0_conv/conv2_block1_0_conv/kernel:0";
+    await askPython(script, { question: "damage", path, dataset, how });
+    await refuses(path, message);
+    await Deno.remove(path);
+  });
+}
+
+Deno.test("loadWeights() refuses what is cut off, no Keras file, or not there", async () => {
+  const cut = async (name: string, bytes: number) => {
+    await Deno.copyFile(inFolder(name), inFolder(`cut_${name}`));
+    await Deno.truncate(inFolder(`cut_${name}`), bytes);
+    return inFolder(`cut_${name}`);
+  };
+  await refuses(await cut("official.h5", 5_000_000), /cut_official.h5 cannot be used: it is cut off/);
+  await refuses(await cut("backbone.keras", 5_000_000), /cut_backbone.keras cannot .* it is cut off/);
+  await Deno.writeFile(inFolder("empty.h5"), new Uint8Array());
+  await refuses(inFolder("empty.h5"), /neither an HDF5 file/);
+  await Deno.writeTextFile(inFolder("page.h5"), "<html>404</html>");
+  await refuses(inFolder("page.h5"), /neither an HDF5 file/);
+  await refuses("nowhere/at_all.h5", /there is nothing at .*nowhere/);
+});
+
+Deno.test("loadWeights() refuses a .keras archive with a damaged or missing weights file", async () => {
+  const bytes = await Deno.readFile(inFolder("backbone.keras"));
+  bytes[bytes.length >> 1]! ^= 1;
+  await Deno.writeFile(inFolder("flipped.keras"), bytes);
+  await refuses(inFolder("flipped.keras"), /a file in it is damaged/);
+  const { writeZip } = await import("../../lib/model/zip.ts");
+  await writeZip(inFolder("hollow.keras"), [["config.json", new TextEncoder().encode("{}")]]);
+  await refuses(inFolder("hollow.keras"), /no model.weights.h5 inside/);
+});
+
+Deno.test("loadWeights() takes backbone and head of a model folder", async () => {
+  await saveModel(inFolder("saved"), start, testCard(start.architecture));
+  const model = createModel(start.architecture, 2);
+  const { kind, note } = await loadWeights(model, inFolder("saved"));
+  assert.equal(kind, "model");
+  assert.match(note, /run test, epoch 1/);
+  assert.deepEqual([weightsOf(model, "backbone"), weightsOf(model, "head")], startWeights);
+  disposeModel(model);
+});
+
+Deno.test("loadWeights() refuses a model folder of other classes, and a folder without a model", async () => {
+  const before = tf.memory().numTensors;
+  const architecture = { ...start.architecture, classes: ["a", "b"] };
+  await saveModel(inFolder("other"), { ...start, architecture }, testCard(architecture));
+  await refuses(inFolder("other"), /its classes are a, b where data.classes is negative, positive/);
+  await Deno.mkdir(inFolder("bare"));
+  await refuses(inFolder("bare"), /There is no model in/);
+  assert.equal(tf.memory().numTensors, before);
+});

@@ -1,0 +1,421 @@
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { join } from "node:path";
+import { ImageError, TrainingError } from "../../lib/errors.ts";
+import { epochOrder } from "../../lib/images/batches.ts";
+import { cutGraph } from "../../lib/model/cut.ts";
+import { frozenLayerCount } from "../../lib/model/stages.ts";
+import { createRandom } from "../../lib/random.ts";
+import { tf } from "../../lib/setup/tensorflow.ts";
+import { readCheckpoint } from "../../lib/training/checkpoint.ts";
+import { createFeatureExtractor, streamFeatures } from "../../lib/training/features.ts";
+import { createTrainable, disposeTrainable, trainStep } from "../../lib/training/trainable.ts";
+import { inFolder } from "../data/test_images.ts";
+import { SIZE, toyConfig, toyImages, type ToyJob, toyModel, trainToy, valuesOf } from "./toy.ts";
+
+const model = toyModel();
+
+/** A test with 20 training and 9 validation images in a folder of its own. */
+function withToy(test: (toy: ToyJob) => Promise<void>): () => Promise<void> {
+  return () =>
+    inFolder(async (folder) => {
+      const [train, validation] = [
+        await toyImages(folder, 20, 1),
+        await toyImages(folder, 9, 2),
+      ];
+      await test({ folder, model, train, validation });
+    });
+}
+
+/** Runs with checkpoints of its own. */
+const apart = (toy: ToyJob, name: string) => ({ checkpoints: join(toy.folder, name) });
+
+for (const batchNorm of ["frozen", "trained"] as const) {
+  Deno.test(
+    `fit() changes no bit of the frozen layers and of what BatchNorm ${batchNorm} keeps`,
+    withToy(async (toy) => {
+      const start = valuesOf(model.weights);
+      const seen: Map<string, Float32Array>[] = [];
+      const { weights, history } = await trainToy({
+        ...toy,
+        change: { model: { unfreezeLast: 10 }, training: { epochs: 2, batchNorm } },
+        onBest: (best) => Promise.resolve(void seen.push(valuesOf(best.weights))),
+      });
+      assert.ok(history.length === 2 && seen.length > 0);
+      const unfrozen = new Set(
+        model.graph.slice(frozenLayerCount("resnet50", 10)).map(({ name }) => name),
+      );
+      assert.ok(unfrozen.has("conv5_block3_1_conv") && !unfrozen.has("conv5_block2_3_conv"));
+      const changed = new Set<string>();
+      for (const [name, before] of start) {
+        const [layer, weight] = name.split("/") as [string, string];
+        const mayChange = unfrozen.has(layer) &&
+          (batchNorm === "trained" || layer.startsWith("head_") || !weight.startsWith("moving_"));
+        assert.deepEqual(model.weights.get(name)!.dataSync(), before, `${name} of the given model`);
+        for (const after of [weights, ...seen]) {
+          const isSame = Buffer.compare(bytesOf(before), bytesOf(after.get(name)!)) === 0;
+          if (!mayChange) assert.ok(isSame, `${name} changed`);
+          if (!isSame) changed.add(name);
+        }
+      }
+      for (const name of start.keys()) {
+        const [layer, weight] = name.split("/") as [string, string];
+        if (!unfrozen.has(layer)) continue;
+        const moves = !weight.startsWith("moving_") || batchNorm === "trained" ||
+          layer.startsWith("head_");
+        assert.equal(changed.has(name), moves, name);
+      }
+    }),
+  );
+}
+
+function bytesOf(values: Float32Array): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}
+
+for (const cacheMegabytes of [100, 0]) {
+  Deno.test(
+    `fit() leaks no tensor, with ${cacheMegabytes} MB of cache`,
+    withToy(async (toy) => {
+      const before = tf.memory().numTensors;
+      const during: number[] = [];
+      await trainToy({
+        ...toy,
+        change: { training: { cacheMegabytes, epochs: 4 } },
+        onEpoch: () => void during.push(tf.memory().numTensors),
+      });
+      assert.equal(tf.memory().numTensors, before);
+      assert.equal(during.length, 4);
+      assert.deepEqual(new Set(during).size, 1, `tensors after each epoch: ${during}`);
+    }),
+  );
+}
+
+Deno.test(
+  "fit() gives the same history for the same seed, another for another",
+  withToy(async (toy) => {
+    const change = { model: { unfreezeLast: 4 }, training: { epochs: 2 } };
+    const first = await trainToy({ ...toy, ...apart(toy, "a"), change });
+    const second = await trainToy({ ...toy, ...apart(toy, "b"), change });
+    assert.deepEqual(second, first);
+    const other = await trainToy({ ...toy, ...apart(toy, "c"), change: { ...change, seed: 7 } });
+    assert.notEqual(other.history[0]!.loss, first.history[0]!.loss);
+  }),
+);
+
+Deno.test(
+  "fit() learns to tell apart what can be told apart",
+  withToy(async (toy) => {
+    const { history } = await trainToy({ ...toy, change: { training: { epochs: 12 } } });
+    const [first, last] = [history[0]!, history.at(-1)!];
+    assert.ok(last.loss < first.loss / 3, `loss ${first.loss} to ${last.loss}`);
+    assert.ok(last.accuracy >= 0.95 && last.auc! >= 0.95, JSON.stringify(last));
+    assert.deepEqual([last.val_accuracy, last.val_auc], [1, 1]);
+  }),
+);
+
+Deno.test(
+  "fit() gives the same history from held and from streamed features",
+  withToy(async (toy) => {
+    const held = await trainToy({ ...toy, ...apart(toy, "held") });
+    const streamed = await trainToy({
+      ...toy,
+      ...apart(toy, "streamed"),
+      change: { training: { cacheMegabytes: 0 } },
+    });
+    assert.equal(streamed.history.length, 3);
+    for (const [index, row] of streamed.history.entries()) {
+      for (const [name, value] of Object.entries(row)) {
+        const expected = held.history[index]![name as keyof typeof row]!;
+        assert.ok(Math.abs(value! - expected) < 1e-5, `${name}: ${value} and ${expected}`);
+      }
+    }
+  }),
+);
+
+/** A training that its callbacks act upon: the validation labels are wrong, so it only gets worse. */
+function withWrongValidation(toy: ToyJob): ToyJob {
+  const validation = toy.validation.map(({ path, label }) => ({ path, label: 1 - label }));
+  const change = {
+    training: { epochs: 5, reduceLROnPlateau: { patience: 1 }, earlyStopping: { patience: 4 } },
+  };
+  return { ...toy, validation, change };
+}
+
+/** Trains until it is killed. */
+async function killed(job: ToyJob): Promise<void> {
+  await assert.rejects(trainToy(job), /killed/);
+}
+
+const killAfter = (epoch: number): ToyJob["onEpoch"] => (history) => {
+  if (history.length === epoch) throw new Error("killed");
+};
+
+Deno.test(
+  "fit() goes on after a kill as if there had been none",
+  withToy(async (right) => {
+    for (
+      const toy of [{ ...right, change: { training: { epochs: 4 } } }, withWrongValidation(right)]
+    ) {
+      const before = tf.memory().numTensors;
+      const whole = await trainToy({ ...toy, ...apart(toy, "whole") });
+      assert.ok(whole.history.length >= 4);
+      const checkpoints = { ...apart(toy, "killed") };
+      await killed({ ...toy, ...checkpoints, onEpoch: killAfter(1) });
+      await killed({ ...toy, ...checkpoints, onEpoch: killAfter(3) });
+      assert.equal(tf.memory().numTensors, before, "a killed training frees its tensors");
+      const resumed = await trainToy({ ...toy, ...checkpoints });
+      assert.deepEqual(resumed, { ...whole, resumedFrom: 3 });
+      await Deno.remove(join(toy.folder, "whole"), { recursive: true });
+      await Deno.remove(join(toy.folder, "killed"), { recursive: true });
+    }
+  }),
+);
+
+Deno.test(
+  "fit() repeats an epoch that was killed before its checkpoint was written",
+  withToy(async (toy) => {
+    const whole = await trainToy({ ...toy, ...apart(toy, "whole") });
+    const onBest: ToyJob["onBest"] = (_, { epoch }) =>
+      epoch === 2 ? Promise.reject(new Error("killed")) : Promise.resolve();
+    await killed({ ...toy, ...apart(toy, "killed"), onBest });
+    const kept: number[] = [];
+    const resumed = await trainToy({
+      ...toy,
+      ...apart(toy, "killed"),
+      onBest: (_, { epoch }) => Promise.resolve(void kept.push(epoch)),
+    });
+    assert.deepEqual(resumed, { ...whole, resumedFrom: 1 });
+    assert.ok(kept[0] === 2);
+  }),
+);
+
+Deno.test(
+  "fit() goes back one checkpoint where the latest is damaged, and begins anew where both are",
+  withToy(async (toy) => {
+    const whole = await trainToy({ ...toy, ...apart(toy, "whole") });
+    await killed({ ...toy, onEpoch: killAfter(2) });
+    const damage = async (name: string) => {
+      const path = join(toy.folder, "checkpoints", name);
+      const bytes = await Deno.readFile(path);
+      bytes[bytes.length >> 1]! ^= 1;
+      await Deno.writeFile(path, bytes);
+    };
+    await damage("weights-0002.bin");
+    assert.deepEqual(await trainToy(toy), { ...whole, resumedFrom: 1 });
+
+    await Deno.truncate(join(toy.folder, "checkpoints", "epoch-0003.json"), 100);
+    assert.deepEqual(await trainToy(toy), { ...whole, resumedFrom: 2 });
+
+    const before = tf.memory().numTensors;
+    await damage("weights-0002.bin");
+    await damage("weights-0003.bin");
+    assert.deepEqual(await trainToy(toy), whole);
+    assert.equal(tf.memory().numTensors, before);
+  }),
+);
+
+Deno.test(
+  "fit() begins anew for another fingerprint, and removes no file that is not its own",
+  withToy(async (toy) => {
+    const first = await trainToy({ ...toy, change: { training: { epochs: 2 } } });
+    await Deno.writeTextFile(join(toy.folder, "checkpoints", "notes.txt"), "mine");
+    const second = await trainToy({
+      ...toy,
+      fingerprint: "another",
+      change: { training: { epochs: 1 } },
+    });
+    assert.deepEqual([second.resumedFrom, second.history], [0, first.history.slice(0, 1)]);
+    const names = (await Array.fromAsync(Deno.readDir(join(toy.folder, "checkpoints"))))
+      .map(({ name }) => name).sort();
+    assert.deepEqual(names, ["best-0001.bin", "epoch-0001.json", "notes.txt", "weights-0001.bin"]);
+  }),
+);
+
+Deno.test(
+  "fit() continues a finished training when the epochs are raised, and else trains nothing",
+  withToy(async (toy) => {
+    const whole = await trainToy({ ...toy, ...apart(toy, "whole") });
+    await trainToy({ ...toy, change: { training: { epochs: 2 } } });
+    assert.deepEqual(await trainToy(toy), { ...whole, resumedFrom: 2 });
+
+    for (const { path } of [...toy.train, ...toy.validation]) await Deno.remove(path);
+    const nothing = () => assert.fail("nothing is left to train");
+    const again = await trainToy({ ...toy, onBest: nothing, onEpoch: nothing });
+    assert.deepEqual(again, { ...whole, resumedFrom: 3 });
+  }),
+);
+
+Deno.test(
+  "fit() does not continue a training that EarlyStopping has ended",
+  withToy(async (right) => {
+    const toy = withWrongValidation(right);
+    const change = (epochs: number) => ({ training: { epochs, earlyStopping: { patience: 1 } } });
+    const first = await trainToy({ ...toy, change: change(9) });
+    assert.ok(first.history.length < 9);
+    assert.equal(first.events.at(-1)?.kind, "early_stopping");
+    const again = await trainToy({ ...toy, change: change(12) });
+    assert.deepEqual(again, { ...first, resumedFrom: first.history.length });
+  }),
+);
+
+Deno.test(
+  "fit() ends with EarlyStopping's best epoch, or with the last one",
+  withToy(async (right) => {
+    const toy = withWrongValidation(right);
+    const after: Map<string, Float32Array>[] = [];
+    const train = async (restoreBest: boolean, extra: Partial<ToyJob> = {}) =>
+      await trainToy({
+        ...toy,
+        ...apart(toy, `${restoreBest}`),
+        change: { training: { epochs: 4, earlyStopping: { patience: 9, restoreBest } } },
+        onBest: (best) => Promise.resolve(void after.push(valuesOf(best.weights))),
+        ...extra,
+      });
+    await killed({
+      ...toy,
+      ...apart(toy, "true"),
+      change: { training: { epochs: 4, earlyStopping: { patience: 9 } } },
+      onEpoch: killAfter(2),
+    });
+    const restored = await train(true); // the best weights come from the checkpoint
+    after.length = 0;
+    const last = await train(false);
+    const losses = last.history.map(({ val_loss }) => val_loss);
+    const best = losses.indexOf(Math.min(...losses));
+    assert.ok(best < 3, `the last epoch is not the best: ${losses}`);
+    assert.equal(last.bestEpoch, best + 1);
+    assert.deepEqual(restored.weights, after.at(-1));
+    assert.notDeepEqual(
+      last.weights.get("predictions/kernel"),
+      after.at(-1)!.get("predictions/kernel"),
+    );
+    assert.deepEqual(restored.history, last.history);
+    assert.equal(restored.bestEpoch, last.bestEpoch);
+  }),
+);
+
+Deno.test(
+  "fit() weighs balanced classes as Keras' class_weight: n / (2 · n of the class), mean over images",
+  withToy(async (toy) => {
+    const change = { training: { epochs: 1, batchSize: 32 } } as const; // one batch, one step
+    const none = await trainToy({ ...toy, ...apart(toy, "none"), change });
+    const balanced = await trainToy({
+      ...toy,
+      ...apart(toy, "balanced"),
+      change: { training: { ...change.training, classWeights: "balanced" } },
+    });
+    // the probabilities of the same step, by hand
+    const { seed, training, data } = toyConfig(change);
+    const cut = cutGraph(model.graph, frozenLayerCount("resnet50", 0));
+    const extractor = createFeatureExtractor(model, cut);
+    const part = createTrainable(model, cut, extractor.shapes, "frozen");
+    const source = streamFeatures({
+      images: toy.train,
+      extractor,
+      size: SIZE,
+      maxMegapixels: data.maxMegapixels,
+    });
+    const losses: { label: number; loss: number }[] = [];
+    for await (const batch of source.read(epochOrder(20, seed, 1), training.batchSize)) {
+      const { probabilities } = await trainStep(part, batch, {
+        learningRate: training.learningRate,
+        classWeights: [],
+        random: createRandom(`${seed}/dropout/1`),
+      });
+      batch.labels.forEach((label, row) => {
+        losses.push({ label, loss: -Math.log(probabilities[2 * row + label]!) });
+      });
+      tf.dispose([...batch.features.values()]);
+    }
+    disposeTrainable(part);
+    extractor.dispose();
+    const positive = losses.filter(({ label }) => label === 1).length;
+    assert.deepEqual([losses.length, positive], [20, 7]);
+    const mean = (weights: [number, number]) =>
+      losses.reduce((sum, { label, loss }) => sum + weights[label]! * loss, 0) / 20;
+    const close = (a: number, b: number) => assert.ok(Math.abs(a - b) < 1e-5, `${a} and ${b}`);
+    close(none.history[0]!.loss, mean([1, 1]));
+    close(balanced.history[0]!.loss, mean([20 / (2 * 13), 20 / (2 * 7)]));
+    assert.ok(Math.abs(none.history[0]!.loss - balanced.history[0]!.loss) > 1e-3);
+    assert.notDeepEqual(
+      none.weights.get("predictions/kernel"),
+      balanced.weights.get("predictions/kernel"),
+    );
+  }),
+);
+
+Deno.test(
+  "fit() ends with the ImageError of an image that vanishes in the middle of an epoch",
+  withToy(async (toy) => {
+    for (const [name, cacheMegabytes] of [["streamed", 0], ["held", 100]] as const) {
+      const { path } = toy.validation.at(-1)!;
+      const bytes = await Deno.readFile(path);
+      const before = tf.memory().numTensors;
+      const kept: number[] = [];
+      const failure = trainToy({
+        ...toy,
+        ...apart(toy, name),
+        change: { training: { cacheMegabytes } },
+        onProgress: () => {
+          try {
+            Deno.removeSync(path);
+          } catch {
+            // it has gone already
+          }
+        },
+        onBest: (_, { epoch }) => Promise.resolve(void kept.push(epoch)),
+      });
+      await assert.rejects(failure, (error: unknown) => {
+        assert(error instanceof ImageError, String(error));
+        assert.equal(error.path, path);
+        return true;
+      });
+      assert.deepEqual([tf.memory().numTensors, kept.length], [before, 0]);
+      await Deno.writeFile(path, bytes);
+      const { history, resumedFrom } = await trainToy({ ...toy, ...apart(toy, name) });
+      assert.deepEqual([history.length, resumedFrom], [3, 0]);
+    }
+  }),
+);
+
+Deno.test(
+  "fit() stops with a hint when the loss is no longer a number",
+  withToy(async (toy) => {
+    const before = tf.memory().numTensors;
+    const kept: number[] = [];
+    const failure = trainToy({
+      ...toy,
+      change: { model: { unfreezeLast: 4 }, training: { learningRate: 1e38, epochs: 5 } },
+      onBest: (_, row) => Promise.resolve(void kept.push(row.val_loss)),
+    });
+    await assert.rejects(failure, (error: unknown) => {
+      assert(error instanceof TrainingError, String(error));
+      assert.match(error.message, /diverged/);
+      assert.match(error.remedy, /Lower training\.learningRate \(it was 1e\+38\)/);
+      return true;
+    });
+    assert.ok(kept.every(Number.isFinite), `${kept}`);
+    assert.equal(tf.memory().numTensors, before);
+  }),
+);
+
+Deno.test(
+  "fit() trains on the last partial batch too, each image once an epoch",
+  withToy(async (toy) => {
+    const seen: string[] = [];
+    const { history } = await trainToy({
+      ...toy,
+      change: { training: { epochs: 2, batchSize: 6 } },
+      onProgress: (done, total, note) => void seen.push(`${done}/${total} ${note}`),
+    });
+    const saved = await readCheckpoint(join(toy.folder, "checkpoints"), "toy");
+    assert.equal(saved?.state.adamStep, 2 * 4); // 6 + 6 + 6 + 2 images
+    tf.dispose([...saved!.tensors.values(), ...saved!.bestTensors!.values()]);
+    assert.equal(history.length, 2);
+    const epoch2 = seen.filter((line) => line.includes("epoch 2 of 2"))
+      .map((line) => Number(line.split("/")[0]) - 29);
+    assert.deepEqual(epoch2, [6, 12, 18, 20, 26, 29]);
+    assert.match(seen[0]!, /^6\/29 frozen layers, once an image$/);
+  }),
+);

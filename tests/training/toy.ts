@@ -1,0 +1,102 @@
+import { join } from "node:path";
+import sharp from "sharp";
+import { type Config, type ConfigInput, merge, parseConfig } from "../../lib/config.ts";
+import type { BatchItem } from "../../lib/images/batches.ts";
+import { backbones } from "../../lib/model/backbone.ts";
+import { estimateMoments } from "../../lib/model/estimate_moments.ts";
+import { createModel, type Model } from "../../lib/model/model.ts";
+import { preprocess } from "../../lib/model/preprocess.ts";
+import { createRandom } from "../../lib/random.ts";
+import { type TensorFlow, tf } from "../../lib/setup/tensorflow.ts";
+import { fit, type TrainingJob, type TrainingResult } from "../../lib/training/fit.ts";
+import type { HistoryRow } from "../../lib/training/history.ts";
+
+/** Side of the toy model's input: the least that there is, for speed. */
+export const SIZE = 32;
+
+const architecture = {
+  backbone: "resnet50",
+  imageSize: SIZE,
+  classes: parseConfig({}).data.classes,
+} as const;
+
+/** A ResNet50 of random weights whose activations stay finite. */
+export function toyModel(): Model {
+  const model = createModel(architecture, 1);
+  const noise = createRandom("moments");
+  const pixels = Uint8Array.from({ length: 16 * SIZE * SIZE * 3 }, () => noise.integer(256));
+  const images = preprocess(pixels, SIZE, backbones.resnet50.preprocessing);
+  estimateMoments(model, images);
+  images.dispose();
+  return model;
+}
+
+/** Writes images that even a random network tells apart: a third are reddish (1), others bluish. */
+export async function toyImages(folder: string, n: number, seed: number): Promise<BatchItem[]> {
+  const random = createRandom(`toy/${seed}`);
+  const items: BatchItem[] = [];
+  for (let i = 0; i < n; i++) {
+    const label = i % 3 === 0 ? 1 : 0;
+    const colour = label === 1 ? [170, 80, 100] : [90, 90, 170];
+    const pixels = Uint8Array.from(
+      { length: SIZE * SIZE * 3 },
+      (_, p) => Math.max(0, Math.min(255, colour[p % 3]! + 40 * random.normal())),
+    );
+    const path = join(folder, `${seed}-${i}.png`);
+    await sharp(pixels, { raw: { width: SIZE, height: SIZE, channels: 3 } }).png().toFile(path);
+    items.push({ path, label });
+  }
+  return items;
+}
+
+/** What a toy training is made of, and what is different about it. */
+export interface ToyJob extends Partial<TrainingJob> {
+  folder: string;
+  model: Model;
+  train: readonly BatchItem[];
+  validation: readonly BatchItem[];
+  /** Laid over the toy's config: the head alone is trained, 3 epochs, batches of 8. */
+  change?: ConfigInput;
+}
+
+/** The config of a toy training. */
+export function toyConfig(change: ConfigInput = {}): Config {
+  return parseConfig(merge({
+    model: { imageSize: SIZE, unfreezeLast: 0 },
+    training: { epochs: 3, batchSize: 8, learningRate: 1e-3 },
+  }, change));
+}
+
+/** The weights' values, by name. */
+export function valuesOf(
+  weights: ReadonlyMap<string, TensorFlow.Tensor>,
+): Map<string, Float32Array> {
+  return new Map([...weights].map(([name, tensor]) => [name, tensor.dataSync() as Float32Array]));
+}
+
+/** What is left of a toy training, with all tensors freed. */
+export interface ToyResult extends Pick<TrainingResult, "events" | "bestEpoch" | "resumedFrom"> {
+  /** Without the seconds, which are never the same. */
+  history: Omit<HistoryRow, "seconds">[];
+  /** All weights of the resulting model. */
+  weights: Map<string, Float32Array>;
+}
+
+/** Trains, and frees what the training leaves. */
+export async function trainToy({ folder, change, ...job }: ToyJob): Promise<ToyResult> {
+  const result = await fit({
+    config: toyConfig(change),
+    checkpoints: join(folder, "checkpoints"),
+    fingerprint: "toy",
+    onBest: () => Promise.resolve(),
+    ...job,
+  });
+  const weights = valuesOf(result.model.weights);
+  tf.dispose([...result.trained.values()]);
+  const { events, bestEpoch, resumedFrom } = result;
+  return { history: withoutSeconds(result.history), events, bestEpoch, resumedFrom, weights };
+}
+
+function withoutSeconds(history: readonly HistoryRow[]): Omit<HistoryRow, "seconds">[] {
+  return history.map(({ seconds: _seconds, ...row }) => row);
+}

@@ -67,6 +67,13 @@ const trainingSchema = z.strictObject({
     "BatchNorm inside the unfrozen backbone layers: frozen keeps its moving statistics, trained " +
       "uses and updates batch statistics",
   ),
+  warmupEpochs: count(
+    "Epochs at the start in which the head alone is trained, so that its random first steps " +
+      "disturb no backbone layer; they count as epochs",
+    0,
+    0,
+  ),
+  warmupLearningRate: positive("Adam's step size in those epochs", 1e-3),
   classWeights: z.enum(["none", "balanced"]).default("none")
     .describe("balanced: errors on the rarer class weigh more, in proportion"),
   checkpoint: z.strictObject({

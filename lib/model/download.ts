@@ -152,12 +152,15 @@ function createPatience(): {
   };
 }
 
-function lost(cause: unknown, seconds: number): DownloadError {
-  const isTimeout = cause instanceof DOMException && cause.name === "AbortError";
-  const reason = isTimeout
-    ? `the server did not answer for ${seconds} s`
-    : `there is no connection to it (${cause instanceof Error ? cause.message : String(cause)})`;
-  return new DownloadError(reason, { cause });
+function lost(error: unknown, seconds: number): DownloadError {
+  if (error instanceof DOMException && error.name === "AbortError") {
+    return new DownloadError(`the server did not answer for ${seconds} s`, { cause: error });
+  }
+  let root = error;
+  while (root instanceof Error && root.cause instanceof Error) root = root.cause; // "fetch failed"
+  const message = root instanceof Error ? root.message : String(root);
+  const reason = message.replace(/^error sending request for url \(\S+\): /, "");
+  return new DownloadError(`there is no connection to it (${reason})`, { cause: error });
 }
 
 async function md5Of(file: Deno.FsFile): Promise<string> {

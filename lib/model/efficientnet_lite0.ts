@@ -28,7 +28,7 @@ const STAGES: readonly StageSettings[] = [
 /**
  * EfficientNet-Lite0 without its top: EfficientNet-B0 (Tan and Le, ICML 2019) without
  * squeeze-and-excitation, with ReLU6 in place of swish, and with a stem and a top that are not
- * scaled (TensorFlow's `efficientnet/lite`). 132 layers with the names that
+ * scaled (TensorFlow's `efficientnet/lite`). 141 layers with the names that
  * `keras.applications.EfficientNetB0` gives the same ones. Stochastic depth is left out: it is the
  * identity except when training from nothing.
  *

@@ -3,6 +3,11 @@ import type { Graph, Layer } from "./graph.ts";
 /** Name of the layer whose output is the class probabilities. */
 export const OUTPUT_LAYER = "predictions";
 
+/** Whether a layer, or a weight (`layer/kernel`), belongs to the head. */
+export function isHeadLayer(name: string): boolean {
+  return name.startsWith("head_") || name.split("/")[0] === OUTPUT_LAYER;
+}
+
 /**
  * The classification head on a backbone's feature map, as in the reference recipe: global average
  * pooling, Dense 512, BatchNorm, Dropout 0.4, Dense 256, BatchNorm, Dropout 0.3, Dense softmax.

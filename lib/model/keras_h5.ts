@@ -72,8 +72,9 @@ function readWeight(
 ): Float32Array {
   const stored = layers.get(spec.layer);
   const place = specs.filter(({ layer }) => layer === spec.layer).indexOf(spec);
-  const dataset: Dataset | undefined = stored?.get(spec.name.slice(spec.layer.length + 1)) ??
-    stored?.get(String(place));
+  const weight = spec.name.slice(spec.layer.length + 1);
+  const names = [weight, weight.replace("depthwise_", ""), String(place)]; // Keras 2, 3, unnamed
+  const dataset: Dataset | undefined = names.map((name) => stored?.get(name)).find(Boolean);
   if (!dataset) throw unusable(shownAs, `the weight ${spec.name} is missing`);
   if (dataset.shape?.join() !== spec.shape.join()) {
     throw unusable(

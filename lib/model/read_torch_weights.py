@@ -8,6 +8,7 @@ only keeps what it is given, so that a crafted file can be refused but cannot ac
 """
 import collections
 import json
+import math
 import pickle
 import struct
 import sys
@@ -41,15 +42,16 @@ class InertUnpickler(pickle.Unpickler):
         return Storage(str(key), dtype, length)
 
 
-def is_whole(tensor):
-    """Whether a tensor is all of its storage, in row-major order."""
-    stride, strides = 1, []
-    for extent in reversed(tensor.shape):
-        strides.insert(0, stride)
-        stride *= extent
-    # The stride of an axis with one place says nothing.
-    same = all(a == b for a, b, n in zip(tensor.strides, strides, tensor.shape) if n != 1)
-    return same and tensor.offset == 0 and stride == tensor.storage.length
+def view(name, tensor, stored):
+    """A tensor as an array; its strides need not be those of row-major order."""
+    _, offset, shape, strides, _, _ = tensor
+    if len(shape) > MAX_DIMENSIONS or len(strides) != len(shape) or min(shape, default=1) < 1:
+        raise ValueError(f"the shape of its tensor {name} makes no sense")
+    last = offset + sum((n - 1) * stride for n, stride in zip(shape, strides))
+    if min(offset, *strides, 0) < 0 or last >= len(stored) or math.prod(shape) > len(stored):
+        raise ValueError(f"its tensor {name} reaches beyond its storage")
+    steps = [stride * stored.itemsize for stride in strides]
+    return np.lib.stride_tricks.as_strided(stored[offset:], shape, steps, writeable=False)
 
 
 def read(file):
@@ -58,22 +60,23 @@ def read(file):
     if load() != MAGIC or load() != PROTOCOL or load().get("little_endian") is not True:
         raise ValueError("it is not a PyTorch file of the old format")
     tensors = load()
+    storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
     stored = {}
-    dtypes = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
     for key in load():
-        _, dtype, length = dtypes[key]
+        _, dtype, length = storages[key]
         if struct.unpack("<q", file.read(8)) != (length,):
             raise ValueError(f"a storage does not have the {length} values that it should")
-        stored[key] = file.read(length * dtype.itemsize)
-        if len(stored[key]) != length * dtype.itemsize:
+        values = file.read(length * dtype.itemsize)
+        if len(values) != length * dtype.itemsize:
             raise ValueError("it is cut off")
+        stored[key] = np.frombuffer(values, dtype)
     if file.read(1):
         raise ValueError("something follows its last storage")
-    floats = {name: t for name, t in tensors.items() if t.storage.dtype == STORAGES["FloatStorage"]}
-    for name, tensor in floats.items():
-        if len(tensor.shape) > MAX_DIMENSIONS or not is_whole(tensor):
-            raise ValueError(f"its tensor {name} is only a part of a storage")
-    return {name: (tensor.shape, stored[tensor.storage.key]) for name, tensor in floats.items()}
+    return {
+        name: view(name, tensor, stored[tensor.storage.key])
+        for name, tensor in tensors.items()
+        if tensor.storage.dtype == STORAGES["FloatStorage"]
+    }
 
 
 def main(path, out):
@@ -83,9 +86,9 @@ def main(path, out):
         except Exception as error:
             sys.exit(f"{path} cannot be read: {error}")
     with open(out, "wb") as file:
-        for _, values in tensors.values():
-            file.write(values)
-    print(json.dumps([{"name": name, "shape": shape} for name, (shape, _) in tensors.items()]))
+        for values in tensors.values():
+            file.write(values.tobytes())
+    print(json.dumps([{"name": name, "shape": t.shape} for name, t in tensors.items()]))
 
 
 main(*sys.argv[1:])

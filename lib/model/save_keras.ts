@@ -6,14 +6,16 @@ import { weightSpecs } from "./graph.ts";
 import { kerasFileNames } from "./keras_classes.ts";
 import { keras3Config } from "./keras3_config.ts";
 import { inputShape, type Model } from "./model.ts";
-import type { ModelCard } from "./model_card.ts";
-import { writeZip } from "./zip.ts";
+import { type ModelCard, modelCardSchema } from "./model_card.ts";
+import { readZipEntry, writeZip } from "./zip.ts";
 
 /** Name of the Keras file in a model folder. */
 export const KERAS_FILE = "model.keras";
 
 /** The form that is written; later versions of Keras 3 read it. */
 const KERAS_VERSION = "3.0.0";
+
+const MAX_METADATA_BYTES = 1_000_000;
 
 /**
  * Writes a model as model.keras into its folder, atomically: `keras.models.load_model` of Python's
@@ -44,6 +46,25 @@ export async function saveKeras(folder: string, model: Model, card: ModelCard): 
     ["model.weights.h5", await encodeWeights(folder, model)],
   ]);
   return path;
+}
+
+/**
+ * The card of an exported model, from its metadata.json.
+ *
+ * @throws {ModelError} When the file is no archive that {@linkcode saveKeras} wrote.
+ */
+export async function readKerasCard(path: string): Promise<ModelCard> {
+  try {
+    const bytes = await readZipEntry(path, "metadata.json", MAX_METADATA_BYTES);
+    const { model_card } = JSON.parse(new TextDecoder().decode(bytes ?? new Uint8Array()));
+    return modelCardSchema.parse(model_card);
+  } catch (cause) {
+    throw new ModelError(
+      `${path} was not written by this version of the project, or is damaged.`,
+      "Run notebook 05 again; it writes this file at its end.",
+      { cause },
+    );
+  }
 }
 
 /** The weights as a `.weights.h5` file of Keras 3: `layers/conv2d_1/vars/0`, ... */

@@ -1,5 +1,6 @@
 import { backbones } from "./backbone.ts";
 import { inferShapes, isTrainable, weightSpecs } from "./graph.ts";
+import { isHeadLayer } from "./head.ts";
 import { type Architecture, buildGraph, inputShape } from "./model.ts";
 
 /** One row of a model's summary. */
@@ -27,7 +28,7 @@ export function summariseStages(architecture: Architecture, frozenLayers: number
   const stages = new Map<string, Stage>();
   graph.forEach(({ name, op }, index) => {
     if (op === "input") return;
-    const stage = /^head_|^predictions$/.test(name) ? "head" : stageOf(name);
+    const stage = isHeadLayer(name) ? "head" : stageOf(name);
     const row = stages.get(stage) ??
       { stage, layers: 0, output: "", parameters: 0, trainable: 0 };
     row.layers += 1;

@@ -16,6 +16,12 @@ const eventMarks = {
     legend: "triangle",
     symbol: "triangle",
   },
+  unfreeze: {
+    panel: "learning_rate",
+    label: "warm-up over",
+    legend: "circle",
+    symbol: "circle",
+  },
   early_stopping: { panel: "loss", label: "stopped early", legend: "cross", symbol: "times" },
 } as const;
 

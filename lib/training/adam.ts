@@ -54,6 +54,14 @@ export function stepAdam(
   }
 }
 
+/** Adam as before its first step, as for a new phase of training. */
+export function resetAdam(state: AdamState): void {
+  state.step = 0;
+  for (const moment of [...state.first.values(), ...state.second.values()]) {
+    tf.tidy(() => moment.assign(tf.zerosLike(moment)));
+  }
+}
+
 /** Frees the moments. */
 export function disposeAdam(state: AdamState): void {
   tf.dispose([...state.first.values(), ...state.second.values()]);

@@ -1,4 +1,4 @@
-import type { Config } from "../config.ts";
+import type { Config, Monitor } from "../config.ts";
 import { isImprovement, stepPlateau, stepStopping } from "./callbacks.ts";
 import type { TrainingState } from "./checkpoint.ts";
 import type { HistoryRow, TrainingEvent } from "./history.ts";
@@ -13,7 +13,10 @@ export interface EndedEpoch {
   isBestToRestore: boolean;
 }
 
-/** Runs the callbacks on a finished epoch: checkpoint, learning rate, early stopping. Pure. */
+/**
+ * Runs the callbacks on a finished epoch: checkpoint, learning rate, early stopping. Pure. During
+ * warm-up only the checkpoint is at work; the others begin with the phase that they are for.
+ */
 export function endEpoch(
   state: TrainingState,
   row: HistoryRow,
@@ -31,9 +34,13 @@ export function endEpoch(
     events.push({ epoch, kind: "checkpoint", note });
   }
 
+  if (epoch === options.warmupEpochs) {
+    events.push({ epoch, kind: "unfreeze", note: "from the next epoch on, all unfrozen layers" });
+  }
+  const watched = (name: Monitor) => epoch <= options.warmupEpochs ? null : row[name];
   const plateau = stepPlateau(
     state.plateau,
-    row[options.reduceLROnPlateau.monitor],
+    watched(options.reduceLROnPlateau.monitor),
     options.reduceLROnPlateau,
   );
   if (plateau.reduced) {
@@ -45,7 +52,7 @@ export function endEpoch(
   const stopping = stepStopping(
     state.stopping,
     epoch,
-    row[options.earlyStopping.monitor],
+    watched(options.earlyStopping.monitor),
     options.earlyStopping,
   );
   if (stopping.stop) {

@@ -5,6 +5,7 @@ import type { Model } from "../model/model.ts";
 import { frozenLayerCount } from "../model/stages.ts";
 import type { OnProgress } from "../progress.ts";
 import { type TensorFlow, tf } from "../setup/tensorflow.ts";
+import { resetAdam } from "./adam.ts";
 import { endEpoch } from "./end_epoch.ts";
 import {
   readCheckpoint,
@@ -97,6 +98,7 @@ export async function fit(job: TrainingJob): Promise<TrainingResult> {
     const sources = isOver() ? null : await openSources(job, extractor);
     while (sources && !isOver()) {
       const row = await runEpoch(job, part, sources, state);
+      if (row.epoch === config.training.warmupEpochs) resetAdam(part.adam); // a new phase begins
       const ended = endEpoch(state, row, config.training);
       state = { ...ended.state, adamStep: part.adam.step };
       if (ended.isBest) await job.onBest(withWeights(model, part.weights), row);

@@ -25,7 +25,7 @@ export interface HistoryRow {
 export interface TrainingEvent {
   /** 1-based. */
   epoch: number;
-  kind: "checkpoint" | "reduce_lr" | "early_stopping";
+  kind: "checkpoint" | "reduce_lr" | "early_stopping" | "unfreeze";
   /** What happened, for people: "learning rate 1e-4 → 1e-5". */
   note: string;
 }

@@ -17,6 +17,8 @@ export interface Sources {
 
 /**
  * Trains on every training image once, in this epoch's order, then scores the validation images.
+ * Warm-up epochs train the head alone (Keras guide "Transfer learning & fine-tuning": first the new
+ * layers; then, at a lower rate, the unfrozen ones with them).
  *
  * @throws {TrainingError} When the loss is no longer a number.
  */
@@ -33,6 +35,8 @@ export async function runEpoch(
   const total = sources.train.count + sources.validation.count;
   const random = createRandom(`${config.seed}/dropout/${epoch}`);
   const classWeights = weightsOfClasses(job);
+  const headOnly = epoch <= config.training.warmupEpochs;
+  const learningRate = headOnly ? config.training.warmupLearningRate : state.plateau.learningRate;
   const report = (done: number, loss: number) =>
     onProgress?.(
       (epoch - 1) * total + done,
@@ -44,12 +48,13 @@ export async function runEpoch(
   const order = epochOrder(sources.train.count, config.seed, epoch);
   for await (const batch of sources.train.read(order, batchSize)) {
     const result = await trainStep(part, batch, {
-      learningRate: state.plateau.learningRate,
+      learningRate,
       classWeights,
       random,
+      headOnly,
     });
     tf.dispose([...batch.features.values()]);
-    if (!Number.isFinite(result.loss)) throw divergence(epoch, state.plateau.learningRate);
+    if (!Number.isFinite(result.loss)) throw divergence(epoch, learningRate);
     seen.add(result, batch.labels);
     report(seen.count(), seen.meanLoss());
     await breathe();
@@ -59,7 +64,7 @@ export async function runEpoch(
   for await (const batch of sources.validation.read(inOrder, batchSize)) {
     const result = await validateBatch(part, batch);
     tf.dispose([...batch.features.values()]);
-    if (!Number.isFinite(result.loss)) throw divergence(epoch, state.plateau.learningRate);
+    if (!Number.isFinite(result.loss)) throw divergence(epoch, learningRate);
     held.add(result, batch.labels);
     report(seen.count() + held.count(), seen.meanLoss());
     await breathe();
@@ -71,7 +76,7 @@ export async function runEpoch(
     val_loss: validation.loss,
     val_accuracy: validation.accuracy,
     val_auc: validation.auc,
-    learning_rate: state.plateau.learningRate,
+    learning_rate: learningRate,
     seconds: (performance.now() - started) / 1000,
   };
 }

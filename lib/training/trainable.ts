@@ -2,7 +2,7 @@ import type { Config } from "../config.ts";
 import type { Cut } from "../model/cut.ts";
 import { forward, type Moments } from "../model/forward.ts";
 import { isTrainable, type Shape, weightSpecs } from "../model/graph.ts";
-import { OUTPUT_LAYER } from "../model/head.ts";
+import { isHeadLayer, OUTPUT_LAYER } from "../model/head.ts";
 import type { Model } from "../model/model.ts";
 import type { Random } from "../random.ts";
 import { type TensorFlow, tf } from "../setup/tensorflow.ts";
@@ -62,7 +62,7 @@ export function createTrainable(
     weights,
     variables,
     adam: startAdam(variables),
-    usesBatchStatistics: (name) => batchNorm === "trained" || name.startsWith("head_"),
+    usesBatchStatistics: (name) => batchNorm === "trained" || isHeadLayer(name),
     momentum,
   };
 }
@@ -81,27 +81,35 @@ export interface BatchResult {
  * @param classWeights Weight of an image's loss by its label, as Keras' `class_weight`; the mean is
  * over images, not over weights, as there.
  * @param random Source of dropout masks; `null` turns dropout off.
+ * @param headOnly Trains the head alone; unfrozen backbone layers then behave as frozen ones.
  */
 export async function trainStep(
   part: Trainable,
   { features, labels }: FeatureBatch,
-  options: { learningRate: number; classWeights: readonly number[]; random: Random | null },
+  options: {
+    learningRate: number;
+    classWeights: readonly number[];
+    random: Random | null;
+    headOnly?: boolean;
+  },
 ): Promise<BatchResult> {
   const moments = new Map<string, Moments>();
+  const isTrained = (name: string) => !options.headOnly || isHeadLayer(name);
+  const variables = new Map([...part.variables].filter(([name]) => isTrained(name)));
   let logits: Tensor | undefined;
   const { value, grads } = tf.variableGrads(() => {
     [logits] = forward(part.cut.trainable, part.weights, features, [OUTPUT_LAYER], {
       logits: true,
       training: {
-        usesBatchStatistics: part.usesBatchStatistics,
+        usesBatchStatistics: (name) => isTrained(name) && part.usesBatchStatistics(name),
         random: options.random,
         moments,
       },
     });
     tf.keep(logits!); // [batch, classes]
     return crossEntropy(logits!, labels, options.classWeights);
-  }, [...part.variables.values()]);
-  stepAdam(part.adam, part.variables, grads, options.learningRate);
+  }, [...variables.values()]);
+  stepAdam(part.adam, variables, grads, options.learningRate);
   for (const [layer, batch] of moments) updateMoving(part, layer, batch);
   const softmax = logits!.softmax();
   const [loss, probabilities] = await Promise.all([value.data(), softmax.data()]);

@@ -174,7 +174,7 @@ Deno.test("loadKerasFile() refuses what is not the file, whatever the server say
 });
 
 Deno.test("loadKerasFile() gives up soon on a server that does not answer", async () => {
-  const timers: number[] = [];
+  const timers: ReturnType<typeof setTimeout>[] = [];
   const slow: Answer = () =>
     new Promise((resolve) => timers.push(setTimeout(() => resolve(new Response("late")), 3000)));
   const start = performance.now();
@@ -192,7 +192,15 @@ Deno.test("loadKerasFile() says without a network what to put where, and what el
   await assert.rejects(loadKerasFile(FILE, SPECS, { folder, baseUrl }), (error) => {
     assert.ok(error instanceof WeightsMissingError);
     for (
-      const part of [folder, NAME, FILE.md5, "efficientnet_lite0", '"random"', "path", "HTTPS_PROXY"]
+      const part of [
+        folder,
+        NAME,
+        FILE.md5,
+        "efficientnet_lite0",
+        '"random"',
+        "path",
+        "HTTPS_PROXY",
+      ]
     ) {
       assert.ok(error.message.includes(part), `${part} in: ${error.message}`);
     }
@@ -217,7 +225,9 @@ Deno.test("loadKerasFile() leaves a wrong file of a person alone and says so", a
 
 Deno.test("loadKerasFile() fetches a file once when two want it at the same time", async () => {
   await withServer([broken(100_000), ranged], async ({ folder, baseUrl, starts }) => {
-    const both = await Promise.all([1, 2].map(() => loadKerasFile(FILE, SPECS, { folder, baseUrl })));
+    const both = await Promise.all(
+      [1, 2].map(() => loadKerasFile(FILE, SPECS, { folder, baseUrl })),
+    );
     both.forEach(isRight);
     assert.equal(starts.length, 2, "one broken connection and one that went on");
   });
@@ -229,7 +239,10 @@ Deno.test("download() goes through the proxy of the environment, except for NO_P
     const fetchInto = async (path: string, env: Record<string, string>) => {
       const wanted = { url: "http://weights.invalid/weights.h5", path, md5: FILE.md5 };
       const { code } = await new Deno.Command(Deno.execPath(), {
-        args: ["eval", `import { download } from "${module}"; await download(${JSON.stringify(wanted)})`],
+        args: [
+          "eval",
+          `import { download } from "${module}"; await download(${JSON.stringify(wanted)})`,
+        ],
         env,
         stderr: "null",
       }).output();

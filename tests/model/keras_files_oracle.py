@@ -131,6 +131,8 @@ def answer_load(request):
         warnings.simplefilter("always")
         model = keras.models.load_model(request["path"])
     card = json.loads(zipfile.ZipFile(request["path"]).read("metadata.json"))["model_card"]
+    if "resave" in request:
+        model.save(request["resave"])
     size = card["architecture"]["imageSize"]
     images = np.fromfile(request["images"], "u1").reshape(-1, size, size, 3).astype("float32")
     pre = card["preprocessing"]

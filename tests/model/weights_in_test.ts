@@ -137,8 +137,14 @@ Deno.test("loadWeights() refuses what is cut off, no Keras file, or not there", 
     await Deno.truncate(inFolder(`cut_${name}`), bytes);
     return inFolder(`cut_${name}`);
   };
-  await refuses(await cut("official.h5", 5_000_000), /cut_official.h5 cannot be used: it is cut off/);
-  await refuses(await cut("backbone.keras", 5_000_000), /cut_backbone.keras cannot .* it is cut off/);
+  await refuses(
+    await cut("official.h5", 5_000_000),
+    /cut_official.h5 cannot be used: it is cut off/,
+  );
+  await refuses(
+    await cut("backbone.keras", 5_000_000),
+    /cut_backbone.keras cannot .* it is cut off/,
+  );
   await Deno.writeFile(inFolder("empty.h5"), new Uint8Array());
   await refuses(inFolder("empty.h5"), /neither an HDF5 file/);
   await Deno.writeTextFile(inFolder("page.h5"), "<html>404</html>");

@@ -1,0 +1,77 @@
+import { resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { ConfigError } from "../errors.ts";
+import { runMain } from "../setup/main.ts";
+import { setUp } from "../setup/setup.ts";
+import type { ParityOptions } from "./measure_parity.ts";
+
+const USAGE = `deno task parity DIR [--run NAME] [--most N]
+
+Predicts the images under DIR with the model of a run, here and with Python Keras from the run's
+model.keras, and prints the largest difference of a probability. Ends with an error where it is
+larger than the tolerance on the model's card.
+
+  --run NAME   the run whose model is used (default: "default")
+  --most N     compare the first N images only (default: 1000)`;
+
+/** What the command line asks for. */
+interface Request extends Pick<ParityOptions, "folder" | "most"> {
+  run: string;
+}
+
+/** Reads the arguments; `null` when only help is wanted. Relative paths are meant from `cwd`. */
+export function parseParityArguments(args: string[], cwd: string): Request | null {
+  let parsed;
+  try {
+    parsed = parseArgs({
+      args,
+      allowPositionals: true,
+      options: {
+        run: { type: "string", default: "default" },
+        most: { type: "string", default: "1000" },
+        help: { type: "boolean", short: "h" },
+      },
+    });
+  } catch (cause) {
+    throw new ConfigError(cause instanceof Error ? cause.message : String(cause), USAGE, { cause });
+  }
+  const { values: { run, most, help }, positionals: [folder, ...others] } = parsed;
+  if (help) return null;
+  if (folder === undefined || others.length > 0) {
+    throw new ConfigError("One folder of images must be named.", USAGE);
+  }
+  if (!/^[1-9]\d{0,8}$/.test(most)) {
+    throw new ConfigError(`--most ${most}: a whole number from 1 is needed.`, USAGE);
+  }
+  return { folder: resolve(cwd, folder), run, most: Number(most) };
+}
+
+/** Returns the exit code. */
+async function parity({ run, folder, most }: Request): Promise<number> {
+  const { parseConfig } = await import("../config.ts");
+  const { runPaths } = await import("../paths.ts");
+  const { measureParity } = await import("./measure_parity.ts");
+  const { showProgress } = await import("../notebook/progress.ts");
+  const modelFolder = runPaths(parseConfig({ run }).run).model;
+  const onProgress = showProgress("Predicting");
+  const result = await measureParity({ folder, modelFolder, most, onProgress });
+  const { images, unreadable, difference, worst, tolerance, kerasVersion } = result;
+  const isWithin = difference <= tolerance;
+  console.log(
+    `${images} images compared with Keras ${kerasVersion} (${unreadable} could not be read).\n` +
+      `Largest difference of a probability: ${difference.toExponential(2)}, in ` +
+      `${JSON.stringify(worst)}: ${
+        isWithin ? "within" : "MORE THAN"
+      } the ${tolerance} on the card.`,
+  );
+  return isWithin ? 0 : 1;
+}
+
+if (import.meta.main) {
+  await runMain(async () => {
+    const request = parseParityArguments(Deno.args, Deno.env.get("INIT_CWD") ?? Deno.cwd());
+    if (request === null) return void console.log(USAGE);
+    await setUp({ sampleImages: false });
+    return await parity(request);
+  });
+}

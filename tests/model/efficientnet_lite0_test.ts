@@ -1,0 +1,314 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import sharp from "sharp";
+import { ModelError, WeightsMissingError } from "../../lib/errors.ts";
+import { backbones } from "../../lib/model/backbone.ts";
+import { efficientnetLite0 } from "../../lib/model/efficientnet_lite0.ts";
+import {
+  EFFICIENTNET_LITE0_FILE,
+  loadEfficientnetLite0,
+  toKerasWeights,
+} from "../../lib/model/efficientnet_lite0_weights.ts";
+import { foldBatchNorms, isConvolution } from "../../lib/model/fold.ts";
+import { forward } from "../../lib/model/forward.ts";
+import { inferShapes, type Layer, weightSpecs } from "../../lib/model/graph.ts";
+import { createModel, disposeModel, INPUT_LAYER } from "../../lib/model/model.ts";
+import { preprocess } from "../../lib/model/preprocess.ts";
+import { type TorchTensor, torchTensors } from "../../lib/model/torch_tensors.ts";
+import { runTool, ToolError } from "../../lib/setup/tool.ts";
+import { tf } from "../../lib/setup/tensorflow.ts";
+import { venvPython } from "../../lib/setup/venv.ts";
+import { askKeras, askKerasAbout, disturbBatchNorms, someImages } from "./ask_keras.ts";
+
+const graph = efficientnetLite0();
+const inputs = new Map([[INPUT_LAYER, [224, 224, 3]]]);
+const specs = weightSpecs(graph, inputs);
+const { preprocessing } = backbones.efficientnet_lite0;
+
+/** Runs a test in a folder of its own. */
+async function inFolder(test: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await test(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("efficientnetLite0() has the layers, shapes and weights of a model built in Keras", async () => {
+  const expected = await askKeras({ question: "layers", backbone: "efficientnet_lite0" }) as {
+    name: string;
+    shape: number[];
+    weights: number[][];
+  }[];
+  const shapes = inferShapes(graph, inputs);
+  assert.deepEqual(
+    graph.map(({ name }) => ({
+      name,
+      shape: [...shapes.get(name)!],
+      weights: specs.filter(({ layer }) => layer === name).map(({ shape }) => shape),
+    })).slice(1),
+    expected.filter(({ name }) => !/_pad$/.test(name)).slice(1), // Keras numbers its input layers
+  );
+  assert.deepEqual([graph.length, graph[0]!.name, shapes.get(graph.at(-1)!.name)], [
+    141,
+    INPUT_LAYER,
+    [7, 7, 1280],
+  ]);
+});
+
+Deno.test("preprocess() maps 127 to 0 and 255 to 1 for efficientnet_lite0", () => {
+  const input = preprocess(new Uint8Array([127, 255, 0]), 1, preprocessing);
+  assert.deepEqual([...input.dataSync()], [0, 1, -127 / 128]);
+  input.dispose();
+});
+
+Deno.test("foldBatchNorms() leaves no BatchNorm in the backbone, and no result changes", () => {
+  const model = createModel(
+    { backbone: "efficientnet_lite0", imageSize: 32, classes: ["a", "b"] },
+    3,
+  );
+  disturbBatchNorms(model);
+  const last = graph.at(-1)!.name;
+  const images = preprocess(someImages(2, 32), 32, preprocessing);
+  const input = new Map([[INPUT_LAYER, images]]);
+  const folded = foldBatchNorms(graph, model.weights);
+  assert.deepEqual(folded.graph.filter(({ op }) => op === "batchNorm"), []);
+  // A second reader of each convolution keeps forward() from folding on its way.
+  const tapped = graph.flatMap((layer): Layer[] => [
+    layer,
+    ...isConvolution(layer)
+      ? [{ name: `${layer.name}_tap`, inputs: [layer.name], op: "subsample", stride: 1 } as const]
+      : [],
+  ]);
+  const [unfolded] = forward(tapped, model.weights, input, [last]);
+  const [ours] = forward(folded.graph, folded.weights, input, [last]);
+  const [a, b] = [unfolded!.dataSync(), ours!.dataSync()];
+  assert.ok(Math.max(...a) > 0.1, "there is something to compare");
+  const difference = Math.max(...a.map((value, i) => Math.abs(value - b[i]!)));
+  assert.ok(difference < 1e-4, `largest difference ${difference}`);
+  folded.dispose();
+  tf.dispose([images, unfolded!, ours!]);
+  disposeModel(model);
+});
+
+Deno.test("relu6, depthwise and bias-free convolutions have Keras' gradients", async () => {
+  const size = 33;
+  const model = createModel(
+    { backbone: "efficientnet_lite0", imageSize: size, classes: ["a", "b"] },
+    5,
+  );
+  disturbBatchNorms(model);
+  // Wide enough that some activations pass 6.
+  for (const name of ["stem_bn/gamma", "block2a_bn/gamma", "block3b_expand_bn/gamma"]) {
+    const weight = model.weights.get(name)!;
+    model.weights.set(name, weight.mul(20));
+    weight.dispose();
+  }
+  const pixels = someImages(4, size);
+  const labels = [0, 1, 1, 0];
+  const expected = await askKerasAbout(model, pixels, {
+    question: "gradients",
+    labels,
+    batchSize: 4,
+    unfreezeLast: graph.length,
+  }) as Record<string, number[]>;
+  const images = preprocess(pixels, size, preprocessing);
+  const names = Object.keys(expected).map(ourName);
+  const gradients = tf.grads((...weights: ReturnType<typeof tf.tensor>[]) => {
+    const all = new Map([
+      ...model.weights,
+      ...names.map((name, i) => [name, weights[i]!] as const),
+    ]);
+    const moments = new Map();
+    const [logits] = forward(model.graph, all, new Map([[INPUT_LAYER, images]]), ["predictions"], {
+      logits: true,
+      training: {
+        usesBatchStatistics: (name) => name.startsWith("head_"),
+        random: null,
+        moments,
+      },
+    });
+    for (const { mean, variance } of moments.values()) tf.dispose([mean, variance]);
+    return logits!.logSoftmax().mul(tf.oneHot(labels, 2)).sum(1).neg().mean();
+  })(names.map((name) => model.weights.get(name)!));
+  Object.entries(expected).forEach(([name, values], i) => {
+    const ours = gradients[i]!.dataSync();
+    const largest = (of: (value: number, j: number) => number) =>
+      values.reduce((most, value, j) => Math.max(most, Math.abs(of(value, j))), 0);
+    const scale = Math.max(1e-6, largest((value) => value));
+    const difference = largest((value, j) => value - ours[j]!) / scale;
+    assert.ok(difference < 1e-2, `${name} differs by ${difference} of its largest value ${scale}`);
+  });
+  assert.ok(names.includes("block3b_dwconv/depthwise_kernel") && names.length > 100);
+  tf.dispose([images, ...gradients]);
+  disposeModel(model);
+});
+
+function ourName(name: string): string {
+  return name.replace("dwconv/kernel", "dwconv/depthwise_kernel");
+}
+
+Deno.test("loadEfficientnetLite0() tells a palace and a daisy from all 1000 ImageNet classes", async () => {
+  await inFolder(async (folder) => {
+    const { values, sha256 } = await loadEfficientnetLite0(specs, folder);
+    assert.equal(sha256, EFFICIENTNET_LITE0_FILE.sha256);
+    const weights = new Map(
+      specs.map(({ name, shape }) => [name, tf.tensor(values.get(name)!, shape)]),
+    );
+    const tensors = await torchTensors(EFFICIENTNET_LITE0_FILE, folder);
+    const [kernel, bias] = ["_fc.weight", "_fc.bias"].map((name) => {
+      const { shape, values } = tensors.get(name)!;
+      return tf.tensor(values, [...shape]); // [1000, 1280] and [1000]
+    });
+    const pixels = await Promise.all(["china.jpg", "flower.jpg"].map(photo));
+    const classes = tf.tidy(() => {
+      const images = tf.concat(pixels.map((p) => preprocess(p, 224, preprocessing)));
+      const [map] = forward(graph, weights, new Map([[INPUT_LAYER, images]]), ["top_activation"]);
+      const pooled = map!.mean([1, 2]) as ReturnType<typeof tf.tensor2d>; // [2, 1280]
+      return pooled.matMul(kernel!, false, true).add(bias!).argMax(1).dataSync();
+    });
+    assert.deepEqual([...classes], [698, 985]);
+    tf.dispose([kernel!, bias!, ...weights.values()]);
+  });
+});
+
+/** One of scikit-learn's sample photos, its central square, 224 pixels wide. */
+async function photo(name: string): Promise<Uint8Array> {
+  const program = "import sklearn.datasets, os; print(os.path.dirname(sklearn.datasets.__file__))";
+  const folder = (await runTool(venvPython, ["-c", program])).trim();
+  const { data } = await sharp(join(folder, "images", name))
+    .resize(224, 224, { fit: "cover", position: "centre" })
+    .removeAlpha().raw().toBuffer({ resolveWithObject: true });
+  return new Uint8Array(data);
+}
+
+Deno.test("torchTensors() converts once, and again when the converted file is damaged", async () => {
+  await inFolder(async (folder) => {
+    const nowhere = { venv: join(folder, "no-venv") };
+    const first = await torchTensors(EFFICIENTNET_LITE0_FILE, folder);
+    const files = [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
+    assert.deepEqual(files, [
+      "efficientnet_lite0-579344248a93.bin",
+      "efficientnet_lite0-579344248a93.json",
+    ]);
+    const second = await torchTensors(EFFICIENTNET_LITE0_FILE, folder, nowhere);
+    assert.deepEqual([...second], [...first]);
+    await Deno.truncate(join(folder, files[0]!), 1000);
+    await assert.rejects(
+      torchTensors(EFFICIENTNET_LITE0_FILE, folder, nowhere),
+      (error) =>
+        error instanceof WeightsMissingError && /efficientnet-lite0-py/.test(error.message),
+    );
+    assert.deepEqual([...await torchTensors(EFFICIENTNET_LITE0_FILE, folder)], [...first]);
+  });
+});
+
+Deno.test("torchTensors() refuses a package's file that is not the published one", async () => {
+  await inFolder(async (folder) => {
+    const path = join(folder, "lib", "python3.11", "site-packages", EFFICIENTNET_LITE0_FILE.path);
+    await Deno.mkdir(join(path, ".."), { recursive: true });
+    await Deno.writeTextFile(path, "something else");
+    await assert.rejects(
+      torchTensors(EFFICIENTNET_LITE0_FILE, folder, { venv: folder }),
+      (error) => error instanceof ModelError && /not the published file/.test(error.message),
+    );
+  });
+});
+
+Deno.test("toKerasWeights() transposes kernels and names the first tensor that does not fit", () => {
+  const conv = { name: "top_conv/kernel", layer: "top_conv", shape: [1, 2, 3, 2] }; // h w in out
+  const depthwise = {
+    name: "block2b_dwconv/depthwise_kernel",
+    layer: "block2b_dwconv",
+    shape: [1, 2, 3, 1],
+  };
+  const count = (n: number) => Float32Array.from({ length: n }, (_, i) => i);
+  const tensors = new Map<string, TorchTensor>([
+    ["_conv_head.weight", { shape: [2, 3, 1, 2], values: count(12) }], // out in h w
+    ["_blocks.2._depthwise_conv.weight", { shape: [3, 1, 1, 2], values: count(6) }],
+    ["_fc.bias", { shape: [1], values: count(1) }],
+  ]);
+  const values = toKerasWeights(tensors, [conv, depthwise]);
+  // at (h, w, in, out): 6 out + 2 in + 2 h + w
+  assert.deepEqual([...values.get(conv.name)!], [0, 6, 2, 8, 4, 10, 1, 7, 3, 9, 5, 11]);
+  assert.deepEqual([...values.get(depthwise.name)!], [0, 2, 4, 1, 3, 5]);
+
+  const refuses = (tensors: ReadonlyMap<string, TorchTensor>, message: RegExp) =>
+    assert.throws(
+      () => toKerasWeights(tensors, [conv, depthwise]),
+      (error) => error instanceof ModelError && message.test(error.message),
+    );
+  const wrong = { shape: [3, 2, 1, 2], values: count(12) };
+  refuses(
+    new Map([...tensors, ["_conv_head.weight", wrong]]),
+    /_conv_head\.weight \(top_conv\/kernel\) is \[3,2,1,2\] where \[2,3,1,2\] is needed/,
+  );
+  refuses(new Map([...tensors].slice(0, 1)), /_blocks\.2\._depthwise_conv\.weight .* is missing/);
+  refuses(
+    new Map([...tensors, ["_blocks.16._bn0.bias", wrong]]),
+    /it holds _blocks\.16\._bn0\.bias/,
+  );
+});
+
+const READER = new URL("../../lib/model/read_torch_weights.py", import.meta.url).pathname;
+
+/** Writes `FILE` with Python's pickle; `tensors` is the expression of its third pickle. */
+const WRITE_TORCH = `
+import pickle, struct, sys, collections
+class Global:
+    def __init__(self, module, name, *args): self.parts = module, name, args
+class Storage(tuple): pass
+class Pickler(pickle._Pickler):
+    dispatch = dict(pickle._Pickler.dispatch)
+    def persistent_id(self, o): return tuple(o) if isinstance(o, Storage) else None
+    def save_global_(self, o):
+        module, name, args = o.parts
+        self.write(f"c{module}\\n{name}\\n".encode())
+        if args:
+            self.save(args); self.write(b"R")
+    dispatch[Global] = save_global_
+def tensor(key, shape, strides, length):
+    storage = Storage(("storage", Global("torch", "FloatStorage"), key, "cpu", length, None))
+    return Global("torch._utils", "_rebuild_tensor_v2", storage, 0, shape, strides, False, {})
+path, expression, stored = sys.argv[1:4]
+with open(path, "wb") as f:
+    for o in [0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}, eval(expression), ["a"]]:
+        Pickler(f, 2).dump(o)
+    f.write(struct.pack("<q", 6) + struct.pack("<6f", *range(6))[: int(stored)])
+`;
+
+Deno.test("read_torch_weights.py reads a plain file, and refuses one that names or says anything else", async () => {
+  await inFolder(async (folder) => {
+    const [file, out, mark] = ["a.pth", "a.bin", "mark"].map((name) => join(folder, name));
+    const read = async (tensors: string, stored = 24) => {
+      await runTool(venvPython, ["-c", WRITE_TORCH, file!, tensors, String(stored)]);
+      return JSON.parse(await runTool(venvPython, ["-I", READER, file!, out!]));
+    };
+    const refuses = (message: RegExp, tensors: string, stored?: number) =>
+      assert.rejects(
+        read(tensors, stored),
+        (error) => error instanceof ToolError && message.test(error.message),
+      );
+    assert.deepEqual(await read('{"w": tensor("a", (2, 3), (3, 1), 6)}'), [
+      { name: "w", shape: [2, 3] },
+    ]);
+    const written = async () => [...new Float32Array((await Deno.readFile(out!)).buffer)];
+    assert.deepEqual(await written(), [0, 1, 2, 3, 4, 5]);
+    await read('{"w": tensor("a", (2, 3), (1, 2), 6)}'); // column-major
+    assert.deepEqual(await written(), [0, 2, 4, 1, 3, 5]);
+
+    await refuses(/names posix\.system/, `{"w": Global("posix", "system", "touch ${mark}")}`);
+    await refuses(/names builtins\.eval/, '{"w": Global("builtins", "eval", "1")}');
+    await refuses(/names torch\.load/, '{"w": Global("torch", "load", "x")}');
+    await assert.rejects(Deno.stat(mark!), Deno.errors.NotFound);
+    await refuses(/beyond its storage/, '{"w": tensor("a", (2, 3), (4, 1), 6)}');
+    await refuses(/beyond its storage/, '{"w": tensor("a", (2, 3), (-3, 1), 6)}');
+    await refuses(/beyond its storage/, '{"w": tensor("a", (9, 9), (0, 0), 6)}');
+    await refuses(/makes no sense/, '{"w": tensor("a", (2, 3), (1,), 6)}');
+    await refuses(/does not have the 7 values/, '{"w": tensor("a", (7,), (1,), 7)}');
+    await refuses(/cut off/, '{"w": tensor("a", (2, 3), (3, 1), 6)}', 20);
+    await Deno.writeTextFile(file!, "not a pickle");
+    await assert.rejects(runTool(venvPython, ["-I", READER, file!, out!]), ToolError);
+  });
+});

@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { createRandom } from "../../lib/random.ts";
+import { tf } from "../../lib/setup/tensorflow.ts";
+import { disposeAdam, startAdam, stepAdam } from "../../lib/training/adam.ts";
+import { askPython } from "../ask_python.ts";
+
+interface Step {
+  learningRate: number;
+  gradient: number[];
+}
+
+/** Values of one variable after each step. */
+function follow(start: number[], steps: Step[]): number[][] {
+  const before = tf.memory().numTensors;
+  const variable = tf.tidy(() => tf.variable(tf.tensor1d(start)));
+  const variables = new Map([["layer/kernel", variable]]);
+  const state = startAdam(variables);
+  const held = tf.memory().numTensors;
+  const path = steps.map(({ learningRate, gradient }) => {
+    tf.tidy(() =>
+      stepAdam(state, variables, { [variable.name]: tf.tensor1d(gradient) }, learningRate)
+    );
+    assert.equal(tf.memory().numTensors, held);
+    return [...variable.dataSync()];
+  });
+  disposeAdam(state);
+  variable.dispose();
+  assert.equal(tf.memory().numTensors, before);
+  return path;
+}
+
+Deno.test("stepAdam() moves by the learning rate against the gradient's sign at first", () => {
+  const [after] = follow([1, 1, 1], [{ learningRate: 0.125, gradient: [5, -1, 0] }]);
+  [0.875, 1.125, 1].forEach((expected, i) => assert.ok(Math.abs(after![i]! - expected) < 1e-5));
+});
+
+Deno.test("stepAdam() follows keras.optimizers.Adam over 60 steps of changing gradients and rates", async () => {
+  const random = createRandom("adam");
+  const start = Array.from({ length: 20 }, () => random.normal());
+  const steps = Array.from({ length: 60 }, (_, step) => ({
+    learningRate: step < 40 ? 1e-2 : 1e-3,
+    // from large down to where epsilon counts
+    gradient: start.map((_, i) => Math.fround(random.normal() * 10 ** (1 - i / 2))),
+  }));
+  const expected = await askPython(join(import.meta.dirname!, "adam_oracle.py"), {
+    start,
+    steps,
+  }) as number[][];
+  const ours = follow(start, steps);
+  for (const [step, values] of expected.entries()) {
+    values.forEach((value, i) => {
+      assert.ok(Math.abs(value - ours[step]![i]!) < 2e-6, `step ${step}, weight ${i}`);
+    });
+  }
+});

@@ -286,7 +286,8 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function isGroupPattern(pattern: string | null): boolean {
+/** Whether a text can be a `data.groupPattern`: a regular expression with one capturing group. */
+export function isGroupPattern(pattern: string | null): boolean {
   if (pattern === null) return true;
   try {
     return (new RegExp(`${pattern}|`).exec("")?.length ?? 1) - 1 === 1;

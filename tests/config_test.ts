@@ -29,6 +29,8 @@ Deno.test("parseConfig() has the reference recipe as its defaults", () => {
       batchSize: 32,
       learningRate: 1e-4,
       batchNorm: "frozen",
+      warmupEpochs: 0,
+      warmupLearningRate: 1e-3,
       classWeights: "none",
       checkpoint: { monitor: "val_loss" },
       reduceLROnPlateau: {

@@ -82,6 +82,7 @@ export function foldablePairs(
 
 /**
  * A graph for inference with every BatchNorm behind a convolution folded into it, and its weights.
+ * The convolution takes the BatchNorm's name: what was read, or kept, under that name still is.
  *
  * @returns New tensors for folded convolutions, the given ones for everything else. `dispose` frees
  * the new ones only.
@@ -91,23 +92,20 @@ export function foldBatchNorms(
   weights: Weights,
 ): { graph: Graph; weights: Weights; dispose: () => void } {
   const pairs = foldablePairs(graph, () => true);
-  const foldedInto = new Map([...pairs].map(([name, { batchNorm }]) => [batchNorm.name, name]));
-  const folded = new Map(weights);
+  const foldedAway = new Set([...pairs.values()].map(({ batchNorm }) => batchNorm.name));
+  const allWeights = new Map(weights);
   const made: TensorFlow.Tensor[] = [];
-  for (const { conv, batchNorm } of pairs.values()) {
+  const folded = graph.filter(({ name }) => !foldedAway.has(name)).map((layer): Layer => {
+    const pair = pairs.get(layer.name);
+    if (!pair) return layer;
+    const { conv, batchNorm } = pair;
+    const merged = { ...conv, name: batchNorm.name, bias: true };
     const { kernel, bias } = tf.tidy(() => foldedConvolution(conv, batchNorm, weights));
-    folded.set(kernelName(conv), kernel).set(`${conv.name}/bias`, bias);
+    allWeights.set(kernelName(merged), kernel).set(`${merged.name}/bias`, bias);
     made.push(kernel, bias);
-  }
-  return {
-    graph: graph.filter((layer) => !foldedInto.has(layer.name)).map((layer) => ({
-      ...layer,
-      ...(pairs.has(layer.name) ? { bias: true } : {}),
-      inputs: layer.inputs.map((name) => foldedInto.get(name) ?? name),
-    })),
-    weights: folded,
-    dispose: () => tf.dispose(made),
-  };
+    return merged;
+  });
+  return { graph: folded, weights: allWeights, dispose: () => tf.dispose(made) };
 }
 
 /** A weight that must be there; its absence is a fault of the program, not of its user. */

@@ -52,6 +52,7 @@ export function forward(
 ): Tensor[] {
   const { training, logits = false } = options;
   const pairs = foldablePairs(graph, (name) => !training?.usesBatchStatistics(name));
+  for (const name of outputs) pairs.delete(name); // asked for as it is before its BatchNorm
   const foldedInto = new Map([...pairs].map(([name, { batchNorm }]) => [batchNorm.name, name]));
   const waiting = new Map([...consumers(graph)].map(([name, readers]) => [name, readers.length]));
 

@@ -2,6 +2,7 @@ import { ModelError } from "../errors.ts";
 import { fromRoot } from "../paths.ts";
 import { tf } from "../setup/tensorflow.ts";
 import { type WeightSpec, weightSpecs } from "./graph.ts";
+import { isHeadLayer } from "./head.ts";
 import { readKerasWeights } from "./keras_weights.ts";
 import { loadModel } from "./load_model.ts";
 import { inputShape, type Model } from "./model.ts";
@@ -52,9 +53,8 @@ async function fromFile(
 ): Promise<ModelCard["startingWeights"]> {
   const inputs = inputShape(model.architecture);
   const specs = weightSpecs(model.graph, inputs);
-  const isHead = ({ layer }: WeightSpec) => /^head_|^predictions$/.test(layer);
-  const required = specs.filter((spec) => !isHead(spec));
-  const optional = specs.filter(isHead);
+  const required = specs.filter(({ layer }) => !isHeadLayer(layer));
+  const optional = specs.filter(({ layer }) => isHeadLayer(layer));
   const { values, sha256 } = await readKerasWeights(path, model.graph, inputs, {
     required,
     optional,

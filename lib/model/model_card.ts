@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { BACKBONES } from "../config.ts";
+import { BACKBONES, isGroupPattern } from "../config.ts";
 
 const hash = z.string().regex(/^[0-9a-f]{64}$/);
 
@@ -46,7 +46,7 @@ export const modelCardSchema = z.object({
     manifestSha256: hash,
     splitSha256: hash,
     images: z.object({ train: z.int(), validation: z.int(), test: z.int() }),
-    groupPattern: z.string().nullable(),
+    groupPattern: z.string().nullable().refine(isGroupPattern),
   }),
   training: z.object({
     bestEpoch: z.int().min(1),

@@ -29,7 +29,8 @@ const MAX_METADATA_BYTES = 1_000_000;
  * card = json.loads(zipfile.ZipFile("model.keras").read("metadata.json"))["model_card"]
  * ```
  * @returns The file's path.
- * @throws {ModelError} When the disk is full or the folder cannot be written to.
+ * @throws {ModelError} When there is no room for a temporary copy of the weights.
+ * @throws The file system's own error when the folder cannot be written to; an old file stays.
  */
 export async function saveKeras(folder: string, model: Model, card: ModelCard): Promise<string> {
   const path = join(folder, KERAS_FILE);
@@ -43,7 +44,7 @@ export async function saveKeras(folder: string, model: Model, card: ModelCard): 
   await writeZip(path, [
     ["metadata.json", encodeJson(metadata)],
     ["config.json", encodeJson(config)],
-    ["model.weights.h5", await encodeWeights(folder, model)],
+    ["model.weights.h5", await encodeWeights(model)],
   ]);
   return path;
 }
@@ -68,14 +69,14 @@ export async function readKerasCard(path: string): Promise<ModelCard> {
 }
 
 /** The weights as a `.weights.h5` file of Keras 3: `layers/conv2d_1/vars/0`, ... */
-async function encodeWeights(folder: string, model: Model): Promise<Uint8Array> {
+async function encodeWeights(model: Model): Promise<Uint8Array> {
   const inputs = inputShape(model.architecture);
   const specs = weightSpecs(model.graph, inputs);
   const values = new Map<string, Float32Array>();
   for (const { name } of specs) {
     values.set(name, await requireWeight(model.weights, name).data() as Float32Array);
   }
-  const temporary = await Deno.makeTempFile({ dir: folder, prefix: ".weights-", suffix: ".tmp" });
+  const temporary = await Deno.makeTempFile({ suffix: ".h5" });
   const library = await h5wasm.ready;
   library.activate_throwing_error_handler(); // else a full disk would go unnoticed
   try {
@@ -98,8 +99,8 @@ async function encodeWeights(folder: string, model: Model): Promise<Uint8Array> 
     return await Deno.readFile(temporary);
   } catch (cause) {
     throw new ModelError(
-      `${join(folder, KERAS_FILE)} could not be written.`,
-      "Free some disk space, or check the permissions of the folder; then run notebook 05 again.",
+      `The weights of ${KERAS_FILE} could not be written to the temporary file ${temporary}.`,
+      "Free some disk space there, then run notebook 05 again.",
       { cause },
     );
   } finally {

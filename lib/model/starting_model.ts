@@ -2,7 +2,7 @@ import type { Config } from "../config.ts";
 import { WeightsMissingError } from "../errors.ts";
 import { batches } from "../images/batches.ts";
 import type { OnProgress } from "../progress.ts";
-import { backbones } from "./backbone.ts";
+import { backbones, type ImagenetWeights } from "./backbone.ts";
 import { estimateMoments } from "./estimate_moments.ts";
 import { weightSpecs } from "./graph.ts";
 import { loadWeights, replaceWeights } from "./load_weights.ts";
@@ -36,6 +36,8 @@ export interface StartingOptions {
   fallBack: boolean;
   /** Of fetching a weights file, in megabytes. */
   onProgress?: OnProgress | undefined;
+  /** Where ImageNet weights are had; by default each backbone's own place. */
+  imagenetOf?: (backbone: Architecture["backbone"]) => ImagenetWeights;
 }
 
 /**
@@ -52,7 +54,7 @@ export interface StartingOptions {
 export async function startingModel(
   config: Pick<Config, "model" | "seed" | "data">,
   trainingImages: readonly string[],
-  { fallBack, onProgress }: StartingOptions,
+  { fallBack, onProgress, imagenetOf = (name) => backbones[name].imagenet }: StartingOptions,
 ): Promise<StartingModel> {
   const { backbone, weights } = config.model;
   if (weights === "random") {
@@ -64,17 +66,16 @@ export async function startingModel(
   const candidates = fallBack ? [...new Set([backbone, ALWAYS_THERE])] : [backbone];
   let reason = "";
   for (const candidate of candidates) {
+    const imagenet = imagenetOf(candidate);
     try {
-      return await startFrom(
-        config,
-        candidate,
-        (model) => loadImagenet(model, reason, onProgress),
-      );
+      return await startFrom(config, candidate, async (model) => {
+        const sha256 = await loadImagenet(model, imagenet, onProgress);
+        return { kind: "imagenet", note: imagenet.title + reason, sha256 };
+      });
     } catch (error) {
       if (!(error instanceof WeightsMissingError && fallBack)) throw error;
-      const { title } = backbones[candidate].imagenet;
-      reason ||= `, in place of ${title}, which cannot be had here (a run on the sample set goes ` +
-        "on with this backbone)";
+      reason = `, in place of ${imagenet.title}, which cannot be had here (a run on the sample ` +
+        "set goes on with this backbone)";
     }
   }
   const note = "seeded random weights, because no ImageNet weights are to be had. Expect a much " +
@@ -97,17 +98,17 @@ async function startFrom(
   }
 }
 
-/** Puts the ImageNet weights into the backbone's layers. */
+/** Puts the ImageNet weights into the backbone's layers; returns the SHA-256 of their source. */
 async function loadImagenet(
   model: Model,
-  reason: string,
+  imagenet: ImagenetWeights,
   onProgress: OnProgress | undefined,
-): Promise<StartingWeights> {
-  const { graph, imagenet } = backbones[model.architecture.backbone];
+): Promise<string> {
+  const { graph } = backbones[model.architecture.backbone];
   const specs = weightSpecs(graph(), inputShape(model.architecture));
   const { values, sha256 } = await imagenet.load(specs, onProgress);
   replaceWeights(model, specs, values);
-  return { kind: "imagenet", note: imagenet.title + reason, sha256 };
+  return sha256;
 }
 
 async function randomStart(

@@ -34,10 +34,10 @@ export interface TrainedRun {
 const certificateSchema = z.object({ manifest_sha256: z.string(), split_sha256: z.string() });
 
 /**
- * Trains the run's model on the split of notebook 03 and leaves the best epoch in model/RUN/ (also
- * as model.keras), the history in results/RUN/ and checkpoints that an interrupted training continues from. A run that
- * has been trained with just this config and split is not trained again: seeded as everything is,
- * the result would be the same.
+ * Trains the run's model on the split of notebook 03 and leaves the best epoch in model/RUN/ (for
+ * Python as model.keras too), the history in results/RUN/ and checkpoints that an interrupted
+ * training continues from. A run that has been trained with just this config and split is not
+ * trained again: seeded as everything is, the result would be the same.
  *
  * @param show `onEpoch` is called after each epoch with everything so far.
  * @throws {DataError} When notebook 03 has not been run.

@@ -109,22 +109,6 @@ def answer_write(request):
     return recipe.predict(inputs, verbose=0).tolist()
 
 
-def answer_damage(request):
-    """Changes a file in place."""
-    with h5py.File(request["path"], "a") as file:
-        name = request["dataset"]
-        old = file[name][()]
-        del file[name]
-        if request["how"] == "misshapen":
-            file[name] = old[..., :-1]
-        elif request["how"] == "double":
-            file[name] = old.astype("float64")
-        elif request["how"] == "nan":
-            old.flat[0] = np.nan
-            file[name] = old
-    return None
-
-
 def answer_load(request):
     """What Keras makes of an exported model: probabilities, and whether anything was odd."""
     with warnings.catch_warnings(record=True) as caught:

@@ -167,20 +167,13 @@ def answer_train(request):
     return {"losses": losses, "moving_variance": moving}
 
 
-def answer_gradients(request):
-    """Gradients of the loss in the first batch, by our names."""
-    model, by_name = build(request)
-    x = preprocess(request)[: request["batchSize"]]
-    y = keras.utils.to_categorical(request["labels"][: request["batchSize"]], 2)
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_mean(keras.losses.categorical_crossentropy(y, model(x, training=True)))
-    variables = model.trainable_variables
-    gradients = tape.gradient(loss, variables)
-    return {
-        "/".join(v.path.split("/")[-2:]): g.numpy().ravel().tolist()
-        for v, g in zip(variables, gradients)
-        if g.shape.num_elements() < 300000
-    }
+def answer_train_each(request):
+    """The same for several settings, each from the weights of the request."""
+    answers = []
+    for case in request["cases"]:
+        keras.backend.clear_session()
+        answers.append(answer_train({**request, **case}))
+    return answers
 
 
 request = json.load(sys.stdin)

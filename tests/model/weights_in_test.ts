@@ -125,7 +125,7 @@ for (
     const path = inFolder(`${how}.h5`);
     await Deno.copyFile(inFolder("official.h5"), path);
     const dataset = "conv2_block1_0_conv/conv2_block1_0_conv/kernel:0";
-    await askPython(script, { question: "damage", path, dataset, how });
+    await askPython(join(import.meta.dirname!, "damage_h5.py"), { path, dataset, how });
     await refuses(path, message);
     await Deno.remove(path);
   });

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import sharp from "sharp";
 import { type Config, type ConfigInput, merge, parseConfig } from "../../lib/config.ts";
@@ -67,19 +68,23 @@ export function toyConfig(change: ConfigInput = {}): Config {
   }, change));
 }
 
-/** The weights' values, by name. */
-export function valuesOf(
-  weights: ReadonlyMap<string, TensorFlow.Tensor>,
-): Map<string, Float32Array> {
-  return new Map([...weights].map(([name, tensor]) => [name, tensor.dataSync() as Float32Array]));
+/** Digests of the weights' bits, by name: equal just where every bit is. */
+export function bitsOf(weights: ReadonlyMap<string, TensorFlow.Tensor>): Map<string, string> {
+  return new Map(
+    [...weights].map(([name, tensor]) => {
+      const { buffer, byteOffset, byteLength } = tensor.dataSync() as Float32Array;
+      const bytes = new Uint8Array(buffer, byteOffset, byteLength);
+      return [name, createHash("sha1").update(bytes).digest("hex")];
+    }),
+  );
 }
 
 /** What is left of a toy training, with all tensors freed. */
 export interface ToyResult extends Pick<TrainingResult, "events" | "bestEpoch" | "resumedFrom"> {
   /** Without the seconds, which are never the same. */
   history: Omit<HistoryRow, "seconds">[];
-  /** All weights of the resulting model. */
-  weights: Map<string, Float32Array>;
+  /** All weights of the resulting model, as {@linkcode bitsOf}. */
+  weights: Map<string, string>;
 }
 
 /** Trains, and frees what the training leaves. */
@@ -91,7 +96,7 @@ export async function trainToy({ folder, change, ...job }: ToyJob): Promise<ToyR
     onBest: () => Promise.resolve(),
     ...job,
   });
-  const weights = valuesOf(result.model.weights);
+  const weights = bitsOf(result.model.weights);
   tf.dispose([...result.trained.values()]);
   const { events, bestEpoch, resumedFrom } = result;
   return { history: withoutSeconds(result.history), events, bestEpoch, resumedFrom, weights };

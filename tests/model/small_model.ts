@@ -1,0 +1,28 @@
+import { backbones } from "../../lib/model/backbone.ts";
+import { estimateMoments } from "../../lib/model/estimate_moments.ts";
+import { type Architecture, createModel, type Model } from "../../lib/model/model.ts";
+import { preprocess } from "../../lib/model/preprocess.ts";
+import { tf } from "../../lib/setup/tensorflow.ts";
+import { disturbBatchNorms, someImages } from "./ask_keras.ts";
+
+/** Side of the small model's input: the least that there is. */
+export const SMALL = 32;
+
+/**
+ * A random model that is quick to save, and that gives each image another probability, of either
+ * class.
+ */
+export function smallModel(
+  classes: [string, string] = ["negative", "positive"],
+  backbone: Architecture["backbone"] = "efficientnet_lite0",
+): Model {
+  const model = createModel({ backbone, imageSize: SMALL, classes }, 5);
+  const images = preprocess(someImages(32, SMALL, 9), SMALL, backbones[backbone].preprocessing);
+  estimateMoments(model, images);
+  images.dispose();
+  disturbBatchNorms(model);
+  const bias = model.weights.get("predictions/bias")!;
+  model.weights.set("predictions/bias", tf.tensor([0.01, 0]));
+  bias.dispose();
+  return model;
+}

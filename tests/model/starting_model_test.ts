@@ -1,0 +1,86 @@
+import assert from "node:assert/strict";
+import { parseConfig } from "../../lib/config.ts";
+import { ModelError, WeightsMissingError } from "../../lib/errors.ts";
+import type { ImagenetWeights } from "../../lib/model/backbone.ts";
+import { disposeModel } from "../../lib/model/model.ts";
+import { startingModel, type StartingOptions } from "../../lib/model/starting_model.ts";
+import { startRun } from "../../lib/model/start_run.ts";
+import { tf } from "../../lib/setup/tensorflow.ts";
+
+const config = parseConfig({ model: { imageSize: 32 } });
+
+const there = (title: string): ImagenetWeights => ({
+  title,
+  load: (specs) => {
+    const values = new Map(specs.map(({ name, shape }) => [
+      name,
+      new Float32Array(shape.reduce((product, extent) => product * extent, 1)).fill(0.5),
+    ]));
+    return Promise.resolve({ values, sha256: "a".repeat(64) });
+  },
+});
+
+const failing = (title: string, error: Error): ImagenetWeights => ({
+  title,
+  load: () => Promise.reject(error),
+});
+
+const missing = (title: string) => failing(title, new WeightsMissingError("no network", "get one"));
+
+/** What a start gives, its tensors freed. */
+async function start(
+  resnet50: ImagenetWeights,
+  efficientnet_lite0: ImagenetWeights,
+  fallBack: boolean,
+) {
+  const before = tf.memory().numTensors;
+  const imagenetOf: StartingOptions["imagenetOf"] = (backbone) =>
+    ({ resnet50, efficientnet_lite0 })[backbone];
+  try {
+    const { model, startingWeights } = await startingModel(config, [], { fallBack, imagenetOf });
+    const kernel = [...model.weights.values()][0]!.dataSync()[0];
+    const { backbone } = model.architecture;
+    disposeModel(model);
+    return { backbone, kernel, ...startingWeights };
+  } finally {
+    assert.equal(tf.memory().numTensors, before);
+  }
+}
+
+Deno.test("startingModel() takes the ImageNet weights of the backbone that was asked for", async () => {
+  assert.deepEqual(await start(there("R"), there("E"), true), {
+    backbone: "resnet50",
+    kernel: 0.5,
+    kind: "imagenet",
+    note: "R",
+    sha256: "a".repeat(64),
+  });
+});
+
+Deno.test("startingModel() goes on with the other backbone, and says so, only where it may", async () => {
+  const { backbone, kernel, kind, note } = await start(missing("R"), there("E"), true);
+  assert.deepEqual([backbone, kernel, kind], ["efficientnet_lite0", 0.5, "imagenet"]);
+  assert.match(note, /^E, in place of R, which cannot be had here/);
+  await assert.rejects(start(missing("R"), there("E"), false), WeightsMissingError);
+});
+
+Deno.test("startingModel() starts at random where no ImageNet weights are, only where it may", async () => {
+  const { backbone, kernel, kind, note, sha256 } = await start(missing("R"), missing("E"), true);
+  assert.deepEqual([backbone, kind, sha256], ["resnet50", "random", null]);
+  assert.notEqual(kernel, 0.5);
+  assert.match(note, /Expect a much worse model/);
+});
+
+Deno.test("startingModel() stops at damaged weights, whatever the images", async () => {
+  const damaged = failing("R", new ModelError("damaged", "delete it"));
+  await assert.rejects(start(damaged, there("E"), true), /damaged/);
+});
+
+Deno.test("startRun() refuses to start a run from its own model", async () => {
+  for (const weights of ["model/some", "model/some/model.keras", "./model/../model/some/"]) {
+    await assert.rejects(
+      startRun(parseConfig({ run: "some", model: { weights } })),
+      /cannot start from .* name of its own/s,
+    );
+  }
+});

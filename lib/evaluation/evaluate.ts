@@ -38,9 +38,10 @@ export function parseEvaluateArguments(args: string[], cwd: string): Request | n
   const { values, positionals } = parsed;
   if (values.help) return null;
   const [folder, ...others] = positionals;
-  if (folder === undefined || others.length > 0) {
+  if (!folder || others.length > 0) {
     throw new ConfigError("One folder of images must be named.", USAGE);
   }
+  if (values.out === "") throw new ConfigError("--out needs a file.", USAGE);
   const absolute = (path: string) => isAbsolute(path) ? path : resolve(join(cwd, path));
   return {
     folder: absolute(folder),

@@ -1,10 +1,11 @@
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { z } from "zod";
 import { ModelError } from "../errors.ts";
 import { exists } from "../files.ts";
 import { weightSpecs } from "./graph.ts";
 import { buildGraph, inputShape, type Model } from "./model.ts";
 import { type ModelCard, modelCardSchema } from "./model_card.ts";
+import { WEIGHTS_FILE } from "./save_model.ts";
 import { readTensors } from "./tensor_file.ts";
 
 /** A topology of some 200 layers takes 100 kB; nothing honest comes near this. */
@@ -12,7 +13,7 @@ const MAX_MODEL_JSON_BYTES = 5_000_000;
 
 const modelJsonSchema = z.object({
   weightsManifest: z.tuple([z.object({
-    paths: z.tuple([z.string()]),
+    paths: z.tuple([z.string().regex(WEIGHTS_FILE)]),
     weights: z.array(z.object({
       name: z.string(),
       shape: z.array(z.int().positive()),
@@ -67,7 +68,6 @@ export async function loadModel(folder: string): Promise<{ model: Model; card: M
       remedy,
     );
   }
-  const weightsPath = join(folder, basename(file));
-  const weights = await readTensors(weightsPath, entries, card.weights.sha256);
+  const weights = await readTensors(join(folder, file), entries, card.weights.sha256);
   return { model: { architecture: card.architecture, graph, weights }, card };
 }

@@ -7,6 +7,9 @@ import type { ModelCard } from "./model_card.ts";
 import { requireWeight } from "./fold.ts";
 import { writeTensors } from "./tensor_file.ts";
 
+/** Names of weights files in a model folder: each is named after its content. */
+export const WEIGHTS_FILE = /^weights-[0-9a-f]{12}\.bin$/;
+
 /** The card of a model that is yet to be written; saving adds what it learns by writing. */
 export type CardDraft = Omit<ModelCard, "weights">;
 
@@ -46,7 +49,7 @@ export async function saveModel(
   });
   await writeJson(join(folder, "model_card.json"), card);
   for await (const { name } of Deno.readDir(folder)) {
-    if (/^weights-[0-9a-f]{12}\.bin$/.test(name) && name !== file) {
+    if (WEIGHTS_FILE.test(name) && name !== file) {
       await Deno.remove(join(folder, name));
     }
   }

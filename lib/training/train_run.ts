@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { Config } from "../config.ts";
-import { exists, readJson } from "../files.ts";
+import { DataError } from "../errors.ts";
+import { exists, readJson, sha256File } from "../files.ts";
 import { subsetItems } from "../images/subset_items.ts";
 import { backbones } from "../model/backbone.ts";
 import { type Architecture, disposeModel, type Model } from "../model/model.ts";
@@ -12,7 +13,7 @@ import { frozenLayerCount } from "../model/stages.ts";
 import { startRun } from "../model/start_run.ts";
 import type { StartingWeights } from "../model/starting_model.ts";
 import { versions } from "../setup/versions.ts";
-import { fromRoot, runPaths } from "../paths.ts";
+import { fromRoot, type RunPaths, runPaths } from "../paths.ts";
 import type { OnProgress } from "../progress.ts";
 import { tf } from "../setup/tensorflow.ts";
 import { type SplitRow, type Subset, SUBSETS } from "../split/split.ts";
@@ -33,6 +34,19 @@ export interface TrainedRun {
 
 const certificateSchema = z.object({ manifest_sha256: z.string(), split_sha256: z.string() });
 
+/** @throws {DataError} When the certificate is missing, damaged, or not that of split.csv. */
+async function readCertificate(
+  { split, splitCertificate }: Pick<RunPaths, "split" | "splitCertificate">,
+): Promise<z.infer<typeof certificateSchema>> {
+  const remedy = "Run notebook 03 again; it writes this file.";
+  const { data } = certificateSchema.safeParse(await readJson(splitCertificate, remedy));
+  if (!data) throw new DataError(`${splitCertificate} is not a certificate.`, remedy);
+  if (await exists(split) && await sha256File(split) !== data.split_sha256) {
+    throw new DataError(`${split} is not the split that ${splitCertificate} vouches for.`, remedy);
+  }
+  return data;
+}
+
 /**
  * Trains the run's model on the split of notebook 03 and leaves the best epoch in model/RUN/ (for
  * Python as model.keras too), the history in results/RUN/ and checkpoints that an interrupted
@@ -40,7 +54,7 @@ const certificateSchema = z.object({ manifest_sha256: z.string(), split_sha256: 
  * trained again: seeded as everything is, the result would be the same.
  *
  * @param show `onEpoch` is called after each epoch with everything so far.
- * @throws {DataError} When notebook 03 has not been run.
+ * @throws {DataError} When notebook 03 has not been run, or its split has been changed since.
  * @throws {ModelError} When the starting weights are not to be had.
  * @throws {ImageError} When an image of the split has gone or broken since.
  * @throws {TrainingError} When the loss is no longer a number.
@@ -53,11 +67,9 @@ export async function trainRun(
   } = {},
 ): Promise<TrainedRun> {
   const paths = runPaths(config.run);
+  const certificate = await readCertificate(paths);
   const { split, synthetic, model, startingWeights } = await startRun(config, show.onProgress);
   const { architecture } = model;
-  const certificate = certificateSchema.parse(
-    await readJson(paths.splitCertificate, "Run notebook 03 again; it writes this file."),
-  );
   const items = (subset: Subset) =>
     subsetItems(split, subset, fromRoot(config.data.folder), config.data.classes);
   if (!await exists(`${paths.model}/model.json`)) await removeCheckpoints(paths.checkpoints);

@@ -169,23 +169,12 @@ Deno.test(
   withModel(async (folder, json, weights) => {
     const outside = join(folder, "..", "stolen.bin");
     await Deno.copyFile(weights, outside);
-    const paths = [
-      "../stolen.bin",
-      "..",
-      "",
-      ".",
-      await Deno.realPath(outside),
-      "a/../../stolen.bin",
-    ];
-    for (const path of paths) {
+    const outsiders = ["../stolen.bin", "..", "", ".", await Deno.realPath(outside), "stolen.bin"];
+    for (const paths of [...outsiders.map((path) => [path]), ["a.bin", "b.bin"], []]) {
       const copy = structuredClone(json);
-      copy.weightsManifest[0]!.paths = [path];
+      copy.weightsManifest[0]!.paths = paths;
       await Deno.writeTextFile(join(folder, "model.json"), JSON.stringify(copy));
-      await refused(folder, /cannot be read|bytes where/);
+      await refused(folder, /weightsManifest\.0\.paths/);
     }
-    const copy = structuredClone(json);
-    copy.weightsManifest[0]!.paths = ["a.bin", "b.bin"];
-    await Deno.writeTextFile(join(folder, "model.json"), JSON.stringify(copy));
-    await refused(folder, /weightsManifest/);
   }),
 );

@@ -15,6 +15,7 @@ const SETTINGS = [
   "training.epochs=2",
   "training.batchSize=16",
   "model.imageSize=64",
+  "model.backbone=efficientnet_lite0", // its weights are there: nothing is downloaded
   "data.groupPattern=(slide_\\d+)",
 ];
 

@@ -6,11 +6,11 @@
  */
 import { join } from "node:path";
 import sharp from "sharp";
-import { describeConfig, parseConfig } from "../lib/config.ts";
+import { describeConfig, readRunConfig } from "../lib/config.ts";
 import { readCsv } from "../lib/csv.ts";
 import { classCounts } from "../lib/data/class_counts.ts";
 import { readManifest } from "../lib/data/manifest.ts";
-import { readJson, writeAtomic } from "../lib/files.ts";
+import { writeAtomic } from "../lib/files.ts";
 import { classCountsChart } from "../lib/notebook/class_counts_chart.ts";
 import { confusionMatrixChart } from "../lib/notebook/confusion_matrix_chart.ts";
 import type { Figure } from "../lib/notebook/figure.ts";
@@ -55,7 +55,7 @@ async function saveSamples(folder: string, paths: readonly (readonly string[])[]
 
 async function makePictures(): Promise<void> {
   const paths = runPaths(RUN);
-  const config = parseConfig(await readJson(paths.config, "Make the run first."));
+  const config = await readRunConfig(RUN);
   const folder = fromRoot(config.data.folder);
   if (!await isSynthetic(folder)) throw new Error("the README shows the synthetic sample set only");
   const { classes } = config.data;

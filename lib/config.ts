@@ -164,19 +164,25 @@ export function parseConfig(input: unknown): Config {
  */
 export async function configure(input: ConfigInput = {}): Promise<Config> {
   const overrides = commandLineOverrides();
-  const merged = merge(input, overrides);
-  const { run } = parseConfig({ run: merged["run"] });
-  const path = runPaths(run).config;
-  const earlier = await exists(path) ? await readEarlier(path) : {};
+  const earlier = await readRunConfig(merge(input, overrides)["run"]);
   const config = await withDefaultFolders(
-    parseConfig(merge({ ...earlier, ...input, run }, overrides)),
+    parseConfig(merge({ ...earlier, ...input, run: earlier.run }, overrides)),
   );
-  await writeJson(path, config);
+  await writeJson(runPaths(config.run).config, config);
   return config;
 }
 
-/** The config that the run's notebooks left. A field of another version would not be understood. */
-async function readEarlier(path: string): Promise<Config> {
+/**
+ * The config that a run's notebooks left, or the defaults where there is none.
+ *
+ * @param run Name of the run; `undefined` is the default one.
+ * @throws {ConfigError} When it is no name of a run.
+ * @throws {DataError} When its config.json is damaged, or of another version of the project.
+ */
+export async function readRunConfig(run: unknown): Promise<Config> {
+  const fallback = parseConfig({ run });
+  const path = runPaths(fallback.run).config;
+  if (!await exists(path)) return fallback;
   const remedy = "Delete it, then run the notebooks again from 01.";
   const earlier = await readJson(path, remedy);
   try {

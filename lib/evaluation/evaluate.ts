@@ -51,10 +51,14 @@ export function parseEvaluateArguments(args: string[], cwd: string): Request | n
 }
 
 async function evaluate(request: Request): Promise<void> {
-  const { parseConfig } = await import("../config.ts");
+  const { readRunConfig } = await import("../config.ts");
   const { evaluateRun } = await import("./evaluate_run.ts");
   const { showProgress } = await import("../notebook/progress.ts");
-  const config = parseConfig({ run: request.run, evaluation: { folder: request.folder } });
+  const runConfig = await readRunConfig(request.run);
+  const config = {
+    ...runConfig,
+    evaluation: { ...runConfig.evaluation, folder: request.folder },
+  };
   const result = await evaluateRun(config, {
     onProgress: showProgress("Classifying"),
     ...(request.out === undefined ? {} : { out: request.out }),

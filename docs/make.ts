@@ -88,8 +88,11 @@ async function makePictures(): Promise<void> {
 async function updateReadme(): Promise<void> {
   const path = join(projectRoot, "README.md");
   const text = await Deno.readTextFile(path);
-  const table = /(<!-- config table[^>]*-->\n)[\s\S]*?(\n<!-- end of config table -->)/;
-  await writeAtomic(path, text.replace(table, (_, start, end) => start + configTable() + end));
+  const table = /(<!-- config table[^>]*-->\n)[\s\S]*?(<!-- end of config table -->)/;
+  await writeAtomic(
+    path,
+    text.replace(table, (_, start, end) => `${start}\n${configTable()}\n\n${end}`),
+  );
 }
 
 if (import.meta.main) {

@@ -54,6 +54,14 @@ export function reportCheck(name: string, counts: Counts, start: number, details
 /** Runs a Deno command in the project as one check; its output is shown when it fails. */
 export async function checkDeno(name: string, args: readonly string[]): Promise<Counts> {
   const start = performance.now();
+  const { success, output } = await runDeno(args);
+  return reportCheck(name, success ? PASSED : FAILED, start, output);
+}
+
+/** Runs a Deno command in the project and returns what it printed. */
+export async function runDeno(
+  args: readonly string[],
+): Promise<{ success: boolean; output: string }> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [...args],
     cwd: projectRoot,
@@ -61,6 +69,5 @@ export async function checkDeno(name: string, args: readonly string[]): Promise<
     stdin: "null",
   }).output();
   const decoder = new TextDecoder();
-  const output = `${decoder.decode(stdout)}${decoder.decode(stderr)}`.trim();
-  return reportCheck(name, success ? PASSED : FAILED, start, output);
+  return { success, output: `${decoder.decode(stdout)}${decoder.decode(stderr)}`.trim() };
 }

@@ -17,9 +17,15 @@ async function test(): Promise<number> {
   await setUp({ sampleImages: false });
   const notebooks = await listNotebooks();
   const parts: (() => Promise<Counts>)[] = [
-    () => checkDeno("formatting", ["fmt", "--check"]),
+    () => checkDeno("formatting", ["fmt", "--check", "--ignore=notebooks"]),
     () => checkDeno("lint", ["lint"]),
     () => checkDeno("types", ["check"]),
+    async () => {
+      const { checkFormat }: typeof import("./notebooks/check_format.ts") = await later(
+        "check_format",
+      );
+      return await checkFormat(notebooks);
+    },
     async () => {
       const { checkCells }: typeof import("./notebooks/check_cells.ts") = await later(
         "check_cells",

@@ -18,6 +18,7 @@ the kernel, when its standard input is closed: so nothing outlives the process t
 
 import json
 import os
+import queue
 import re
 import signal
 import sys
@@ -27,10 +28,11 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbclient.exceptions import CellExecutionComplete, CellExecutionError, DeadKernelError
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 SECONDS_BETWEEN_LINES = 0.2
+SECONDS_FOR_LATE_OUTPUT = 0.15
 
 
 def emit(event, **fields):
@@ -70,6 +72,21 @@ class ReportingClient(NotebookClient):
             content = message["content"]
             self.report_text(content.get("text") or content.get("data", {}).get("text/plain", ""))
         return super().process_message(message, cell, cell_index)
+
+    async def _async_poll_output_msg(self, parent_msg_id, cell, cell_index):
+        """The Deno kernel may say that a cell has ended before it sends the last of its outputs."""
+        await super()._async_poll_output_msg(parent_msg_id, cell, cell_index)
+        while True:
+            try:
+                message = await self.kc.iopub_channel.get_msg(timeout=SECONDS_FOR_LATE_OUTPUT)
+            except queue.Empty:
+                return
+            if message["parent_header"].get("msg_id") != parent_msg_id:
+                continue
+            try:
+                self.process_message(message, cell, cell_index)
+            except CellExecutionComplete:
+                pass
 
     def report_text(self, text):
         text = "".join(text) if isinstance(text, list) else str(text)

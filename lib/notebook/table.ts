@@ -1,6 +1,9 @@
 import { type Displayable, htmlDisplay } from "./displayable.ts";
 import { escapeHtml } from "./escape_html.ts";
 
+/** Long file names and sentences wrap, so that the last column stays on the page. */
+const WRAPPED = "max-width:280px;white-space:normal;overflow-wrap:anywhere";
+
 /** More rows than this belong in a file, not on a page. */
 const MAX_ROWS = 200;
 
@@ -28,7 +31,7 @@ export function htmlTable(
   );
   const cell = (tag: "th" | "td", column: string, text: string) =>
     `<${tag} style="padding:3px 12px;text-align:${numeric.has(column) ? "right" : "left"};` +
-    `vertical-align:top;border-bottom:1px solid rgba(128,128,128,0.3)">${
+    `vertical-align:top;border-bottom:1px solid rgba(128,128,128,0.3);${WRAPPED}">${
       escapeHtml(text)
     }</${tag}>`;
   const line = (cells: string[]) => `<tr>${cells.join("")}</tr>`;

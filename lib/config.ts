@@ -47,8 +47,8 @@ const splitSchema = z.strictObject({
 
 const modelSchema = z.strictObject({
   backbone: z.enum(BACKBONES).default("resnet50").describe(
-    "Architecture below the head: resnet50, or efficientnet_lite0, which takes about an eighth of " +
-      "the time an image and whose ImageNet weights are installed with the project",
+    "Architecture below the head: resnet50, or efficientnet_lite0, which needs about a tenth of " +
+      "the arithmetic and whose ImageNet weights are installed with the project",
   ),
   weights: z.string().min(1).default("imagenet").describe(
     'Starting weights of the backbone: "imagenet", "random", or a path, relative to the project, ' +

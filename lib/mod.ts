@@ -19,8 +19,6 @@ export { subsetCounts } from "./split/subset_counts.ts";
 export { cutGraph } from "./model/cut.ts";
 export { disposeModel } from "./model/model.ts";
 export { frozenLayerCount, summariseStages } from "./model/stages.ts";
-export { predictImages } from "./model/predict_images.ts";
-export { createPredictor } from "./model/predictor.ts";
 export { startRun } from "./model/start_run.ts";
 
 // 05 training
@@ -42,6 +40,7 @@ export { imageGrid } from "./notebook/image_grid.ts";
 export { learningCurves } from "./notebook/learning_curves.ts";
 export { notice } from "./notebook/notice.ts";
 export { precisionRecallChart } from "./notebook/precision_recall_chart.ts";
+export { predictionGrid } from "./notebook/prediction_grid.ts";
 export { rocChart } from "./notebook/roc_chart.ts";
 export { scoreHistogram } from "./notebook/score_histogram.ts";
 export { show } from "./notebook/show.ts";

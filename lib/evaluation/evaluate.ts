@@ -1,8 +1,8 @@
-import { isAbsolute, join, resolve } from "node:path";
-import { parseArgs } from "node:util";
+import { resolve } from "node:path";
 import { ConfigError } from "../errors.ts";
 import { runMain } from "../setup/main.ts";
 import { setUp } from "../setup/setup.ts";
+import { parseFolderArguments } from "./folder_arguments.ts";
 
 const USAGE = `deno task evaluate DIR [--run NAME] [--out FILE]
 
@@ -21,33 +21,14 @@ interface Request {
 
 /** Reads the arguments; `null` when only help is wanted. Relative paths are meant from `cwd`. */
 export function parseEvaluateArguments(args: string[], cwd: string): Request | null {
-  let parsed;
-  try {
-    parsed = parseArgs({
-      args,
-      allowPositionals: true,
-      options: {
-        run: { type: "string", default: "default" },
-        out: { type: "string" },
-        help: { type: "boolean", short: "h" },
-      },
-    });
-  } catch (cause) {
-    throw new ConfigError(cause instanceof Error ? cause.message : String(cause), USAGE, { cause });
-  }
-  const { values, positionals } = parsed;
-  if (values.help) return null;
-  const [folder, ...others] = positionals;
-  if (!folder || others.length > 0) {
-    throw new ConfigError("One folder of images must be named.", USAGE);
-  }
-  if (values.out === "") throw new ConfigError("--out needs a file.", USAGE);
-  const absolute = (path: string) => isAbsolute(path) ? path : resolve(join(cwd, path));
-  return {
-    folder: absolute(folder),
-    run: values.run,
-    out: values.out === undefined ? undefined : absolute(values.out),
-  };
+  const parsed = parseFolderArguments(args, cwd, USAGE, {
+    run: { type: "string" },
+    out: { type: "string" },
+  });
+  if (parsed === null) return null;
+  const { folder, values: { run = "default", out } } = parsed;
+  if (out === "") throw new ConfigError("--out needs a file.", USAGE);
+  return { folder, run, out: out === undefined ? undefined : resolve(cwd, out) };
 }
 
 async function evaluate(request: Request): Promise<void> {

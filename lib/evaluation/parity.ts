@@ -1,8 +1,7 @@
-import { resolve } from "node:path";
-import { parseArgs } from "node:util";
 import { ConfigError } from "../errors.ts";
 import { runMain } from "../setup/main.ts";
 import { setUp } from "../setup/setup.ts";
+import { parseFolderArguments } from "./folder_arguments.ts";
 import type { ParityOptions } from "./measure_parity.ts";
 
 const USAGE = `deno task parity DIR [--run NAME] [--most N]
@@ -21,29 +20,16 @@ interface Request extends Pick<ParityOptions, "folder" | "most"> {
 
 /** Reads the arguments; `null` when only help is wanted. Relative paths are meant from `cwd`. */
 export function parseParityArguments(args: string[], cwd: string): Request | null {
-  let parsed;
-  try {
-    parsed = parseArgs({
-      args,
-      allowPositionals: true,
-      options: {
-        run: { type: "string", default: "default" },
-        most: { type: "string", default: "1000" },
-        help: { type: "boolean", short: "h" },
-      },
-    });
-  } catch (cause) {
-    throw new ConfigError(cause instanceof Error ? cause.message : String(cause), USAGE, { cause });
-  }
-  const { values: { run, most, help }, positionals: [folder, ...others] } = parsed;
-  if (help) return null;
-  if (folder === undefined || others.length > 0) {
-    throw new ConfigError("One folder of images must be named.", USAGE);
-  }
+  const parsed = parseFolderArguments(args, cwd, USAGE, {
+    run: { type: "string" },
+    most: { type: "string" },
+  });
+  if (parsed === null) return null;
+  const { folder, values: { run = "default", most = "1000" } } = parsed;
   if (!/^[1-9]\d{0,8}$/.test(most)) {
     throw new ConfigError(`--most ${most}: a whole number from 1 is needed.`, USAGE);
   }
-  return { folder: resolve(cwd, folder), run, most: Number(most) };
+  return { folder, run, most: Number(most) };
 }
 
 /** Returns the exit code. */

@@ -80,7 +80,9 @@ Deno.test("parseParityArguments() takes a folder, a run and a number", () => {
     most: 7,
   });
   assert.equal(parseParityArguments(["--help"], "/here"), null);
-  for (const args of [[], ["a", "b"], ["a", "--most", "0"], ["a", "--most", "x"], ["--no", "a"]]) {
+  for (
+    const args of [[], [""], ["a", "b"], ["a", "--most", "0"], ["a", "--most", "x"], ["--no", "a"]]
+  ) {
     assert.throws(() => parseParityArguments(args, "/here"), ConfigError);
   }
 });

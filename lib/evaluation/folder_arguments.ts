@@ -1,0 +1,45 @@
+import { resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { ConfigError } from "../errors.ts";
+
+/** What the command line of a command that takes a folder asks for. */
+export interface FolderArguments {
+  /** Absolute. */
+  folder: string;
+  /** Options by name; those that were not given are missing. */
+  values: Readonly<Record<string, string | undefined>>;
+}
+
+/**
+ * Reads `DIR [--NAME VALUE …]`.
+ *
+ * @param cwd What a relative folder is meant from.
+ * @param usage Shown as the remedy.
+ * @param options The options there are, beside `--help`.
+ * @returns `null` when only help is wanted.
+ * @throws {ConfigError} For an unknown option, or when not just one folder is named.
+ */
+export function parseFolderArguments(
+  args: string[],
+  cwd: string,
+  usage: string,
+  options: Readonly<Record<string, { type: "string" }>>,
+): FolderArguments | null {
+  let parsed;
+  try {
+    parsed = parseArgs({
+      args,
+      allowPositionals: true,
+      options: { ...options, help: { type: "boolean", short: "h" } },
+    });
+  } catch (cause) {
+    throw new ConfigError(cause instanceof Error ? cause.message : String(cause), usage, { cause });
+  }
+  const { help, ...values } = parsed.values;
+  if (help) return null;
+  const [folder, ...others] = parsed.positionals;
+  if (!folder || others.length > 0) {
+    throw new ConfigError("One folder of images must be named.", usage);
+  }
+  return { folder: resolve(cwd, folder), values: values as FolderArguments["values"] };
+}

@@ -53,3 +53,6 @@ export class WeightsMissingError extends ModelError {}
 
 /** Training cannot go on: for example the loss became NaN. */
 export class TrainingError extends ProjectError {}
+
+/** The person asked to stop, and the work has no part of its result to return. */
+export class StoppedError extends ProjectError {}

@@ -1,5 +1,5 @@
 import { type Displayable, jupyterDisplay } from "./displayable.ts";
-import { currentKernel, type Kernel, SETTLE } from "./kernel.ts";
+import { currentKernel, type Kernel, SETTLE } from "../kernel.ts";
 
 /** A place in a notebook whose content changes. */
 export interface Live {

@@ -1,7 +1,7 @@
 import type { OnProgress } from "../progress.ts";
 import { type Displayable, htmlDisplay } from "./displayable.ts";
 import { escapeHtml } from "./escape_html.ts";
-import { currentKernel, SETTLE } from "./kernel.ts";
+import { currentKernel, SETTLE } from "../kernel.ts";
 import { createLive } from "./live.ts";
 
 /** Where progress is shown, and how often it may change there, in milliseconds. */

@@ -1,5 +1,5 @@
 import { type Displayable, jupyterDisplay } from "./displayable.ts";
-import { currentKernel, SETTLE } from "./kernel.ts";
+import { currentKernel, SETTLE } from "../kernel.ts";
 
 /**
  * Shows things under the current cell, in order: for a cell that has more to show than its last

@@ -54,7 +54,8 @@ export async function writeCsv<C extends string>(
 }
 
 /**
- * Reads a CSV file with a header, undoing {@linkcode escapeFormula}.
+ * Reads a CSV file with a header, undoing {@linkcode escapeFormula}. Cells may be separated by
+ * semicolons, as Excel does in many countries.
  *
  * @param required Columns that must be there; others are returned as well.
  * @param remedy What the reader should do when the file is missing or malformed.
@@ -69,7 +70,8 @@ export async function readCsv<C extends string>(
   let present: string[] = [];
   try {
     const columns = (header: string[]) => present = header;
-    records = parse(await Deno.readTextFile(path), { columns, bom: true });
+    const text = await Deno.readTextFile(path);
+    records = parse(text, { columns, bom: true, delimiter: delimiterOf(text) });
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new DataError(`${path} cannot be read as CSV: ${reason}`, remedy, { cause });
@@ -83,4 +85,10 @@ export async function readCsv<C extends string>(
       Object.entries(record).map(([name, text]) => [name, unescapeFormula(text)]),
     ) as Record<C, string>
   );
+}
+
+/** The separator, told by the header. */
+function delimiterOf(text: string): string {
+  const [header = ""] = text.split(/[\r\n]/, 1);
+  return header.includes(";") && !header.includes(",") ? ";" : ",";
 }

@@ -1,7 +1,7 @@
 import { join } from "node:path";
-import type { Config } from "./config.ts";
+import type { Config } from "./config_schema.ts";
 import { exists } from "./files.ts";
-import { fromRoot } from "./paths.ts";
+import { fromRoot, LABELS_FILE } from "./paths.ts";
 
 /** Where the synthetic sample set is made, relative to the project. */
 export const SAMPLE_FOLDER = "data/sample";
@@ -36,8 +36,9 @@ export async function withDefaultFolders(config: Config): Promise<Config> {
   };
 }
 
-/** Whether a class folder in `folder` holds anything but hidden files. */
+/** Whether `folder` has a labels.csv, or a class folder in it holds anything but hidden files. */
 export async function holdsImages(folder: string, classes: readonly string[]): Promise<boolean> {
+  if (await exists(join(folder, LABELS_FILE))) return true;
   for (const name of classes) {
     const path = join(folder, name);
     if (!await exists(path) || !(await Deno.stat(path)).isDirectory) continue;

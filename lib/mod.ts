@@ -6,6 +6,7 @@ export { fromRoot } from "./paths.ts";
 export { environment } from "./setup/versions.ts";
 
 // 02 data
+export { auditCounts, auditPolicies } from "./data/audit_policy.ts";
 export { classCounts, majorityBaseline } from "./data/class_counts.ts";
 export { scanRun } from "./data/scan_run.ts";
 export { usable } from "./data/manifest.ts";
@@ -14,24 +15,29 @@ export { usable } from "./data/manifest.ts";
 export { groupWarning } from "./split/group_warning.ts";
 export { splitRun } from "./split/split_run.ts";
 export { subsetCounts } from "./split/subset_counts.ts";
+export { splitTable } from "./split/split_table.ts";
 
 // 04 model
 export { cutGraph } from "./model/cut.ts";
 export { disposeModel } from "./model/model.ts";
 export { frozenLayerCount, summariseStages } from "./model/stages.ts";
 export { startRun } from "./model/start_run.ts";
+export { subsetItems } from "./images/subset_items.ts";
 
 // 05 training
 export { trainRun } from "./training/train_run.ts";
 
 // 06 metrics
 export { betterThanBaseline } from "./metrics/better_than_baseline.ts";
+export { positiveClass } from "./metrics/positive_class.ts";
 export { testRun } from "./metrics/test_run.ts";
 
 // 07 evaluation on a new dataset
 export { evaluateRun } from "./evaluation/evaluate_run.ts";
 
 // display
+export { auditPictures, withoutPicture } from "./notebook/audit_pictures.ts";
+export { augmentationGrid } from "./notebook/augmentation_grid.ts";
 export { classCountsChart } from "./notebook/class_counts_chart.ts";
 export { confusionMatrixChart } from "./notebook/confusion_matrix_chart.ts";
 export { createLive } from "./notebook/live.ts";
@@ -48,3 +54,4 @@ export { showProgress } from "./notebook/progress.ts";
 export { showSyntheticNotice } from "./notebook/show_synthetic_notice.ts";
 export { sizeChart } from "./notebook/size_chart.ts";
 export { splitChart } from "./notebook/split_chart.ts";
+export { trainingNotices } from "./notebook/training_notices.ts";

@@ -8,6 +8,9 @@ export function fromRoot(path: string): string {
   return resolve(projectRoot, path);
 }
 
+/** A person's own labels, in the data folder. */
+export const LABELS_FILE = "labels.csv";
+
 /** Where a run's files are: see the table "Files that pass between them" in the README. */
 export interface RunPaths {
   results: string;
@@ -17,9 +20,12 @@ export interface RunPaths {
   audit: string;
   split: string;
   splitCertificate: string;
+  modelCard: string;
   checkpoints: string;
   history: string;
   trainingEvents: string;
+  training: string;
+  tensorboard: string;
   predictionsTest: string;
   metrics: string;
   evaluation: string;
@@ -39,9 +45,12 @@ export function runPaths(run: string): RunPaths {
     audit: join(results, "audit.csv"),
     split: join(results, "split.csv"),
     splitCertificate: join(results, "split_certificate.json"),
+    modelCard: join(model, "model_card.json"),
     checkpoints: join(model, "checkpoints"),
     history: join(results, "history.csv"),
     trainingEvents: join(results, "training_events.csv"),
+    training: join(results, "training.json"),
+    tensorboard: join(results, "tensorboard"),
     predictionsTest: join(results, "predictions_test.csv"),
     metrics: join(results, "metrics.json"),
     evaluation: join(results, "evaluation.csv"),

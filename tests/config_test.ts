@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import {
-  type ConfigInput,
   describeConfig,
   merge,
   OVERRIDES_VARIABLE,
   parseAssignment,
   parseConfig,
 } from "../lib/config.ts";
+import type { ConfigInput } from "../lib/config_schema.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { inProjectCopy, type ProjectCopy } from "./copy_project.ts";
 import { put } from "./data/test_images.ts";
@@ -21,9 +21,31 @@ Deno.test("parseConfig() has the reference recipe as its defaults", () => {
       classes: ["non_globally_sclerotic_glomeruli", "globally_sclerotic_glomeruli"],
       groupPattern: null,
       maxMegapixels: 100,
+      audit: {
+        duplicate: "drop",
+        conflictingLabels: "drop",
+        nearDuplicate: "warn",
+        conflictingNearDuplicate: "warn",
+        wrongExtension: "keep",
+        unusualMode: "warn",
+        sizeOutlier: "warn",
+        aspectOutlier: "warn",
+        blurred: "warn",
+        tooDark: "warn",
+        tooBright: "warn",
+        nearlyUniform: "warn",
+        emptyMargin: "warn",
+      },
     },
-    split: { train: 0.7, validation: 0.15, test: 0.15 },
-    model: { backbone: "resnet50", weights: "imagenet", unfreezeLast: 30, imageSize: 224 },
+    split: { train: 0.7, validation: 0.15, test: 0.15, file: null },
+    model: {
+      backbone: "resnet50",
+      weights: "imagenet",
+      unfreezeLast: 30,
+      imageSize: 224,
+      resize: "squash",
+      stainNormalisation: "none",
+    },
     training: {
       epochs: 25,
       batchSize: 32,
@@ -32,6 +54,20 @@ Deno.test("parseConfig() has the reference recipe as its defaults", () => {
       warmupEpochs: 0,
       warmupLearningRate: 1e-3,
       classWeights: "none",
+      sampling: "natural",
+      augmentation: {
+        symmetries: false,
+        rotation: 0,
+        scale: 0,
+        shift: 0,
+        brightness: 0,
+        contrast: 0,
+        stain: 0,
+        stains: "pas_hematoxylin",
+        blur: 0,
+        jpegQuality: 100,
+        cutOut: 0,
+      },
       checkpoint: { monitor: "val_loss" },
       reduceLROnPlateau: {
         monitor: "val_loss",
@@ -43,6 +79,8 @@ Deno.test("parseConfig() has the reference recipe as its defaults", () => {
       },
       earlyStopping: { monitor: "val_loss", patience: 18, minDelta: 0, restoreBest: true },
       cacheMegabytes: 4096,
+      pixelCacheMegabytes: 2048,
+      logs: "none",
     },
     evaluation: { folder: "data/new", acceptConfidence: 0.9 },
   });

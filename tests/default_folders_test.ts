@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { type Config, type ConfigInput, parseConfig } from "../lib/config.ts";
+import { parseConfig } from "../lib/config.ts";
+import type { Config, ConfigInput } from "../lib/config_schema.ts";
 import { holdsImages } from "../lib/default_folders.ts";
 import { inProjectCopy } from "./copy_project.ts";
 import { inFolder, put } from "./data/test_images.ts";

@@ -14,14 +14,20 @@ export interface ClassFolder {
  * Lists the images of every class folder of a data folder. Other folders (new images, notes) may
  * lie beside them.
  *
+ * @param options `optional`: class folders may be missing or empty, since labels.csv brings labels.
  * @throws {DataError} When the data folder or a class folder is missing or holds no image, or when a
  *   folder beside them has nearly the name of a class: its images would be left out in silence.
  */
 export async function listClassFolders(
   folder: string,
   classes: readonly string[],
+  { optional = false }: { optional?: boolean } = {},
 ): Promise<ClassFolder[]> {
   const present = await foldersIn(folder);
+  if (optional) {
+    const own = classes.filter((label) => present.includes(label));
+    return await Promise.all(own.map((label) => readClassFolder(folder, label)));
+  }
   const missing = classes.filter((label) => !present.includes(label));
   const others = present.filter((name) => !classes.includes(name));
   if (missing.length > 0) {
@@ -48,8 +54,14 @@ export async function listClassFolders(
   return await Promise.all(classes.map((label) => listClassFolder(folder, label)));
 }
 
-async function listClassFolder(folder: string, label: string): Promise<ClassFolder> {
+async function readClassFolder(folder: string, label: string): Promise<ClassFolder> {
   const { paths, skipped } = await listImages(join(folder, label));
+  return { label, paths: paths.map((path) => `${label}/${path}`), skipped };
+}
+
+async function listClassFolder(folder: string, label: string): Promise<ClassFolder> {
+  const listed = await readClassFolder(folder, label);
+  const { paths, skipped } = listed;
   if (paths.length === 0) {
     throw new DataError(
       `The class folder ${quote(join(folder, label))} holds no images` +
@@ -58,7 +70,7 @@ async function listClassFolder(folder: string, label: string): Promise<ClassFold
         "learning needs examples of every class.",
     );
   }
-  return { label, paths: paths.map((path) => `${label}/${path}`), skipped };
+  return listed;
 }
 
 /** What was passed over, in words: "2 links, 1 file of another type not looked at". */

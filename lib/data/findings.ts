@@ -1,30 +1,38 @@
 import { readCsv, writeCsv } from "../csv.ts";
 
 /**
- * What can be found about an image or its file:
- * - `unreadable`: it cannot be decoded and is left out;
- * - `wrong_extension`: its content is of another format than its name says; used all the same;
- * - `duplicate`: the same bytes as `other_path`; left out;
- * - `conflicting_labels`: the same bytes in two class folders; both are left out;
- * - `near_duplicate`: shows the same as `other_path`; used, and kept in one subset with it;
- * - `case_collision`: its path differs from `other_path` by case alone: one file on other systems;
- * - `skipped`: files of a class folder that were not looked at.
+ * What can be found about an image or its file. What is done about it is `config.data.audit`, but
+ * for three: `unreadable` is always left out, the last two are for information.
  */
-export type FindingKind =
-  | "unreadable"
-  | "wrong_extension"
-  | "duplicate"
-  | "conflicting_labels"
-  | "near_duplicate"
-  | "case_collision"
-  | "skipped";
+export const FINDING_MEANINGS = {
+  unreadable: "cannot be decoded",
+  wrong_extension: "content of another format than the name says",
+  unusual_mode: "grey, 16-bit, CMYK, or transparency that hides tissue",
+  size_outlier: "far smaller or larger than the other images",
+  aspect_outlier: "far longer or taller than the other images",
+  blurred: "far less sharp than the other images",
+  too_dark: "nearly black",
+  too_bright: "nearly white",
+  nearly_uniform: "hardly any structure",
+  empty_margin: "a broad border without tissue",
+  duplicate: "the same bytes as another image of its class",
+  conflicting_labels: "the same bytes as an image of another class",
+  near_duplicate: "shows the same as another image of its class",
+  conflicting_near_duplicate: "shows the same as an image of another class",
+  left_out_by_labels: "an empty label in labels.csv",
+  case_collision: "a path that differs from another by case alone: one file on other systems",
+  skipped: "files of a class folder that were not looked at",
+} as const;
+
+/** The name of a finding in audit.csv. */
+export type FindingKind = keyof typeof FINDING_MEANINGS;
 
 /** One row of audit.csv. */
 export interface Finding {
   /** Image the finding is about, relative to the data folder. */
   path: string;
   finding: FindingKind;
-  /** In plain words. */
+  /** In plain words, with the measured value. */
   detail: string;
   /** The other image of a pair, else empty. */
   other_path: string;
@@ -47,9 +55,12 @@ export async function readFindings(path: string): Promise<Finding[]> {
   return rows.map((row) => ({ ...row, finding: row.finding as FindingKind }));
 }
 
-/** The pairs of near-duplicates among the findings: what the split must not separate. */
+/**
+ * The pairs of near-duplicates among the findings: what the split must not separate. Some may be of
+ * images that are not used.
+ */
 export function nearDuplicatePairs(findings: readonly Finding[]): [string, string][] {
   return findings
-    .filter(({ finding }) => finding === "near_duplicate")
+    .filter(({ finding }) => finding.endsWith("near_duplicate"))
     .map(({ path, other_path }) => [path, other_path]);
 }

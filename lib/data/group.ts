@@ -18,22 +18,34 @@ export function groupOf(path: string, pattern: string | null): string | null {
 }
 
 /**
- * The groups of all images, in their order.
+ * The groups of all images, in their order: those given, and for the others what the pattern finds.
  *
+ * @param given Groups from labels.csv, `null` where there is none.
  * @throws {DataError} When the pattern fails on any: an image of unknown origin could leak into
  *   another subset.
  */
-export function groupsOf(paths: readonly string[], pattern: string | null): string[] {
-  const groups = paths.map((path) => groupOf(path, pattern));
+export function groupsOf(
+  paths: readonly string[],
+  pattern: string | null,
+  given: readonly (string | null)[] = [],
+): string[] {
+  const someGiven = given.some((group) => group !== null);
+  const groups = paths.map((path, i) =>
+    given[i] ?? (someGiven && pattern === null ? null : groupOf(path, pattern))
+  );
   const unmatched = paths.filter((_, i) => groups[i] === null);
   if (unmatched.length > 0) {
     const shown = unmatched.slice(0, 5).map((path) => `\n  - ${JSON.stringify(path)}`).join("");
     const more = unmatched.length > 5 ? `\n  … and ${unmatched.length - 5} more` : "";
     throw new DataError(
-      `data.groupPattern ${pattern} finds no group in ${unmatched.length} of ${paths.length} ` +
-        `image paths:${shown}${more}`,
-      "Correct the pattern or rename the files. With data.groupPattern: null every image is its " +
-        "own group.",
+      (pattern === null
+        ? `labels.csv gives no group to ${unmatched.length} of ${paths.length} images:`
+        : `data.groupPattern ${pattern} finds no group in ${unmatched.length} of ` +
+          `${paths.length} image paths:`) + `${shown}${more}`,
+      someGiven
+        ? "Give every image a group in labels.csv, or set data.groupPattern for the others."
+        : "Correct the pattern or rename the files. With data.groupPattern: null every image is " +
+          "its own group.",
     );
   }
   return groups as string[];

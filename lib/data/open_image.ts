@@ -1,4 +1,4 @@
-import sharp, { type Sharp } from "sharp";
+import sharp, { type Metadata, type Sharp } from "sharp";
 import { ImageError } from "../errors.ts";
 import { bmpSize, decodeBmp } from "./decode_bmp.ts";
 import { type ImageFormat, sniffFormat } from "./sniff_format.ts";
@@ -17,6 +17,9 @@ export const MIN_SIDE = 8;
 /** What shows through transparent pixels: white, as the empty glass around a section. */
 const BACKGROUND = "#ffffff";
 
+/** How an image is brought to a size of another ratio. */
+export type Fit = "fill" | "contain" | "cover";
+
 /** An image whose header has been read and found good; its pixels are decoded on demand. */
 export interface OpenedImage {
   format: ImageFormat;
@@ -26,14 +29,26 @@ export interface OpenedImage {
   height: number;
   /** Channels in the file: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA or CMYK. */
   channels: number;
+  /** How the pixels are stored where that is unusual: "grey", "16-bit", "CMYK"; else empty. */
+  mode: string;
   /**
-   * Decodes to 8-bit sRGB of this size, row-major [height, width, 3]; the image is squashed to it
-   * with a linear kernel that widens when shrinking (as Pillow's BILINEAR), so that nothing
-   * aliases. Its own size leaves the pixels as they are.
+   * Decodes to 8-bit sRGB of this size, row-major [height, width, 3], with a linear kernel that
+   * widens when shrinking (as Pillow's BILINEAR), so that nothing aliases. Its own size leaves the
+   * pixels as they are.
+   *
+   * @param fit `fill` squashes (the default), `contain` keeps the ratio of the sides and fills up
+   *   with white, `cover` keeps it and cuts off what does not fit, around the centre.
    *
    * @throws {ImageError} When the picture data are damaged or cut short.
    */
-  toRgb(width: number, height: number): Promise<Uint8Array>;
+  toRgb(width: number, height: number, fit?: Fit): Promise<Uint8Array>;
+  /**
+   * As `toRgb`, with transparency instead of white: row-major [height, width, 4], alpha 0 to 255.
+   * The colour under fully transparent pixels is that of the file at its own size alone.
+   *
+   * @throws {ImageError} When the picture data are damaged or cut short.
+   */
+  toRgba(width: number, height: number): Promise<Uint8Array>;
 }
 
 /**
@@ -87,7 +102,8 @@ export async function openImage(
       checkSize(bmpSize(bytes), path, limitInputPixels);
       const { pixels, width, height, channels } = decodeBmp(bytes);
       const raw = { width, height, channels: 3 as const };
-      return describe(sharp(pixels, { raw }), { width, height, channels }, format, path);
+      const mode = channels === 1 ? "grey" : "";
+      return describe(sharp(pixels, { raw }), { width, height, channels, mode }, format, path);
     }
     const options = { failOn: "error", limitInputPixels, autoOrient: true, pages: 1 } as const;
     const image = sharp(bytes, options);
@@ -102,7 +118,8 @@ export async function openImage(
         `its samples are of type ${metadata.depth}; save it with 8 or 16 bits.`,
       );
     }
-    return describe(image, { ...metadata, ...metadata.autoOrient }, format, path);
+    const mode = modeOf(metadata);
+    return describe(image, { ...metadata, ...metadata.autoOrient, mode }, format, path);
   } catch (cause) {
     throw cause instanceof ImageError ? cause : damaged(path, cause);
   }
@@ -110,20 +127,44 @@ export async function openImage(
 
 function describe(
   image: Sharp,
-  { width, height, channels }: Omit<OpenedImage, "format" | "toRgb">,
+  { width, height, channels, mode }: Omit<OpenedImage, "format" | "toRgb" | "toRgba">,
   format: ImageFormat,
   path: string,
 ): OpenedImage {
-  const toRgb = async (toWidth: number, toHeight: number): Promise<Uint8Array> => {
+  const decode = async (
+    from: Sharp,
+    toWidth: number,
+    toHeight: number,
+    fit: Fit,
+  ): Promise<Uint8Array> => {
     try {
-      return await image.clone().flatten({ background: BACKGROUND })
-        .resize(toWidth, toHeight, { fit: "fill", kernel: "linear" })
-        .toColourspace("srgb").raw({ depth: "uchar" }).toBuffer(); // [toHeight, toWidth, 3]
+      const options = { fit, kernel: "linear", background: BACKGROUND } as const;
+      return await from.resize(toWidth, toHeight, options)
+        .toColourspace("srgb").raw({ depth: "uchar" }).toBuffer();
     } catch (cause) {
       throw damaged(path, cause);
     }
   };
-  return { format, width, height, channels, toRgb };
+  return {
+    format,
+    width,
+    height,
+    channels,
+    mode,
+    toRgb: (toWidth, toHeight, fit = "fill") =>
+      // [toHeight, toWidth, 3]
+      decode(image.clone().flatten({ background: BACKGROUND }), toWidth, toHeight, fit),
+    toRgba: (toWidth, toHeight) =>
+      // [toHeight, toWidth, 4]
+      decode(image.clone().ensureAlpha(), toWidth, toHeight, "fill"),
+  };
+}
+
+/** What is unusual about how an image is stored; 8 bits of RGB, with or without alpha, are usual. */
+function modeOf({ space, depth, channels }: Metadata): string {
+  const bits = depth === "ushort" ? ["16-bit"] : [];
+  const colour = space === "cmyk" ? ["CMYK"] : channels < 3 ? ["grey"] : [];
+  return [...bits, ...colour].join(" ");
 }
 
 function checkSize(

@@ -1,131 +1,106 @@
-import { createHash } from "node:crypto";
-import { join } from "node:path";
-import type { Config } from "../config.ts";
-import { DataError, ImageError } from "../errors.ts";
+import type { Config } from "../config_schema.ts";
+import { DataError } from "../errors.ts";
 import type { OnProgress } from "../progress.ts";
-import { describeSkipped, listClassFolders } from "./class_folders.ts";
-import { compareCodePoints } from "./compare_code_points.ts";
+import { type AuditPolicies, policyOf } from "./audit_policy.ts";
 import { findCaseCollisions, setAsideDuplicates } from "./duplicates.ts";
-import type { Finding } from "./findings.ts";
-import { type Fingerprint, fingerprint } from "./fingerprint.ts";
-import { groupsOf } from "./group.ts";
+import { type Finding, FINDING_MEANINGS } from "./findings.ts";
+import { imageFindings } from "./image_findings.ts";
+import { type ListedImage, listLabelled } from "./list_labelled.ts";
 import type { ManifestRow } from "./manifest.ts";
-import { mapAhead } from "./map_ahead.ts";
-import { findNearDuplicates } from "./near_duplicates.ts";
-import { DECODES_IN_FLIGHT, openImage, readImageFile } from "./open_image.ts";
-import { extensionFits, type ImageFormat } from "./sniff_format.ts";
-
-/** An image before it is looked at. */
-type Listed = Pick<ManifestRow, "path" | "label" | "group">;
-
-/** An image after it was looked at; the thumbnail is `null` when it could not be decoded. */
-interface Looked {
-  row: ManifestRow;
-  thumbnail: Uint8Array | null;
-}
+import { type ReadImage, readImages } from "./read_images.ts";
+import { setAsideNearDuplicates } from "./set_aside_near_duplicates.ts";
 
 /**
- * Looks at every image of a data folder: decodes it once, hashes it, compares it with all others.
+ * Looks at every image of a data folder: decodes it once, measures it, compares it with all others,
+ * and leaves out what the policies say: first what is wrong with one image by itself, then exact
+ * duplicates among the rest, then near-duplicates among what still remains.
  *
  * @param folder Absolute path of the folder that holds one folder per class.
  * @param config `config.data`.
+ * @param options `progress`: called at the beginning of each of two stretches of work, reading and
+ *   comparing; `cachePath`: from `scanCachePath`, to remember what was read; `null`: all is read anew.
  * @returns The manifest, in code-point order of the paths, and what was found. Images whose status
  *   is not `ok` are in the manifest but are not used.
- * @throws {DataError} When a class folder is missing, empty or holds no image that can be decoded,
- *   or when an image has no group.
+ * @throws {DataError} When a class folder is missing, empty or holds no image that can be used, or
+ *   when an image has no group.
  */
 export async function scanDataset(
   folder: string,
-  config: Pick<Config["data"], "classes" | "groupPattern" | "maxMegapixels">,
-  onProgress: OnProgress = () => {},
+  config: Pick<Config["data"], "classes" | "groupPattern" | "maxMegapixels" | "audit">,
+  { progress = () => () => {}, cachePath = null }: {
+    progress?: (label: string) => OnProgress;
+    cachePath?: string | null;
+  } = {},
 ): Promise<{ rows: ManifestRow[]; findings: Finding[] }> {
-  const folders = await listClassFolders(folder, config.classes);
-  const labelled = folders.flatMap(({ label, paths }) => paths.map((path) => ({ path, label })))
-    .sort((a, b) => compareCodePoints(a.path, b.path));
-  const groups = groupsOf(labelled.map(({ path }) => path), config.groupPattern);
-  const listed: Listed[] = labelled.map((image, i) => ({ ...image, group: groups[i]! }));
+  const { listed, findings: listFindings } = await listLabelled(folder, config);
+  const { maxMegapixels, audit } = config;
+  const paths = listed.map(({ path }) => path);
+  const onProgress = progress("Reading images");
+  const images = await readImages(folder, paths, { maxMegapixels, cachePath, onProgress });
 
-  const looked: Looked[] = [];
-  const look = (image: Listed) => lookAt(folder, image, config.maxMegapixels);
-  const pace = { inFlight: DECODES_IN_FLIGHT, ahead: 4 * DECODES_IN_FLIGHT };
-  for await (const image of mapAhead(listed, look, pace)) {
-    looked.push(image);
-    onProgress(looked.length, listed.length, image.row.path);
-  }
-
-  const { rows, findings } = setAsideDuplicates(looked.map(({ row }) => row));
-  checkClasses(rows, config.classes);
+  const found = [
+    ...listFindings,
+    ...listed.flatMap(({ path }, i) => unreadable(path, images[i]!)),
+    ...imageFindings(listed.flatMap(({ path }, i) => {
+      const { look } = images[i]!;
+      return look ? [{ path, look }] : [];
+    })),
+  ];
+  const single = listed.map((image, i) => manifestRow(image, images[i]!));
+  const exact = setAsideDuplicates(setAside(single, found, audit), audit);
+  const prints = images.map(({ look }) => look?.fingerprint ?? null);
+  const compared = progress("Comparing images");
+  const near = await setAsideNearDuplicates(exact.rows, prints, audit, compared);
+  checkClasses(near.rows, config.classes);
   return {
-    rows,
+    rows: near.rows,
     findings: [
-      ...folders.flatMap(({ label, skipped }): Finding[] =>
-        skipped.links + skipped.otherType === 0 ? [] : [
-          { path: label, finding: "skipped", detail: describeSkipped(skipped), other_path: "" },
-        ]
-      ),
-      ...rows.flatMap(fileFindings),
-      ...findings,
-      ...nearDuplicateFindings(rows, looked.map(({ thumbnail }) => thumbnail)),
-      ...findCaseCollisions(rows.map(({ path }) => path)),
+      ...found,
+      ...exact.findings,
+      ...near.findings,
+      ...findCaseCollisions(paths),
     ],
   };
 }
 
-async function lookAt(folder: string, listed: Listed, maxMegapixels: number): Promise<Looked> {
-  const row: ManifestRow = {
+function manifestRow(listed: ListedImage, { sha256, look }: ReadImage): ManifestRow {
+  return {
     ...listed,
-    sha256: "",
-    dhash: "",
-    width: 0,
-    height: 0,
-    channels: 0,
-    format: "",
+    sha256,
+    dhash: look?.fingerprint.dhash ?? "",
+    width: look?.width ?? 0,
+    height: look?.height ?? 0,
+    channels: look?.channels ?? 0,
+    format: look?.format ?? "",
     status: "ok",
   };
-  const path = join(folder, listed.path);
-  try {
-    const bytes = await readImageFile(path, maxMegapixels);
-    row.sha256 = createHash("sha256").update(bytes).digest("hex");
-    const image = await openImage(bytes, path, maxMegapixels);
-    const { dhash, thumbnail } = await fingerprint(image);
-    const { width, height, channels, format } = image;
-    return { row: { ...row, dhash, width, height, channels, format }, thumbnail };
-  } catch (error) {
-    if (!(error instanceof ImageError)) throw error;
-    return { row: { ...row, status: `unreadable: ${error.reason}` }, thumbnail: null };
-  }
 }
 
-/** Findings about one file by itself. */
-function fileFindings({ path, status, format }: ManifestRow): Finding[] {
-  if (status.startsWith("unreadable: ")) {
-    const detail = status.slice("unreadable: ".length);
-    return [{ path, finding: "unreadable", detail, other_path: "" }];
-  }
-  if (extensionFits(path, format as ImageFormat)) return [];
-  const detail = `The content is ${format.toUpperCase()}, other than the name says.`;
-  return [{ path, finding: "wrong_extension", detail, other_path: "" }];
+function unreadable(path: string, { look, error }: ReadImage): Finding[] {
+  return look ? [] : [{ path, finding: "unreadable", detail: error, other_path: "" }];
 }
 
-function nearDuplicateFindings(
+/** The rows, those with a finding that leaves its image out with that as their status. */
+function setAside(
   rows: readonly ManifestRow[],
-  thumbnails: readonly (Uint8Array | null)[],
-): Finding[] {
-  const images: (ManifestRow & Fingerprint)[] = rows.flatMap((row, i) => {
-    const thumbnail = thumbnails[i];
-    return row.status === "ok" && thumbnail ? [{ ...row, thumbnail }] : [];
+  findings: readonly Finding[],
+  audit: AuditPolicies,
+): ManifestRow[] {
+  const dropped = new Map<string, Finding>();
+  for (const finding of findings) {
+    const isDropped = policyOf(finding.finding, audit) === "drop";
+    if (isDropped && !dropped.has(finding.path)) dropped.set(finding.path, finding);
+  }
+  return rows.map((row) => {
+    const reason = dropped.get(row.path);
+    return reason ? { ...row, status: describeStatus(reason) } : row;
   });
-  return findNearDuplicates(images).map(({ first, second, correlation }) => {
-    const [a, b] = [images[first]!, images[second]!];
-    return {
-      path: b.path,
-      finding: "near_duplicate",
-      detail: `Shows the same as the other (correlation ${correlation.toFixed(3)}); both stay in ` +
-        "one subset." +
-        (a.label === b.label ? "" : ` Their labels differ (${b.label}, ${a.label}): look at both.`),
-      other_path: a.path,
-    };
-  });
+}
+
+function describeStatus({ finding, detail }: Finding): string {
+  return finding === "unreadable"
+    ? `unreadable: ${detail}`
+    : `${FINDING_MEANINGS[finding]}: ${detail}`;
 }
 
 function checkClasses(rows: readonly ManifestRow[], classes: readonly string[]): void {
@@ -137,7 +112,8 @@ function checkClasses(rows: readonly ManifestRow[], classes: readonly string[]):
     );
     throw new DataError(
       `None of the ${own.length} images of the class ${label} can be used:${shown.join("")}`,
-      "Replace these files; learning needs examples of every class.",
+      "Replace these files, or set data.audit to leave out less; learning needs examples of every " +
+        "class.",
     );
   }
 }

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { groupOf } from "../data/group.ts";
 import { listImages, type Skipped } from "../data/list_images.ts";
 import { DataError } from "../errors.ts";
+import { decide } from "../model/decide.ts";
 import { loadModel } from "../model/load_model.ts";
 import { disposeModel } from "../model/model.ts";
 import type { ModelCard } from "../model/model_card.ts";
@@ -73,6 +74,8 @@ export async function evaluateFolder(options: EvaluationOptions): Promise<Evalua
   try {
     const results = predictImages(predictor, names.map((name) => join(folder, name)), {
       size: card.architecture.imageSize,
+      resize: card.preprocessing.resize,
+      stain: card.preprocessing.stain,
       maxMegapixels: card.preprocessing.maxMegapixels,
       batchSize: BATCH_SIZE,
     });
@@ -95,8 +98,8 @@ function judge(
   { architecture, threshold, data }: ModelCard,
   acceptConfidence: number,
 ): EvaluatedImage {
-  const probability = probabilities[1]!;
-  const label = probability >= threshold ? 1 : 0;
+  const probability = probabilities.at(-1)!;
+  const label = decide(probabilities, threshold);
   const confidence = probabilities[label]!;
   const flags = [
     Math.min(width, height) < architecture.imageSize ? "smaller_than_input" : "",

@@ -1,4 +1,4 @@
-import type { Config } from "../config.ts";
+import type { Config } from "../config_schema.ts";
 import { fromRoot, runPaths } from "../paths.ts";
 import type { OnProgress } from "../progress.ts";
 import { evaluateFolder, type Evaluation } from "./evaluate_folder.ts";

@@ -97,7 +97,7 @@ async function requireExport(modelFolder: string, card: ModelCard): Promise<stri
 /** Decodes and predicts; the pixels go to a file, so that memory does not grow with their number. */
 async function predictHere(
   predict: (pixels: Uint8Array) => Promise<Float32Array>,
-  { architecture: { imageSize: size }, preprocessing: { maxMegapixels } }: ModelCard,
+  { architecture: { imageSize: size }, preprocessing: { resize, maxMegapixels, stain } }: ModelCard,
   pixelsPath: string,
   names: readonly string[],
   { folder, onProgress }: ParityOptions,
@@ -114,18 +114,18 @@ async function predictHere(
     waiting = [];
   };
   const decode = (name: string) =>
-    decodeImage(join(folder, name), { size, maxMegapixels }).catch((error) => {
+    decodeImage(join(folder, name), { size, resize, maxMegapixels, stain }).catch((error) => {
       if (error instanceof ImageError) return null;
       throw error;
     });
   const decoded = mapAhead(names, decode, { inFlight: DECODES_IN_FLIGHT, ahead: 2 * BATCH_SIZE });
   let done = 0;
-  for await (const pixels of decoded) {
+  for await (const image of decoded) {
     const name = names[done++]!;
     onProgress?.(done, names.length, name);
-    if (pixels === null) continue;
+    if (image === null) continue;
     read.push(name);
-    waiting.push(pixels);
+    waiting.push(image.pixels);
     if (waiting.length === BATCH_SIZE) await flush();
   }
   if (waiting.length > 0) await flush();

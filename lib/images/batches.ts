@@ -1,7 +1,8 @@
 import { mapAhead } from "../data/map_ahead.ts";
 import { DECODES_IN_FLIGHT } from "../data/open_image.ts";
 import { createRandom } from "../random.ts";
-import { decodeImage } from "./decode.ts";
+import { decodeImage, type DecodeOptions } from "./decode.ts";
+import type { PixelCache } from "./pixel_cache.ts";
 
 /** An image to learn from or to score. */
 export interface BatchItem {
@@ -22,15 +23,15 @@ export interface Batch {
 }
 
 /** How to make batches. */
-export interface BatchOptions {
+export interface BatchOptions extends DecodeOptions {
   /** Images a batch; the last batch holds what remains. */
   batchSize: number;
-  /** Side of the square image in pixels. */
-  size: number;
-  /** Larger images are refused (`config.data.maxMegapixels`). */
-  maxMegapixels: number;
   /** Indices of the items, in the order wanted; by default all, as they come. */
   order?: readonly number[];
+  /** Changes the decoded pixels, [size, size, 3], of the item with this index; they are its own. */
+  transform?: (pixels: Uint8Array, index: number) => Uint8Array | Promise<Uint8Array>;
+  /** Remembers decoded images for the next epoch. */
+  cache?: PixelCache | null;
   /** Batches that are decoded ahead of the one in use. */
   prefetch?: number;
 }
@@ -44,21 +45,32 @@ export interface BatchOptions {
  * @example
  * ```ts
  * const order = epochOrder(items.length, config.seed, epoch);
- * for await (const { pixels, labels } of batches(items, { batchSize, size, maxMegapixels, order })) {
+ * for await (const { pixels, labels } of batches(items, { ...decode, batchSize, order })) {
  *   step(pixels, labels);
  * }
  * ```
  */
 export async function* batches(
   items: readonly BatchItem[],
-  { batchSize, size, maxMegapixels, order = [...items.keys()], prefetch = 2 }: BatchOptions,
+  {
+    batchSize,
+    order = [...items.keys()],
+    transform = (pixels) => pixels,
+    prefetch = 2,
+    cache = null,
+    ...options
+  }: BatchOptions,
 ): AsyncGenerator<Batch, void, void> {
+  const decode = async (path: string): Promise<Uint8Array> => {
+    const make = async () => (await decodeImage(path, options)).pixels;
+    return cache ? await cache.pixels(path, make) : await make();
+  };
   const decoded = mapAhead(
     order,
-    (index) => decodeImage(items[index]!.path, { size, maxMegapixels }),
+    async (index) => await transform(await decode(items[index]!.path), index),
     { inFlight: DECODES_IN_FLIGHT, ahead: Math.max(1, prefetch) * batchSize },
   );
-  const length = size * size * 3;
+  const length = options.size ** 2 * 3;
   try {
     for (let start = 0; start < order.length; start += batchSize) {
       const indices = order.slice(start, start + batchSize);

@@ -1,23 +1,55 @@
-import { openImage, readImageFile } from "../data/open_image.ts";
+import type { Config } from "../config_schema.ts";
+import { normaliseStain } from "./stain/normalise_stain.ts";
+import type { StainReference } from "./stain/stain_reference.ts";
+import { type Fit, openImage, readImageFile } from "../data/open_image.ts";
+
+/** How image files become a model's pixels. */
+export interface DecodeOptions {
+  /** Side of the square in pixels (`config.model.imageSize`). */
+  size: number;
+  /** How an image becomes a square (`config.model.resize`). */
+  resize: Config["model"]["resize"];
+  /** Larger images are refused (`config.data.maxMegapixels`). */
+  maxMegapixels: number;
+  /** Colours that the image is brought to (`config.model.stainNormalisation`); none: as it is. */
+  stain?: StainReference | null;
+}
+
+/** An image as a model sees it. */
+export interface DecodedImage {
+  /** 8-bit sRGB, row-major [size, size, 3]. */
+  pixels: Uint8Array;
+  /** Of the file, in pixels, as displayed. */
+  width: number;
+  /** Of the file, in pixels, as displayed. */
+  height: number;
+}
+
+const FITS: Readonly<Record<DecodeOptions["resize"], Fit>> = {
+  squash: "fill",
+  letterbox: "contain",
+  centre_crop: "cover",
+};
 
 /**
- * Decodes an image file to the model's input size.
+ * Decodes an image file straight to the model's input size, with a linear kernel that widens when
+ * shrinking; JPEG and WebP are shrunk while being decoded.
  *
- * The whole image is squashed to a square (its sides keep no ratio), with a linear kernel; JPEG and
- * WebP are shrunk while being decoded. What becomes of alpha, 16 bits, CMYK, orientation and so on
- * is decided in `openImage`. Not normalised: that is the model's affair.
+ * `squash` shows everything, with sides that keep no ratio, as Keras' loaders do; `letterbox` shows
+ * everything undistorted between bars of white, as glass is; `centre_crop` shows the largest square
+ * in the middle. What becomes of alpha, 16 bits, CMYK, orientation and so on is decided in
+ * `openImage`. Not normalised: that is the model's affair.
  *
  * @param path Absolute path.
- * @param options `size`: side of the square in pixels (`config.model.imageSize`); `maxMegapixels`:
- *   larger images are refused (`config.data.maxMegapixels`).
- * @returns 8-bit sRGB, row-major [size, size, 3].
  * @throws {ImageError} When the file is missing, empty, no image, damaged, or too large or small.
  */
 export async function decodeImage(
   path: string,
-  { size, maxMegapixels }: { size: number; maxMegapixels: number },
-): Promise<Uint8Array> {
+  { size, resize, maxMegapixels, stain }: DecodeOptions,
+): Promise<DecodedImage> {
   const bytes = await readImageFile(path, maxMegapixels);
   const image = await openImage(bytes, path, maxMegapixels);
-  return await image.toRgb(size, size);
+  const { width, height } = image;
+  const pixels = await image.toRgb(size, size, FITS[resize]); // [size, size, 3]
+  return { pixels: stain ? normaliseStain(pixels, stain) : pixels, width, height };
 }

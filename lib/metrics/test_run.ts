@@ -1,8 +1,9 @@
 import { join } from "node:path";
 import { writeCsv } from "../csv.ts";
-import type { Config } from "../config.ts";
+import type { Config } from "../config_schema.ts";
 import { DataError } from "../errors.ts";
 import { sha256File, writeJson } from "../files.ts";
+import { decide } from "../model/decide.ts";
 import { loadModel } from "../model/load_model.ts";
 import { disposeModel, type Model } from "../model/model.ts";
 import type { ModelCard } from "../model/model_card.ts";
@@ -11,6 +12,7 @@ import { createPredictor } from "../model/predictor.ts";
 import { fromRoot, runPaths } from "../paths.ts";
 import type { OnProgress } from "../progress.ts";
 import { readSplit, type SplitRow } from "../split/split.ts";
+import { positiveClass } from "./positive_class.ts";
 import type { Scores } from "./score.ts";
 import { computeScores } from "./scores.ts";
 
@@ -47,7 +49,7 @@ export async function testRun(
     const { classes } = card.architecture;
     const rows = split.filter(({ subset }) => subset === "test");
     const predictions = await predictRows(rows, model, card, config, onProgress);
-    const index = (name: string) => classes.indexOf(name);
+    const { indexOf: index } = positiveClass(classes);
     const scores = computeScores({
       labels: predictions.map(({ label }) => index(label)),
       predicted: predictions.map(({ predicted }) => index(predicted)),
@@ -78,14 +80,16 @@ async function predictRows(
   try {
     const results = predictImages(predictor, rows.map(({ path }) => join(folder, path)), {
       size: architecture.imageSize,
+      resize: preprocessing.resize,
+      stain: preprocessing.stain,
       maxMegapixels: preprocessing.maxMegapixels,
       batchSize: config.training.batchSize,
     });
     for await (const result of results) {
       if ("error" in result) throw result.error;
       const { path, label, group } = rows[predictions.length]!;
-      const probability = result.probabilities[1]!;
-      const predicted = architecture.classes[probability >= threshold ? 1 : 0]!;
+      const probability = result.probabilities.at(-1)!;
+      const predicted = architecture.classes[decide(result.probabilities, threshold)]!;
       predictions.push({ path, label, predicted, probability, group });
       onProgress?.(predictions.length, rows.length, path);
     }

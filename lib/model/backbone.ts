@@ -1,4 +1,4 @@
-import type { Config } from "../config.ts";
+import type { Config } from "../config_schema.ts";
 import type { OnProgress } from "../progress.ts";
 import { efficientnetLite0 } from "./efficientnet_lite0.ts";
 import { loadEfficientnetLite0 } from "./efficientnet_lite0_weights.ts";

@@ -1,4 +1,4 @@
-import type { Config } from "../config.ts";
+import type { Config } from "../config_schema.ts";
 import { createRandom } from "../random.ts";
 import { type TensorFlow, tf } from "../setup/tensorflow.ts";
 import { backbones } from "./backbone.ts";

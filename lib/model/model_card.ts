@@ -1,10 +1,11 @@
 import { z } from "zod";
-import { BACKBONES, isGroupPattern } from "../config.ts";
+import { stainReferenceSchema } from "../images/stain/stain_reference.ts";
+import { BACKBONES, isGroupPattern, RESIZES } from "../config_schema.ts";
 
 const hash = z.string().regex(/^[0-9a-f]{64}$/);
 
 /** Format of the model folder; a reader refuses any other. */
-export const MODEL_FORMAT = 2;
+export const MODEL_FORMAT = 3;
 
 /**
  * Largest difference of a probability between this project and Python Keras with the same weights
@@ -20,13 +21,14 @@ export const modelCardSchema = z.object({
   architecture: z.object({
     backbone: z.enum(BACKBONES),
     imageSize: z.int().min(32).max(1024),
-    classes: z.array(z.string().regex(/^[^/\\]+$/)).length(2),
+    classes: z.array(z.string().regex(/^[^/\\]+$/)).min(2),
   }),
   preprocessing: z.object({
     channels: z.enum(["RGB", "BGR"]),
     mean: z.tuple([z.number(), z.number(), z.number()]),
     scale: z.number().positive(),
-    resize: z.literal("squash"),
+    resize: z.enum(RESIZES),
+    stain: stainReferenceSchema.nullable(),
     maxMegapixels: z.number().positive(),
   }),
   threshold: z.number().min(0).max(1),

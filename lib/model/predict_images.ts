@@ -1,6 +1,7 @@
 import { mapAhead } from "../data/map_ahead.ts";
-import { DECODES_IN_FLIGHT, openImage, readImageFile } from "../data/open_image.ts";
+import { DECODES_IN_FLIGHT } from "../data/open_image.ts";
 import { ImageError } from "../errors.ts";
+import { type DecodedImage, decodeImage, type DecodeOptions } from "../images/decode.ts";
 import type { Predictor } from "./predictor.ts";
 
 /** An image that was classified. */
@@ -21,11 +22,7 @@ export interface UnreadableImage {
 }
 
 /** How {@linkcode predictImages} reads and groups. */
-export interface PredictOptions {
-  /** Side of the model's input in pixels. */
-  size: number;
-  /** Larger images are refused. */
-  maxMegapixels: number;
+export interface PredictOptions extends DecodeOptions {
   batchSize: number;
 }
 
@@ -38,9 +35,9 @@ export interface PredictOptions {
 export async function* predictImages(
   predictor: Predictor,
   paths: Iterable<string>,
-  { size, maxMegapixels, batchSize }: PredictOptions,
+  { batchSize, ...options }: PredictOptions,
 ): AsyncGenerator<PredictedImage | UnreadableImage, void, void> {
-  const decoded = mapAhead(paths, (path) => decode(path, size, maxMegapixels), {
+  const decoded = mapAhead(paths, (path) => decode(path, options), {
     inFlight: DECODES_IN_FLIGHT,
     ahead: 2 * batchSize,
   });
@@ -48,25 +45,19 @@ export async function* predictImages(
   for await (const image of decoded) {
     waiting.push(image);
     if (waiting.length < batchSize) continue;
-    yield* await predictBatch(predictor, waiting, size);
+    yield* await predictBatch(predictor, waiting, options.size);
     waiting = [];
   }
-  if (waiting.length > 0) yield* await predictBatch(predictor, waiting, size);
+  if (waiting.length > 0) yield* await predictBatch(predictor, waiting, options.size);
 }
 
-interface Decoded extends Pick<PredictedImage, "path" | "width" | "height"> {
-  pixels: Uint8Array; // [size, size, 3]
+interface Decoded extends DecodedImage {
+  path: string;
 }
 
-async function decode(
-  path: string,
-  size: number,
-  maxMegapixels: number,
-): Promise<Decoded | UnreadableImage> {
+async function decode(path: string, options: DecodeOptions): Promise<Decoded | UnreadableImage> {
   try {
-    const image = await openImage(await readImageFile(path, maxMegapixels), path, maxMegapixels);
-    const { width, height } = image;
-    return { path, width, height, pixels: await image.toRgb(size, size) };
+    return { path, ...await decodeImage(path, options) };
   } catch (error) {
     if (error instanceof ImageError) return { path, error };
     throw error;

@@ -1,6 +1,8 @@
 import { relative } from "node:path";
-import type { Config } from "../config.ts";
+import type { Config } from "../config_schema.ts";
 import { ModelError } from "../errors.ts";
+import type { DecodeOptions } from "../images/decode.ts";
+import { fitStainReference } from "../images/fit_stain_reference.ts";
 import { subsetItems } from "../images/subset_items.ts";
 import { fromRoot, runPaths } from "../paths.ts";
 import type { OnProgress } from "../progress.ts";
@@ -13,6 +15,8 @@ export interface Start extends StartingModel {
   split: SplitRow[];
   /** Whether the images are the synthetic sample set. */
   synthetic: boolean;
+  /** How the run's images are read: with colours fitted to its training images, if at all. */
+  decode: DecodeOptions;
 }
 
 /**
@@ -29,8 +33,12 @@ export async function startRun(config: Config, onProgress?: OnProgress): Promise
   const folder = fromRoot(config.data.folder);
   const synthetic = await isSynthetic(folder);
   const images = subsetItems(split, "train", folder, config.data.classes).map(({ path }) => path);
-  const start = await startingModel(config, images, { fallBack: synthetic, onProgress });
-  return { split, synthetic, ...start };
+  const { imageSize: size, resize, stainNormalisation: method } = config.model;
+  const asTheyAre = { size, resize, maxMegapixels: config.data.maxMegapixels };
+  const stain = await fitStainReference(images, { ...asTheyAre, method, seed: config.seed });
+  const decode = { ...asTheyAre, stain };
+  const start = await startingModel(config, images, { fallBack: synthetic, decode, onProgress });
+  return { split, synthetic, decode, ...start };
 }
 
 /** A run that starts from its own result would overwrite it, and be another run each time. */

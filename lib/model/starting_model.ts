@@ -1,6 +1,7 @@
-import type { Config } from "../config.ts";
+import type { Config } from "../config_schema.ts";
 import { WeightsMissingError } from "../errors.ts";
 import { batches } from "../images/batches.ts";
+import type { DecodeOptions } from "../images/decode.ts";
 import type { OnProgress } from "../progress.ts";
 import { backbones, type ImagenetWeights } from "./backbone.ts";
 import { estimateMoments } from "./estimate_moments.ts";
@@ -34,6 +35,8 @@ export interface StartingOptions {
    * asked for.
    */
   fallBack: boolean;
+  /** How images are read, for a random start. */
+  decode: DecodeOptions;
   /** Of fetching a weights file, in megabytes. */
   onProgress?: OnProgress | undefined;
   /** Where ImageNet weights are had; by default each backbone's own place. */
@@ -54,11 +57,17 @@ export interface StartingOptions {
 export async function startingModel(
   config: Pick<Config, "model" | "seed" | "data">,
   trainingImages: readonly string[],
-  { fallBack, onProgress, imagenetOf = (name) => backbones[name].imagenet }: StartingOptions,
+  { fallBack, decode, onProgress, imagenetOf = (name) => backbones[name].imagenet }:
+    StartingOptions,
 ): Promise<StartingModel> {
   const { backbone, weights } = config.model;
   if (weights === "random") {
-    return await randomStart(config, trainingImages, "seeded random weights, as asked for");
+    return await randomStart(
+      config,
+      trainingImages,
+      decode,
+      "seeded random weights, as asked for",
+    );
   }
   if (weights !== "imagenet") {
     return await startFrom(config, backbone, (model) => loadWeights(model, weights));
@@ -80,7 +89,7 @@ export async function startingModel(
   }
   const note = "seeded random weights, because no ImageNet weights are to be had. Expect a much " +
     "worse model than with them";
-  return await randomStart(config, trainingImages, note);
+  return await randomStart(config, trainingImages, decode, note);
 }
 
 /** A new model with its weights put in; freed when they cannot be. */
@@ -114,10 +123,11 @@ async function loadImagenet(
 async function randomStart(
   config: Pick<Config, "model" | "seed" | "data">,
   trainingImages: readonly string[],
+  decode: DecodeOptions,
   note: string,
 ): Promise<StartingModel> {
   return await startFrom(config, config.model.backbone, async (model) => {
-    await estimateFromImages(model, config, trainingImages);
+    await estimateFromImages(model, decode, trainingImages);
     return {
       kind: "random",
       note: `${note}; BatchNorm statistics from training images`,
@@ -128,13 +138,12 @@ async function randomStart(
 
 async function estimateFromImages(
   model: Model,
-  { data }: Pick<Config, "data">,
+  decode: DecodeOptions,
   paths: readonly string[],
 ): Promise<void> {
   const { imageSize, backbone } = model.architecture;
   const items = paths.slice(0, MOMENT_IMAGES).map((path) => ({ path, label: 0 }));
-  const options = { batchSize: MOMENT_IMAGES, size: imageSize, maxMegapixels: data.maxMegapixels };
-  for await (const { pixels } of batches(items, options)) {
+  for await (const { pixels } of batches(items, { ...decode, batchSize: MOMENT_IMAGES })) {
     const images = preprocess(pixels, imageSize, backbones[backbone].preprocessing);
     estimateMoments(model, images);
     images.dispose();

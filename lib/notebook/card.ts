@@ -15,7 +15,7 @@ export interface LegendItem {
   label: string;
   color: string;
   /** How the entry looks in the chart. */
-  mark: "area" | "line" | "dashed" | "tick" | "circle" | "triangle" | "cross";
+  mark: "area" | "line" | "dashed" | "dotted" | "tick" | "circle" | "triangle" | "cross";
 }
 
 /** What goes on a figure's card. */
@@ -117,6 +117,8 @@ function swatch({ mark, color }: LegendItem): string {
       return `<line x1="0" x2="16" ${stroke}/>`;
     case "dashed":
       return `<line x1="0" x2="16" stroke-dasharray="4 3" ${stroke}/>`;
+    case "dotted":
+      return `<line x1="0" x2="16" stroke-dasharray="2 2" ${stroke}/>`;
     case "circle":
       return `<circle cx="8" r="4.5" fill="${color}"/>`;
     case "tick":

@@ -2,7 +2,7 @@ import * as Plot from "@observablehq/plot";
 import { card, CONTENT_WIDTH } from "./card.ts";
 import type { Figure } from "./figure.ts";
 import { plotPanel, titled } from "./panel.ts";
-import { classLabel, colors, images, percent } from "./theme.ts";
+import { classColors, classLabel, colors, images, percent } from "./theme.ts";
 
 /**
  * Images per class, with what always answering the larger class would score: the figure that every
@@ -18,7 +18,7 @@ export function classCountsChart(
     class: classLabel(row.label),
     count: row.count,
     share: percent(row.count / n),
-    color: i === 0 ? colors.negative : colors.positive,
+    color: classColors(counts.length)[i]!,
   }));
   const most = rows.reduce((a, b) => b.count > a.count ? b : a);
   const text = { y: "class", textAnchor: "start", dx: 6, fontSize: 12 } as const;

@@ -29,7 +29,7 @@ export async function imageGrid(
   const shown = items.slice(0, MAX_TILES);
   const tiles: string[] = [];
   for (let i = 0; i < shown.length; i += IN_FLIGHT) {
-    tiles.push(...await Promise.all(shown.slice(i, i + IN_FLIGHT).map(tile)));
+    tiles.push(...await Promise.all(shown.slice(i, i + IN_FLIGHT).map(imageTile)));
   }
   const heading = title
     ? `<div style="font-weight:bold;margin:6px 0">${escapeHtml(title)}</div>`
@@ -50,7 +50,8 @@ export async function imageGrid(
   return htmlDisplay(html, `${title ?? "Images"}: ${items.length} images`);
 }
 
-async function tile({ path, caption }: GridItem): Promise<string> {
+/** One picture with its caption as a table cell. */
+export async function imageTile({ path, caption }: GridItem): Promise<string> {
   const box = `width:${TILE}px;height:${TILE}px`;
   let picture: string;
   try {

@@ -6,11 +6,12 @@ const styles = {
   warning: { color: "230,159,0", sign: "⚠" },
 } as const;
 
-/** A sentence or two set apart from the rest of a notebook, in its own colours. */
+/** A sentence or two set apart from the rest of a notebook, in its own colours; warnings in bold. */
 export function notice(text: string, kind: "info" | "warning" = "info"): Displayable {
   const { color, sign } = styles[kind];
+  const body = kind === "warning" ? `<b>${escapeHtml(text)}</b>` : escapeHtml(text);
   const html = `<div style="border-left:4px solid rgb(${color});background:rgba(${color},0.12);` +
-    `padding:8px 14px;margin:6px 0;max-width:692px"><b>${sign}</b> ${escapeHtml(text)}</div>`;
+    `padding:8px 14px;margin:6px 0;max-width:692px"><b>${sign}</b> ${body}</div>`;
   return htmlDisplay(html, text);
 }
 

@@ -1,4 +1,5 @@
-import type { OnProgress } from "../progress.ts";
+import type { OnProgress, ProgressPlace } from "../progress.ts";
+import { duration, printable, statusLine } from "../setup/status_line.ts";
 import { type Displayable, htmlDisplay } from "./displayable.ts";
 import { escapeHtml } from "./escape_html.ts";
 import { currentKernel, SETTLE } from "../kernel.ts";
@@ -12,8 +13,8 @@ export interface ProgressSink {
 
 /**
  * Shows how far long work is: a bar that moves in place in a notebook, one rewritten line in a
- * terminal, a line now and then where output goes to a file. With the count, the speed and the
- * time left; at the end the time taken.
+ * terminal, a line now and then where output goes to a file. With the place in the work, the speed
+ * and the time left; at the end the time taken.
  *
  * @param label What is being done: "Reading images".
  * @example
@@ -25,61 +26,77 @@ export function showProgress(label: string): OnProgress {
   return createProgress(label, defaultSink(), () => performance.now());
 }
 
+/** A stretch of work that is counted from its own start. */
+interface Phase {
+  total: number;
+  done: number;
+  /** Milliseconds. */
+  start: number;
+  /** The first report: speed is reckoned from here, so that what was done before does not count. */
+  first: { done: number; time: number };
+}
+
 /**
- * The logic of {@linkcode showProgress} without its surroundings.
+ * The logic of {@linkcode showProgress} without its surroundings. A count that falls, or a total
+ * that grows, begins a new phase.
  *
  * @param now Milliseconds of a clock that does not go back.
  */
 export function createProgress(label: string, sink: ProgressSink, now: () => number): OnProgress {
-  const start = now();
+  let start = now();
+  let phase: Phase | null = null;
   let shownAt = -Infinity;
-  return (done, total, note) => {
+  return (done, total, note, place) => {
     const time = now();
+    if (!phase || done < phase.done || total > phase.total) {
+      phase = { total, done, start, first: { done, time } };
+    }
+    phase = { ...phase, total, done };
     const finished = done >= total;
+    if (finished) start = time; // of the next phase, if there is one
     if (!finished && time - shownAt < sink.interval) return;
     shownAt = time;
-    sink.show(
-      progressDisplay({ label, done, total, note, seconds: (time - start) / 1000 }),
-      finished,
-    );
+    const { first } = phase;
+    const rate = time > first.time ? 1000 * (done - first.done) / (time - first.time) : 0;
+    const seconds = (time - phase.start) / 1000;
+    sink.show(progressDisplay({ label, done, total, note, place, rate, seconds }), finished);
   };
 }
 
 /** One state of a progress display. */
 export function progressDisplay(
-  { label, done, total, note, seconds }: {
+  { label, done, total, note, place, rate, seconds }: {
     label: string;
     done: number;
     total: number;
     note?: string | undefined;
+    place?: ProgressPlace | undefined;
+    /** Units a second; 0: not known yet. */
+    rate: number;
     /** Since the work began. */
     seconds: number;
   },
 ): Displayable {
   const count = `${done.toLocaleString("en-GB")} of ${total.toLocaleString("en-GB")}`;
-  const rate = done / seconds;
+  const unit = place ? `${place.unit} a second` : "a second";
   const timing = done >= total
-    ? `in ${duration(seconds)}`
-    : done > 0 && seconds > 0
-    ? `${rate.toPrecision(3)} a second, ${duration((total - done) / rate)} left`
+    ? `in ${duration(1000 * seconds)}`
+    : rate > 0
+    ? `${speed(rate)} ${unit}, ${duration(1000 * (total - done) / rate)} left`
     : "";
-  const details = [count, timing, note].filter(Boolean).join(" · ");
+  const details = [place?.place ?? count, timing, note].filter(Boolean).join(" · ");
   const bar = `<progress value="${done}" max="${
     Math.max(total, 1)
   }" style="width:220px"></progress>`;
   return htmlDisplay(
     `<div><b>${escapeHtml(label)}</b> ${bar} ${escapeHtml(details)}</div>`,
-    `${label}: ${details}`,
+    printable(`${label}: ${details}`),
   );
 }
 
-/** A time span in words: "8.4 s", "3 min 20 s", "2 h 5 min". */
-function duration(seconds: number): string {
-  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
-  const whole = Math.round(seconds);
-  if (whole < 60) return `${whole} s`;
-  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
-  return `${Math.floor(whole / 3600)} h ${Math.floor(whole % 3600 / 60)} min`;
+/** Three digits that count: "0.0500", "11.1", "1,240". */
+function speed(rate: number): string {
+  return rate < 100 ? rate.toPrecision(3) : Math.round(rate).toLocaleString("en-GB");
 }
 
 function defaultSink(): ProgressSink {
@@ -94,14 +111,24 @@ function defaultSink(): ProgressSink {
       interval: 200,
     };
   }
-  const print = (text: string) => Deno.stderr.writeSync(new TextEncoder().encode(text));
-  if (Deno.stderr.isTerminal()) {
-    return {
-      show: ({ text }, finished) => print(`\r\x1b[2K${text}${finished ? "\n" : ""}`),
-      interval: 200,
-    };
+  const line = statusLine({
+    isTerminal: Deno.stderr.isTerminal(),
+    write: (text) => void Deno.stderr.writeSync(new TextEncoder().encode(text)),
+    columns: terminalColumns,
+    now: () => performance.now(),
+  });
+  return {
+    show: ({ text }, finished) => finished ? line.print(text) : line.update(text),
+    interval: 200,
+  };
+}
+
+function terminalColumns(): number {
+  try {
+    return Deno.consoleSize().columns || 80;
+  } catch {
+    return 80;
   }
-  return { show: ({ text }) => print(`${text}\n`), interval: 15_000 };
 }
 
 /** Stops this thread; the kernel's own goes on sending. */

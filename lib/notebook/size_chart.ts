@@ -2,7 +2,7 @@ import * as Plot from "@observablehq/plot";
 import { card, CONTENT_WIDTH } from "./card.ts";
 import type { Figure } from "./figure.ts";
 import { type Panel, plotPanel, titled } from "./panel.ts";
-import { classLabel, colors, images } from "./theme.ts";
+import { classColors, classLabel, colors, images } from "./theme.ts";
 
 /** More dots than this make a file of many megabytes and a blot on the page. */
 const MAX_DOTS = 3000;
@@ -14,7 +14,7 @@ const MAX_DOTS = 3000;
  * all images.
  *
  * @param sizes A row an image: pixels and class folder name.
- * @param classes The negative class, then the positive one.
+ * @param classes In the order of `config.data.classes`.
  */
 export function sizeChart(
   { sizes, classes, run }: {
@@ -26,7 +26,7 @@ export function sizeChart(
   const step = Math.ceil(sizes.length / MAX_DOTS);
   const drawn = sizes.filter((_, i) => i % step === 0);
   const labels = classes.map(classLabel);
-  const range = [colors.negative, colors.positive];
+  const range = classColors(classes.length);
   const selection = step > 1 ? ` · ${drawn.length.toLocaleString("en-GB")} of them drawn` : "";
   return card({
     title: "Image sizes",

@@ -2,7 +2,7 @@ import * as Plot from "@observablehq/plot";
 import { card, CONTENT_WIDTH } from "./card.ts";
 import type { Figure } from "./figure.ts";
 import { type Panel, plotPanel, titled } from "./panel.ts";
-import { classLabel, colors, images, percent } from "./theme.ts";
+import { classColors, classLabel, colors, images, percent } from "./theme.ts";
 
 /**
  * Images per subset and class, with the fraction that was asked for marked on each bar.
@@ -21,7 +21,7 @@ export function splitChart(
 ): Figure {
   const n = total(rows);
   const labels = classes.map(classLabel);
-  const range = [colors.negative, colors.positive];
+  const range = classColors(classes.length);
   return card({
     title: "Split into training, validation and test images",
     subtitle: `Run ${run} · n = ${images(n)}`,
@@ -29,7 +29,7 @@ export function splitChart(
       ...labels.map((label, i) => ({ label, color: range[i]!, mark: "area" as const })),
       { label: "asked for", color: colors.ink, mark: "tick" },
     ],
-    rows: [[drawBars(rows, subsetsOf(rows, requested, classes[1]!), labels, range)]],
+    rows: [[drawBars(rows, subsetsOf(rows, requested, classes.at(-1)!), labels, range)]],
   });
 }
 

@@ -2,7 +2,13 @@ import { type Displayable, htmlDisplay } from "./displayable.ts";
 import { escapeHtml } from "./escape_html.ts";
 
 /** Long file names and sentences wrap, so that the last column stays on the page. */
-const WRAPPED = "max-width:280px;white-space:normal;overflow-wrap:anywhere";
+const WRAPPED = "min-width:110px;max-width:280px;white-space:normal;overflow-wrap:anywhere";
+
+/** Numbers and short words stay in one piece, however many columns there are; headings may wrap. */
+const WHOLE = { td: "white-space:nowrap", th: "white-space:normal" };
+
+/** Characters of the longest text in a column that does not wrap. */
+const SHORT = 12;
 
 /** More rows than this belong in a file, not on a page. */
 const MAX_ROWS = 200;
@@ -29,14 +35,18 @@ export function htmlTable(
       rows.every((row) => typeof row[column] === "number" || row[column] == null)
     ),
   );
+  const shown = rows.slice(0, MAX_ROWS);
+  const short = new Set(
+    columns.filter((column) => shown.every((row) => cellText(row[column]).length <= SHORT)),
+  );
   const cell = (tag: "th" | "td", column: string, text: string) =>
     `<${tag} style="padding:3px 12px;text-align:${numeric.has(column) ? "right" : "left"};` +
-    `vertical-align:top;border-bottom:1px solid rgba(128,128,128,0.3);${WRAPPED}">${
-      escapeHtml(text)
-    }</${tag}>`;
+    `vertical-align:top;border-bottom:1px solid rgba(128,128,128,0.3);${
+      short.has(column) ? WHOLE[tag] : WRAPPED
+    }">${escapeHtml(text)}</${tag}>`;
   const line = (cells: string[]) => `<tr>${cells.join("")}</tr>`;
   const head = line(columns.map((column) => cell("th", column, column)));
-  const body = rows.slice(0, MAX_ROWS).map((row) =>
+  const body = shown.map((row) =>
     line(columns.map((column) => cell("td", column, cellText(row[column]))))
   );
   const more = rows.length > MAX_ROWS

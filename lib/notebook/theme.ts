@@ -19,6 +19,22 @@ export const colors = {
   accent: "#009e73",
 } as const;
 
+/** Colours of the other classes, where there are more than two. */
+const MORE = ["#009e73", "#cc79a7", "#56b4e9", "#e69f00"];
+
+/** A colour for each class: the first one the negative, the last one the positive colour. */
+export function classColors(classes: number): string[] {
+  return Array.from(
+    { length: classes },
+    (_, i) =>
+      i === classes - 1
+        ? colors.positive
+        : i === 0
+        ? colors.negative
+        : MORE[(i - 1) % MORE.length]!,
+  );
+}
+
 /** Fonts that exist nearly everywhere and share their widths. */
 export const fontFamily = "Helvetica, Arial, 'Liberation Sans', sans-serif";
 

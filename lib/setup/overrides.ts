@@ -1,4 +1,5 @@
-import { type Config, merge, parseAssignment, parseConfig } from "../config.ts";
+import { merge, parseAssignment, parseConfig } from "../config.ts";
+import type { Config } from "../config_schema.ts";
 import type { RunOptions } from "./run_options.ts";
 
 /** The command line's part of the config, and the config that it makes with all defaults. */

@@ -43,8 +43,10 @@ export async function makeSampleSet(
     for (const name of [...parseConfig({}).data.classes, "new"]) {
       await Deno.mkdir(join(making, name), { recursive: true });
     }
-    await writeCrops(making, crops, seed, onProgress);
-    const faults = await plantFaults(making, crops, createRandom(`${seed}/faults`));
+    const draw = createDraw(seed);
+    await writeCrops(making, crops, draw, onProgress);
+    const random = createRandom(`${seed}/faults`);
+    const faults = await plantFaults(making, crops, random, (crop) => draw(crop)());
     await writeTables(making, crops, faults);
     await Deno.writeTextFile(join(making, MARKER), describeSet(seed, crops, faults));
     await moveIntoPlace(making, target);
@@ -76,25 +78,30 @@ async function hasMarker(folder: string): Promise<boolean> {
 async function writeCrops(
   folder: string,
   crops: readonly CropPlan[],
-  seed: number,
+  draw: (crop: CropPlan) => () => Promise<Uint8Array>,
   onProgress: OnProgress | undefined,
 ): Promise<void> {
-  const noise = createNoise(createRandom(`${seed}/noise`));
-  const write = async (crop: CropPlan, drawing: ReturnType<typeof drawCrop>) => {
-    const random = createRandom(`${seed}/file/${crop.name}`);
-    const bytes = await encodeCrop(drawing, crop.name, random);
-    await Deno.writeFile(join(folder, cropPath(crop)), bytes);
-  };
+  const write = async (crop: CropPlan, encode: () => Promise<Uint8Array>) =>
+    await Deno.writeFile(join(folder, cropPath(crop)), await encode());
   // One crop is encoded on another core while the next is drawn.
   let writing = Promise.resolve();
   for (const [i, crop] of crops.entries()) {
-    const drawing = drawCrop(crop, createRandom(`${seed}/crop/${crop.name}`), noise);
+    const encode = draw(crop);
     await writing;
     onProgress?.(i, crops.length, crop.name);
-    writing = write(crop, drawing);
+    writing = write(crop, encode);
   }
   await writing;
   onProgress?.(crops.length, crops.length);
+}
+
+/** Draws a planned crop at once; the bytes of its file are made when they are asked for. */
+function createDraw(seed: number): (crop: CropPlan) => () => Promise<Uint8Array> {
+  const noise = createNoise(createRandom(`${seed}/noise`));
+  return (crop) => {
+    const drawing = drawCrop(crop, createRandom(`${seed}/crop/${crop.name}`), noise);
+    return () => encodeCrop(drawing, crop.name, createRandom(`${seed}/file/${crop.name}`));
+  };
 }
 
 async function writeTables(
@@ -178,7 +185,8 @@ glomeruli are told apart on real slides.
   the file name, for example \`slide_03\` (\`data.groupPattern\` = \`(slide_\\d+)\`).
 - new/: ${crops.length - old} crops from other slides. new_truth.csv holds their classes.
 - faults.csv: ${faults.length} files planted on purpose on top of these: damaged files, files that
-  are no images, duplicates and near-duplicates.
+  are no images, duplicates and near-duplicates, and pictures that are blurred, nearly black, white
+  or uniform, half empty, of an odd size or stored in an unusual way.
 
 The look is modelled on periodic acid-Schiff (PAS) stain. Stain, thickness and size differ from slide
 to slide; some crops are out of focus, folded, torn, cut off or badly stained. Segmental sclerosis is

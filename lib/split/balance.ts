@@ -4,6 +4,11 @@ import type { Random } from "../random.ts";
 const EMPTY_PENALTY = 1000;
 /** Smaller gains are rounding errors. */
 const MIN_GAIN = 1e-9;
+/**
+ * Kinds of units of each subset that are tried in an exchange. Where there are more, a few hundred
+ * spread over all sizes hold one that fits to the image.
+ */
+const MOST_KINDS = 200;
 
 /** A way of putting units into subsets. */
 export interface Assignment {
@@ -52,7 +57,7 @@ function imbalance(
  * (the greedy step of Sechidis, Tsoumakas & Vlahavas 2011 and of scikit-learn's
  * StratifiedGroupKFold). Then single moves and swaps of two units are made, the best one first,
  * until none helps. Units of the same composition are interchangeable: they are tried once a kind,
- * so that 100,000 single images cost no more than a few.
+ * and of very many kinds an even selection, so that 100,000 images take seconds.
  *
  * @param counts Images a class, of every unit.
  * @param order Order in which units are placed.
@@ -131,7 +136,9 @@ function bestExchange(
   const none = totals.map(() => 0);
   const cost = (s: number, joins: readonly number[], leaves: readonly number[]): number =>
     imbalance(held[s]!, joins, leaves, fractions[s]!, totals, EMPTY_PENALTY);
-  const available = stock.map((kinds) => [...kinds.keys()].filter((k) => kinds[k]!.length > 0));
+  const available = stock.map((kinds) =>
+    thinned([...kinds.keys()].filter((k) => kinds[k]!.length > 0))
+  );
   let best: Exchange | null = null;
   for (const from of held.keys()) {
     for (const to of held.keys()) {
@@ -152,13 +159,33 @@ function bestExchange(
   return best;
 }
 
+/** Every nth item, so that at most {@linkcode MOST_KINDS} are left. */
+function thinned(items: readonly number[]): number[] {
+  const stride = Math.ceil(items.length / MOST_KINDS);
+  return items.filter((_, i) => i % stride === 0);
+}
+
 function add(held: number[], unit: readonly number[], sign: 1 | -1): void {
   for (const [c, n] of unit.entries()) held[c]! += sign * n;
 }
 
 /**
+ * The least cost that whole images allow, if every image could go anywhere: in every class each
+ * subset gets its fraction rounded by largest remainders, which is nearest in squares.
+ */
+function leastCost(totals: readonly number[], fractions: readonly number[]): number {
+  return totals.reduce((cost, total) => {
+    const remainders = fractions.map((fraction) => (fraction * total) % 1).sort((a, b) => b - a);
+    const up = Math.round(remainders.reduce((a, b) => a + b, 0));
+    const misses = remainders.map((rest, i) => (i < up ? 1 - rest : rest) / total);
+    return cost + misses.reduce((sum, miss) => sum + miss ** 2, 0);
+  }, 0);
+}
+
+/**
  * {@linkcode balance} from several orders: once with the largest units first, then with random ones,
  * since where one start gets stuck another may not. The best result counts; of equals the first.
+ * It ends early with a result that cannot be improved.
  *
  * @param starts Number of random orders beside the first.
  */
@@ -171,8 +198,10 @@ export function balanceFromManyStarts(
   const size = counts.map((unit) => unit.reduce((a, b) => a + b, 0));
   const shuffled = random.shuffle([...counts.keys()]);
   const largestFirst = shuffled.toSorted((a, b) => size[b]! - size[a]!); // a stable sort
+  const totals = counts[0]!.map((_, c) => counts.reduce((sum, unit) => sum + unit[c]!, 0));
+  const least = leastCost(totals, fractions);
   let best = balance(counts, largestFirst, fractions);
-  for (let i = 0; i < starts; i++) {
+  for (let i = 0; i < starts && best.cost > least + MIN_GAIN; i++) {
     const other = balance(counts, random.shuffle(shuffled), fractions);
     if (other.cost < best.cost - MIN_GAIN) best = other;
   }

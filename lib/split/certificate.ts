@@ -11,9 +11,12 @@ import { subsetCounts } from "./subset_counts.ts";
 /** The content of split_certificate.json: proof that nothing leaks between the subsets. */
 export interface SplitCertificate {
   /** Of the form of this file. */
-  version: 1;
-  seed: number;
-  fractions_requested: Record<Subset, number>;
+  version: 2;
+  /** `made` from the seed, so that it can be made again; or `given` by a person. */
+  source: "made" | "given";
+  /** `null` for a given split, as are the fractions requested. */
+  seed: number | null;
+  fractions_requested: Record<Subset, number> | null;
   fractions_achieved: Record<Subset, number>;
   /** Images a class and subset. */
   counts: Record<Subset, Record<string, number>>;
@@ -37,11 +40,18 @@ export interface SplitCertificate {
   note: string | null;
 }
 
+/** What a split was made from. */
+export interface SplitRequest {
+  seed: number;
+  fractions: Fractions;
+}
+
 /**
  * Checks a split and certifies it. A pure function of its arguments, in any order of rows and pairs.
  *
  * @param manifest The whole manifest, with the rows that are not used.
  * @param nearDuplicates Pairs of paths, from `nearDuplicatePairs`.
+ * @param requested `null` for a split that a person gave.
  * @throws {DataError} When a group, duplicate or near-duplicate crosses subsets, or when the split
  *   is not exactly of the usable images of the manifest.
  */
@@ -49,7 +59,7 @@ export function certifySplit(
   rows: readonly SplitRow[],
   manifest: readonly ManifestRow[],
   nearDuplicates: readonly (readonly [string, string])[],
-  requested: { seed: number; fractions: Fractions },
+  requested: SplitRequest | null,
 ): SplitCertificate {
   checkSameImages(rows, manifest);
   const crossing = findCrossings(rows, nearDuplicates);
@@ -57,17 +67,20 @@ export function certifySplit(
     const more = crossing.length > 5 ? `\n  … and ${crossing.length - 5} more` : "";
     throw new DataError(
       `The split leaks between its subsets:\n  - ${crossing.slice(0, 5).join("\n  - ")}${more}`,
-      "Make the split anew with notebook 03.",
+      requested === null
+        ? "Correct your split file (split.file): all images of a group, and all that show the same, " +
+          "belong in one subset."
+        : "Make the split anew with notebook 03.",
     );
   }
   const counts = subsetCounts(rows);
   const perSubset = <T>(value: (count: (typeof counts)[number]) => T) =>
     Object.fromEntries(counts.map((count) => [count.subset, value(count)])) as Record<Subset, T>;
-  const { train, validation, test } = requested.fractions;
   return {
-    version: 1,
-    seed: requested.seed,
-    fractions_requested: { train, validation, test },
+    version: 2,
+    source: requested === null ? "given" : "made",
+    seed: requested?.seed ?? null,
+    fractions_requested: requested && pickSubsets(requested.fractions),
     fractions_achieved: perSubset(({ fraction }) => fraction),
     counts: perSubset(({ classes }) => classes),
     groups: perSubset(({ groups }) => groups),
@@ -103,21 +116,32 @@ export function verifyCertificate(
   nearDuplicates: readonly (readonly [string, string])[],
 ): string[] {
   const given = (certificate ?? {}) as Record<string, unknown>;
-  const seed = given["seed"];
-  const fractions = given["fractions_requested"];
-  if (typeof seed !== "number" || typeof fractions !== "object" || fractions === null) {
-    throw new DataError(
-      "The split certificate is damaged: it names no seed or fractions.",
-      "Make the split anew with notebook 03.",
-    );
-  }
-  const requested = { seed, fractions: fractions as Fractions };
+  const requested = requestOf(given);
   const expected: Record<string, unknown> = {
     ...certifySplit(rows, manifest, nearDuplicates, requested),
   };
   return [...new Set([...Object.keys(expected), ...Object.keys(given)])]
     .filter((name) => !isDeepStrictEqual(expected[name], given[name]));
 }
+
+/**
+ * What a certificate says its split was made from; `null` for a given one.
+ *
+ * @throws {DataError} When it is damaged.
+ */
+export function requestOf(certificate: Record<string, unknown>): SplitRequest | null {
+  const { source, seed, fractions_requested: fractions } = certificate;
+  if (source === "given") return null;
+  if (typeof seed !== "number" || typeof fractions !== "object" || fractions === null) {
+    throw new DataError(
+      "The split certificate is damaged, or of an older version: it names no seed or fractions.",
+      "Make the split anew with notebook 03.",
+    );
+  }
+  return { seed, fractions: pickSubsets(fractions as Fractions) };
+}
+
+const pickSubsets = ({ train, validation, test }: Fractions) => ({ train, validation, test });
 
 /**
  * SHA-256 of a manifest, whatever the order of its rows and the version of the Parquet writer: over

@@ -4,7 +4,7 @@ import { DataError } from "../errors.ts";
 import { createRandom } from "../random.ts";
 import { balanceFromManyStarts } from "./balance.ts";
 import { type Fractions, type SplitRow, SUBSETS } from "./split.ts";
-import { subsetCounts } from "./subset_counts.ts";
+import { describeMissingClasses } from "./subset_counts.ts";
 import { gatherUnits } from "./units.ts";
 
 const RANDOM_STARTS = 8;
@@ -50,20 +50,12 @@ export function stratifiedSplit(
       return { path, label, group, sha256, subset: SUBSETS[subsets[i]!]! };
     })
   ).sort((a, b) => compareCodePoints(a.path, b.path));
-  checkEveryClassEverywhere(split, units.length);
-  return split;
-}
-
-function checkEveryClassEverywhere(split: readonly SplitRow[], units: number): void {
-  const counts = subsetCounts(split);
-  if (counts.every(({ classes }) => Object.values(classes).every((n) => n > 0))) return;
-  const table = counts.map(({ subset, classes }) =>
-    `\n  ${subset}: ` + Object.entries(classes).map(([label, n]) => `${n} ${label}`).join(", ")
-  ).join("");
+  const lack = describeMissingClasses(split);
+  if (lack === null) return split;
   throw new DataError(
-    `The images cannot be divided so that every subset holds every class. They form ${units} ` +
-      `groups that must stay whole (patients or slides, joined where images are ` +
-      `near-duplicates); the best division is:${table}`,
+    `The images cannot be divided so that every subset holds every class. They form ` +
+      `${units.length} groups that must stay whole (patients or slides, joined where images are ` +
+      `near-duplicates); the best division is:${lack}`,
     "Add images from more patients or slides, so that at least three groups hold each class, or " +
       "check data.groupPattern: it may capture too little of the name.",
   );

@@ -16,14 +16,24 @@ export function subsetCounts(rows: readonly SplitRow[]): SubsetCount[] {
   const labels = [...new Set(rows.map(({ label }) => label))].sort();
   return SUBSETS.map((subset) => {
     const own = rows.filter((row) => row.subset === subset);
+    const count = (label: string) => own.filter((row) => row.label === label).length;
+    const perLabel = (value: (label: string) => number) =>
+      Object.fromEntries(labels.map((label) => [label, value(label)]));
     return {
       subset,
       images: own.length,
       fraction: own.length / rows.length,
       groups: new Set(own.map(({ group }) => group)).size,
-      classes: Object.fromEntries(
-        labels.map((label) => [label, own.filter((row) => row.label === label).length]),
-      ),
+      classes: perLabel(count),
     };
   });
+}
+
+/** A table of what each subset holds, when one of them lacks a class; else `null`. */
+export function describeMissingClasses(rows: readonly SplitRow[]): string | null {
+  const counts = subsetCounts(rows);
+  if (counts.every(({ classes }) => Object.values(classes).every((n) => n > 0))) return null;
+  return counts.map(({ subset, classes }) =>
+    `\n  ${subset}: ` + Object.entries(classes).map(([label, n]) => `${n} ${label}`).join(", ")
+  ).join("");
 }

@@ -1,4 +1,4 @@
-import type { Config, Monitor } from "../config.ts";
+import type { Config, Monitor } from "../config_schema.ts";
 
 /**
  * The three callbacks as pure state machines: a state and an epoch's value in, the next state and

@@ -1,4 +1,4 @@
-import type { Config, Monitor } from "../config.ts";
+import type { Config, Monitor } from "../config_schema.ts";
 import { isImprovement, stepPlateau, stepStopping } from "./callbacks.ts";
 import type { TrainingState } from "./checkpoint.ts";
 import type { HistoryRow, TrainingEvent } from "./history.ts";

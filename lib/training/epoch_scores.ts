@@ -27,8 +27,8 @@ export function epochScores(classes: number): EpochScores {
       batch.forEach((label, row) => {
         const image = probabilities.subarray(row * classes, (row + 1) * classes);
         if (image.indexOf(Math.max(...image)) === label) right += 1;
-        labels.push(label);
-        positive.push(image[1]!);
+        labels.push(label === classes - 1 ? 1 : 0);
+        positive.push(image[classes - 1]!);
       });
     },
     count: () => labels.length,

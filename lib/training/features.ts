@@ -1,5 +1,7 @@
-import type { Config } from "../config.ts";
 import { batches, type BatchItem } from "../images/batches.ts";
+import type { Draw } from "../images/epoch_draws.ts";
+import type { DecodeOptions } from "../images/decode.ts";
+import type { PixelCache } from "../images/pixel_cache.ts";
 import { backbones } from "../model/backbone.ts";
 import type { Cut } from "../model/cut.ts";
 import { foldBatchNorms } from "../model/fold.ts";
@@ -21,8 +23,13 @@ export interface FeatureBatch {
 export interface FeatureSource {
   /** Number of images. */
   count: number;
-  /** Batches in the order of the indices; the last one may be smaller. */
-  read(order: readonly number[], batchSize: number): AsyncGenerator<FeatureBatch>;
+  /** Batches in the order of the draws; the last one may be smaller. */
+  read(draws: readonly Draw[], batchSize: number): AsyncGenerator<FeatureBatch>;
+}
+
+/** Every one of `count` images once, as they come. */
+export function everyImage(count: number): Draw[] {
+  return Array.from({ length: count }, (_, index) => ({ index, view: 1 }));
 }
 
 /** Runs the frozen part, folded once. */
@@ -64,20 +71,31 @@ function sizeOf(shape: Shape): number {
 interface ReadOptions {
   images: readonly BatchItem[];
   extractor: FeatureExtractor;
-  size: number;
-  maxMegapixels: Config["data"]["maxMegapixels"];
+  decode: DecodeOptions;
+  /** Decoded images that are read again in the next epoch. */
+  pixels?: PixelCache | null;
 }
 
-/** Features computed anew at every reading: for sets that do not fit in memory. */
+/**
+ * Features computed anew at every reading: for sets that do not fit in memory, and for images of
+ * which every view is another.
+ *
+ * @param options `change` makes the view that a draw asks for from an image's pixels,
+ *   [size, size, 3].
+ */
 export function streamFeatures(
-  { images, extractor, size, maxMegapixels }: ReadOptions,
+  { images, extractor, decode, pixels = null, change }: ReadOptions & {
+    change?: (pixels: Uint8Array, draw: Draw) => Promise<Uint8Array>;
+  },
 ): FeatureSource {
   return {
     count: images.length,
-    read: async function* (order, batchSize) {
-      for await (
-        const batch of batches(images, { batchSize, size, maxMegapixels, order: [...order] })
-      ) {
+    read: async function* (draws, batchSize) {
+      const drawn = draws.map(({ index }) => images[index]!); // one may come twice, in two views
+      const transform = change &&
+        ((pixels: Uint8Array, turn: number) => change(pixels, draws[turn]!));
+      const options = { ...decode, batchSize, cache: pixels, transform };
+      for await (const batch of batches(drawn, options)) {
         yield { features: extractor.extract(batch.pixels), labels: batch.labels };
       }
     },
@@ -97,9 +115,9 @@ export async function holdFeatures(
   for (const [name, shape] of extractor.shapes) {
     rows.set(name, new Float32Array(images.length * sizeOf(shape)));
   }
-  const everyImage = images.map((_, index) => index);
   let done = 0;
-  for await (const { features, labels } of streamFeatures(options).read(everyImage, batchSize)) {
+  const all = everyImage(images.length);
+  for await (const { features, labels } of streamFeatures(options).read(all, batchSize)) {
     for (const [name, tensor] of features) {
       rows.get(name)!.set(
         await tensor.data() as Float32Array,
@@ -112,9 +130,9 @@ export async function holdFeatures(
   }
   return {
     count: images.length,
-    read: async function* (order, batchSize) {
-      for (let start = 0; start < order.length; start += batchSize) {
-        const indices = order.slice(start, start + batchSize);
+    read: async function* (draws, batchSize) {
+      for (let start = 0; start < draws.length; start += batchSize) {
+        const indices = draws.slice(start, start + batchSize).map(({ index }) => index);
         yield {
           features: new Map(
             [...extractor.shapes].map(([name, shape]) => [

@@ -1,5 +1,6 @@
-import type { Config } from "../config.ts";
+import type { Config } from "../config_schema.ts";
 import type { BatchItem } from "../images/batches.ts";
+import type { DecodeOptions } from "../images/decode.ts";
 import { cutGraph } from "../model/cut.ts";
 import type { Model } from "../model/model.ts";
 import { frozenLayerCount } from "../model/stages.ts";
@@ -14,14 +15,9 @@ import {
   writeCheckpoint,
 } from "./checkpoint.ts";
 import { startPlateau, startStopping } from "./callbacks.ts";
-import { runEpoch, type Sources } from "./run_epoch.ts";
-import {
-  createFeatureExtractor,
-  featureBytes,
-  type FeatureExtractor,
-  holdFeatures,
-  streamFeatures,
-} from "./features.ts";
+import { openSources } from "./open_sources.ts";
+import { runEpoch } from "./run_epoch.ts";
+import { createFeatureExtractor } from "./features.ts";
 import type { HistoryRow, TrainingEvent } from "./history.ts";
 import {
   createTrainable,
@@ -38,6 +34,8 @@ export interface TrainingJob {
   model: Model;
   train: readonly BatchItem[];
   validation: readonly BatchItem[];
+  /** How images are read. */
+  decode: DecodeOptions;
   config: Config;
   /** Folder of checkpoints. */
   checkpoints: string;
@@ -71,12 +69,12 @@ export interface TrainingResult {
  * Trains the layers behind the freeze boundary and keeps the best epoch.
  *
  * The frozen part runs in inference mode, once an image where its outputs fit in memory
- * (`training.cacheMegabytes`). Each epoch sees the training images in a new seeded order, the last
- * partial batch included; its checkpoint is written before the next begins. An interrupted run
- * continues from it; one that had ended has nothing left to do.
+ * (`training.cacheMegabytes`) and images are not augmented. Each epoch sees the training images in a
+ * new seeded order, the last partial batch included; its checkpoint is written before the next
+ * begins. An interrupted run continues from it; one that had ended has nothing left to do.
  *
  * @throws {ImageError} Naming an image that cannot be read any more.
- * @throws {TrainingError} When the loss is no longer a number.
+ * @throws {TrainingError} When the loss is no longer a number, or has exploded.
  */
 export async function fit(job: TrainingJob): Promise<TrainingResult> {
   const { model, config } = job;
@@ -109,6 +107,7 @@ export async function fit(job: TrainingJob): Promise<TrainingResult> {
       await writeCheckpoint(job.checkpoints, job.fingerprint, state, tensorsOf(part), best);
       await job.onEpoch?.(state.history, state.events);
     }
+    if (sources && state.stopped) reportEnd(job, state.epoch);
     const trained = best ?? snapshot(part);
     best = null; // now the caller's
     return {
@@ -126,6 +125,13 @@ export async function fit(job: TrainingJob): Promise<TrainingResult> {
   }
 }
 
+/** Says that a training is over before its last epoch. */
+function reportEnd({ train, validation, config, onProgress }: TrainingJob, epoch: number): void {
+  const done = epoch * (train.length + validation.length);
+  const place = `stopped early after epoch ${epoch} of at most ${config.training.epochs}`;
+  onProgress?.(done, done, undefined, { place, unit: "images" });
+}
+
 function startState({ training }: Config): TrainingState {
   return {
     epoch: 0,
@@ -136,34 +142,6 @@ function startState({ training }: Config): TrainingState {
     history: [],
     events: [],
     adamStep: 0,
-  };
-}
-
-/** Features of both subsets: held in memory where both fit, else computed at every reading. */
-async function openSources(job: TrainingJob, extractor: FeatureExtractor): Promise<Sources> {
-  const { model, config, train, validation, onProgress } = job;
-  const options = {
-    extractor,
-    size: model.architecture.imageSize,
-    maxMegapixels: config.data.maxMegapixels,
-    batchSize: config.training.batchSize,
-  };
-  const total = train.length + validation.length;
-  if (total * featureBytes(extractor.shapes) > config.training.cacheMegabytes * 1e6) {
-    return {
-      train: streamFeatures({ ...options, images: train }),
-      validation: streamFeatures({ ...options, images: validation }),
-    };
-  }
-  const report = (offset: number): OnProgress => (done) =>
-    onProgress?.(offset + done, total, "frozen layers, once an image");
-  return {
-    train: await holdFeatures({ ...options, images: train, onProgress: report(0) }),
-    validation: await holdFeatures({
-      ...options,
-      images: validation,
-      onProgress: report(train.length),
-    }),
   };
 }
 

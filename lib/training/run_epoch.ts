@@ -1,26 +1,21 @@
-import { TrainingError } from "../errors.ts";
-import { epochOrder } from "../images/batches.ts";
+import { epochDraws } from "../images/epoch_draws.ts";
 import { createRandom } from "../random.ts";
 import { tf } from "../setup/tensorflow.ts";
 import type { TrainingState } from "./checkpoint.ts";
-import { epochScores } from "./epoch_scores.ts";
-import type { FeatureSource } from "./features.ts";
+import { type EpochScores, epochScores } from "./epoch_scores.ts";
+import { everyImage } from "./features.ts";
 import type { TrainingJob } from "./fit.ts";
 import type { HistoryRow } from "./history.ts";
+import type { Sources } from "./open_sources.ts";
 import { type Trainable, trainStep, validateBatch } from "./trainable.ts";
-
-/** The features of both subsets. */
-export interface Sources {
-  train: FeatureSource;
-  validation: FeatureSource;
-}
+import { watchLoss } from "./watch_loss.ts";
 
 /**
- * Trains on every training image once, in this epoch's order, then scores the validation images.
+ * Trains on this epoch's draw of training images, then scores the validation images.
  * Warm-up epochs train the head alone (Keras guide "Transfer learning & fine-tuning": first the new
  * layers; then, at a lower rate, the unfrozen ones with them).
  *
- * @throws {TrainingError} When the loss is no longer a number.
+ * @throws {TrainingError} When the loss is no longer a number, or has exploded.
  */
 export async function runEpoch(
   job: TrainingJob,
@@ -28,25 +23,24 @@ export async function runEpoch(
   sources: Sources,
   state: TrainingState,
 ): Promise<HistoryRow> {
-  const { config, onProgress } = job;
+  const { config } = job;
   const { batchSize } = config.training;
   const epoch = state.epoch + 1;
   const started = performance.now();
-  const total = sources.train.count + sources.validation.count;
   const random = createRandom(`${config.seed}/dropout/${epoch}`);
   const classWeights = weightsOfClasses(job);
   const headOnly = epoch <= config.training.warmupEpochs;
   const learningRate = headOnly ? config.training.warmupLearningRate : state.plateau.learningRate;
-  const report = (done: number, loss: number) =>
-    onProgress?.(
-      (epoch - 1) * total + done,
-      config.training.epochs * total,
-      `epoch ${epoch} of ${config.training.epochs}, loss ${loss.toFixed(4)}`,
-    );
+  const watch = watchLoss({ classes: config.data.classes.length, epoch, learningRate });
+  const report = reportEpoch(job, sources, epoch);
 
   const seen = epochScores(config.data.classes.length);
-  const order = epochOrder(sources.train.count, config.seed, epoch);
-  for await (const batch of sources.train.read(order, batchSize)) {
+  const draws = epochDraws(job.train.map(({ label }) => label), {
+    seed: config.seed,
+    epoch,
+    sampling: config.training.sampling,
+  });
+  for await (const batch of sources.train.read(draws, batchSize)) {
     const result = await trainStep(part, batch, {
       learningRate,
       classWeights,
@@ -54,19 +48,21 @@ export async function runEpoch(
       headOnly,
     });
     tf.dispose([...batch.features.values()]);
-    if (!Number.isFinite(result.loss)) throw divergence(epoch, learningRate);
+    const weight = batch.labels.reduce((sum, label) => sum + classWeights[label]!, 0);
+    watch.step(result.loss, { images: batch.labels.length, weight });
     seen.add(result, batch.labels);
-    report(seen.count(), seen.meanLoss());
+    report(seen);
     await breathe();
   }
+  watch.endOfSteps();
   const held = epochScores(config.data.classes.length);
-  const inOrder = Array.from({ length: sources.validation.count }, (_, index) => index);
+  const inOrder = everyImage(sources.validation.count);
   for await (const batch of sources.validation.read(inOrder, batchSize)) {
     const result = await validateBatch(part, batch);
     tf.dispose([...batch.features.values()]);
-    if (!Number.isFinite(result.loss)) throw divergence(epoch, learningRate);
+    watch.validation(result.loss);
     held.add(result, batch.labels);
-    report(seen.count() + held.count(), seen.meanLoss());
+    report(seen, held);
     await breathe();
   }
   const [train, validation] = [seen.summary(), held.summary()];
@@ -82,7 +78,9 @@ export async function runEpoch(
 }
 
 /** Weight of each class's images: n / (classes · n of the class), as scikit-learn's "balanced". */
-function weightsOfClasses({ config, train }: TrainingJob): number[] {
+export function weightsOfClasses(
+  { config, train }: Pick<TrainingJob, "config" | "train">,
+): number[] {
   const { classes } = config.data;
   if (config.training.classWeights === "none") return classes.map(() => 1);
   return classes.map((_, label) =>
@@ -90,17 +88,33 @@ function weightsOfClasses({ config, train }: TrainingJob): number[] {
   );
 }
 
-function divergence(epoch: number, learningRate: number): TrainingError {
-  return new TrainingError(
-    `The loss stopped being a number in epoch ${epoch}: training has diverged.`,
-    `Lower training.learningRate (it was ${
-      learningRate.toExponential(0)
-    }), and look at the images ` +
-      `in notebook 02 for broken ones.`,
-  );
+/** Reports where an epoch is, at its start and after each batch. */
+function reportEpoch(
+  { config: { training }, onProgress }: TrainingJob,
+  { train, validation }: Sources,
+  epoch: number,
+): (seen: EpochScores, held?: EpochScores) => void {
+  const total = train.count + validation.count;
+  const batchesOf = (images: number) => Math.ceil(images / training.batchSize);
+  const report = (done: number, what: string, note?: string) =>
+    onProgress?.((epoch - 1) * total + done, training.epochs * total, note, {
+      place: `epoch ${epoch} of at most ${training.epochs}, ${what}`,
+      unit: "images",
+    });
+  report(0, "starting"); // the speed is reckoned from here, in a continued training too
+  return (seen, held) => {
+    const [name, { count }, scores] = held
+      ? ["validation batch", validation, held] as const
+      : ["batch", train, seen] as const;
+    report(
+      seen.count() + (held?.count() ?? 0),
+      `${name} ${batchesOf(scores.count())} of ${batchesOf(count)}`,
+      `loss ${seen.meanLoss().toFixed(4)}`,
+    );
+  };
 }
 
 /** Lets progress and messages through between two steps, which block the thread. */
-function breathe(): Promise<void> {
+export function breathe(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 0));
 }

@@ -1,7 +1,8 @@
 import { z } from "zod";
-import type { Config } from "../config.ts";
+import type { Config } from "../config_schema.ts";
 import { DataError } from "../errors.ts";
 import { exists, readJson, sha256File } from "../files.ts";
+import type { DecodeOptions } from "../images/decode.ts";
 import { subsetItems } from "../images/subset_items.ts";
 import { backbones } from "../model/backbone.ts";
 import { type Architecture, disposeModel, type Model } from "../model/model.ts";
@@ -20,6 +21,8 @@ import { type SplitRow, type Subset, SUBSETS } from "../split/split.ts";
 import { removeCheckpoints } from "./checkpoint.ts";
 import { fit } from "./fit.ts";
 import { type HistoryRow, type TrainingEvent, writeEvents, writeHistory } from "./history.ts";
+import { type TrainingRecord, writeTrainingRecord } from "./runs.ts";
+import { tensorboardLog } from "./tensorboard_log.ts";
 
 /** What notebook 05 shows of a training. */
 export interface TrainedRun {
@@ -57,7 +60,7 @@ async function readCertificate(
  * @throws {DataError} When notebook 03 has not been run, or its split has been changed since.
  * @throws {ModelError} When the starting weights are not to be had.
  * @throws {ImageError} When an image of the split has gone or broken since.
- * @throws {TrainingError} When the loss is no longer a number.
+ * @throws {TrainingError} When the loss is no longer a number, or has exploded.
  */
 export async function trainRun(
   config: Config,
@@ -68,22 +71,33 @@ export async function trainRun(
 ): Promise<TrainedRun> {
   const paths = runPaths(config.run);
   const certificate = await readCertificate(paths);
-  const { split, synthetic, model, startingWeights } = await startRun(config, show.onProgress);
+  const { split, synthetic, decode, model, startingWeights } = await startRun(
+    config,
+    show.onProgress,
+  );
   const { architecture } = model;
   const items = (subset: Subset) =>
     subsetItems(split, subset, fromRoot(config.data.folder), config.data.classes);
+  const log = config.training.logs === "tensorboard" ? tensorboardLog(paths.tensorboard) : null;
+  const record = trainingRecord(config, architecture, certificate.split_sha256, startingWeights);
+  const write = async (history: HistoryRow[], events: TrainingEvent[]) => {
+    await writeTrainingRecord(paths.training, record);
+    await writeHistory(paths.history, history);
+    await writeEvents(paths.trainingEvents, events);
+  };
   if (!await exists(`${paths.model}/model.json`)) await removeCheckpoints(paths.checkpoints);
   try {
     const result = await fit({
       model,
       train: items("train"),
       validation: items("validation"),
+      decode,
       config,
       checkpoints: paths.checkpoints,
       fingerprint: fingerprint(config, architecture, certificate.split_sha256, startingWeights),
       onBest: async (best: Model, row: HistoryRow) => {
         await saveModel(paths.model, best, {
-          ...describeModel(config, architecture, startingWeights),
+          ...describeModel(config, architecture, decode, startingWeights),
           data: {
             synthetic,
             manifestSha256: certificate.manifest_sha256,
@@ -104,16 +118,17 @@ export async function trainRun(
         });
       },
       onEpoch: async (history, events) => {
-        await writeHistory(paths.history, history);
-        await writeEvents(paths.trainingEvents, events);
+        await write(history, events);
+        await log?.(history);
         show.onEpoch?.(history, events);
       },
       onProgress: show.onProgress,
     });
     tf.dispose([...result.trained.values()]);
     // Again: a kill between an epoch's checkpoint and its history would have left it a row short.
-    await writeHistory(paths.history, result.history);
-    await writeEvents(paths.trainingEvents, result.events);
+    await write(result.history, result.events);
+    const trained = result.resumedFrom < result.history.length;
+    if (trained || !await exists(paths.tensorboard)) await log?.(result.history);
     await exportBest(paths.model);
     const { history, events, bestEpoch, resumedFrom } = result;
     return { history, events, bestEpoch, resumedFrom, startingWeights };
@@ -132,6 +147,17 @@ async function exportBest(folder: string): Promise<void> {
   }
 }
 
+/** What the history is of: the sample set may have started with less than was asked for. */
+function trainingRecord(
+  config: Config,
+  { backbone }: Architecture,
+  splitSha256: string,
+  { kind }: StartingWeights,
+): TrainingRecord {
+  const weights = kind === "random" ? kind : config.model.weights;
+  return { config: { ...config, model: { ...config.model, backbone, weights } }, splitSha256 };
+}
+
 /** Equal for two trainings just when one may continue the other's checkpoints. */
 function fingerprint(
   config: Config,
@@ -139,7 +165,13 @@ function fingerprint(
   splitSha256: string,
   start: StartingWeights,
 ): string {
-  const { epochs: _epochs, cacheMegabytes: _cacheMegabytes, ...training } = config.training;
+  const {
+    epochs: _epochs,
+    cacheMegabytes: _cacheMegabytes,
+    pixelCacheMegabytes: _pixelCacheMegabytes,
+    logs: _logs,
+    ...training
+  } = config.training;
   const { folder, classes, maxMegapixels } = config.data;
   return JSON.stringify({
     format: MODEL_FORMAT, // what an older version has saved cannot be loaded
@@ -155,6 +187,7 @@ function fingerprint(
 function describeModel(
   config: Config,
   architecture: Architecture,
+  decode: DecodeOptions,
   startingWeights: StartingWeights,
 ): Omit<CardDraft, "data" | "training"> {
   const { backbone } = architecture; // of the model itself: the config's may not be to be had
@@ -166,8 +199,9 @@ function describeModel(
     architecture,
     preprocessing: {
       ...backbones[backbone].preprocessing,
-      resize: "squash",
-      maxMegapixels: config.data.maxMegapixels,
+      resize: decode.resize,
+      stain: decode.stain ?? null,
+      maxMegapixels: decode.maxMegapixels,
     },
     threshold: 0.5,
     startingWeights,

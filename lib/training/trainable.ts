@@ -1,4 +1,4 @@
-import type { Config } from "../config.ts";
+import type { Config } from "../config_schema.ts";
 import type { Cut } from "../model/cut.ts";
 import { forward, type Moments } from "../model/forward.ts";
 import { isTrainable, type Shape, weightSpecs } from "../model/graph.ts";

@@ -79,6 +79,9 @@ Deno.test("readFindings() returns what writeFindings() wrote", () =>
     assert.deepEqual(await readFindings(path), findings);
     assert.match(await Deno.readTextFile(path), /^path,finding,detail,other_path\n/);
     assert.deepEqual(nearDuplicatePairs(findings), [["b.png", hostile]]);
+    const kinds = ["duplicate", "conflicting_near_duplicate"] as const;
+    const pairs = kinds.map((finding) => ({ ...findings[1]!, finding, path: finding }));
+    assert.deepEqual(nearDuplicatePairs(pairs), [["conflicting_near_duplicate", hostile]]);
 
     await writeFindings(path, []);
     assert.deepEqual(await readFindings(path), []);

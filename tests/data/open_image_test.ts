@@ -110,6 +110,20 @@ Deno.test("openImage() converts CMYK to RGB of about the same colours", async ()
   assert(mean < 16, `mean difference ${mean}`);
 });
 
+Deno.test("openImage() names how unusual files store their pixels, and nothing of usual ones", async () => {
+  const mode = async (bytes: Uint8Array) => (await open(bytes)).mode;
+  assert.equal(await mode(await picture(4).png().toBuffer()), "");
+  assert.equal(await mode(await picture(4).ensureAlpha(0.5).png().toBuffer()), "");
+  assert.equal(await mode(await picture(4).jpeg().toBuffer()), "");
+  assert.equal(await mode(await picture(4).toColourspace("b-w").png().toBuffer()), "grey");
+  assert.equal(await mode(await picture(4).toColourspace("rgb16").png().toBuffer()), "16-bit");
+  assert.equal(
+    await mode(await picture(4).toColourspace("grey16").png().toBuffer()),
+    "16-bit grey",
+  );
+  assert.equal(await mode(await picture(4).toColourspace("cmyk").jpeg().toBuffer()), "CMYK");
+});
+
 Deno.test("openImage() takes the first frame of animated files", async () => {
   const frames = Uint8Array.from([...picturePixels(5, 20, 20), ...picturePixels(6, 20, 20)]);
   const strip = sharp(frames, { raw: { width: 20, height: 40, channels: 3, pageHeight: 20 } });

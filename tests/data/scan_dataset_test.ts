@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import sharp from "sharp";
+import { parseConfig } from "../../lib/config.ts";
+import type { AuditPolicies } from "../../lib/data/audit_policy.ts";
 import { listClassFolders } from "../../lib/data/class_folders.ts";
 import type { Finding } from "../../lib/data/findings.ts";
 import { scanDataset } from "../../lib/data/scan_dataset.ts";
@@ -9,7 +11,12 @@ import { DataError } from "../../lib/errors.ts";
 import { exists } from "../../lib/files.ts";
 import { hugePng, inFolder, picture, put } from "./test_images.ts";
 
-const config = { classes: ["non", "sclerotic"], groupPattern: null, maxMegapixels: 100 };
+const { audit } = parseConfig({}).data;
+const config = { classes: ["non", "sclerotic"], groupPattern: null, maxMegapixels: 100, audit };
+const withAudit = (policies: Partial<AuditPolicies>) => ({
+  ...config,
+  audit: { ...audit, ...policies },
+});
 const png = (seed: number) => picture(seed).png().toBuffer();
 
 async function putCleanImages(folder: string): Promise<void> {
@@ -25,11 +32,11 @@ Deno.test("scanDataset() describes every image and finds nothing in a clean fold
   inFolder(async (folder) => {
     await putCleanImages(folder);
     await put(folder, "new/elsewhere.png", await png(99));
-    const seen: number[] = [];
+    const seen: string[] = [];
     const { rows, findings } = await scanDataset(
       folder,
       { ...config, groupPattern: "([^/]+)-" },
-      (done, total) => seen.push(done / total),
+      { progress: (label) => (done, total) => seen.push(`${label} ${done}/${total}`) },
     );
     assert.deepEqual(findings, []);
     assert.deepEqual(rows.map(({ path }) => path), [
@@ -54,7 +61,8 @@ Deno.test("scanDataset() describes every image and finds nothing in a clean fold
       format: "png",
       status: "ok",
     });
-    assert.deepEqual(seen, [1, 2, 3, 4, 5, 6].map((done) => done / 6));
+    assert.deepEqual(seen.slice(0, 6), [1, 2, 3, 4, 5, 6].map((n) => `Reading images ${n}/6`));
+    assert.equal(seen.at(-1), "Comparing images 6/6");
   }));
 
 Deno.test("scanDataset() finds every planted fault and loses no image", () =>
@@ -83,12 +91,12 @@ Deno.test("scanDataset() finds every planted fault and loses no image", () =>
       "unreadable|non/cut.png|",
       "unreadable|non/dot.png|",
       "unreadable|non/empty.png|",
-      "wrong_extension|non/jpeg.png|",
       "unreadable|non/text.png|",
+      "wrong_extension|non/jpeg.png|",
       "conflicting_labels|non/both.png|sclerotic/both.png",
       "duplicate|non/copy.png|non/S1-1.png",
       "conflicting_labels|sclerotic/both.png|non/both.png",
-      "near_duplicate|sclerotic/S1-3.png|non/small.jpg",
+      "conflicting_near_duplicate|sclerotic/S1-3.png|non/small.jpg",
     ]);
     const status = new Map(rows.map((row) => [row.path, row.status]));
     assert.equal(status.get("non/S1-1.png"), "ok");
@@ -150,4 +158,85 @@ Deno.test("listClassFolders() explains folders that cannot be used", () =>
       ["non_sclerotic/a.png"],
       ["sclerotic/b.png"],
     ]);
+  }));
+
+const statuses = async (folder: string, policies: Partial<AuditPolicies>) => {
+  const { rows } = await scanDataset(folder, withAudit(policies));
+  return Object.fromEntries(rows.map(({ path, status }) => [path, status]));
+};
+
+Deno.test("scanDataset() leaves out what the policies say, and nothing else", () =>
+  inFolder(async (folder) => {
+    await putCleanImages(folder);
+    await put(folder, "non/jpeg.png", await picture(21).jpeg().toBuffer());
+    await put(folder, "non/copy.png", await png(1));
+    await put(folder, "non/both.png", await png(22));
+    await put(folder, "sclerotic/both.png", await png(22));
+    const keep = await statuses(folder, {
+      duplicate: "keep",
+      conflictingLabels: "warn",
+      wrongExtension: "warn",
+    });
+    assert.deepEqual(new Set(Object.values(keep)), new Set(["ok"]));
+    const drop = await statuses(folder, { wrongExtension: "drop" });
+    assert.deepEqual(
+      Object.entries(drop).filter(([, status]) => status !== "ok"),
+      [
+        ["non/both.png", "conflicting labels: the same file as sclerotic/both.png"],
+        ["non/copy.png", "duplicate of non/S1-1.png"],
+        [
+          "non/jpeg.png",
+          "content of another format than the name says: The content is JPEG, other than the " +
+          "name says.",
+        ],
+        ["sclerotic/both.png", "conflicting labels: the same file as non/both.png"],
+      ],
+    );
+  }));
+
+Deno.test("scanDataset() pairs exact copies that are used as near-duplicates, for the split", () =>
+  inFolder(async (folder) => {
+    await putCleanImages(folder);
+    await put(folder, "non/copy.png", await png(1));
+    const { findings } = await scanDataset(folder, withAudit({ duplicate: "warn" }));
+    assert.deepEqual(brief(findings), [
+      "duplicate|non/copy.png|non/S1-1.png",
+      "near_duplicate|non/copy.png|non/S1-1.png",
+    ]);
+  }));
+
+Deno.test("scanDataset() keeps the first near-duplicate of each label, or none of a conflict", () =>
+  inFolder(async (folder) => {
+    await putCleanImages(folder);
+    const scaled = async (size: number) =>
+      await sharp(await png(50)).resize(size, size).png().toBuffer();
+    await put(folder, "non/x1.png", await scaled(50));
+    await put(folder, "non/x2.png", await scaled(60));
+    await put(folder, "sclerotic/x3.png", await scaled(70));
+    await put(folder, "sclerotic/x4.png", await scaled(80));
+    const left = async (policies: Partial<AuditPolicies>) =>
+      Object.entries(await statuses(folder, policies)).filter(([, status]) => status !== "ok");
+    assert.deepEqual(await left({}), []);
+    assert.deepEqual(await left({ nearDuplicate: "drop" }), [
+      ["non/x2.png", "near-duplicate of non/x1.png"],
+      ["sclerotic/x4.png", "near-duplicate of sclerotic/x3.png"],
+    ]);
+    assert.deepEqual(await left({ conflictingNearDuplicate: "drop" }), [
+      ["non/x1.png", "conflicting labels: shows the same as sclerotic/x3.png"],
+      ["non/x2.png", "conflicting labels: shows the same as sclerotic/x3.png"],
+      ["sclerotic/x3.png", "conflicting labels: shows the same as non/x1.png"],
+      ["sclerotic/x4.png", "conflicting labels: shows the same as non/x1.png"],
+    ]);
+  }));
+
+Deno.test("scanDataset() seeks no near-duplicates of what is left out", () =>
+  inFolder(async (folder) => {
+    await putCleanImages(folder);
+    await put(folder, "non/a.png", await picture(50).jpeg({ quality: 60 }).toBuffer());
+    await put(folder, "non/b.png", await png(50));
+    const near = async (policies: Partial<AuditPolicies>) =>
+      brief((await scanDataset(folder, withAudit(policies))).findings)
+        .filter((finding) => finding.startsWith("near"));
+    assert.deepEqual(await near({}), ["near_duplicate|non/b.png|non/a.png"]);
+    assert.deepEqual(await near({ wrongExtension: "drop" }), []);
   }));

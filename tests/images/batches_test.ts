@@ -6,7 +6,7 @@ import { batches, type BatchItem, epochOrder } from "../../lib/images/batches.ts
 import { decodeImage } from "../../lib/images/decode.ts";
 import { inFolder, picture, put } from "../data/test_images.ts";
 
-const shape = { size: 16, maxMegapixels: 100 };
+const shape = { size: 16, resize: "squash", maxMegapixels: 100 } as const;
 
 async function putItems(folder: string, n: number): Promise<BatchItem[]> {
   for (let i = 0; i < n; i++) {
@@ -34,7 +34,7 @@ Deno.test("batches() yields every index once, in the order given, with its pixel
             for (const [i, index] of indices.entries()) {
               assert.deepEqual(
                 pixels.slice(i * 768, (i + 1) * 768),
-                new Uint8Array(decoded[index]!),
+                new Uint8Array(decoded[index]!.pixels),
               );
               assert.equal(labels[i], items[index]!.label);
             }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { type Config, parseConfig } from "../../lib/config.ts";
+import { parseConfig } from "../../lib/config.ts";
+import type { Config } from "../../lib/config_schema.ts";
 import { readCsv } from "../../lib/csv.ts";
 import { sha256File } from "../../lib/files.ts";
 import { disposeModel } from "../../lib/model/model.ts";
@@ -134,5 +135,20 @@ Deno.test(
     const names = (await Array.fromAsync(Deno.readDir(join(root, "results/default"))))
       .map(({ name }) => name);
     assert.deepEqual(names, ["split.csv"]);
+  }),
+);
+
+Deno.test(
+  "testRun() scores the test images as they are, whatever training.augmentation says",
+  withRun(async ({ config, testRun }) => {
+    const plain = await testRun(config);
+    const augmentation = {
+      ...config.training.augmentation,
+      symmetries: true,
+      brightness: 0.5,
+      cutOut: 0.5,
+    };
+    const training = { ...config.training, augmentation };
+    assert.deepEqual((await testRun({ ...config, training })).predictions, plain.predictions);
   }),
 );

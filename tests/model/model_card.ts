@@ -13,6 +13,7 @@ export function testCard(architecture: Architecture): CardDraft {
     preprocessing: {
       ...backbones[architecture.backbone].preprocessing,
       resize: "squash",
+      stain: null,
       maxMegapixels: 100,
     },
     threshold: 0.5,

@@ -10,7 +10,7 @@ import {
   INPUT_LAYER,
   type Model,
 } from "../../lib/model/model.ts";
-import { BACKBONES } from "../../lib/config.ts";
+import { BACKBONES } from "../../lib/config_schema.ts";
 import { createPredictor } from "../../lib/model/predictor.ts";
 import { preprocess } from "../../lib/model/preprocess.ts";
 import { backbones } from "../../lib/model/backbone.ts";

@@ -40,7 +40,7 @@ async function files(folder: string): Promise<string[]> {
 Deno.test("predictImages() gives a result a path, in order, whatever is unreadable between", () =>
   inFolder(async (folder) => {
     const paths = [...await files(folder), join(folder, "missing.png")];
-    const options = { size: SIZE, maxMegapixels: 1 };
+    const options = { size: SIZE, resize: "squash" as const, maxMegapixels: 1 };
     const alone = new Map<string, PredictedImage>();
     for (const path of paths) {
       for await (
@@ -82,6 +82,7 @@ Deno.test("predictImages() reads only a few batches ahead of its consumer", () =
     for await (
       const _ of predictImages(meanColours(), paths(), {
         size: SIZE,
+        resize: "squash" as const,
         maxMegapixels: 1,
         batchSize: 4,
       })
@@ -92,7 +93,7 @@ Deno.test("predictImages() reads only a few batches ahead of its consumer", () =
   }));
 
 Deno.test("predictImages() of no images is nothing, and passes on what is no image's fault", async () => {
-  const options = { size: SIZE, maxMegapixels: 1, batchSize: 4 };
+  const options = { size: SIZE, resize: "squash" as const, maxMegapixels: 1, batchSize: 4 };
   assert.deepEqual(await Array.fromAsync(predictImages(meanColours(), [], options)), []);
   await inFolder(async (folder) => {
     const paths = await files(folder);

@@ -37,7 +37,11 @@ async function start(
   const imagenetOf: StartingOptions["imagenetOf"] = (backbone) =>
     ({ resnet50, efficientnet_lite0 })[backbone];
   try {
-    const { model, startingWeights } = await startingModel(config, [], { fallBack, imagenetOf });
+    const { model, startingWeights } = await startingModel(config, [], {
+      fallBack,
+      decode: { size: config.model.imageSize, resize: "squash", maxMegapixels: 1 },
+      imagenetOf,
+    });
     const kernel = [...model.weights.values()][0]!.dataSync()[0];
     const { backbone } = model.architecture;
     disposeModel(model);

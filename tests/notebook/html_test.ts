@@ -27,6 +27,12 @@ Deno.test("htmlTable() shows the columns asked for, in order, and at most 200 ro
   assert.equal(text, "Table: 250 rows");
 });
 
+Deno.test("htmlTable() wraps columns of long texts alone", () => {
+  const { html } = htmlTable([{ score: 0.123456, short: "0123456789ab", long: "0123456789abc" }]);
+  const whole = [...html.matchAll(/<td[^>]*white-space:nowrap[^>]*>([^<]*)</g)];
+  assert.deepEqual(whole.map((match) => match[1]), ["0.1235", "0123456789ab"]);
+});
+
 Deno.test("htmlTable() of nothing is an empty table", () => {
   assert.match(htmlTable([]).html, /<tbody><\/tbody>/);
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { type Config, type Monitor, parseConfig } from "../../lib/config.ts";
+import { parseConfig } from "../../lib/config.ts";
+import type { Config, Monitor } from "../../lib/config_schema.ts";
 import { createRandom, type Random } from "../../lib/random.ts";
 import {
   isImprovement,

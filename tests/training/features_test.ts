@@ -20,7 +20,11 @@ Deno.test("holdFeatures() and streamFeatures() give the same batches in any orde
     const images = await toyImages(folder, 7, 3);
     const cut = cutGraph(model.graph, frozenLayerCount("resnet50", 30));
     const extractor = createFeatureExtractor(model, cut);
-    const options = { images, extractor, size: SIZE, maxMegapixels: 1 };
+    const options = {
+      images,
+      extractor,
+      decode: { size: SIZE, resize: "squash" as const, maxMegapixels: 1 },
+    };
     const progress: number[] = [];
     const held = await holdFeatures({
       ...options,
@@ -50,7 +54,7 @@ Deno.test("holdFeatures() and streamFeatures() give the same batches in any orde
 async function collect(source: FeatureSource, order: number[]) {
   const values = new Map<string, number[]>();
   const [labels, batches]: [number[], number[]] = [[], []];
-  for await (const batch of source.read(order, 2)) {
+  for await (const batch of source.read(order.map((index) => ({ index, view: 1 })), 2)) {
     for (const [name, tensor] of batch.features) {
       values.set(name, [...values.get(name) ?? [], ...tensor.dataSync()]);
       tensor.dispose();

@@ -93,7 +93,11 @@ Deno.test(
 Deno.test(
   "fit() learns to tell apart what can be told apart",
   withToy(async (toy) => {
-    const { history } = await trainToy({ ...toy, change: { training: { epochs: 12 } } });
+    const { history } = await trainToy({
+      ...toy,
+      validation: await toyImages(toy.folder, 30, 3),
+      change: { training: { epochs: 30 } }, // 90 steps
+    });
     const [first, last] = [history[0]!, history.at(-1)!];
     assert.ok(last.loss < first.loss / 3, `loss ${first.loss} to ${last.loss}`);
     // The ranking alone of validation: the head's moving statistics take hundreds of steps.
@@ -104,17 +108,20 @@ Deno.test(
 Deno.test(
   "fit() gives the same history from held and from streamed features",
   withToy(async (toy) => {
-    const held = await trainToy({ ...toy, ...apart(toy, "held") });
+    // Steps so small that Adam cannot turn differences in the last bits into different steps: held
+    // features come from other batches than streamed ones, which some processors round otherwise.
+    const change = { training: { learningRate: 1e-6 } };
+    const held = await trainToy({ ...toy, ...apart(toy, "held"), change });
     const streamed = await trainToy({
       ...toy,
       ...apart(toy, "streamed"),
-      change: { training: { cacheMegabytes: 0 } },
+      change: { training: { ...change.training, cacheMegabytes: 0 } },
     });
     assert.equal(streamed.history.length, 3);
     for (const [index, row] of streamed.history.entries()) {
       for (const [name, value] of Object.entries(row)) {
         const expected = held.history[index]![name as keyof typeof row]!;
-        assert.ok(Math.abs(value! - expected) < 1e-5, `${name}: ${value} and ${expected}`);
+        assert.ok(Math.abs(value! - expected) < 1e-4, `${name}: ${value} and ${expected}`);
       }
     }
   }),
@@ -162,7 +169,7 @@ Deno.test(
 Deno.test(
   "fit() repeats an epoch that was killed before its checkpoint was written",
   withToy(async (right) => {
-    const toy = { ...right, change: { training: { epochs: 6 } } };
+    const toy = { ...right, change: { training: { epochs: 8, batchSize: 4 } } };
     const whole = await trainToy({ ...toy, ...apart(toy, "whole") });
     const last = whole.bestEpoch;
     assert.ok(last > 1);
@@ -240,8 +247,16 @@ Deno.test(
   withToy(async (right) => {
     const toy = withWrongValidation(right);
     const change = (epochs: number) => ({ training: { epochs, earlyStopping: { patience: 1 } } });
-    const first = await trainToy({ ...toy, change: change(9) });
+    const places: string[] = [];
+    const onProgress: ToyJob["onProgress"] = (done, total, _note, at) => {
+      if (done === total) places.push(at?.place ?? "");
+    };
+    const first = await trainToy({ ...toy, change: change(9), onProgress });
     assert.ok(first.history.length < 9);
+    assert.equal(
+      places.at(-1),
+      `stopped early after epoch ${first.history.length} of at most 9`,
+    );
     assert.equal(first.events.at(-1)?.kind, "early_stopping");
     const again = await trainToy({ ...toy, change: change(12) });
     assert.deepEqual(again, { ...first, resumedFrom: first.history.length });
@@ -302,11 +317,11 @@ Deno.test(
     const source = streamFeatures({
       images: toy.train,
       extractor,
-      size: SIZE,
-      maxMegapixels: data.maxMegapixels,
+      decode: { size: SIZE, resize: "squash", maxMegapixels: data.maxMegapixels },
     });
     const losses: { label: number; loss: number }[] = [];
-    for await (const batch of source.read(epochOrder(20, seed, 1), training.batchSize)) {
+    const draws = epochOrder(20, seed, 1).map((index) => ({ index, view: 1 }));
+    for await (const batch of source.read(draws, training.batchSize)) {
       const { probabilities } = await trainStep(part, batch, {
         learningRate: training.learningRate,
         classWeights: [],
@@ -381,7 +396,7 @@ Deno.test(
       await assert.rejects(failure, (error: unknown) => {
         assert(error instanceof TrainingError, String(error));
         assert.match(error.message, /epoch 1: training has diverged/);
-        assert.match(error.remedy, /Lower training\.learningRate \(it was 1e\+38\)/);
+        assert.match(error.remedy, /Lower training\.learningRate \(it was 1e\+38;/);
         return true;
       });
       assert.equal(tf.memory().numTensors, before);
@@ -396,15 +411,22 @@ Deno.test(
     const { history } = await trainToy({
       ...toy,
       change: { training: { epochs: 2, batchSize: 6 } },
-      onProgress: (done, total, note) => void seen.push(`${done}/${total} ${note}`),
+      onProgress: (done, total, note, at) =>
+        void seen.push(`${done}/${total} ${at ? at.place : note}`),
     });
     const saved = await readCheckpoint(join(toy.folder, "checkpoints"), "toy");
     assert.equal(saved?.state.adamStep, 2 * 4); // 6 + 6 + 6 + 2 images
     tf.dispose([...saved!.tensors.values(), ...saved!.bestTensors!.values()]);
     assert.equal(history.length, 2);
-    const epoch2 = seen.filter((line) => line.includes("epoch 2 of 2"))
-      .map((line) => Number(line.split("/")[0]) - 29);
-    assert.deepEqual(epoch2, [6, 12, 18, 20, 26, 29]);
+    assert.deepEqual(seen.filter((line) => line.includes("epoch 2")), [
+      "29/58 epoch 2 of at most 2, starting",
+      "35/58 epoch 2 of at most 2, batch 1 of 4",
+      "41/58 epoch 2 of at most 2, batch 2 of 4",
+      "47/58 epoch 2 of at most 2, batch 3 of 4",
+      "49/58 epoch 2 of at most 2, batch 4 of 4",
+      "55/58 epoch 2 of at most 2, validation batch 1 of 2",
+      "58/58 epoch 2 of at most 2, validation batch 2 of 2",
+    ]);
     assert.match(seen[0]!, /^6\/29 frozen layers, once an image$/);
   }),
 );

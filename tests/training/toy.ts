@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import sharp from "sharp";
-import { type Config, type ConfigInput, merge, parseConfig } from "../../lib/config.ts";
+import { merge, parseConfig } from "../../lib/config.ts";
+import type { Config, ConfigInput } from "../../lib/config_schema.ts";
 import type { BatchItem } from "../../lib/images/batches.ts";
 import { backbones } from "../../lib/model/backbone.ts";
 import { estimateMoments } from "../../lib/model/estimate_moments.ts";
@@ -60,6 +61,9 @@ export interface ToyJob extends Partial<TrainingJob> {
   change?: ConfigInput;
 }
 
+/** How toy images are read. */
+export const toyDecode = { size: SIZE, resize: "squash", maxMegapixels: 1 } as const;
+
 /** The config of a toy training. */
 export function toyConfig(change: ConfigInput = {}): Config {
   return parseConfig(merge({
@@ -90,6 +94,7 @@ export interface ToyResult extends Pick<TrainingResult, "events" | "bestEpoch" |
 /** Trains, and frees what the training leaves. */
 export async function trainToy({ folder, change, ...job }: ToyJob): Promise<ToyResult> {
   const result = await fit({
+    decode: toyDecode,
     config: toyConfig(change),
     checkpoints: join(folder, "checkpoints"),
     fingerprint: "toy",

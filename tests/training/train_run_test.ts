@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { type Config, type ConfigInput, merge, parseConfig } from "../../lib/config.ts";
+import { merge, parseConfig } from "../../lib/config.ts";
+import type { Config, ConfigInput } from "../../lib/config_schema.ts";
 import { sha256File } from "../../lib/files.ts";
 import { loadModel } from "../../lib/model/load_model.ts";
 import { disposeModel } from "../../lib/model/model.ts";
@@ -108,6 +109,14 @@ Deno.test(
     assert.equal(more.resumedFrom, 2);
     const other = await trainRun(config({ training: { learningRate: 0.5e-4 } }));
     assert.equal(other.resumedFrom, 0);
+    for (
+      const training of [{ augmentation: { symmetries: true } }, { sampling: "balanced" }] as const
+    ) {
+      const changed = await trainRun(config({ training }));
+      assert.equal(changed.resumedFrom, 0, JSON.stringify(training));
+      assert.equal((await trainRun(config({ training }))).resumedFrom, 2);
+    }
+    await trainRun(config({ training: { learningRate: 0.5e-4 } }));
 
     await Deno.remove(join(root, "model/default/model.json"));
     const again = await trainRun(config({ training: { learningRate: 0.5e-4 } }));

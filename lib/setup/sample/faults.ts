@@ -1,6 +1,7 @@
 import { extname, join } from "node:path";
 import sharp from "sharp";
 import type { Random } from "../../random.ts";
+import { ODD_CROPS, type OddCrop } from "./odd_crops.ts";
 import type { CropPlan } from "./plan.ts";
 
 /** A file planted on purpose, so that there is something to find. */
@@ -16,7 +17,8 @@ export interface Fault {
     | "exact_duplicate_other_class"
     | "near_duplicate_reencoded"
     | "near_duplicate_rescaled"
-    | "near_duplicate_flipped";
+    | "near_duplicate_flipped"
+    | OddCrop["fault"];
   /** The good file it was made from; empty where there is none. */
   other_path: string;
 }
@@ -28,6 +30,8 @@ interface Recipe {
   make: (source: Uint8Array) => Promise<Uint8Array> | Uint8Array;
   /** Put beside the crops of another slide or class than the source's. */
   place?: "other slide" | "other class";
+  /** Made of a new crop like the source, which is not in the set itself. */
+  isDrawn?: boolean;
 }
 
 const half = (bytes: Uint8Array) => bytes.slice(0, Math.floor(bytes.length * 0.55));
@@ -80,6 +84,7 @@ const IN_CLASS_FOLDERS: readonly Recipe[] = [
     extension: ".png",
     make: (source) => asPng(source).flop().toBuffer(),
   },
+  ...ODD_CROPS.map((odd) => ({ ...odd, isDrawn: true })),
 ];
 const IN_NEW: readonly Recipe[] = [
   TRUNCATED_PNG,
@@ -98,12 +103,14 @@ export function cropPath(crop: CropPlan): string {
  * Plants the faults among the crops already written under `folder`; their names go on from the
  * slide's last number.
  *
+ * @param draw Draws a planned crop: the bytes of its file.
  * @returns What was planted where, in the order it was planted.
  */
 export async function plantFaults(
   folder: string,
   crops: readonly CropPlan[],
   random: Random,
+  draw: (crop: CropPlan) => Promise<Uint8Array>,
 ): Promise<Fault[]> {
   const faults: Fault[] = [];
   const numbers = new Map<string, number>();
@@ -113,7 +120,8 @@ export async function plantFaults(
     const sources = random.shuffle(crops.filter((crop) => crop.isNew === isNew));
     for (const [i, recipe] of recipes.entries()) {
       const source = sources[i % sources.length];
-      if (!source) continue;
+      // Among fewer crops than odd ones nothing would be odd.
+      if (!source || (recipe.isDrawn && sources.length < ODD_CROPS.length)) continue;
       const slide = recipe.place === "other slide"
         ? sources.find((crop) => crop.slide !== source.slide)?.slide ?? source.slide
         : source.slide;
@@ -122,13 +130,15 @@ export async function plantFaults(
         : source.label;
       const number = (numbers.get(slide.name) ?? 0) + 1;
       numbers.set(slide.name, number);
-      const extension = recipe.extension || extname(source.name);
-      const name = `${slide.name}_${String(number).padStart(3, "0")}${extension}`;
+      const stem = `${slide.name}_${String(number).padStart(3, "0")}`;
+      const name = stem + (recipe.extension || extname(source.name));
       const path = `${isNew ? "new" : label}/${name}`;
-      const bytes = await Deno.readFile(join(folder, cropPath(source)));
+      const bytes = recipe.isDrawn
+        ? await draw({ ...source, name: `${stem}.png` })
+        : await Deno.readFile(join(folder, cropPath(source)));
       await Deno.writeFile(join(folder, path), await recipe.make(bytes));
-      const fromNothing = recipe === ZERO_BYTE || recipe === NOT_AN_IMAGE;
-      faults.push({ path, fault: recipe.fault, other_path: fromNothing ? "" : cropPath(source) });
+      const isAlone = recipe === ZERO_BYTE || recipe === NOT_AN_IMAGE || recipe.isDrawn;
+      faults.push({ path, fault: recipe.fault, other_path: isAlone ? "" : cropPath(source) });
     }
   }
   return faults;

@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { parseConfig } from "../../lib/config.ts";
+import { readCsv } from "../../lib/csv.ts";
+import { inProjectCopy } from "../copy_project.ts";
+import { picture, put } from "../data/test_images.ts";
+
+const CLASSES = ["normal", "segmental", "global"];
+
+Deno.test("a task of three classes needs no code, from the scan to the new folder", () =>
+  inProjectCopy(async ({ root, load }) => {
+    for (let i = 0; i < 45; i++) {
+      const path = `data/${CLASSES[i % 3]}/S${i % 9}_${i}.png`;
+      await put(root, path, await picture(i, 40, 40).png().toBuffer());
+    }
+    const config = parseConfig({
+      data: { classes: CLASSES },
+      model: { backbone: "efficientnet_lite0", weights: "random", imageSize: 32, unfreezeLast: 0 },
+      training: { epochs: 2, batchSize: 8 },
+      evaluation: { folder: "data" },
+    });
+    await put(root, "results/default/config.json", JSON.stringify(config));
+    type Module<Name extends string> = Record<Name, (config: unknown) => Promise<unknown>>;
+    const run = async <Name extends string>(name: Name, path: string) =>
+      await (await load<Module<Name>>(path))[name](config);
+
+    await run("scanRun", "lib/data/scan_run.ts");
+    await run("splitRun", "lib/split/split_run.ts");
+    await run("trainRun", "lib/training/train_run.ts");
+    const tested = await run("testRun", "lib/metrics/test_run.ts") as {
+      scores: Record<string, { value: number | null; n: number }>;
+    };
+    await run("evaluateRun", "lib/evaluation/evaluate_run.ts");
+
+    const results = join(root, "results/default");
+    const columns = ["path", "label", "predicted", "probability"] as const;
+    const predictions = await readCsv(join(results, "predictions_test.csv"), columns, "");
+    assert.ok(predictions.every(({ predicted }) => CLASSES.includes(predicted)));
+    // Scores are those of the last class against the rest.
+    const [positive, negative] = [
+      predictions.filter(({ label }) => label === "global"),
+      predictions.filter(({ label }) => label !== "global"),
+    ];
+    const found = positive.filter(({ predicted }) => predicted === "global").length;
+    assert.equal(tested.scores["sensitivity"]!.value, found / positive.length);
+    const higher = positive.flatMap((p) =>
+      negative.map((n) => Math.sign(Number(p.probability) - Number(n.probability)) / 2 + 0.5)
+    );
+    const auc = higher.reduce((sum, value) => sum + value, 0) / higher.length;
+    assert.ok(Math.abs(tested.scores["roc_auc"]!.value! - auc) < 1e-9);
+    const evaluated = await readCsv(join(results, "evaluation.csv"), ["name", "ground_truth"], "");
+    assert.equal(evaluated.length, 45);
+    assert.ok(evaluated.every((row) => CLASSES.includes(row.ground_truth)));
+  }));

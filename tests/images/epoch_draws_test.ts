@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { ConfigError } from "../../lib/errors.ts";
+import { parseConfig } from "../../lib/config.ts";
+import { epochOrder } from "../../lib/images/batches.ts";
+import { type Draw, epochDraws } from "../../lib/images/epoch_draws.ts";
+
+/** Labels of up to 60 images of up to 5 classes, of which some may have none. */
+const anyLabels = fc.array(fc.nat(4), { minLength: 1, maxLength: 60 });
+
+/** How often each value is there. */
+function counts(values: readonly number[]): Map<number, number> {
+  const map = new Map<number, number>();
+  for (const value of values) map.set(value, (map.get(value) ?? 0) + 1);
+  return map;
+}
+
+const spread = (values: Iterable<number>) => Math.max(...values) - Math.min(...values);
+
+/** The draws of the first epochs. */
+function epochs(labels: number[], seed: number, n: number): Draw[][] {
+  return Array.from(
+    { length: n },
+    (_, i) => epochDraws(labels, { seed, epoch: i + 1, sampling: "balanced" }),
+  );
+}
+
+Deno.test("epochDraws() draws every image once where sampling is natural", () => {
+  const labels = [0, 1, 1, 0, 2];
+  const draws = epochDraws(labels, { seed: 4, epoch: 3, sampling: "natural" });
+  assert.deepEqual(draws.map(({ index }) => index), epochOrder(5, 4, 3));
+  assert.deepEqual(new Set(draws.map(({ view }) => view)), new Set([3]));
+});
+
+Deno.test("epochDraws() balances: as many images as there are, each class equally often", () => {
+  fc.assert(
+    fc.property(anyLabels, fc.nat(), fc.integer({ min: 1, max: 40 }), (labels, seed, epoch) => {
+      const draws = epochDraws(labels, { seed, epoch, sampling: "balanced" });
+      assert.equal(draws.length, labels.length);
+      const perClass = counts(draws.map(({ index }) => labels[index]!));
+      assert.deepEqual(new Set(perClass.keys()), new Set(labels));
+      assert.ok(spread(perClass.values()) <= 1, JSON.stringify([...perClass]));
+    }),
+    { seed: 1, numRuns: 100 },
+  );
+});
+
+Deno.test("epochDraws() comes by all images of a class equally often, each view once", () => {
+  fc.assert(
+    fc.property(anyLabels, fc.nat(), fc.integer({ min: 1, max: 12 }), (labels, seed, n) => {
+      const draws = epochs(labels, seed, n).flat();
+      const seen = counts(draws.map(({ index }) => index));
+      for (const label of new Set(labels)) {
+        const members = [...labels.keys()].filter((index) => labels[index] === label);
+        assert.ok(spread(members.map((index) => seen.get(index) ?? 0)) <= 1);
+      }
+      for (const [index, times] of seen) {
+        const views = draws.filter((draw) => draw.index === index).map(({ view }) => view);
+        assert.deepEqual(
+          views.toSorted((a, b) => a - b),
+          Array.from({ length: times }, (_, i) => i + 1),
+        );
+      }
+    }),
+    { seed: 1, numRuns: 60 },
+  );
+});
+
+Deno.test("epochDraws() gives another order each epoch, the same for the same seed", () => {
+  const labels = Array.from({ length: 40 }, (_, i) => i % 4 === 0 ? 1 : 0);
+  const [first, second] = epochs(labels, 9, 2);
+  assert.notDeepEqual(first!.map(({ index }) => index), second!.map(({ index }) => index));
+  assert.deepEqual(epochs(labels, 9, 2), [first, second]);
+  assert.notDeepEqual(epochs(labels, 8, 1)[0], first);
+  const classes = first!.map(({ index }) => labels[index]!);
+  assert.ok(classes.slice(0, 20).includes(1) && classes.slice(20).includes(1), "mixed");
+});
+
+Deno.test("parseConfig() refuses to balance the classes twice, and says what to change", () => {
+  const training = { classWeights: "balanced", sampling: "balanced" };
+  assert.throws(() => parseConfig({ training }), (error: unknown) => {
+    assert(error instanceof ConfigError);
+    assert.match(
+      error.message,
+      /training\.sampling: balances the classes twice: set classWeights to "none" or sampling to "natural"/,
+    );
+    return true;
+  });
+  for (const name of ["classWeights", "sampling"]) {
+    parseConfig({ training: { [name]: "balanced" } });
+  }
+});

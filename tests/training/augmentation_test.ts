@@ -1,0 +1,173 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import type { ConfigInput } from "../../lib/config_schema.ts";
+import { augment } from "../../lib/images/augment/augment.ts";
+import { viewRandom } from "../../lib/images/augment/draw_changes.ts";
+import type { BatchItem } from "../../lib/images/batches.ts";
+import { decodeImage } from "../../lib/images/decode.ts";
+import { epochDraws } from "../../lib/images/epoch_draws.ts";
+import { cutGraph } from "../../lib/model/cut.ts";
+import { frozenLayerCount } from "../../lib/model/stages.ts";
+import { createRandom } from "../../lib/random.ts";
+import { tf } from "../../lib/setup/tensorflow.ts";
+import {
+  createFeatureExtractor,
+  everyImage,
+  type FeatureSource,
+  streamFeatures,
+} from "../../lib/training/features.ts";
+import { openSources } from "../../lib/training/open_sources.ts";
+import { createTrainable, disposeTrainable, trainStep } from "../../lib/training/trainable.ts";
+import { inFolder } from "../data/test_images.ts";
+import { SIZE, toyConfig, toyDecode, toyImages, type ToyJob, toyModel, trainToy } from "./toy.ts";
+
+const model = toyModel();
+const decode = { size: SIZE, resize: "squash" as const, maxMegapixels: 1 };
+const augmentation = {
+  symmetries: true,
+  rotation: 15,
+  brightness: 0.1,
+  stain: 0.2,
+  jpegQuality: 60,
+  cutOut: 0.2,
+};
+
+/** A test with 14 training images, a third of them positive, and 6 validation images. */
+function withToy(test: (toy: ToyJob) => Promise<void>): () => Promise<void> {
+  return () =>
+    inFolder(async (folder) => {
+      const [train, validation] = [
+        await toyImages(folder, 14, 1),
+        await toyImages(folder, 6, 2),
+      ];
+      await test({ folder, model, train, validation });
+    });
+}
+
+/** Equal just for the same pixels. */
+function digest(pixels: Uint8Array): string {
+  return createHash("sha1").update(pixels).digest("hex");
+}
+
+/** Each image's pixels. */
+async function decoded(items: readonly BatchItem[]): Promise<string[]> {
+  return await Promise.all(
+    items.map(async ({ path }) => digest((await decodeImage(path, decode)).pixels)),
+  );
+}
+
+/** The sources of a training whose frozen part is a spy: it notes the pixels it is given. */
+async function spiedSources({ train, validation }: ToyJob, change: ConfigInput) {
+  const seen: string[] = [];
+  const length = SIZE * SIZE * 3;
+  const extractor = {
+    shapes: new Map([["feature", [1]]]),
+    extract: (pixels: Uint8Array) => {
+      const count = pixels.length / length;
+      for (let i = 0; i < count; i++) {
+        seen.push(digest(pixels.subarray(i * length, (i + 1) * length)));
+      }
+      return new Map([["feature", tf.zeros([count, 1])]]);
+    },
+    dispose: () => {},
+  };
+  const config = toyConfig(change);
+  const sources = await openSources({ config, decode: toyDecode, train, validation }, extractor);
+  const read = async (source: FeatureSource, draws: { index: number; view: number }[]) => {
+    seen.length = 0;
+    for await (const { features } of source.read(draws, 4)) tf.dispose([...features.values()]);
+    return [...seen];
+  };
+  return { config, sources, seen, read };
+}
+
+for (const cacheMegabytes of [100, 0]) {
+  Deno.test(
+    `openSources() augments training images alone, with ${cacheMegabytes} MB of cache`,
+    withToy(async (toy) => {
+      const { config, sources, seen, read } = await spiedSources(toy, {
+        training: { augmentation, cacheMegabytes },
+      });
+      const plain = { train: await decoded(toy.train), validation: await decoded(toy.validation) };
+      assert.deepEqual(seen, cacheMegabytes > 0 ? plain.validation : []);
+      const draws = [{ index: 3, view: 1 }, { index: 0, view: 2 }, { index: 3, view: 2 }];
+      const views = await read(sources.train, draws);
+      const expected = draws.map(async ({ index, view }) => {
+        const { pixels } = await decodeImage(toy.train[index]!.path, decode);
+        const random = viewRandom(config.seed, view, index);
+        return digest(await augment(pixels, SIZE, config.training.augmentation, random));
+      });
+      assert.deepEqual(views, await Promise.all(expected));
+      assert.equal(new Set([...views, ...plain.train]).size, 3 + toy.train.length);
+      assert.deepEqual(await read(sources.train, draws.toReversed()), views.toReversed());
+      for (let epoch = 1; epoch < 3; epoch++) {
+        const again = await read(sources.validation, everyImage(sources.validation.count));
+        assert.deepEqual(again, cacheMegabytes > 0 ? [] : plain.validation);
+      }
+    }),
+  );
+}
+
+Deno.test(
+  "openSources() gives training images as they are where augmentation is off",
+  withToy(async (toy) => {
+    const { sources, read } = await spiedSources(toy, { training: { cacheMegabytes: 0 } });
+    const all = await read(sources.train, everyImage(toy.train.length));
+    assert.deepEqual(all, await decoded(toy.train));
+  }),
+);
+
+Deno.test(
+  "fit() with augmentation leaks no tensor and gives the same history again, after a kill too",
+  withToy(async (toy) => {
+    const before = tf.memory().numTensors;
+    const change = { training: { augmentation, sampling: "balanced" as const } };
+    const run = (name: string, more: Partial<ToyJob> = {}) =>
+      trainToy({ ...toy, checkpoints: join(toy.folder, name), change, ...more });
+    const whole = await run("whole");
+    assert.deepEqual(await run("again"), whole);
+    const killed = run("killed", {
+      onEpoch: (history) => {
+        if (history.length === 2) throw new Error("killed");
+      },
+    });
+    await assert.rejects(killed, /killed/);
+    const resumed = await run("killed");
+    assert.equal(resumed.resumedFrom, 2);
+    assert.deepEqual({ ...resumed, resumedFrom: 0 }, whole);
+    const plain = await run("plain", { change: { training: { sampling: "balanced" } } });
+    assert.notEqual(plain.history[0]!.loss, whole.history[0]!.loss);
+    assert.equal(tf.memory().numTensors, before);
+  }),
+);
+
+Deno.test(
+  "fit() trains on the balanced draw of an epoch, last partial batch included",
+  withToy(async (toy) => {
+    const change: ConfigInput = { training: { epochs: 1, sampling: "balanced" } };
+    const { history } = await trainToy({ ...toy, change });
+    const { seed, training } = toyConfig(change);
+    const labels = toy.train.map(({ label }) => label);
+    const draws = epochDraws(labels, { seed, epoch: 1, sampling: "balanced" });
+    // the same epoch by hand
+    const cut = cutGraph(model.graph, frozenLayerCount("resnet50", 0));
+    const extractor = createFeatureExtractor(model, cut);
+    const part = createTrainable(model, cut, extractor.shapes, "frozen");
+    const source = streamFeatures({ images: toy.train, extractor, decode });
+    const random = createRandom(`${seed}/dropout/1`);
+    let [sum, positive] = [0, 0];
+    for await (const batch of source.read(draws, training.batchSize)) {
+      const { learningRate } = training;
+      const { loss } = await trainStep(part, batch, { learningRate, classWeights: [], random });
+      sum += loss * batch.labels.length;
+      positive += batch.labels.filter((label) => label === 1).length;
+      tf.dispose([...batch.features.values()]);
+    }
+    disposeTrainable(part);
+    extractor.dispose();
+    assert.deepEqual([draws.length, positive], [14, 7]);
+    const { loss } = history[0]!;
+    assert.ok(Math.abs(loss - sum / 14) < 1e-5, `${loss} and ${sum / 14}`);
+  }),
+);

@@ -5,11 +5,12 @@ import { type Panel, plotPanel, titled } from "./panel.ts";
 import { classColors, classLabel, colors, images, percent } from "./theme.ts";
 
 /**
- * Images per subset and class, with the fraction that was asked for marked on each bar.
+ * Images per subset and class, with the fraction that was asked for, where there is one, marked on
+ * each bar.
  *
  * @param rows A row a subset and class, in the order they are to be drawn.
- * @param requested Fraction of all images asked for, by subset.
- * @param classes The negative class, then the positive one.
+ * @param requested Fraction of all images asked for, by subset; empty for a split that was given.
+ * @param classes The positive class is the last one.
  */
 export function splitChart(
   { rows, requested, classes, run }: {
@@ -27,7 +28,9 @@ export function splitChart(
     subtitle: `Run ${run} · n = ${images(n)}`,
     legend: [
       ...labels.map((label, i) => ({ label, color: range[i]!, mark: "area" as const })),
-      { label: "asked for", color: colors.ink, mark: "tick" },
+      ...Object.keys(requested).length === 0
+        ? []
+        : [{ label: "asked for", color: colors.ink, mark: "tick" as const }],
     ],
     rows: [[drawBars(rows, subsetsOf(rows, requested, classes.at(-1)!), labels, range)]],
   });
@@ -99,6 +102,7 @@ function drawBars(
         x: "count",
         y: "subset",
         fill: (row: SplitRow) => classLabel(row.label),
+        order: [...labels],
       }),
       Plot.tickX(subsets, { x: "asked", y: "subset", stroke: colors.ink, strokeWidth: 2.5 }),
       Plot.text(subsets, { ...text, text: "size", dy: -8 }),

@@ -5,11 +5,10 @@ const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
 
 /**
  * What each subset holds beside what was asked for, a row a subset, ready for a table: images,
- * groups, fraction achieved and requested, and for each class its images and its share among the
- * subset's images. The last row has the whole.
+ * groups, fraction achieved and requested, and for each class, in words, its images and their share
+ * among the subset's images. The last row has the whole, whose class shares are what every subset should have.
  *
- * @param requested `config.split`; a split that was given has no request, so that its column is
- *   empty there.
+ * @param requested Fractions; `null` for a split that was given: it has no such column.
  */
 export function splitTable(
   rows: readonly SplitRow[],
@@ -20,7 +19,7 @@ export function splitTable(
   const cells = (own: readonly SplitRow[]) =>
     Object.fromEntries(labels.map((label) => {
       const n = own.filter((row) => row.label === label).length;
-      return [label, `${n} (${percent(n / Math.max(1, own.length))})`];
+      return [label.replaceAll("_", " "), `${n} (${percent(n / Math.max(1, own.length))})`];
     }));
   return [
     ...counts.map(({ subset, images, groups, fraction }) => ({
@@ -28,15 +27,15 @@ export function splitTable(
       images,
       groups,
       fraction: percent(fraction),
-      requested: requested ? percent(requested[subset]) : "",
+      ...(requested ? { requested: percent(requested[subset]) } : {}),
       ...cells(rows.filter((row) => row.subset === subset)),
     })),
     {
       subset: "all",
       images: rows.length,
       groups: new Set(rows.map(({ group }) => group)).size,
-      fraction: "100.0 %",
-      requested: requested ? "100.0 %" : "",
+      fraction: percent(1),
+      ...(requested ? { requested: percent(1) } : {}),
       ...cells(rows),
     },
   ];

@@ -25,6 +25,8 @@ export { startRun } from "./model/start_run.ts";
 export { subsetItems } from "./images/subset_items.ts";
 
 // 05 training
+export { findLearningRate } from "./training/find_learning_rate.ts";
+export { readRuns } from "./training/runs.ts";
 export { trainRun } from "./training/train_run.ts";
 
 // 06 metrics
@@ -44,10 +46,13 @@ export { createLive } from "./notebook/live.ts";
 export { htmlTable } from "./notebook/table.ts";
 export { imageGrid } from "./notebook/image_grid.ts";
 export { learningCurves } from "./notebook/learning_curves.ts";
+export { learningRateChart } from "./notebook/learning_rate_chart.ts";
 export { notice } from "./notebook/notice.ts";
 export { precisionRecallChart } from "./notebook/precision_recall_chart.ts";
 export { predictionGrid } from "./notebook/prediction_grid.ts";
 export { rocChart } from "./notebook/roc_chart.ts";
+export { runsChart } from "./notebook/runs_chart.ts";
+export { runsTable } from "./notebook/runs_table.ts";
 export { scoreHistogram } from "./notebook/score_histogram.ts";
 export { show } from "./notebook/show.ts";
 export { showProgress } from "./notebook/progress.ts";

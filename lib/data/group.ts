@@ -1,4 +1,5 @@
 import { DataError } from "../errors.ts";
+import { listLines } from "../list_lines.ts";
 
 /**
  * The group (patient or slide) of an image.
@@ -35,13 +36,12 @@ export function groupsOf(
   );
   const unmatched = paths.filter((_, i) => groups[i] === null);
   if (unmatched.length > 0) {
-    const shown = unmatched.slice(0, 5).map((path) => `\n  - ${JSON.stringify(path)}`).join("");
-    const more = unmatched.length > 5 ? `\n  … and ${unmatched.length - 5} more` : "";
     throw new DataError(
       (pattern === null
         ? `labels.csv gives no group to ${unmatched.length} of ${paths.length} images:`
         : `data.groupPattern ${pattern} finds no group in ${unmatched.length} of ` +
-          `${paths.length} image paths:`) + `${shown}${more}`,
+          `${paths.length} image paths:`) +
+        listLines(unmatched.map((path) => JSON.stringify(path))),
       someGiven
         ? "Give every image a group in labels.csv, or set data.groupPattern for the others."
         : "Correct the pattern or rename the files. With data.groupPattern: null every image is " +

@@ -5,11 +5,6 @@ import { compareCodePoints } from "./compare_code_points.ts";
 const IMAGE_NAME = /\.(jpe?g|png|tiff?|bmp|webp)$/i;
 const SYSTEM_NAMES = new Set(["Thumbs.db", "desktop.ini", "__MACOSX", "$RECYCLE.BIN"]);
 
-/** Whether a file name ends as those of images do, in any case. */
-export function isImageName(name: string): boolean {
-  return IMAGE_NAME.test(name);
-}
-
 /** What {@linkcode listImages} passed over. */
 export interface Skipped {
   /** Names that begin with a dot, and files and folders that operating systems leave behind. */
@@ -39,7 +34,7 @@ export async function listImages(folder: string): Promise<{ paths: string[]; ski
       if (entry.name.startsWith(".") || SYSTEM_NAMES.has(entry.name)) skipped.hidden++;
       else if (entry.isSymlink) skipped.links++;
       else if (entry.isDirectory) folders.push(path);
-      else if (entry.isFile && isImageName(entry.name)) paths.push(path);
+      else if (entry.isFile && IMAGE_NAME.test(entry.name)) paths.push(path);
       else skipped.otherType++;
     }
   }

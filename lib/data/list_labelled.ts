@@ -1,13 +1,14 @@
 import { join } from "node:path";
 import type { Config } from "../config_schema.ts";
 import { DataError } from "../errors.ts";
+import { exists } from "../files.ts";
 import { LABELS_FILE } from "../paths.ts";
 import { describeSkipped, listClassFolders } from "./class_folders.ts";
 import { compareCodePoints } from "./compare_code_points.ts";
 import type { Finding } from "./findings.ts";
 import { groupsOf } from "./group.ts";
-import { readLabels } from "./labels.ts";
-import { isImageName } from "./list_images.ts";
+import { type LabelledImage, readLabels } from "./labels.ts";
+import { listImages } from "./list_images.ts";
 import type { ManifestRow } from "./manifest.ts";
 
 /** An image before it is looked at. */
@@ -20,7 +21,7 @@ export type ListedImage = Pick<ManifestRow, "path" | "label" | "group">;
  *
  * @param folder Absolute path.
  * @returns In code-point order of the paths. An image that labels.csv leaves out keeps its place,
- *   with an empty label, and has a finding.
+ *   with an empty label, and has a finding; so have images without any label, by their folder.
  * @throws {DataError} When a class has no images, labels.csv cannot be used, or an image has no
  *   group although others have.
  */
@@ -28,65 +29,62 @@ export async function listLabelled(
   folder: string,
   { classes, groupPattern }: Pick<Config["data"], "classes" | "groupPattern">,
 ): Promise<{ listed: ListedImage[]; findings: Finding[] }> {
-  const labels = await readLabels(folder, classes);
-  const folders = await listClassFolders(folder, classes, { optional: labels !== null });
-  const images = new Map<string, { label: string | null; group: string | null }>();
+  const file = join(folder, LABELS_FILE);
+  const hasLabels = await exists(file);
+  const folders = await listClassFolders(folder, classes, { optional: hasLabels });
+  const images = new Map<string, LabelledImage>();
   for (const { label, paths } of folders) {
-    for (const path of paths) images.set(path, { label, group: null });
+    for (const path of paths) images.set(path, { path, label, group: null });
   }
-  for (const { path, label, group } of labels ?? []) images.set(path, { label, group });
-  for (const label of classes) {
-    if ([...images.values()].some((image) => image.label === label)) continue;
-    throw new DataError(
-      `No image of ${JSON.stringify(folder)} has the label ${JSON.stringify(label)}.`,
-      `Learning needs examples of every class: add rows to ${LABELS_FILE}, or correct data.classes.`,
-    );
+  const findings = folders.filter(({ skipped }) => skipped.links + skipped.otherType > 0)
+    .map(({ label, skipped }) => finding(label, "skipped", describeSkipped(skipped)));
+  if (hasLabels) {
+    // a class folder may itself be a link, which the list of the whole folder passes over
+    const present = new Set([...images.keys(), ...(await listImages(folder)).paths]);
+    for (const image of await readLabels(file, present, classes)) images.set(image.path, image);
+    findings.push(...describeUnlabelled([...present].filter((path) => !images.has(path))));
+    checkClasses(folder, [...images.values()], classes);
   }
-  const paths = [...images.keys()].sort(compareCodePoints);
-  const used = paths.filter((path) => images.get(path)!.label !== null);
-  const given = used.map((path) => images.get(path)!.group);
-  const groups = new Map(groupsOf(used, groupPattern, given).map((group, i) => [used[i]!, group]));
+  const sorted = [...images.values()].sort((a, b) => compareCodePoints(a.path, b.path));
+  const used = sorted.filter(({ label }) => label !== null);
+  const groups = groupsOf(used.map(({ path }) => path), groupPattern, used.map((i) => i.group));
+  const groupOf = new Map(used.map(({ path }, i) => [path, groups[i]!]));
   return {
-    listed: paths.map((path) => ({
-      path,
-      label: images.get(path)!.label ?? "",
-      group: groups.get(path) ?? path,
-    })),
+    listed: sorted.map(({ path, label, group }) => {
+      return { path, label: label ?? "", group: groupOf.get(path) ?? group ?? path };
+    }),
     findings: [
-      ...folders.flatMap(({ label, skipped }): Finding[] =>
-        skipped.links + skipped.otherType === 0 ? [] : [
-          { path: label, finding: "skipped", detail: describeSkipped(skipped), other_path: "" },
-        ]
+      ...findings,
+      ...sorted.filter(({ label }) => label === null).map(({ path }) =>
+        finding(path, "left_out_by_labels", `Its label in ${LABELS_FILE} is empty.`)
       ),
-      ...await findUnlabelled(folder, new Set(paths)),
-      ...paths.filter((path) => images.get(path)!.label === null).map((path): Finding => ({
-        path,
-        finding: "left_out_by_labels",
-        detail: `Its label in ${LABELS_FILE} is empty.`,
-        other_path: "",
-      })),
     ],
   };
 }
 
-/** Images beside those of labels.csv that have neither a row in it nor a class folder. */
-async function findUnlabelled(folder: string, paths: ReadonlySet<string>): Promise<Finding[]> {
-  const folders = new Set([...paths].map((path) => path.slice(0, path.lastIndexOf("/") + 1)));
-  const findings: Finding[] = [];
-  for (const inner of [...folders].sort(compareCodePoints)) {
-    const entries = await Array.fromAsync(Deno.readDir(join(folder, inner)));
-    const count = entries.filter(({ name, isFile }) =>
-      isFile && !name.startsWith(".") && isImageName(name) && !paths.has(inner + name)
-    ).length;
-    if (count === 0) {
-      continue;
-    }
-    findings.push({
-      path: inner || ".",
-      finding: "skipped",
-      detail: `${count} image${count === 1 ? "" : "s"} without a row in ${LABELS_FILE}`,
-      other_path: "",
-    });
-  }
-  return findings;
+/** Images with neither a row in labels.csv nor a class folder, counted by outermost folder. */
+function describeUnlabelled(paths: readonly string[]): Finding[] {
+  const folders = Map.groupBy(paths, (path) => path.includes("/") ? path.split("/")[0]! : ".");
+  return [...folders].sort(([a], [b]) => compareCodePoints(a, b)).map(([name, { length }]) =>
+    finding(name, "skipped", `${length} image${length === 1 ? "" : "s"} without a label`)
+  );
+}
+
+function checkClasses(
+  folder: string,
+  images: readonly LabelledImage[],
+  classes: readonly string[],
+): void {
+  const present = new Set(images.map(({ label }) => label));
+  const missing = classes.filter((name) => !present.has(name));
+  if (missing.length === 0) return;
+  throw new DataError(
+    `No image of ${JSON.stringify(folder)} has the label ` +
+      `${missing.map((name) => JSON.stringify(name)).join(" or ")}.`,
+    `Learning needs examples of every class: add rows to ${LABELS_FILE}, or correct data.classes.`,
+  );
+}
+
+function finding(path: string, kind: Finding["finding"], detail: string): Finding {
+  return { path, finding: kind, detail, other_path: "" };
 }

@@ -1,9 +1,11 @@
 import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
+import { z } from "zod";
 import { compareCodePoints } from "../data/compare_code_points.ts";
 import { MANIFEST_COLUMNS, type ManifestRow, usable } from "../data/manifest.ts";
 import { DataError } from "../errors.ts";
 import { writeJson } from "../files.ts";
+import { listLines } from "../list_lines.ts";
 import { groupWarning } from "./group_warning.ts";
 import { type Fractions, type SplitRow, splitText, type Subset } from "./split.ts";
 import { subsetCounts } from "./subset_counts.ts";
@@ -64,9 +66,9 @@ export function certifySplit(
   checkSameImages(rows, manifest);
   const crossing = findCrossings(rows, nearDuplicates);
   if (crossing.length > 0) {
-    const more = crossing.length > 5 ? `\n  … and ${crossing.length - 5} more` : "";
     throw new DataError(
-      `The split leaks between its subsets:\n  - ${crossing.slice(0, 5).join("\n  - ")}${more}`,
+      `The split leaks between its subsets, ${crossing.length} ` +
+        `${crossing.length === 1 ? "time" : "times"}:${listLines(crossing)}`,
       requested === null
         ? "Correct your split file (split.file): all images of a group, and all that show the same, " +
           "belong in one subset."
@@ -130,16 +132,26 @@ export function verifyCertificate(
  * @throws {DataError} When it is damaged.
  */
 export function requestOf(certificate: Record<string, unknown>): SplitRequest | null {
-  const { source, seed, fractions_requested: fractions } = certificate;
-  if (source === "given") return null;
-  if (typeof seed !== "number" || typeof fractions !== "object" || fractions === null) {
+  const { data } = requestSchema.safeParse(certificate);
+  if (!data) {
     throw new DataError(
-      "The split certificate is damaged, or of an older version: it names no seed or fractions.",
+      "The split certificate is damaged, or of another version of the project: it does not say " +
+        "how the split came about.",
       "Make the split anew with notebook 03.",
     );
   }
-  return { seed, fractions: pickSubsets(fractions as Fractions) };
+  return data.source === "given" ? null : { seed: data.seed, fractions: data.fractions_requested };
 }
+
+const fraction = z.number().gt(0).lt(1);
+const requestSchema = z.discriminatedUnion("source", [
+  z.object({ source: z.literal("given") }),
+  z.object({
+    source: z.literal("made"),
+    seed: z.int(),
+    fractions_requested: z.object({ train: fraction, validation: fraction, test: fraction }),
+  }),
+]);
 
 const pickSubsets = ({ train, validation, test }: Fractions) => ({ train, validation, test });
 
@@ -159,19 +171,27 @@ function findCrossings(
   rows: readonly SplitRow[],
   nearDuplicates: readonly (readonly [string, string])[],
 ): string[] {
-  const crossing = (key: "group" | "sha256", what: string): string[] =>
-    [...Map.groupBy(rows, (row) => row[key])].flatMap(([value, own]) => {
-      const subsets = [...new Set(own.map(({ subset }) => subset))];
-      return subsets.length < 2 ? [] : [`${what} ${value} is in ${subsets.join(" and ")}`];
-    });
-  const subsetOf = new Map(rows.map(({ path, subset }) => [path, subset]));
-  const near = nearDuplicates.flatMap(([a, b]) => {
-    const [first, second] = [subsetOf.get(a), subsetOf.get(b)];
-    return first === undefined || second === undefined || first === second
-      ? []
-      : [`the near-duplicates ${a} and ${b} are in ${first} and ${second}`];
+  const groups = [...Map.groupBy(rows, ({ group }) => group)].flatMap(([group, own]) => {
+    const subsets = [...new Set(own.map(({ subset }) => subset))];
+    return subsets.length < 2 ? [] : [`the group ${group} is in ${subsets.join(" and ")}`];
   });
-  return [...crossing("group", "the group"), ...crossing("sha256", "the file with hash"), ...near];
+  const copies = [...Map.groupBy(rows, (row) => row.sha256).values()].flatMap((own) => {
+    const [first, ...others] = [...new Map(own.map((row) => [row.subset, row])).values()];
+    return others.map((other) => describePair("the same file:", first!, other));
+  });
+  const rowOf = new Map(rows.map((row) => [row.path, row]));
+  const near = nearDuplicates.flatMap(([a, b]) => {
+    const [first, second] = [rowOf.get(a), rowOf.get(b)];
+    return !first || !second || first.subset === second.subset
+      ? []
+      : [describePair("near-duplicates:", first, second)];
+  });
+  return [...groups, ...copies, ...near];
+}
+
+function describePair(what: string, a: SplitRow, b: SplitRow): string {
+  return `${what} ${JSON.stringify(a.path)} is in ${a.subset}, ` +
+    `${JSON.stringify(b.path)} in ${b.subset}`;
 }
 
 function checkSameImages(rows: readonly SplitRow[], manifest: readonly ManifestRow[]): void {
@@ -179,16 +199,14 @@ function checkSameImages(rows: readonly SplitRow[], manifest: readonly ManifestR
     JSON.stringify([path, label, group, sha256]);
   const inSplit = new Set(rows.map(key));
   const inManifest = new Set(usable(manifest).map(key));
-  const [missing] = inManifest.difference(inSplit);
-  const [unknown] = inSplit.difference(inManifest);
-  if (missing === undefined && unknown === undefined && inSplit.size === rows.length) return;
+  const problems = [
+    ...[...inManifest.difference(inSplit)].map((image) => `${image} is in the manifest alone`),
+    ...[...inSplit.difference(inManifest)].map((image) => `${image} is in the split alone`),
+  ];
+  if (inSplit.size < rows.length) problems.push("an image is in the split twice");
+  if (problems.length === 0) return;
   throw new DataError(
-    "The split does not belong to the manifest: " +
-      (missing !== undefined
-        ? `${missing} is in the manifest alone.`
-        : unknown !== undefined
-        ? `${unknown} is in the split alone.`
-        : "an image is in the split twice."),
+    `The split does not belong to the manifest:${listLines(problems)}`,
     "Run notebook 03 again after 02.",
   );
 }

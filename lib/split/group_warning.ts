@@ -5,6 +5,5 @@
 export function groupWarning(rows: readonly { path: string; group: string }[]): string | null {
   return rows.some(({ path, group }) => path !== group)
     ? null
-    : "No groups: images of one patient or slide may lie in both training and test images, so the " +
-      "scores are likely too good for new patients. Set data.groupPattern to prevent it.";
+    : "No groups: one patient may be in both training and test, so scores are likely too good.";
 }

@@ -7,7 +7,8 @@ import { type Fractions, type SplitRow, SUBSETS } from "./split.ts";
 import { describeMissingClasses } from "./subset_counts.ts";
 import { gatherUnits } from "./units.ts";
 
-const RANDOM_STARTS = 8;
+/** More gain nothing from 40 groups on, and under 4 % with 20. */
+const RANDOM_STARTS = 32;
 
 /**
  * Divides the usable images into training, validation and test images. No group and no cluster of

@@ -8,12 +8,12 @@ Verifies the split of a run (default: "default") from its files and its images, 
 code 1 when anything was changed since.`;
 
 async function verify(run: string): Promise<number> {
-  const { verifyRun } = await import(
+  const { verifyRun }: typeof import("./verify_run.ts") = await import(
     import.meta.resolve("./verify_run.ts")
-  ) as typeof import("./verify_run.ts");
-  const { showProgress } = await import(
+  );
+  const { showProgress }: typeof import("../notebook/progress.ts") = await import(
     import.meta.resolve("../notebook/progress.ts")
-  ) as typeof import("../notebook/progress.ts");
+  );
   const { problems, checked, unchecked } = await verifyRun(run, showProgress);
   for (const line of checked) console.log(`checked: ${line}`);
   for (const line of unchecked) console.log(`NOT checked: ${line}`);

@@ -1,15 +1,17 @@
 import { z } from "zod";
 import { readRunConfig } from "../config.ts";
 import type { Config } from "../config_schema.ts";
-import { nearDuplicatePairs, readFindings } from "../data/findings.ts";
-import { type ManifestRow, readManifest } from "../data/manifest.ts";
+import { type Finding, nearDuplicatePairs, readFindings } from "../data/findings.ts";
+import { MANIFEST_COLUMNS, type ManifestRow, readManifest } from "../data/manifest.ts";
 import { scanDataset } from "../data/scan_dataset.ts";
-import { DataError } from "../errors.ts";
+import { DataError, ProjectError } from "../errors.ts";
 import { exists, readJson, sha256File } from "../files.ts";
+import { listLines } from "../list_lines.ts";
 import { fromRoot, type RunPaths, runPaths } from "../paths.ts";
 import type { OnProgress } from "../progress.ts";
-import { manifestHash, requestOf, verifyCertificate } from "./certificate.ts";
-import { readSplit, type SplitRow, splitText } from "./split.ts";
+import { manifestHash, requestOf, type SplitRequest, verifyCertificate } from "./certificate.ts";
+import { readGivenSplit } from "./given_split.ts";
+import { readSplit, type SplitRow, SUBSETS } from "./split.ts";
 import { stratifiedSplit } from "./stratified_split.ts";
 
 /** What a verification came to. */
@@ -22,89 +24,196 @@ export interface Verification {
   unchecked: string[];
 }
 
-type Pairs = [string, string][];
-
-const MOST_SHOWN = 10;
+/** What a run says about its split: its files, trusted in nothing. */
+interface RunFiles {
+  config: Config;
+  certificate: Record<string, unknown>;
+  /** As the certificate has it; `null`: the split was given. */
+  request: SplitRequest | null;
+  rows: SplitRow[];
+  manifest: ManifestRow[];
+  findings: Finding[];
+}
 
 /**
  * Verifies a run's split from its files and, where the data folder is there, from the images
- * themselves: these are read anew, so that hashes and near-duplicates are not taken from the run's
- * own files. A split that was made is made again and compared byte for byte.
+ * themselves: these are read anew, so that labels, groups, hashes and near-duplicates are not taken
+ * from the run's own files. A split that was made is made again and compared; one that was given is
+ * read again from the file that brought it.
  *
- * @throws {DataError} When a file of the run is missing or damaged, or something crosses subsets.
+ * @throws {DataError} When a file of the run is missing, or damaged so that it cannot be read.
  */
 export async function verifyRun(
   run: string,
   progress?: (label: string) => OnProgress,
 ): Promise<Verification> {
   const paths = runPaths(run);
-  const config = await readRunConfig(run);
-  const remedy = "Run notebook 03 again; it writes this file.";
-  const certificate = await readJson(paths.splitCertificate, remedy) as Record<string, unknown>;
-  const rows = await readSplit(paths.split);
-  const manifest = await readManifest(paths.manifest);
-  const pairs = nearDuplicatePairs(await readFindings(paths.audit));
-
-  const problems = verifyCertificate(certificate, rows, manifest, pairs)
-    .map((field) => `the certificate's ${field} is not what its files give`);
-  const checked = [`the certificate against manifest.parquet, audit.csv and split.csv`];
-  const unchecked: string[] = [];
-  if (await sha256File(paths.split) !== certificate["split_sha256"]) {
-    problems.push("split.csv is not, byte for byte, the file that was certified");
-  }
-  const request = requestOf(certificate);
-  if (request === null) unchecked.push("how the subsets were chosen: the split was given");
-  else {
-    const again = stratifiedSplit(manifest, request.fractions, request.seed, pairs);
-    problems.push(...differences(rows, again));
-    checked.push(`the split, made again from seed ${request.seed}`);
+  const files = await readRunFiles(run, paths);
+  const { config, certificate, request, manifest } = files;
+  const result: Verification = { problems: [], checked: [], unchecked: [] };
+  const check = async (what: string, findProblems: () => string[] | Promise<string[]>) => {
+    try {
+      result.problems.push(...await findProblems());
+    } catch (error) {
+      if (!(error instanceof ProjectError)) throw error;
+      result.problems.push(error.message);
+    }
+    result.checked.push(what);
+  };
+  await check(
+    "the certificate against manifest.parquet, audit.csv and split.csv",
+    () => compareWithCertificate(files, paths),
+  );
+  await check("config.json", () => compareWithConfig(request, config));
+  if (request !== null) {
+    await check(`the split, made again from seed ${request.seed}`, () => remake(files, request));
+  } else if (config.split.file !== null && await exists(fromRoot(config.split.file))) {
+    const { file } = config.split;
+    await check(
+      `the split, read again from ${JSON.stringify(file)}`,
+      async () =>
+        differences(files.rows, await readGivenSplit(fromRoot(file), manifest), "its file"),
+    );
+  } else {
+    result.unchecked.push("where the split comes from: the file that brought it is not there");
   }
   if (await exists(fromRoot(config.data.folder))) {
-    problems.push(...await compareWithImages(config, manifest, pairs, progress));
-    checked.push(`${manifest.length} images, read anew`);
+    await check(
+      `${manifest.length} images, their labels and groups, read anew`,
+      () => compareWithImages(files, progress),
+    );
   } else {
-    unchecked.push(`the images: ${JSON.stringify(config.data.folder)} is not there`);
+    result.unchecked.push(`the images: ${JSON.stringify(config.data.folder)} is not there`);
   }
   if (await exists(paths.modelCard)) {
-    problems.push(...await compareWithModel(paths, certificate));
-    checked.push("that the model was trained on this split");
+    await check(
+      "that the model was trained on this split",
+      () => compareWithModel(paths, certificate),
+    );
   }
-  return { problems, checked, unchecked };
+  return result;
 }
 
-function differences(rows: readonly SplitRow[], again: readonly SplitRow[]): string[] {
-  if (splitText(rows) === splitText(again)) return [];
-  const subsets = new Map(again.map(({ path, subset }) => [path, subset]));
-  const moved = rows.filter(({ path, subset }) => subsets.get(path) !== subset);
-  return capped(
-    moved.map(({ path, subset }) =>
-      `${JSON.stringify(path)} is in ${subset}; the seed puts it into ${subsets.get(path)}`
+async function readRunFiles(run: string, paths: RunPaths): Promise<RunFiles> {
+  if (!await exists(paths.config)) {
+    throw new DataError(
+      `${paths.config} is not there.`,
+      "Check the name of the run; its files lie in results/RUN/. Notebooks 01 to 03 write them.",
+    );
+  }
+  const remedy = "Run notebook 03 again; it writes this file.";
+  const parsed = await readJson(paths.splitCertificate, remedy);
+  const certificate = (parsed ?? {}) as Record<string, unknown>;
+  return {
+    config: await readRunConfig(run),
+    certificate,
+    request: requestOf(certificate),
+    rows: await readSplit(paths.split),
+    manifest: await readManifest(paths.manifest),
+    findings: await readFindings(paths.audit),
+  };
+}
+
+async function compareWithCertificate(
+  { certificate, rows, manifest, findings }: RunFiles,
+  { split }: RunPaths,
+): Promise<string[]> {
+  const problems = await sha256File(split) === certificate["split_sha256"]
+    ? []
+    : ["split.csv is not, byte for byte, the file that was certified"];
+  const fields = verifyCertificate(certificate, rows, manifest, nearDuplicatePairs(findings));
+  return [
+    ...problems,
+    ...fields.map((field) =>
+      `the certificate's ${field} (${
+        JSON.stringify(certificate[field])
+      }) is not what the files give`
     ),
-  );
+  ];
+}
+
+function compareWithConfig(request: SplitRequest | null, { seed, split }: Config): string[] {
+  const remedy = "run notebook 03 again if the config was changed on purpose";
+  if (request === null) {
+    return split.file === null
+      ? [`config.json asks for a split to be made, the certificate is of a given one; ${remedy}`]
+      : [];
+  }
+  const asked = [seed, ...SUBSETS.map((subset) => split[subset])].join(", ");
+  const made = [request.seed, ...SUBSETS.map((subset) => request.fractions[subset])].join(", ");
+  if (split.file === null && asked === made) return [];
+  const wish = split.file === null
+    ? `seed and fractions ${asked}`
+    : `the split of ${JSON.stringify(split.file)}`;
+  return [`config.json asks for ${wish}, the certificate is of ${made}; ${remedy}`];
+}
+
+function remake({ rows, manifest, findings }: RunFiles, request: SplitRequest): string[] {
+  const { fractions, seed } = request;
+  const again = stratifiedSplit(manifest, fractions, seed, nearDuplicatePairs(findings));
+  return differences(rows, again, "the seed");
+}
+
+/** Images that another split puts elsewhere. */
+function differences(rows: readonly SplitRow[], other: readonly SplitRow[], by: string): string[] {
+  const subsets = new Map(other.map(({ path, subset }) => [path, subset]));
+  const moved = rows.filter(({ path, subset }) => subsets.get(path) !== subset);
+  return moved.length === 0 ? [] : [
+    `split.csv has ${moved.length} image${moved.length === 1 ? "" : "s"} in other subsets:${
+      listLines(moved.map(({ path, subset }) =>
+        `${JSON.stringify(path)} is in ${subset}; ${by} puts it into ${subsets.get(path) ?? "none"}`
+      ))
+    }`,
+  ];
 }
 
 async function compareWithImages(
-  { data }: Config,
-  manifest: readonly ManifestRow[],
-  pairs: Pairs,
+  { config, manifest, findings }: RunFiles,
   progress?: (label: string) => OnProgress,
 ): Promise<string[]> {
-  const scan = await scanDataset(fromRoot(data.folder), data, progress ? { progress } : {});
+  const options = progress ? { progress } : {}; // without a cache: that could be tampered with
+  const scan = await scanDataset(fromRoot(config.data.folder), config.data, options);
   const problems: string[] = [];
   if (manifestHash(scan.rows) !== manifestHash(manifest)) {
-    const now = new Map(scan.rows.map((row) => [row.path, JSON.stringify(row)]));
-    const then = new Map(manifest.map((row) => [row.path, JSON.stringify(row)]));
-    for (const path of new Set([...then.keys(), ...now.keys()])) {
-      if (now.get(path) === then.get(path)) continue;
-      const what = !now.has(path) ? "is gone" : !then.has(path) ? "is new" : "has changed";
-      problems.push(`${JSON.stringify(path)} ${what} since notebook 02`);
-    }
+    const lines = compareRows(scan.rows, manifest);
+    problems.push(
+      `manifest.parquet is not what the images give:${
+        listLines(lines.length > 0 ? lines : ["it lists an image twice"])
+      }`,
+    );
   }
-  const text = (list: Pairs) => list.map((pair) => JSON.stringify(pair)).sort().join();
-  if (text(nearDuplicatePairs(scan.findings)) !== text(pairs)) {
-    problems.push("audit.csv names other near-duplicates than the images show");
-  }
-  return capped(problems);
+  const texts = (list: readonly Finding[]) =>
+    new Set(
+      list.map(({ path, finding, detail, other_path }) =>
+        [finding, JSON.stringify(path), ...(other_path ? [JSON.stringify(other_path)] : []), detail]
+          .join(" ")
+      ),
+    );
+  const [then, now] = [texts(findings), texts(scan.findings)];
+  const lines = [
+    ...[...now.difference(then)].map((text) => `it lacks: ${text}`),
+    ...[...then.difference(now)].map((text) => `not to be found: ${text}`),
+  ];
+  if (lines.length > 0) problems.push(`audit.csv is not what the images give:${listLines(lines)}`);
+  return problems;
+}
+
+/** What has become of the images of a manifest, a line an image. */
+function compareRows(now: readonly ManifestRow[], then: readonly ManifestRow[]): string[] {
+  const present = new Map(now.map((row) => [row.path, row]));
+  const listed = new Set(then.map(({ path }) => path));
+  return [
+    ...then.flatMap((row) => {
+      const own = present.get(row.path);
+      if (!own) return [`${JSON.stringify(row.path)} is gone`];
+      const columns = MANIFEST_COLUMNS.filter((name) => own[name] !== row[name]);
+      return columns.length === 0
+        ? []
+        : [`${JSON.stringify(row.path)} differs in ${columns.join(", ")}`];
+    }),
+    ...now.filter(({ path }) => !listed.has(path))
+      .map(({ path }) => `${JSON.stringify(path)} is new`),
+  ];
 }
 
 const cardSchema = z.object({
@@ -127,10 +236,4 @@ async function compareWithModel(
       ? []
       : ["the model was trained on other images"]),
   ];
-}
-
-function capped(lines: string[]): string[] {
-  return lines.length <= MOST_SHOWN
-    ? lines
-    : [...lines.slice(0, MOST_SHOWN), `… and ${lines.length - MOST_SHOWN} more`];
 }

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { DataError } from "../../lib/errors.ts";
 import { certifySplit, verifyCertificate } from "../../lib/split/certificate.ts";
 import { readGivenSplit } from "../../lib/split/given_split.ts";
-import { splitText, writeSplit } from "../../lib/split/split.ts";
+import { splitText, SUBSETS, writeSplit } from "../../lib/split/split.ts";
 import { stratifiedSplit } from "../../lib/split/stratified_split.ts";
 import { inFolder, put } from "../data/test_images.ts";
 import { manifestRow } from "./manifest_rows.ts";
@@ -39,12 +39,10 @@ Deno.test("readGivenSplit() reads back every split that was written", () =>
   ));
 
 Deno.test("readGivenSplit() accepts val for validation, rows in any order, images not in use", async () => {
-  const rows = [
-    ...made.toReversed().map(({ path, subset }) => ({
-      path,
-      subset: subset === "validation" ? "Val" : subset,
-    })),
-  ];
+  const rows = made.toReversed().map(({ path, subset }) => ({
+    path: `.\\${path.replace("/", "\\")}`,
+    subset: subset === "validation" ? "Val" : subset,
+  }));
   const broken = { ...manifestRow(99, true, "S1"), status: "unreadable: …" };
   await inFolder(async (folder) => {
     await put(folder, "mine.csv", csv([...rows, { path: broken.path, subset: "test" }]));
@@ -73,10 +71,22 @@ Deno.test("readGivenSplit() lists everything that is wrong", async () => {
     ) assert.ok(error.message.includes(text), `${text} in ${error.message}`);
     return true;
   });
+  await assert.rejects(given(csv(wrong)), /mine\.csv" has 4 problems/);
   const mislabelled = `path,subset,label\n${
     made.map(({ path, subset }) => `${path},${subset},non`).join("\n")
   }\n`;
   await assert.rejects(given(mislabelled), /its label is "sclerotic", not "non"/);
+  const regrouped = `path;subset;group\n${
+    made.map(({ path, subset }) => `${path};${subset};S1`).join("\n")
+  }\n`;
+  await assert.rejects(given(regrouped), /its group is "S0", not "S1"/);
+  const edited = `path,subset,sha256\n${
+    made.map(({ path, subset }) => `${path},${subset},abc`).join("\n")
+  }\n`;
+  await assert.rejects(
+    given(edited),
+    /has 60 problems[^]*the file has other content[^]*and 40 more/,
+  );
   const allInTrain = made.map(({ path }) => ({ path, subset: "train" }));
   await assert.rejects(given(csv(allInTrain)), /a subset lacks a class/);
 });
@@ -93,6 +103,14 @@ Deno.test("certifySplit() certifies a given split, and refuses one that leaks", 
   );
   assert.throws(
     () => certifySplit(leaking, manifest, [], null),
-    /the group S\d is in [\s\S]*Correct your split file/,
+    /the group S\d is in [^]*Correct your split file/,
   );
+  // every image in another subset than the one before: all nine groups cross, and all are named
+  const scattered = made.map((row, i) => ({ ...row, subset: SUBSETS[i % 3]! }));
+  assert.throws(() => certifySplit(scattered, manifest, [], null), (error: unknown) => {
+    assert(error instanceof DataError);
+    assert.match(error.message, /leaks between its subsets, 9 times/);
+    for (let i = 0; i < 9; i++) assert.match(error.message, new RegExp(`the group S${i} is in `));
+    return true;
+  });
 });

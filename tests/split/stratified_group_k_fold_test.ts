@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import type { ManifestRow } from "../../lib/data/manifest.ts";
 import { createRandom } from "../../lib/random.ts";
 import { SUBSETS } from "../../lib/split/split.ts";
 import { stratifiedSplit } from "../../lib/split/stratified_split.ts";
@@ -9,8 +10,8 @@ import { manifestRow } from "./manifest_rows.ts";
 const fractions = { train: 0.7, validation: 0.15, test: 0.15 };
 const CASES = 100;
 
-/** Slides of very different size and share of sclerotic glomeruli, as they come. */
-function randomCase(seed: number) {
+/** Slides of very different size and share of sclerotic glomeruli (4 to 40 % in all), as they come. */
+function randomCase(seed: number): ManifestRow[] {
   const random = createRandom(`case/${seed}`);
   const share = 0.04 + 0.36 * random.next();
   const slides = Array.from({ length: 20 + random.integer(60) }, () => ({
@@ -22,22 +23,40 @@ function randomCase(seed: number) {
   ).map(({ slide, positive }, i) => manifestRow(i, positive, `S${slide}`));
 }
 
-/** Mean over subsets and classes of how far the class's share in the subset is from the request. */
-function imbalance(subsets: readonly number[], labels: readonly number[]): number {
-  const differences = [0, 1].flatMap((label) => {
-    const own = subsets.filter((_, i) => labels[i] === label);
-    return SUBSETS.map((subset, s) =>
-      Math.abs(own.filter((value) => value === s).length / own.length - fractions[subset])
-    );
-  });
-  return differences.reduce((sum, value) => sum + value, 0) / differences.length;
+/** How far a division is from the request; 0 is perfect. */
+interface Imbalance {
+  /** Mean over subsets and classes of |share of the class that is in the subset − fraction|. */
+  shares: number;
+  /** Mean over subsets of |share of all images that is in the subset − fraction|. */
+  sizes: number;
+  /** Mean over subsets of |share of sclerotic images in the subset − that in all|. */
+  ratios: number;
 }
+
+function imbalance(subsets: readonly number[], labels: readonly number[]): Imbalance {
+  const perSubset = SUBSETS.map((subset, s) => {
+    const own = labels.filter((_, i) => subsets[i] === s);
+    const [positives, all] = [sum(own), sum(labels)];
+    const fraction = fractions[subset];
+    const negatives = own.length - positives;
+    return {
+      shares: (Math.abs(positives / all - fraction) +
+        Math.abs(negatives / (labels.length - all) - fraction)) / 2,
+      sizes: Math.abs(own.length / labels.length - fraction),
+      ratios: Math.abs(positives / own.length - all / labels.length),
+    };
+  });
+  const mean = (name: keyof Imbalance) => sum(perSubset.map((value) => value[name])) / 3;
+  return { shares: mean("shares"), sizes: mean("sizes"), ratios: mean("ratios") };
+}
+
+const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
 
 Deno.test("stratifiedSplit() is better balanced than scikit-learn's StratifiedGroupKFold", async () => {
   const cases = Array.from({ length: CASES }, (_, seed) => randomCase(seed));
-  const labelsOf = (rows: typeof cases[0]) =>
+  const labelsOf = (rows: readonly ManifestRow[]) =>
     rows.map(({ label }) => label === "sclerotic" ? 1 : 0);
-  const theirs = await askPython(
+  const answers = await askPython(
     join(import.meta.dirname!, "stratified_group_k_fold.py"),
     cases.map((rows, seed) => ({
       groups: rows.map(({ group }) => group),
@@ -45,22 +64,23 @@ Deno.test("stratifiedSplit() is better balanced than scikit-learn's StratifiedGr
       seed,
     })),
   ) as number[][];
-  let worse = 0;
-  const sums = { ours: 0, theirs: 0 };
-  for (const [i, rows] of cases.entries()) {
-    const subsetOf = new Map(
-      stratifiedSplit(rows, fractions, i, []).map(({ path, subset }) => [path, subset]),
+  const ours = cases.map((rows, seed) => {
+    const split = stratifiedSplit(rows, fractions, seed, []);
+    const subsetOf = new Map(split.map(({ path, subset }) => [path, SUBSETS.indexOf(subset)]));
+    return imbalance(rows.map(({ path }) => subsetOf.get(path)!), labelsOf(rows));
+  });
+  const theirs = cases.map((rows, i) => imbalance(answers[i]!, labelsOf(rows)));
+  for (const name of ["shares", "sizes", "ratios"] as const) {
+    const mean = (of: readonly Imbalance[]) => sum(of.map((value) => value[name])) / CASES;
+    const excess = ours.map((own, i) => own[name] - theirs[i]![name]);
+    const worse = excess.filter((value) => value > 1e-12).length;
+    console.log(
+      `${name}: mean imbalance ${mean(ours).toFixed(5)}, StratifiedGroupKFold ` +
+        `${mean(theirs).toFixed(5)}; worse in ${worse} of ${CASES}, by ${
+          Math.max(0, ...excess).toFixed(5)
+        } at most`,
     );
-    const ours = rows.map(({ path }) => SUBSETS.indexOf(subsetOf.get(path)!));
-    const [own, other] = [imbalance(ours, labelsOf(rows)), imbalance(theirs[i]!, labelsOf(rows))];
-    sums.ours += own;
-    sums.theirs += other;
-    if (own > other + 1e-12) worse++;
+    assert.ok(mean(ours) < mean(theirs) / 5, name);
+    assert.ok(Math.max(...excess) < 0.002, name);
   }
-  console.log(
-    `mean imbalance ${(sums.ours / CASES).toFixed(4)}, ` +
-      `StratifiedGroupKFold ${(sums.theirs / CASES).toFixed(4)}; worse in ${worse} of ${CASES}`,
-  );
-  assert.ok(sums.ours < sums.theirs / 3);
-  assert.ok(worse <= CASES / 50, `worse in ${worse} of ${CASES}`);
 });

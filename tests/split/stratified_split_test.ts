@@ -3,6 +3,7 @@ import fc from "fast-check";
 import type { ManifestRow } from "../../lib/data/manifest.ts";
 import { DataError } from "../../lib/errors.ts";
 import { createRandom } from "../../lib/random.ts";
+import { balanceFromManyStarts } from "../../lib/split/balance.ts";
 import { type SplitRow, splitText, SUBSETS } from "../../lib/split/split.ts";
 import { stratifiedSplit } from "../../lib/split/stratified_split.ts";
 import { subsetCounts } from "../../lib/split/subset_counts.ts";
@@ -82,6 +83,39 @@ Deno.test("stratifiedSplit() of single images is exact to one image, and follows
   assert(moved > 300, `${moved} images moved with the seed`);
 });
 
+Deno.test("stratifiedSplit() gives every subset its share of each of several classes", () => {
+  const random = createRandom(5);
+  const rows = Array.from({ length: 900 }, (_, i) => ({
+    ...manifestRow(i, true, `S${random.integer(60)}`),
+    label: ["normal", "segmental", "global", "ischaemic"][Math.floor(4 * random.next() ** 3)]!,
+  }));
+  const split = stratifiedSplit(rows, fractions, 42, []);
+  const totals = Map.groupBy(split, ({ label }) => label);
+  assert.equal(totals.size, 4);
+  for (const { subset, classes } of subsetCounts(split)) {
+    for (const [label, own] of totals) {
+      const difference = Math.abs(classes[label]! / own.length - fractions[subset]);
+      assert(difference < 0.015, `${subset} holds ${classes[label]} of ${own.length} ${label}`);
+    }
+  }
+});
+
+Deno.test("stratifiedSplit() of very many unlike groups is exact to a few images, within seconds", () => {
+  const random = createRandom(6);
+  const rows = Array.from({ length: 30_000 }, (_, i) => {
+    const slide = Math.floor(3000 * random.next() ** 2);
+    return manifestRow(i, random.next() < 0.02 + slide / 8000, `S${slide}`);
+  });
+  const split = stratifiedSplit(rows, fractions, 42, []);
+  const totals = Map.groupBy(split, ({ label }) => label);
+  for (const { subset, classes } of subsetCounts(split)) {
+    for (const [label, own] of totals) {
+      const difference = classes[label]! - fractions[subset] * own.length;
+      assert(Math.abs(difference) <= 3, `${subset} is off by ${difference} ${label}`);
+    }
+  }
+});
+
 Deno.test("stratifiedSplit() keeps fractions and class ratios close with uneven groups", () => {
   const random = createRandom(3);
   const rows = Array.from({ length: 600 }, (_, i) => {
@@ -127,6 +161,36 @@ Deno.test("stratifiedSplit() succeeds exactly where a division with every class 
     { seed: 1, numRuns: 300 },
   );
   assert(seen.yes > 50 && seen.no > 50, JSON.stringify(seen));
+});
+
+/** The least sum of squared deviations, in shares of each class, of any division, by trying all. */
+function leastCost(counts: readonly (readonly number[])[], shares: readonly number[]): number {
+  const totals = [0, 1].map((c) => counts.reduce((sum, unit) => sum + unit[c]!, 0));
+  let least = Infinity;
+  for (let code = 0; code < 3 ** counts.length; code++) {
+    const held = [[0, 0], [0, 0], [0, 0]];
+    counts.forEach((unit, g) => {
+      const own = held[Math.floor(code / 3 ** g) % 3]!;
+      own[0]! += unit[0]!;
+      own[1]! += unit[1]!;
+    });
+    if (held.flat().includes(0)) continue;
+    const cost = held.flatMap((own, s) => own.map((n, c) => (n / totals[c]! - shares[s]!) ** 2));
+    least = Math.min(least, cost.reduce((a, b) => a + b));
+  }
+  return least;
+}
+
+Deno.test("balanceFromManyStarts() finds the best of all divisions of a few groups", () => {
+  const unit = fc.tuple(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 20 }));
+  const shares = SUBSETS.map((subset) => fractions[subset]);
+  fc.assert(
+    fc.property(fc.array(unit, { minLength: 4, maxLength: 7 }), (counts) => {
+      const { cost } = balanceFromManyStarts(counts, shares, createRandom(1), 32);
+      assert(cost <= leastCost(counts, shares) + 1e-9);
+    }),
+    { seed: 1, numRuns: 60 },
+  );
 });
 
 Deno.test("stratifiedSplit() says what is missing when it cannot divide", () => {

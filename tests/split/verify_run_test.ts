@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { parseConfig } from "../../lib/config.ts";
+import type { ConfigInput } from "../../lib/config_schema.ts";
 import { sha256File } from "../../lib/files.ts";
 import { inProjectCopy } from "../copy_project.ts";
 import { picture, put } from "../data/test_images.ts";
@@ -8,96 +9,231 @@ import { picture, put } from "../data/test_images.ts";
 type Scan = typeof import("../../lib/data/scan_run.ts");
 type Split = typeof import("../../lib/split/split_run.ts");
 type Verify = typeof import("../../lib/split/verify_run.ts");
+type Manifest = typeof import("../../lib/data/manifest.ts");
 
 const CLASSES = ["non", "sclerotic"];
+const image = (i: number) => `data/${CLASSES[i % 2]}/S${i % 8}_${i}.png`;
 
-Deno.test("verifyRun() finds nothing wrong with an honest run, and every tampering with it", () =>
+/** A project with 25 images of 8 slides and a run whose files can be tampered with. */
+const withRun = (
+  test: (run: {
+    root: string;
+    /** Notebooks 02 and 03 with this config. */
+    make: (input?: ConfigInput) => Promise<void>;
+    /** Notebook 03 alone, from whatever lies in results/. */
+    split: () => Promise<void>;
+    verify: () => Promise<{ problems: string[]; checked: string[]; unchecked: string[] }>;
+    manifest: Manifest;
+    /** Changes a text file of the run. */
+    edit: (file: string, change: (text: string) => string) => Promise<void>;
+  }) => Promise<void>,
+) =>
   inProjectCopy(async ({ root, load }) => {
     const { scanRun } = await load<Scan>("lib/data/scan_run.ts");
     const { splitRun } = await load<Split>("lib/split/split_run.ts");
     const { verifyRun } = await load<Verify>("lib/split/verify_run.ts");
-    const image = (i: number) => `data/${CLASSES[i % 2]}/S${i % 8}_${i}.png`;
+    const manifest = await load<Manifest>("lib/data/manifest.ts");
     for (let i = 0; i < 24; i++) await put(root, image(i), await picture(i).png().toBuffer());
-    // A near-duplicate, in another position and on another slide.
+    // a near-duplicate of image 0, in another position and on another slide
     await put(root, "data/non/S1_copy.png", await picture(0).flop().png().toBuffer());
-    const config = parseConfig({
-      data: { classes: CLASSES, groupPattern: "(S\\d)_" },
-      split: { train: 0.5, validation: 0.25, test: 0.25 },
-    });
-    const results = join(root, "results/default");
-    await put(root, "results/default/config.json", JSON.stringify(config));
-    const { findings } = await scanRun(config);
-    assert.ok(findings.some(({ finding }) => finding === "near_duplicate"));
-    await splitRun(config);
-
-    const honest = await verifyRun("default");
-    assert.deepEqual([honest.problems, honest.unchecked], [[], []]);
-    assert.match(honest.checked.join("\n"), /made again from seed 42[\s\S]*25 images, read anew/);
-
-    const edit = (file: string, change: (text: string) => string) => async () => {
-      const text = await Deno.readTextFile(join(results, file));
-      const after = change(text);
-      assert.notEqual(after, text, `${file} was changed`);
-      await Deno.writeTextFile(join(results, file), after);
+    let config = parseConfig({});
+    const make = async (input: ConfigInput = {}) => {
+      config = parseConfig({
+        data: { classes: CLASSES, groupPattern: "(S\\d)_" },
+        split: { train: 0.5, validation: 0.25, test: 0.25 },
+        ...input,
+      });
+      await put(root, "results/default/config.json", JSON.stringify(config));
+      await scanRun(config);
+      await splitRun(config);
     };
-    const swapSlides = (text: string) =>
-      // two whole slides of equal kind change places
-      text.replace(/^(.*,)(train|validation|test)$/gm, (line, start: string, subset: string) =>
-        /\/S7_/.test(line) && subset !== "test"
-          ? `${start}test`
-          : /\/S7_/.test(line)
-          ? `${start}train`
-          : line);
-    const tamperings: [string, () => Promise<unknown>, RegExp][] = [
-      ["a slide moved", edit("split.csv", swapSlides), /split_sha256|is in/],
+    const edit = async (file: string, change: (text: string) => string) => {
+      const path = join(root, "results/default", file);
+      const text = await Deno.readTextFile(path);
+      const changed = change(text);
+      assert.notEqual(changed, text, `${file} was changed`);
+      await Deno.writeTextFile(path, changed);
+    };
+    await test({
+      root,
+      make,
+      split: async () => void await splitRun(config),
+      verify: () => verifyRun("default"),
+      manifest,
+      edit,
+    });
+  });
+
+/** The subsets of two slides exchanged, so that nothing crosses. */
+function swapSlides(csv: string): string {
+  const subsetOf = (slide: string) => new RegExp(`/${slide}_.*,(\\w+)$`, "m").exec(csv)![1]!;
+  const slides = ["S2", "S3", "S4", "S5", "S6", "S7"];
+  const a = slides[0]!;
+  const b = slides.find((slide) => subsetOf(slide) !== subsetOf(a))!;
+  const [toA, toB] = [subsetOf(b), subsetOf(a)];
+  return csv.replace(
+    /^(.*,)(\w+)$/gm,
+    (line, start: string) =>
+      line.includes(`/${a}_`) ? start + toA : line.includes(`/${b}_`) ? start + toB : line,
+  );
+}
+
+Deno.test("verifyRun() finds nothing wrong with an honest run, and every tampering with it", (t) =>
+  withRun(async ({ root, make, split, verify, manifest, edit }) => {
+    await make();
+    const honest = await verify();
+    assert.deepEqual([honest.problems, honest.unchecked], [[], []]);
+    assert.match(honest.checked.join("\n"), /made again from seed 42\n25 images/);
+
+    const results = join(root, "results/default");
+    const editManifest = async (
+      change: (rows: Awaited<ReturnType<Manifest["readManifest"]>>) => void,
+    ) => {
+      const path = join(results, "manifest.parquet");
+      const rows = await manifest.readManifest(path);
+      change(rows);
+      await manifest.writeManifest(path, rows);
+    };
+    const certificate = "split_certificate.json";
+    const tamperings: [string, () => Promise<unknown>, ...RegExp[]][] = [
       [
-        "a slide moved, the certificate made to agree",
+        "slides moved in split.csv",
+        () => edit("split.csv", swapSlides),
+        /not, byte for byte, the file that was certified/,
+        /certificate's split_sha256/,
+        /"non\/S2_2\.png" is in \w+; the seed puts it into/,
+      ],
+      [
+        "slides moved, and the certificate made to agree",
         async () => {
-          await edit("split.csv", swapSlides)();
+          await edit("split.csv", swapSlides);
           const hash = await sha256File(join(results, "split.csv"));
-          await edit(
-            "split_certificate.json",
-            (text) => text.replace(/("split_sha256": ")\w+/, `$1${hash}`),
-          )();
+          await edit(certificate, (s) => s.replace(/("split_sha256": ")\w+/, `$1${hash}`));
         },
         /the seed puts it into/,
       ],
-      ["a row deleted", edit("split.csv", (text) => text.replace(/\n.*S3_3.*\n/, "\n")), /split/],
-      ["a row renamed", edit("split.csv", (text) => text.replace("S3_3", "S3_99")), /split/],
-      ["line ends", edit("split.csv", (text) => text.replaceAll("\n", "\r\n")), /byte for byte/],
       [
-        "another seed",
-        edit("split_certificate.json", (text) => text.replace('"seed": 42', '"seed": 43')),
+        "one image moved away from its slide",
+        () =>
+          edit(
+            "split.csv",
+            (s) =>
+              s.replace(/^(non\/S2_2\.png.*,)(\w+)$/m, (_, start, own) =>
+                start + (own === "test" ? "train" : "test")),
+          ),
+        /leaks between its subsets, 1 time:\n {2}- the group S2 is in/,
+      ],
+      [
+        "a row deleted from split.csv",
+        () => edit("split.csv", (s) => s.replace(/\n.*S3_3.*\n/, "\n")),
+        /S3_3.* is in the manifest alone/,
+      ],
+      [
+        "a row renamed in split.csv",
+        () => edit("split.csv", (s) => s.replace("S3_3", "S3_99")),
+        /S3_3\.png.* is in the manifest alone[^]*S3_99.* is in the split alone/,
+      ],
+      [
+        "the line ends of split.csv",
+        () => edit("split.csv", (s) => s.replaceAll("\n", "\r\n")),
+        /not, byte for byte/,
+      ],
+      [
+        "a group renamed in the manifest",
+        () => editManifest((rows) => rows[5]!.group = "S77"),
+        /certificate's manifest_sha256|is in the manifest alone/,
+        /differs in group/,
+      ],
+      [
+        "a slide cut in two in the manifest, and the split made anew from it",
+        async () => {
+          await editManifest((rows) =>
+            rows.filter(({ group }) => group === "S2").slice(1)
+              .forEach((row) => row.group = "S2b")
+          );
+          await split();
+        },
+        /manifest\.parquet is not what the images give:\n {2}- "non\/S2_\d+\.png" differs in group/,
+      ],
+      [
+        "near-duplicates hidden in audit.csv",
+        () => edit("audit.csv", (s) => s.replace(/\n.*near_duplicate.*\n/, "\n")),
+        /certificate's near_duplicate_pairs \(1\) is not what the files give/,
+        /audit\.csv is not what the images give:\n {2}- it lacks: near_duplicate/,
+      ],
+      [
+        "near-duplicates hidden, and the split made anew without them",
+        async () => {
+          await edit("audit.csv", (s) => s.replace(/\n.*near_duplicate.*\n/, "\n"));
+          await split();
+        },
+        /it lacks: near_duplicate "non\/S1_copy\.png"/,
+      ],
+      [
+        "a finding invented",
+        () => edit("audit.csv", (s) => `${s}non/S2_2.png,blurred,very,\n`),
+        /not to be found: blurred "non\/S2_2\.png" very/,
+      ],
+      [
+        "another seed in the certificate",
+        () => edit(certificate, (s) => s.replace('"seed": 42', '"seed": 43')),
+        /config\.json asks for seed and fractions 42,/,
         /the seed puts it into/,
       ],
       [
+        "another seed in config.json",
+        () => edit("config.json", (s) => s.replace('"seed":42', '"seed":43')),
+        /config\.json asks for seed and fractions 43,.* the certificate is of 42,/,
+      ],
+      [
+        "the pattern of the groups changed in config.json",
+        () => edit("config.json", (s) => s.replace('"(S\\\\d)_"', '"(S[1-3])?"')),
+        /finds no group in \d+ of 25 image paths|differs in group/,
+      ],
+      [
         "a crossing admitted",
-        edit(
-          "split_certificate.json",
-          (text) => text.replace('"groups_crossing": []', '"groups_crossing": ["S1"]'),
-        ),
-        /groups_crossing/,
+        () => edit(certificate, (s) => s.replace('_crossing": []', '_crossing": ["S1"]')),
+        /groups_crossing \(\["S1"\]\) is not/,
+      ],
+      [
+        "counts polished",
+        () => edit(certificate, (s) => s.replace(/("non": )\d+/, "$1999")),
+        /certificate's counts/,
       ],
       [
         "an unknown field",
-        edit("split_certificate.json", (text) => text.replace("{", '{ "approved": true,')),
-        /approved/,
+        () => edit(certificate, (s) => s.replace("{", '{ "approved": true,')),
+        /approved \(true\)/,
       ],
       [
-        "near-duplicates hidden",
-        edit("audit.csv", (text) => text.replace(/\n.*near_duplicate.*\n/, "\n")),
-        /near_duplicate/,
+        "a made split called given",
+        () => edit(certificate, (s) => s.replace('"made"', '"given"')),
+        /certificate's seed/,
+        /config\.json asks for a split to be made/,
       ],
       [
         "a picture replaced",
-        async () => await put(root, image(5), await picture(500).png().toBuffer()),
-        /"sclerotic\/S5_5\.png" has changed since notebook 02/,
+        async () => put(root, image(5), await picture(500).png().toBuffer()),
+        /"sclerotic\/S5_5\.png" differs in sha256, dhash/,
+      ],
+      [
+        "one byte added to a picture",
+        async () => {
+          const bytes = await Deno.readFile(join(root, image(4)));
+          await put(root, image(4), new Uint8Array([...bytes, 0]));
+        },
+        /"non\/S4_4\.png" differs in sha256$/m,
       ],
       ["a picture removed", () => Deno.remove(join(root, image(6))), /S6_6\.png" is gone/],
       [
         "a picture added",
-        async () => await put(root, "data/non/S2_x.png", await picture(600).png().toBuffer()),
+        async () => put(root, "data/non/S2_x.png", await picture(600).png().toBuffer()),
         /S2_x\.png" is new/,
+      ],
+      [
+        "a label changed by labels.csv",
+        () => put(root, "data/labels.csv", "path,label\nnon/S2_2.png,sclerotic\n"),
+        /"non\/S2_2\.png" differs in label/,
       ],
       [
         "a model of another split",
@@ -108,35 +244,86 @@ Deno.test("verifyRun() finds nothing wrong with an honest run, and every tamperi
             JSON.stringify({ data: { manifestSha256: "0", splitSha256: "0" } }),
           ),
         /trained on another split/,
+        /trained on other images/,
       ],
     ];
-    const kept = new Map<string, Uint8Array>();
-    for (const folder of ["results/default", "data/non", "data/sclerotic"]) {
-      for await (const { name, isFile } of Deno.readDir(join(root, folder))) {
-        if (isFile) {
-          kept.set(`${folder}/${name}`, await Deno.readFile(join(root, folder, name)));
-        }
-      }
-    }
-    for (const [what, tamper, pattern] of tamperings) {
-      await tamper();
-      const found = await verifyRun("default").then(
-        ({ problems }) => problems.join("\n"),
-        (error: Error) => {
-          assert.equal(error.name, "DataError", `${error.stack}`);
-          return error.message;
-        },
-      );
-      assert.match(found, pattern, what);
-      for (const folder of ["data/non", "data/sclerotic", "model"]) {
+    const kept = await readAll(root, ["results/default", "data/non", "data/sclerotic"]);
+    for (const [what, tamper, ...patterns] of tamperings) {
+      await t.step(what, async () => {
+        await tamper();
+        const found = (await verify()).problems.join("\n");
+        for (const pattern of patterns) assert.match(found, pattern);
+      });
+      for (const folder of ["data", "model", "results/default"]) {
         await Deno.remove(join(root, folder), { recursive: true }).catch(() => {});
       }
       for (const [path, bytes] of kept) await put(root, path, bytes);
     }
-    assert.deepEqual((await verifyRun("default")).problems, []);
-
-    await Deno.rename(join(root, "data"), join(root, "elsewhere"));
-    const remote = await verifyRun("default");
-    assert.deepEqual(remote.problems, []);
-    assert.match(remote.unchecked.join(), /the images: "data" is not there/);
+    assert.deepEqual((await verify()).problems, []);
   }));
+
+Deno.test("verifyRun() verifies a given split, and says what it cannot check", () =>
+  withRun(async ({ root, make, verify, edit }) => {
+    const subsets = ["train", "train", "test", "test", "train", "train", "val", "val"];
+    const rows = Array.from({ length: 24 }, (_, i) => `${image(i).slice(5)},${subsets[i % 8]}`);
+    const mine = (copy: string) => `path,subset\n${rows.join("\n")}\nnon/S1_copy.png,${copy}\n`;
+    const input: ConfigInput = { split: { file: "mine.csv" } };
+    await put(root, "mine.csv", mine("train"));
+    await make(input);
+    const honest = await verify();
+    assert.deepEqual([honest.problems, honest.unchecked], [[], []]);
+    assert.match(honest.checked.join("\n"), /read again from "mine\.csv"\n25 images/);
+
+    await edit("split.csv", swapSlides);
+    assert.match(
+      (await verify()).problems.join("\n"),
+      /"non\/S2_2\.png" is in \w+; its file puts it into test/,
+    );
+    await make(input);
+    await edit("split_certificate.json", (text) => text.replace('"given"', '"made"'));
+    await assert.rejects(verify(), /certificate is damaged/);
+
+    await make(input);
+    await Deno.remove(join(root, "mine.csv"));
+    await Deno.rename(join(root, "data"), join(root, "elsewhere"));
+    const remote = await verify();
+    assert.deepEqual(remote.problems, []);
+    assert.match(
+      remote.unchecked.join("\n"),
+      /the file that brought it is not there\nthe images: "data" is not there/,
+    );
+    await Deno.rename(join(root, "elsewhere"), join(root, "data"));
+
+    // S0 and S1 are in training, and show the same
+    await put(root, "mine.csv", mine("test"));
+    await assert.rejects(make(input), (error: Error) => {
+      assert.match(error.message, /the group S1 is in test and train/);
+      assert.match(error.message, /near-duplicates: "non\/S1_copy\.png" is in test, "non\/S0_0/);
+      assert.match(error.message, /Correct your split file/);
+      return true;
+    });
+  }));
+
+Deno.test("verifyRun() names a run that is not there, and a file that is damaged", () =>
+  withRun(async ({ root, make, verify }) => {
+    await assert.rejects(verify(), /config\.json is not there[^]*Check the name of the run/);
+    await make();
+    for (const file of ["audit.csv", "split.csv", "split_certificate.json", "manifest.parquet"]) {
+      const path = join(root, "results/default", file);
+      const bytes = await Deno.readFile(path);
+      await Deno.writeTextFile(path, "damaged");
+      await assert.rejects(verify(), { name: "DataError" }, file);
+      await Deno.writeFile(path, bytes);
+    }
+    assert.deepEqual((await verify()).problems, []);
+  }));
+
+async function readAll(root: string, folders: readonly string[]): Promise<Map<string, Uint8Array>> {
+  const files = new Map<string, Uint8Array>();
+  for (const folder of folders) {
+    for await (const { name, isFile } of Deno.readDir(join(root, folder))) {
+      if (isFile) files.set(`${folder}/${name}`, await Deno.readFile(join(root, folder, name)));
+    }
+  }
+  return files;
+}

@@ -1,20 +1,14 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { merge, parseConfig } from "../../lib/config.ts";
 import type { Config, ConfigInput } from "../../lib/config_schema.ts";
 import { sha256File } from "../../lib/files.ts";
 import { loadModel } from "../../lib/model/load_model.ts";
 import { disposeModel } from "../../lib/model/model.ts";
 import { tf } from "../../lib/setup/tensorflow.ts";
-import { type SplitRow, SUBSETS, writeSplit } from "../../lib/split/split.ts";
 import { readHistory } from "../../lib/training/history.ts";
-import { inProjectCopy } from "../copy_project.ts";
-import { put } from "../data/test_images.ts";
-import { toyImages } from "./toy.ts";
+import { CLASSES, withToyProject } from "./toy_project.ts";
 
 type TrainRun = typeof import("../../lib/training/train_run.ts");
-
-const CLASSES = ["negative", "positive"];
 
 /** Runs in a project whose notebooks 02 and 03 have been run on 30 toy images. */
 function withProject(
@@ -24,37 +18,10 @@ function withProject(
     config: (change?: ConfigInput) => Config,
   ) => Promise<void>,
 ): () => Promise<void> {
-  return () =>
-    inProjectCopy(async ({ root, load }) => {
-      const { trainRun } = await load<TrainRun>("lib/training/train_run.ts");
-      await Deno.mkdir(join(root, "data/toy"), { recursive: true });
-      const items = await toyImages(join(root, "data/toy"), 30, 1);
-      const rows = items.map(({ path, label }, i): SplitRow => ({
-        path: path.slice(join(root, "data/").length),
-        label: CLASSES[label]!,
-        group: `${i}`,
-        sha256: "",
-        subset: SUBSETS[Math.floor(i / 3) % 3]!,
-      }));
-      const split = join(root, "results/default/split.csv");
-      await writeSplit(split, rows);
-      const certificate = {
-        manifest_sha256: "a".repeat(64),
-        split_sha256: await sha256File(split),
-      };
-      await put(root, "results/default/split_certificate.json", JSON.stringify(certificate));
-      await test(root, trainRun, (change = {}) =>
-        parseConfig(merge({
-          data: { folder: "data", classes: CLASSES },
-          model: {
-            backbone: "efficientnet_lite0",
-            weights: "random",
-            imageSize: 32,
-            unfreezeLast: 0,
-          },
-          training: { epochs: 2, batchSize: 8 },
-        }, change)));
-    });
+  return withToyProject(async ({ root, load, config }) => {
+    const { trainRun } = await load<TrainRun>("lib/training/train_run.ts");
+    await test(root, trainRun, config);
+  });
 }
 
 const isThere = (path: string) => Deno.stat(path).then(() => true, () => false);

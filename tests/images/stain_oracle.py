@@ -35,7 +35,8 @@ def macenko(image):
 
 def reinhard(image):
     density = -np.log((image + 1) / 256)
-    weight = np.clip((density.mean(axis=1) / BETA - 0.2) / 0.8, 0, 1)
+    way = np.clip((density.mean(axis=1) / BETA - 0.3) / 0.7, 0, 1)
+    weight = 3 * way**2 - 2 * way**3
     lab = np.log10((image + 1) / 256 @ LMS.T) @ LAB.T
     return weight, lab, lab[weight == 1].mean(axis=0), lab[weight == 1].std(axis=0)
 

@@ -8,6 +8,7 @@ import {
   type Vector3,
 } from "./matrix3.ts";
 import { mapDensities } from "./optical_density.ts";
+import { percentile } from "./percentile.ts";
 import { withResidual } from "./stain_vectors.ts";
 import { tissueDensities } from "./tissue.ts";
 
@@ -22,8 +23,11 @@ export interface MacenkoColours {
 /** Percentile of the angles that counts as the outermost (Macenko's α), in per cent. */
 const ANGLE_PERCENTILE = 1;
 const AMOUNT_PERCENTILE = 99;
-/** Stains whose vectors span less than this (the sine of their angle) cannot be told apart. */
-const LEAST_SPAN = 0.05;
+/**
+ * Stains whose vectors span less than this (the sine of their angle) cannot be told apart: it may be
+ * the noise of one colour. Those of glomeruli in PAS span 0.25 and more.
+ */
+export const LEAST_SPAN = 0.15;
 
 /**
  * The stains of an image: M. Macenko et al., "A method for normalizing histology slides for
@@ -34,45 +38,24 @@ const LEAST_SPAN = 0.05;
  * @returns `null` for images without two stains: blank, or of one colour.
  */
 export function macenkoColours(pixels: Uint8Array): MacenkoColours | null {
-  const densities = tissueDensities(pixels);
+  const densities = tissueDensities(pixels); // [m, 3]
   if (!densities) return null;
-  const [first, second] = symmetricEigenvectors(covariance(densities));
-  const angles = new Float64Array(densities.length / 3);
-  const along = (v: Vector3, i: number) =>
-    v[0] * densities[i]! + v[1] * densities[i + 1]! + v[2] * densities[i + 2]!;
-  // Densities are positive: the main direction should be, too, or angles would wrap around.
-  const main = first[0] + first[1] + first[2] < 0 ? negative(first) : first;
-  for (let i = 0; i < densities.length; i += 3) {
-    angles[i / 3] = Math.atan2(along(second, i), along(main, i));
-  }
-  angles.sort();
-  const at = (angle: number): Vector3 => {
-    const [c, s] = [Math.cos(angle), Math.sin(angle)];
-    return unit([
-      c * main[0] + s * second[0],
-      c * main[1] + s * second[1],
-      c * main[2] + s * second[2],
-    ]);
-  };
-  const outer = [at(percentile(angles, ANGLE_PERCENTILE)), at(percentile(angles, 99))] as const;
-  const stains = outer[0][0] > outer[1][0] ? outer : [outer[1], outer[0]] as const;
+  const stains = outermost(densities);
   if (!(Math.hypot(...cross(...stains)) > LEAST_SPAN)) return null;
   const separate = invert(withResidual(...stains));
-  const amounts = [0, 1].map((stain) => {
-    const values = new Float64Array(densities.length / 3);
-    for (let i = 0; i < densities.length; i += 3) {
-      values[i / 3] = densities[i]! * separate[0][stain]! +
-        densities[i + 1]! * separate[1][stain]! +
-        densities[i + 2]! * separate[2][stain]!;
-    }
-    return percentile(values.sort(), AMOUNT_PERCENTILE);
-  }) as [number, number];
+  const amount = (stain: 0 | 1) =>
+    percentile(
+      along([separate[0][stain], separate[1][stain], separate[2][stain]], densities),
+      AMOUNT_PERCENTILE,
+    );
+  const amounts = [amount(0), amount(1)] as const;
   return amounts.every((amount) => amount > 0) ? { stains, amounts } : null;
 }
 
 /**
  * Exchanges an image's stains for those of the reference, in the same amounts relative to the most.
- * What neither stain explains stays; white stays white.
+ * What neither stain explains stays; white stays white. Glass that is not quite white is scaled like
+ * everything else.
  *
  * @param pixels 8-bit RGB, [n, 3]; not changed.
  * @returns New pixels; those of an image without two stains as they are.
@@ -92,27 +75,57 @@ export function normaliseMacenko(pixels: Uint8Array, reference: MacenkoColours):
   );
 }
 
-const negative = (v: Vector3): Vector3 => [-v[0], -v[1], -v[2]];
-
-function covariance(densities: Float64Array): Matrix3 {
-  const n = densities.length / 3;
-  const mean = [0, 0, 0];
-  for (let i = 0; i < densities.length; i++) mean[i % 3]! += densities[i]! / n;
-  const sums = [[0, 0, 0], [0, 0, 0], [0, 0, 0]];
-  for (let i = 0; i < densities.length; i += 3) {
-    for (let a = 0; a < 3; a++) {
-      for (let b = 0; b < 3; b++) {
-        sums[a]![b]! += (densities[i + a]! - mean[a]!) * (densities[i + b]! - mean[b]!) / n;
-      }
-    }
-  }
-  return sums as unknown as Matrix3;
+/** The outermost directions of optical densities [m, 3], the one with more red first. */
+function outermost(densities: Float64Array): readonly [Vector3, Vector3] {
+  const [first, second] = symmetricEigenvectors(covariance(densities));
+  // Densities are positive: the main direction should be, too, or angles would wrap around.
+  const main = first[0] + first[1] + first[2] < 0 ? negative(first) : first;
+  const angles = along(second, densities); // [m]
+  const x = along(main, densities);
+  for (let i = 0; i < angles.length; i++) angles[i] = Math.atan2(angles[i]!, x[i]!);
+  const at = (percent: number): Vector3 => {
+    const angle = percentile(angles, percent);
+    const [c, s] = [Math.cos(angle), Math.sin(angle)];
+    return unit([
+      c * main[0] + s * second[0],
+      c * main[1] + s * second[1],
+      c * main[2] + s * second[2],
+    ]);
+  };
+  const [a, b] = [at(ANGLE_PERCENTILE), at(100 - ANGLE_PERCENTILE)];
+  return a[0] > b[0] ? [a, b] : [b, a];
 }
 
-/** Percentile of rising values, linear between neighbours as `numpy.percentile`. */
-function percentile(sorted: Float64Array, percent: number): number {
-  const place = percent / 100 * (sorted.length - 1);
-  const low = Math.floor(place);
-  const high = Math.min(low + 1, sorted.length - 1);
-  return sorted[low]! + (place - low) * (sorted[high]! - sorted[low]!);
+const negative = (v: Vector3): Vector3 => [-v[0], -v[1], -v[2]];
+
+/** The dot product of a vector with each row of [m, 3]: [m]. */
+function along([x, y, z]: Vector3, rows: Float64Array): Float64Array {
+  const products = new Float64Array(rows.length / 3);
+  for (let i = 0, j = 0; i < products.length; i++, j += 3) {
+    products[i] = x * rows[j]! + y * rows[j + 1]! + z * rows[j + 2]!;
+  }
+  return products;
+}
+
+/** Of the columns of [m, 3]. */
+function covariance(rows: Float64Array): Matrix3 {
+  const n = rows.length / 3;
+  let [x, y, z] = [0, 0, 0];
+  for (let i = 0; i < rows.length; i += 3) {
+    x += rows[i]!;
+    y += rows[i + 1]!;
+    z += rows[i + 2]!;
+  }
+  [x, y, z] = [x / n, y / n, z / n];
+  let [xx, xy, xz, yy, yz, zz] = [0, 0, 0, 0, 0, 0];
+  for (let i = 0; i < rows.length; i += 3) {
+    const [a, b, c] = [rows[i]! - x, rows[i + 1]! - y, rows[i + 2]! - z];
+    xx += a * a;
+    xy += a * b;
+    xz += a * c;
+    yy += b * b;
+    yz += b * c;
+    zz += c * c;
+  }
+  return [[xx / n, xy / n, xz / n], [xy / n, yy / n, yz / n], [xz / n, yz / n, zz / n]];
 }

@@ -1,0 +1,126 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import sharp from "sharp";
+import { ModelError } from "../../lib/errors.ts";
+import { evaluateFolder } from "../../lib/evaluation/evaluate_folder.ts";
+import { measureParity } from "../../lib/evaluation/measure_parity.ts";
+import { fitStainReference } from "../../lib/images/fit_stain_reference.ts";
+import { normaliseStain } from "../../lib/images/stain/normalise_stain.ts";
+import type { StainReference } from "../../lib/images/stain/stain_reference.ts";
+import { loadModel } from "../../lib/model/load_model.ts";
+import { disposeModel } from "../../lib/model/model.ts";
+import { saveKeras } from "../../lib/model/save_keras.ts";
+import { saveModel } from "../../lib/model/save_model.ts";
+import { createRandom } from "../../lib/random.ts";
+import { inFolder, put } from "../data/test_images.ts";
+import { testCard } from "../model/model_card.ts";
+import { SMALL, smallModel } from "../model/small_model.ts";
+import { CLASSES, withToyProject } from "./toy_project.ts";
+
+type TrainRun = typeof import("../../lib/training/train_run.ts");
+type TestRun = typeof import("../../lib/metrics/test_run.ts");
+
+const raw = { width: SMALL, height: SMALL, channels: 3 } as const;
+const png = (pixels: Uint8Array) => sharp(pixels, { raw }).png().toBuffer();
+
+/** Two stains in random amounts, all of them stronger by a factor, [32 · 32, 3]. */
+function stained(seed: string, strength: number): Uint8Array {
+  const random = createRandom(seed);
+  const pixels = new Uint8Array(SMALL * SMALL * 3);
+  for (let i = 0; i < pixels.length; i += 3) {
+    const [first, second] = [strength * random.next(), strength * (0.3 + random.next())];
+    pixels[i] = 255 * Math.exp(-(0.65 * first + 0.2 * second));
+    pixels[i + 1] = 255 * Math.exp(-(0.7 * first + 0.95 * second));
+    pixels[i + 2] = 255 * Math.exp(-(0.29 * first + 0.2 * second));
+  }
+  return pixels;
+}
+
+for (const method of ["reinhard", "macenko"] as const) {
+  Deno.test(`a saved model brings new images to its own ${method} reference, in Python Keras too`, () =>
+    inFolder(async (root) => {
+      const [folder, done, modelFolder] = ["new", "done", "model"].map((name) =>
+        join(root, name)
+      ) as [string, string, string];
+      await put(root, "reference.png", await png(stained("reference", 0.6)));
+      const decode = { size: SMALL, resize: "squash", maxMegapixels: 1 } as const;
+      const options = { ...decode, method, seed: 1 };
+      const stain = await fitStainReference([join(root, "reference.png")], options);
+      for (let i = 0; i < 3; i++) {
+        const pixels = stained(`new ${i}`, 1 + 0.3 * i);
+        await put(folder, `${i}.png`, await png(pixels));
+        await put(done, `${i}.png`, await png(normaliseStain(pixels, stain!)));
+      }
+      const model = smallModel();
+      const save = async (reference: StainReference | null) => {
+        const draft = testCard(model.architecture);
+        const preprocessing = { ...draft.preprocessing, stain: reference };
+        return await saveModel(modelFolder, model, { ...draft, preprocessing });
+      };
+      const probabilities = async (images: string) => {
+        const options = { folder: images, modelFolder, acceptConfidence: 0.9 };
+        return (await evaluateFolder(options)).images.map(({ probability }) => probability);
+      };
+
+      await save(null);
+      const [asTheyAre, expected] = [await probabilities(folder), await probabilities(done)];
+      const card = await save(stain);
+      assert.deepEqual(card.preprocessing.stain, stain);
+      const loaded = await loadModel(modelFolder);
+      disposeModel(loaded.model);
+      assert.deepEqual(loaded.card, card, "read back as it was");
+      assert.deepEqual(await probabilities(folder), expected);
+      assert.notDeepEqual(expected, asTheyAre);
+
+      await saveKeras(modelFolder, model, card);
+      const parity = await measureParity({ folder, modelFolder, most: 3 });
+      assert.ok(parity.difference <= parity.tolerance, `${parity.difference}`);
+      disposeModel(model);
+
+      const text = await Deno.readTextFile(join(modelFolder, "model.json"));
+      const damaged = text.replace(/("(?:deviation|amounts)":\s*\[\s*)[-.\d]+/, "$10");
+      assert.notEqual(damaged, text);
+      await Deno.writeTextFile(join(modelFolder, "model.json"), damaged);
+      await assert.rejects(loadModel(modelFolder), (error) => error instanceof ModelError);
+    }));
+}
+
+Deno.test(
+  "trainRun() fits the reference to training images alone, and testRun() uses the one of the card",
+  withToyProject(async ({ root, load, config }) => {
+    const { trainRun } = await load<TrainRun>("lib/training/train_run.ts");
+    const { testRun } = await load<TestRun>("lib/metrics/test_run.ts");
+    const images = join(root, "data/toy");
+    const names = (await Array.fromAsync(Deno.readDir(images))).map(({ name }) => name).sort();
+    const split = await Deno.readTextFile(join(root, "results/default/split.csv"));
+    const subsetOf = (name: string) =>
+      split.split("\n").find((row) => row.includes(name))!.trim().split(",").at(-1)!;
+    const train: string[] = [];
+    for (const name of names) {
+      const isTraining = subsetOf(name) === "train";
+      await put(images, name, await png(stained(name, isTraining ? 0.6 : 1.5)));
+      if (isTraining) train.push(join(images, name));
+    }
+    const decode = { size: SMALL, resize: "squash", maxMegapixels: 100 } as const;
+    for (const method of ["reinhard", "macenko"] as const) {
+      const normalised = config({ model: { stainNormalisation: method } });
+      await trainRun(normalised);
+      const { card, predictions } = await testRun(normalised);
+      const expected = await fitStainReference(train, { ...decode, method, seed: 42 });
+      assert.deepEqual(card.preprocessing.stain, expected);
+
+      const folder = join(root, `test ${method}`);
+      for (const { path } of predictions) {
+        await put(folder, path.split("/").at(-1)!, await Deno.readFile(join(root, "data", path)));
+      }
+      const modelFolder = join(root, "model/default");
+      const evaluated = await evaluateFolder({ folder, modelFolder, acceptConfidence: 0.9 });
+      const probability = new Map(evaluated.images.map((row) => [row.name, row.probability]));
+      for (const row of predictions) {
+        const other = probability.get(row.path.split("/").at(-1)!)!;
+        assert.ok(Math.abs(row.probability - other) < 1e-4, row.path);
+      }
+      assert.deepEqual(card.architecture.classes, CLASSES);
+    }
+  }),
+);

@@ -65,3 +65,9 @@ Deno.test("holdsImages() looks for anything but hidden files in the class folder
     await put(folder, "a/x.png", "");
     assert.equal(await holdsImages(folder, ["a", "b"]), true);
   }));
+
+Deno.test("holdsImages() takes a labels.csv for images that lie in no class folder", () =>
+  inFolder(async (folder) => {
+    await put(folder, "labels.csv", "path,label\ncrops/1.png,a\n");
+    assert.equal(await holdsImages(folder, ["a", "b"]), true);
+  }));

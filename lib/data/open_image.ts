@@ -121,7 +121,8 @@ export async function openImage(
     const mode = modeOf(metadata);
     return describe(image, { ...metadata, ...metadata.autoOrient, mode }, format, path);
   } catch (cause) {
-    throw cause instanceof ImageError ? cause : damaged(path, cause);
+    if (cause instanceof ImageError) throw cause;
+    throw damaged(path, cause, format === "bmp" && cause instanceof Error ? cause.message : "");
   }
 }
 
@@ -187,12 +188,14 @@ function checkSize(
   }
 }
 
-function damaged(path: string, cause: unknown): ImageError {
-  const text = String(cause instanceof Error ? cause.message : cause).replace(/\s+/g, " ").trim();
-  const detail = /unknown error/i.test(text) ? "" : ` (${text.slice(0, 150)})`;
+/**
+ * The words of libvips are the cause, not the reason: it collects them from all images that are
+ * being read at the time, so that they differ from one scan to the next.
+ */
+function damaged(path: string, cause: unknown, detail = ""): ImageError {
   return new ImageError(
     path,
-    `the file is damaged, cut short or of an unsupported kind${detail}.`,
+    `the file is damaged, cut short or of an unsupported kind${detail && ` (${detail})`}.`,
     { cause },
   );
 }

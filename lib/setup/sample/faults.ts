@@ -68,7 +68,9 @@ const IN_CLASS_FOLDERS: readonly Recipe[] = [
   {
     fault: "near_duplicate_reencoded",
     extension: ".jpg",
-    make: (source) => sharp(source).removeAlpha().jpeg({ quality: 75 }).toBuffer(),
+    // Over white, as every program saves it: without alpha, what transparency hides would show.
+    make: (source) =>
+      sharp(source).flatten({ background: "#ffffff" }).jpeg({ quality: 75 }).toBuffer(),
   },
   {
     fault: "near_duplicate_rescaled",

@@ -1,6 +1,5 @@
 import { batches } from "../lib/images/batches.ts";
-import { createModel } from "../lib/model/model.ts";
-import { disposeModel } from "../lib/model/model.ts";
+import { createModel, disposeModel } from "../lib/model/model.ts";
 import { createPredictor } from "../lib/model/predictor.ts";
 import { writeCrops } from "./crops.ts";
 import { type BenchRow, benchRow } from "./row.ts";

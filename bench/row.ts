@@ -1,3 +1,5 @@
+import { median } from "../lib/median.ts";
+
 /** Smallest, middle and largest of some repetitions. */
 export interface Spread {
   min: number;
@@ -23,12 +25,7 @@ export interface BenchRow {
 
 /** @param values At least one. */
 export function spread(values: readonly number[]): Spread {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const median = sorted.length % 2 === 1
-    ? sorted[middle]!
-    : (sorted[middle - 1]! + sorted[middle]!) / 2;
-  return { min: sorted[0]!, median, max: sorted.at(-1)! };
+  return { min: Math.min(...values), median: median(values), max: Math.max(...values) };
 }
 
 /** A row from the repetitions themselves. */

@@ -2,7 +2,8 @@ import { readCsv, writeCsv } from "../csv.ts";
 
 /**
  * What can be found about an image or its file. What is done about it is `config.data.audit`, but
- * for three: `unreadable` is always left out, the last two are for information.
+ * for four: `unreadable` and `left_out_by_labels` are always left out, the last two are for
+ * information.
  */
 export const FINDING_MEANINGS = {
   unreadable: "cannot be decoded",

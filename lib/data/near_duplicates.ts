@@ -1,3 +1,4 @@
+import { breathe } from "../breathe.ts";
 import type { OnProgress } from "../progress.ts";
 import { differenceHash, type Fingerprint, THUMBNAIL_SIDE } from "./fingerprint.ts";
 import { createHashIndex } from "./hash_index.ts";
@@ -32,8 +33,8 @@ const BETWEEN_BREATHS = 256;
  * mirrored, turned by quarters.
  *
  * Hashes propose and thumbnails decide, because round objects in the middle of a crop often have
- * similar hashes. The hashes of all eight symmetries of an image are looked up among the
- * images before it.
+ * similar hashes. The hashes of all eight symmetries of an image are looked up among the images
+ * before it.
  *
  * @returns Pairs that link every cluster of near-duplicates without a cycle: a cluster of n images
  *   has n − 1 pairs.
@@ -61,7 +62,7 @@ export async function findNearDuplicates(
     index.add(dhash);
     if ((second + 1) % BETWEEN_BREATHS === 0 || second + 1 === images.length) {
       onProgress(second + 1, images.length);
-      await new Promise((resolve) => setTimeout(resolve, 0));
+      await breathe();
     }
   }
   return pairs;

@@ -1,3 +1,5 @@
+import { median } from "../median.ts";
+
 /** The middle of some numbers and how far they usually lie from it. */
 export interface RobustScale {
   median: number;
@@ -15,10 +17,4 @@ export function robustScale(values: readonly number[]): RobustScale {
     median: middle,
     spread: 1.4826 * median(values.map((value) => Math.abs(value - middle))),
   };
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const half = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
 }

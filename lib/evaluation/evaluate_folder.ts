@@ -3,6 +3,7 @@ import { groupOf } from "../data/group.ts";
 import { listImages, type Skipped } from "../data/list_images.ts";
 import { DataError } from "../errors.ts";
 import { decide } from "../model/decide.ts";
+import { decodeOptions } from "../model/decode_options.ts";
 import { loadModel } from "../model/load_model.ts";
 import { disposeModel } from "../model/model.ts";
 import type { ModelCard } from "../model/model_card.ts";
@@ -73,10 +74,7 @@ export async function evaluateFolder(options: EvaluationOptions): Promise<Evalua
   const errors: Evaluation["errors"] = [];
   try {
     const results = predictImages(predictor, names.map((name) => join(folder, name)), {
-      size: card.architecture.imageSize,
-      resize: card.preprocessing.resize,
-      stain: card.preprocessing.stain,
-      maxMegapixels: card.preprocessing.maxMegapixels,
+      ...decodeOptions(card),
       batchSize: BATCH_SIZE,
     });
     for await (const result of results) {

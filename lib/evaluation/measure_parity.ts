@@ -5,6 +5,7 @@ import { DECODES_IN_FLIGHT } from "../data/open_image.ts";
 import { DataError, ImageError, ModelError } from "../errors.ts";
 import { exists, writeAll } from "../files.ts";
 import { decodeImage } from "../images/decode.ts";
+import { decodeOptions } from "../model/decode_options.ts";
 import { loadModel } from "../model/load_model.ts";
 import { disposeModel } from "../model/model.ts";
 import type { ModelCard } from "../model/model_card.ts";
@@ -97,11 +98,13 @@ async function requireExport(modelFolder: string, card: ModelCard): Promise<stri
 /** Decodes and predicts; the pixels go to a file, so that memory does not grow with their number. */
 async function predictHere(
   predict: (pixels: Uint8Array) => Promise<Float32Array>,
-  { architecture: { imageSize: size }, preprocessing: { resize, maxMegapixels, stain } }: ModelCard,
+  card: ModelCard,
   pixelsPath: string,
   names: readonly string[],
   { folder, onProgress }: ParityOptions,
 ): Promise<{ read: string[]; ours: number[] }> {
+  const options = decodeOptions(card);
+  const { size } = options;
   const read: string[] = [];
   const ours: number[] = []; // [n, classes]
   let waiting: Uint8Array[] = [];
@@ -114,7 +117,7 @@ async function predictHere(
     waiting = [];
   };
   const decode = (name: string) =>
-    decodeImage(join(folder, name), { size, resize, maxMegapixels, stain }).catch((error) => {
+    decodeImage(join(folder, name), options).catch((error) => {
       if (error instanceof ImageError) return null;
       throw error;
     });

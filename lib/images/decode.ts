@@ -1,7 +1,7 @@
 import type { Config } from "../config_schema.ts";
+import { type Fit, openImage, readImageFile } from "../data/open_image.ts";
 import { normaliseStain } from "./stain/normalise_stain.ts";
 import type { StainReference } from "./stain/stain_reference.ts";
-import { type Fit, openImage, readImageFile } from "../data/open_image.ts";
 
 /** How image files become a model's pixels. */
 export interface DecodeOptions {

@@ -1,5 +1,6 @@
 import type { Config } from "../config_schema.ts";
 import { DataError } from "../errors.ts";
+import { median } from "../median.ts";
 import { createRandom } from "../random.ts";
 import { decodeImage, type DecodeOptions } from "./decode.ts";
 import { macenkoColours } from "./stain/macenko.ts";
@@ -68,9 +69,5 @@ function noColours(method: string, images: number): DataError {
 
 /** The median of each place over all rows. */
 function medians(rows: readonly (readonly number[])[]): number[] {
-  return rows[0]!.map((_, place) => {
-    const values = rows.map((row) => row[place]!).sort((a, b) => a - b);
-    const middle = values.length >> 1;
-    return values.length % 2 === 1 ? values[middle]! : (values[middle - 1]! + values[middle]!) / 2;
-  });
+  return rows[0]!.map((_, place) => median(rows.map((row) => row[place]!)));
 }

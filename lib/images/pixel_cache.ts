@@ -38,7 +38,8 @@ export function createPixelCache(megabytes: number): PixelCache {
       entries.delete(path);
       if (pixels.length <= left) {
         left -= pixels.length;
-        entries.set(path, { version, pixels: new Uint8Array(pixels) }); // not slice(): a Buffer's is a view
+        // not slice(): that of the Buffer in which pixels come is a view
+        entries.set(path, { version, pixels: new Uint8Array(pixels) });
       }
       return pixels;
     },

@@ -4,6 +4,7 @@ import type { Config } from "../config_schema.ts";
 import { DataError } from "../errors.ts";
 import { sha256File, writeJson } from "../files.ts";
 import { decide } from "../model/decide.ts";
+import { decodeOptions } from "../model/decode_options.ts";
 import { loadModel } from "../model/load_model.ts";
 import { disposeModel, type Model } from "../model/model.ts";
 import type { ModelCard } from "../model/model_card.ts";
@@ -70,26 +71,23 @@ export async function testRun(
 async function predictRows(
   rows: readonly SplitRow[],
   model: Model,
-  { architecture, preprocessing, threshold }: ModelCard,
+  card: ModelCard,
   config: Config,
   onProgress?: OnProgress,
 ): Promise<TestPrediction[]> {
   const folder = fromRoot(config.data.folder);
-  const predictor = createPredictor(model, preprocessing);
+  const predictor = createPredictor(model, card.preprocessing);
   const predictions: TestPrediction[] = [];
   try {
     const results = predictImages(predictor, rows.map(({ path }) => join(folder, path)), {
-      size: architecture.imageSize,
-      resize: preprocessing.resize,
-      stain: preprocessing.stain,
-      maxMegapixels: preprocessing.maxMegapixels,
+      ...decodeOptions(card),
       batchSize: config.training.batchSize,
     });
     for await (const result of results) {
       if ("error" in result) throw result.error;
       const { path, label, group } = rows[predictions.length]!;
       const probability = result.probabilities.at(-1)!;
-      const predicted = architecture.classes[decide(result.probabilities, threshold)]!;
+      const predicted = card.architecture.classes[decide(result.probabilities, card.threshold)]!;
       predictions.push({ path, label, predicted, probability, group });
       onProgress?.(predictions.length, rows.length, path);
     }

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { stainReferenceSchema } from "../images/stain/stain_reference.ts";
 import { BACKBONES, isGroupPattern, RESIZES } from "../config_schema.ts";
+import { stainReferenceSchema } from "../images/stain/stain_reference.ts";
 
 const hash = z.string().regex(/^[0-9a-f]{64}$/);
 

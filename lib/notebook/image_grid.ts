@@ -2,6 +2,7 @@ import sharp from "sharp";
 import { basename } from "node:path";
 import { type Displayable, htmlDisplay } from "./displayable.ts";
 import { escapeHtml } from "./escape_html.ts";
+import { tableRows } from "./table_rows.ts";
 
 const TILE = 140; // pixels on the page
 const DENSITY = 2; // image pixels per page pixel, for sharp screens and print
@@ -37,16 +38,8 @@ export async function imageGrid(
   const more = items.length > shown.length
     ? `<div>… and ${items.length - shown.length} more images</div>`
     : "";
-  // a table, because it is the one layout that every notebook host and mail program keeps
-  const rows = Array.from(
-    { length: Math.ceil(tiles.length / columns) },
-    (_, row) =>
-      `<tr style="background:transparent">${
-        tiles.slice(row * columns, (row + 1) * columns).join("")
-      }</tr>`,
-  );
-  const html = `<div>${heading}<table style="border-collapse:collapse"><tbody>${rows.join("")}` +
-    `</tbody></table>${more}</div>`;
+  const html = `<div>${heading}<table style="border-collapse:collapse"><tbody>` +
+    `${tableRows(tiles, columns)}</tbody></table>${more}</div>`;
   return htmlDisplay(html, `${title ?? "Images"}: ${items.length} images`);
 }
 

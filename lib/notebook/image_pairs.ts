@@ -1,6 +1,7 @@
 import { type Displayable, htmlDisplay } from "./displayable.ts";
 import { escapeHtml } from "./escape_html.ts";
 import { type GridItem, imageTile } from "./image_grid.ts";
+import { tableRows } from "./table_rows.ts";
 
 /** Two pictures to compare, and what is said about both. */
 export interface ImagePair {
@@ -19,16 +20,9 @@ export async function imagePairs(
 ): Promise<Displayable> {
   const cells: string[] = [];
   for (const pair of pairs) cells.push(await drawPair(pair));
-  const rows = Array.from(
-    { length: Math.ceil(cells.length / COLUMNS) },
-    (_, row) =>
-      `<tr style="background:transparent">${
-        cells.slice(row * COLUMNS, (row + 1) * COLUMNS).join("")
-      }</tr>`,
-  );
   const html = `<div><div style="font-weight:bold;margin:6px 0">${escapeHtml(title)}</div>` +
     '<table style="border-collapse:separate;border-spacing:8px"><tbody>' +
-    `${rows.join("")}</tbody></table></div>`;
+    `${tableRows(cells, COLUMNS)}</tbody></table></div>`;
   return htmlDisplay(html, title);
 }
 

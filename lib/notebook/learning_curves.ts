@@ -1,8 +1,9 @@
 import * as Plot from "@observablehq/plot";
 import type { HistoryRow, TrainingEvent } from "../training/history.ts";
 import { card, CONTENT_WIDTH, GAP, type LegendItem } from "./card.ts";
+import { epochAxis } from "./epoch_axis.ts";
 import type { Figure } from "./figure.ts";
-import { type Panel, plotPanel, titled } from "./panel.ts";
+import { type Panel, plotPanel } from "./panel.ts";
 import { colors } from "./theme.ts";
 
 const PANEL_WIDTH = (CONTENT_WIDTH - GAP) / 2;
@@ -109,13 +110,7 @@ function panel(
     marginRight: 10,
     marginTop: 26,
     marginBottom: 38,
-    x: {
-      ...titled("Epoch"),
-      domain: [1, last],
-      inset: 6,
-      ticks: Math.min(last - 1, 8),
-      tickFormat: (epoch: number) => Number.isInteger(epoch) ? String(epoch) : "",
-    },
+    x: epochAxis(last),
     y: { label, labelArrow: "none", grid: true, ...scale(name, values) },
     marks: [
       Plot.ruleX(best === undefined ? [] : [best], {

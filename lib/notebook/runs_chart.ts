@@ -3,8 +3,9 @@ import type { Config } from "../config_schema.ts";
 import type { HistoryRow } from "../training/history.ts";
 import { rankRuns, type RunSummary } from "../training/runs.ts";
 import { card, CONTENT_WIDTH, GAP, type LegendItem } from "./card.ts";
+import { epochAxis } from "./epoch_axis.ts";
 import type { Figure } from "./figure.ts";
-import { type Panel, plotPanel, titled } from "./panel.ts";
+import { type Panel, plotPanel } from "./panel.ts";
 import { shorten } from "./text_layout.ts";
 import { colors } from "./theme.ts";
 
@@ -135,13 +136,7 @@ function panel(
     marginRight: 10,
     marginTop: 26,
     marginBottom: 38,
-    x: {
-      ...titled("Epoch"),
-      domain: [1, last],
-      inset: 6,
-      ticks: Math.min(last - 1, 8),
-      tickFormat: (epoch: number) => Number.isInteger(epoch) ? String(epoch) : "",
-    },
+    x: epochAxis(last),
     y: { label, labelArrow: "none", grid: true, ...y },
     marks: curves.flatMap(({ history, best, color, dash, width }) => [
       Plot.lineY(history, {

@@ -82,7 +82,7 @@ export function certifySplit(
     version: 2,
     source: requested === null ? "given" : "made",
     seed: requested?.seed ?? null,
-    fractions_requested: requested && pickSubsets(requested.fractions),
+    fractions_requested: requested?.fractions ?? null,
     fractions_achieved: perSubset(({ fraction }) => fraction),
     counts: perSubset(({ classes }) => classes),
     groups: perSubset(({ groups }) => groups),
@@ -152,8 +152,6 @@ const requestSchema = z.discriminatedUnion("source", [
     fractions_requested: z.object({ train: fraction, validation: fraction, test: fraction }),
   }),
 ]);
-
-const pickSubsets = ({ train, validation, test }: Fractions) => ({ train, validation, test });
 
 /**
  * SHA-256 of a manifest, whatever the order of its rows and the version of the Parquet writer: over

@@ -16,15 +16,14 @@ export function subsetCounts(rows: readonly SplitRow[]): SubsetCount[] {
   const labels = [...new Set(rows.map(({ label }) => label))].sort();
   return SUBSETS.map((subset) => {
     const own = rows.filter((row) => row.subset === subset);
-    const count = (label: string) => own.filter((row) => row.label === label).length;
-    const perLabel = (value: (label: string) => number) =>
-      Object.fromEntries(labels.map((label) => [label, value(label)]));
     return {
       subset,
       images: own.length,
       fraction: own.length / rows.length,
       groups: new Set(own.map(({ group }) => group)).size,
-      classes: perLabel(count),
+      classes: Object.fromEntries(
+        labels.map((label) => [label, own.filter((row) => row.label === label).length]),
+      ),
     };
   });
 }

@@ -1,3 +1,4 @@
+import { breathe } from "../breathe.ts";
 import type { Config } from "../config_schema.ts";
 import { epochDraws } from "../images/epoch_draws.ts";
 import { subsetItems } from "../images/subset_items.ts";
@@ -12,7 +13,7 @@ import { tf } from "../setup/tensorflow.ts";
 import { stoppable, throwIfStopped } from "../stop.ts";
 import { createFeatureExtractor, type FeatureBatch, type FeatureSource } from "./features.ts";
 import { openSources } from "./open_sources.ts";
-import { breathe, weightsOfClasses } from "./run_epoch.ts";
+import { weightsOfClasses } from "./run_epoch.ts";
 import {
   averageLosses,
   type RangePoint,

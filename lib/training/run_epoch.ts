@@ -1,3 +1,4 @@
+import { breathe } from "../breathe.ts";
 import { epochDraws } from "../images/epoch_draws.ts";
 import { createRandom } from "../random.ts";
 import { tf } from "../setup/tensorflow.ts";
@@ -112,9 +113,4 @@ function reportEpoch(
       `loss ${seen.meanLoss().toFixed(4)}`,
     );
   };
-}
-
-/** Lets progress and messages through between two steps, which block the thread. */
-export function breathe(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 0));
 }

@@ -19,11 +19,9 @@ import {
 } from "../../lib/training/features.ts";
 import { openSources } from "../../lib/training/open_sources.ts";
 import { createTrainable, disposeTrainable, trainStep } from "../../lib/training/trainable.ts";
-import { inFolder } from "../data/test_images.ts";
-import { SIZE, toyConfig, toyDecode, toyImages, type ToyJob, toyModel, trainToy } from "./toy.ts";
+import { SIZE, toyConfig, toyDecode, type ToyJob, toyModel, toyTests, trainToy } from "./toy.ts";
 
 const model = toyModel();
-const decode = { size: SIZE, resize: "squash" as const, maxMegapixels: 1 };
 const augmentation = {
   symmetries: true,
   rotation: 15,
@@ -34,16 +32,7 @@ const augmentation = {
 };
 
 /** A test with 14 training images, a third of them positive, and 6 validation images. */
-function withToy(test: (toy: ToyJob) => Promise<void>): () => Promise<void> {
-  return () =>
-    inFolder(async (folder) => {
-      const [train, validation] = [
-        await toyImages(folder, 14, 1),
-        await toyImages(folder, 6, 2),
-      ];
-      await test({ folder, model, train, validation });
-    });
-}
+const withToy = toyTests(model, { train: 14, validation: 6 });
 
 /** Equal just for the same pixels. */
 function digest(pixels: Uint8Array): string {
@@ -53,7 +42,7 @@ function digest(pixels: Uint8Array): string {
 /** Each image's pixels. */
 async function decoded(items: readonly BatchItem[]): Promise<string[]> {
   return await Promise.all(
-    items.map(async ({ path }) => digest((await decodeImage(path, decode)).pixels)),
+    items.map(async ({ path }) => digest((await decodeImage(path, toyDecode)).pixels)),
   );
 }
 
@@ -94,7 +83,7 @@ for (const cacheMegabytes of [100, 0]) {
       const draws = [{ index: 3, view: 1 }, { index: 0, view: 2 }, { index: 3, view: 2 }];
       const views = await read(sources.train, draws);
       const expected = draws.map(async ({ index, view }) => {
-        const { pixels } = await decodeImage(toy.train[index]!.path, decode);
+        const { pixels } = await decodeImage(toy.train[index]!.path, toyDecode);
         const random = viewRandom(config.seed, view, index);
         return digest(await augment(pixels, SIZE, config.training.augmentation, random));
       });
@@ -154,7 +143,7 @@ Deno.test(
     const cut = cutGraph(model.graph, frozenLayerCount("resnet50", 0));
     const extractor = createFeatureExtractor(model, cut);
     const part = createTrainable(model, cut, extractor.shapes, "frozen");
-    const source = streamFeatures({ images: toy.train, extractor, decode });
+    const source = streamFeatures({ images: toy.train, extractor, decode: toyDecode });
     const random = createRandom(`${seed}/dropout/1`);
     let [sum, positive] = [0, 0];
     for await (const batch of source.read(draws, training.batchSize)) {

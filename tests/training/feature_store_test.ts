@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import fc from "fast-check";
 import { type FeatureStore, openFeatureStore } from "../../lib/training/feature_store.ts";
+import { inFolder } from "../data/test_images.ts";
 
 const RECORD = 1000;
 const BUDGET = 1e6;
@@ -9,15 +10,6 @@ const name = (digit: string) => digit.repeat(64);
 const record = (value: number) => new Uint8Array(RECORD).fill(value);
 const some = (...values: number[]) =>
   new Map(values.map((value) => [`image ${value}`, record(value)]));
-
-async function inRoot(use: (root: string) => Promise<void>): Promise<void> {
-  const root = await Deno.makeTempDir();
-  try {
-    await use(root);
-  } finally {
-    await Deno.remove(root, { recursive: true });
-  }
-}
 
 async function withStore(
   folder: string,
@@ -40,7 +32,7 @@ async function fileIn(folder: string, ending: string): Promise<string> {
 }
 
 Deno.test("openFeatureStore() finds what an earlier process added", () =>
-  inRoot(async (root) => {
+  inFolder(async (root) => {
     const folder = join(root, name("a"));
     await withStore(folder, async (store) => {
       assert.equal(await store.add(some(1, 2, 3)), null);
@@ -55,7 +47,7 @@ Deno.test("openFeatureStore() finds what an earlier process added", () =>
   }));
 
 Deno.test("openFeatureStore() lets two processes add to one folder at a time", () =>
-  inRoot(async (root) => {
+  inFolder(async (root) => {
     const folder = join(root, name("a"));
     await withStore(folder, (first) =>
       withStore(folder, async (second) => {
@@ -71,7 +63,7 @@ Deno.test("openFeatureStore() lets two processes add to one folder at a time", (
 Deno.test("openFeatureStore() never gives a record that was cut off by a kill", () =>
   fc.assert(
     fc.asyncProperty(fc.nat(3 * RECORD), fc.nat(3 * 36), async (dataBytes, keyBytes) => {
-      await inRoot(async (root) => {
+      await inFolder(async (root) => {
         const folder = join(root, name("a"));
         await withStore(folder, async (store) => void await store.add(some(1, 2, 3)));
         await Deno.truncate(await fileIn(folder, ".bin"), dataBytes);
@@ -93,7 +85,7 @@ Deno.test("openFeatureStore() never gives a record that was cut off by a kill", 
   ));
 
 Deno.test("openFeatureStore() has a damaged record made again", () =>
-  inRoot(async (root) => {
+  inFolder(async (root) => {
     const folder = join(root, name("a"));
     await withStore(folder, async (store) => void await store.add(some(1, 2)));
     const path = await fileIn(folder, ".bin");
@@ -109,7 +101,7 @@ Deno.test("openFeatureStore() has a damaged record made again", () =>
   }));
 
 Deno.test("openFeatureStore() says when the budget is used up and keeps what it has", () =>
-  inRoot(async (root) => {
+  inFolder(async (root) => {
     await withStore(join(root, name("a")), async (store) => {
       assert.equal(await store.add(some(1, 2)), null);
       assert.match(await store.add(some(3, 4)) ?? "", /training\.cacheGigabytes/);
@@ -119,7 +111,7 @@ Deno.test("openFeatureStore() says when the budget is used up and keeps what it 
   }));
 
 Deno.test("openFeatureStore() removes the store that was unused for longest, and nothing else", () =>
-  inRoot(async (root) => {
+  inFolder(async (root) => {
     for (const [digit, age] of [["a", 3], ["b", 2]] as const) {
       await withStore(join(root, name(digit)), async (store) => void await store.add(some(1)));
       const then = new Date(Date.now() - age * 1e6);

@@ -9,22 +9,21 @@ import { tf } from "../../lib/setup/tensorflow.ts";
 import { readCheckpoint } from "../../lib/training/checkpoint.ts";
 import { createFeatureExtractor, streamFeatures } from "../../lib/training/features.ts";
 import { createTrainable, disposeTrainable, trainStep } from "../../lib/training/trainable.ts";
-import { inFolder } from "../data/test_images.ts";
-import { bitsOf, SIZE, toyConfig, toyImages, type ToyJob, toyModel, trainToy } from "./toy.ts";
+import {
+  bitsOf,
+  SIZE,
+  toyConfig,
+  toyImages,
+  type ToyJob,
+  toyModel,
+  toyTests,
+  trainToy,
+} from "./toy.ts";
 
 const model = toyModel();
 
 /** A test with 20 training and 9 validation images in a folder of its own. */
-function withToy(test: (toy: ToyJob) => Promise<void>): () => Promise<void> {
-  return () =>
-    inFolder(async (folder) => {
-      const [train, validation] = [
-        await toyImages(folder, 20, 1),
-        await toyImages(folder, 9, 2),
-      ];
-      await test({ folder, model, train, validation });
-    });
-}
+const withToy = toyTests(model, { train: 20, validation: 9 });
 
 /** Runs with checkpoints of its own. */
 const apart = (toy: ToyJob, name: string) => ({ checkpoints: join(toy.folder, name) });

@@ -11,6 +11,7 @@ import { preprocess } from "../../lib/model/preprocess.ts";
 import { createRandom } from "../../lib/random.ts";
 import { type TensorFlow, tf } from "../../lib/setup/tensorflow.ts";
 import { fit, type TrainingJob, type TrainingResult } from "../../lib/training/fit.ts";
+import { inFolder } from "../data/test_images.ts";
 import type { HistoryRow } from "../../lib/training/history.ts";
 
 /** Side of the toy model's input: the least that there is, for speed. */
@@ -63,6 +64,19 @@ export interface ToyJob extends Partial<TrainingJob> {
 
 /** How toy images are read. */
 export const toyDecode = { size: SIZE, resize: "squash", maxMegapixels: 1 } as const;
+
+/** Wraps tests that need so many toy images, in a folder of their own. */
+export function toyTests(
+  model: Model,
+  count: { train: number; validation: number },
+): (test: (toy: ToyJob) => Promise<void>) => () => Promise<void> {
+  return (test) => () =>
+    inFolder(async (folder) => {
+      const train = await toyImages(folder, count.train, 1);
+      const validation = await toyImages(folder, count.validation, 2);
+      await test({ folder, model, train, validation });
+    });
+}
 
 /** The config of a toy training. */
 export function toyConfig(change: ConfigInput = {}): Config {

@@ -1,5 +1,5 @@
 import { invert, type Matrix3, multiply, type Vector3 } from "./matrix3.ts";
-import { LEAST_DENSITY } from "./tissue.ts";
+import { LEAST_DENSITY, LEAST_SHARE } from "./tissue.ts";
 import { OPTICAL_DENSITY } from "./optical_density.ts";
 
 /** Colours of a slide after Reinhard: of its tissue, in lαβ. */
@@ -10,8 +10,6 @@ export interface ReinhardColours {
   deviation: Vector3;
 }
 
-/** Images with less tissue than this share have no colours to speak of. */
-const LEAST_SHARE = 0.02;
 /**
  * Least standard deviations that are structure. Below them is the noise of a plain surface, which
  * stretching would make patterns of; real glomeruli have more than twice as much.

@@ -4,7 +4,7 @@ import { OPTICAL_DENSITY } from "./optical_density.ts";
 export const LEAST_DENSITY = 0.15;
 
 /** Images with less tissue than this share have no colours to speak of. */
-const LEAST_SHARE = 0.02;
+export const LEAST_SHARE = 0.02;
 
 /**
  * The optical densities of an image's tissue: pixels that are not nearly transparent in any channel.

@@ -57,7 +57,7 @@ export function card({ title, subtitle, legend = [], rows, note }: Card): Figure
   }
   for (const text of note ? wrap(note, width, 12) : []) {
     y += 14;
-    parts.push(line(text, width, y, 12, `fill="${colors.ink}"`));
+    parts.push(line(text, width, y, 12, `${asWideAs(text)} fill="${colors.ink}"`));
     y += 3;
   }
   const cardWidth = width + 2 * PADDING;
@@ -82,6 +82,14 @@ function line(text: string, width: number, y: number, size: number, attributes: 
   }</text>`;
 }
 
+/**
+ * Makes a text of 12 pixels as wide as was reckoned for it. Where none of the fonts is there, the one
+ * in their place may be wider: it then runs neither into the next entry nor out of the card.
+ */
+function asWideAs(text: string): string {
+  return `textLength="${textWidth(text, 12).toFixed(1)}" lengthAdjust="spacingAndGlyphs"`;
+}
+
 const SWATCH = 22; // width kept for an entry's mark
 const LEGEND_LINE = 19;
 
@@ -98,7 +106,7 @@ function drawLegend(
     const taken = SWATCH + textWidth(label, 12);
     if (x > PADDING && x + taken > PADDING + width) [x, y] = [PADDING, y + LEGEND_LINE];
     const markup = `<g transform="translate(${x},${y})">${swatch(item)}` +
-      `<text x="${SWATCH}" y="4" font-size="12" fill="${colors.ink}">${
+      `<text x="${SWATCH}" y="4" font-size="12" ${asWideAs(label)} fill="${colors.ink}">${
         escapeHtml(label)
       }</text></g>`;
     x += taken + 18;

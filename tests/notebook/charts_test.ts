@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import sharp from "sharp";
+import { card } from "../../lib/notebook/card.ts";
 import { classCountsChart } from "../../lib/notebook/class_counts_chart.ts";
 import { confusionMatrixChart } from "../../lib/notebook/confusion_matrix_chart.ts";
 import { jupyterDisplay } from "../../lib/notebook/displayable.ts";
@@ -176,4 +177,30 @@ Deno.test("scoreHistogram() counts every image once", () => {
   const figure = scoreHistogram({ probabilities: [0, 0.5, 1], classes, threshold: 0.5, run });
   assert.match(figure.text, /2 of 3 images at or above the threshold/);
   assert.ok(texts(figure).includes("class not known (3)"));
+});
+
+Deno.test("card() keeps the entries of a legend apart, and the note inside, in any font", () => {
+  const labels = ["non globally sclerotic glomeruli", "globally sclerotic glomeruli", "asked for"];
+  const panel = { markup: "", width: 400, height: 10 };
+  const figure = card({
+    title: "Title",
+    subtitle: "",
+    legend: labels.map((label) => ({ label, color: "#000", mark: "area" as const })),
+    rows: [[panel]],
+    note: "A note of many words, so that it takes two lines of the card at least. ".repeat(3),
+  });
+  const texts = [...figure.svg.matchAll(/translate\((\d+)[^)]*,(\d+)\)">.*?<text x="22"([^>]*)>/g)]
+    .map(([, x, y, attributes]) => ({
+      y,
+      from: Number(x) + 22,
+      width: Number(/textLength="([\d.]+)"/.exec(attributes!)?.[1]),
+    }));
+  assert.equal(texts.length, labels.length);
+  for (const [i, { y, from, width }] of texts.entries()) {
+    const next = texts[i + 1];
+    assert.ok(from + width < (next?.y === y ? next!.from - 22 : 400 + 2 * 18));
+  }
+  const notes = [...figure.svg.matchAll(/<text x="18"[^>]*font-size="12" textLength="([\d.]+)"/g)];
+  assert.ok(notes.length >= 2);
+  for (const [, width] of notes) assert.ok(Number(width) <= 400);
 });

@@ -52,7 +52,8 @@ export function runsTable({ runs, remarks }: Runs, config: Config): Displayable 
   );
   const [first] = ranked;
   const text = first
-    ? `${ranked.length} trained runs; best ${monitor} ${first.best[monitor]}: ${first.run}`
+    ? `${ranked.length} trained run${ranked.length === 1 ? "" : "s"}; best ${monitor} ` +
+      `${first.best[monitor]?.toFixed(4) ?? "–"}: ${first.run}`
     : "No run has been trained yet";
   return htmlDisplay(`<div>${first ? table.html : ""}${lines.join("")}</div>`, text);
 }

@@ -32,7 +32,7 @@ Deno.test("runsTable() shows settings that are not at the default, and scores, b
   ]);
   assert.match(html, /sorted by val_loss, the lowest first/);
   assert.doesNotMatch(html, /different splits/);
-  assert.equal(text, "2 trained runs; best val_loss 0.2: other");
+  assert.equal(text, "2 trained runs; best val_loss 0.2000: other");
 });
 
 Deno.test("runsTable() says which runs do not compare, what all share and what is left out", () => {

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { groupOf } from "../data/group.ts";
 import { listImages, type Skipped } from "../data/list_images.ts";
 import { DataError } from "../errors.ts";
+import { calibrate } from "../model/decision.ts";
 import { decide } from "../model/decide.ts";
 import { decodeOptions } from "../model/decode_options.ts";
 import { loadModel } from "../model/load_model.ts";
@@ -92,12 +93,14 @@ export async function evaluateFolder(options: EvaluationOptions): Promise<Evalua
 
 function judge(
   name: string,
-  { probabilities, width, height }: PredictedImage,
-  { architecture, threshold, data }: ModelCard,
+  image: PredictedImage,
+  { architecture, decision, data }: ModelCard,
   acceptConfidence: number,
 ): EvaluatedImage {
+  const { width, height } = image;
+  const probabilities = calibrate(image.probabilities, decision.calibration);
   const probability = probabilities.at(-1)!;
-  const label = decide(probabilities, threshold);
+  const label = decide(probabilities, decision.threshold);
   const confidence = probabilities[label]!;
   const flags = [
     Math.min(width, height) < architecture.imageSize ? "smaller_than_input" : "",

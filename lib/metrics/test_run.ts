@@ -3,6 +3,7 @@ import { writeCsv } from "../csv.ts";
 import type { Config } from "../config_schema.ts";
 import { DataError } from "../errors.ts";
 import { sha256File, writeJson } from "../files.ts";
+import { calibrate } from "../model/decision.ts";
 import { decide } from "../model/decide.ts";
 import { decodeOptions } from "../model/decode_options.ts";
 import { loadModel } from "../model/load_model.ts";
@@ -86,8 +87,10 @@ async function predictRows(
     for await (const result of results) {
       if ("error" in result) throw result.error;
       const { path, label, group } = rows[predictions.length]!;
-      const probability = result.probabilities.at(-1)!;
-      const predicted = card.architecture.classes[decide(result.probabilities, card.threshold)]!;
+      const { decision } = card;
+      const calibrated = calibrate(result.probabilities, decision.calibration);
+      const probability = calibrated.at(-1)!;
+      const predicted = card.architecture.classes[decide(calibrated, decision.threshold)]!;
       predictions.push({ path, label, predicted, probability, group });
       onProgress?.(predictions.length, rows.length, path);
     }

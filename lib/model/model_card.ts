@@ -1,11 +1,12 @@
 import { z } from "zod";
 import { BACKBONES, isGroupPattern, RESIZES } from "../config_schema.ts";
 import { stainReferenceSchema } from "../images/stain/stain_reference.ts";
+import { decisionSchema } from "./decision.ts";
 
 const hash = z.string().regex(/^[0-9a-f]{64}$/);
 
 /** Format of the model folder; a reader refuses any other. */
-export const MODEL_FORMAT = 3;
+export const MODEL_FORMAT = 4;
 
 /**
  * Largest difference of a probability between this project and Python Keras with the same weights
@@ -31,7 +32,7 @@ export const modelCardSchema = z.object({
     stain: stainReferenceSchema.nullable(),
     maxMegapixels: z.number().positive(),
   }),
-  threshold: z.number().min(0).max(1),
+  decision: decisionSchema,
   weights: z.object({ sha256: hash, parameters: z.int().positive() }),
   startingWeights: z.object({
     kind: z.enum(["imagenet", "random", "file", "model"]),
@@ -66,7 +67,7 @@ export const modelCardSchema = z.object({
 
 /**
  * What must travel with a model for its predictions to mean anything: classes, preprocessing,
- * decision threshold, what it was made from, and how it scored on validation. Part of model.json;
+ * how its probabilities become answers, what it was made from, and how it scored on validation. Part of model.json;
  * model_card.json is a copy for people.
  */
 export type ModelCard = z.infer<typeof modelCardSchema>;

@@ -7,6 +7,7 @@ import { subsetItems } from "../images/subset_items.ts";
 import { backbones } from "../model/backbone.ts";
 import { type Architecture, disposeModel, type Model } from "../model/model.ts";
 import { loadModel } from "../model/load_model.ts";
+import { DEFAULT_DECISION } from "../model/decision.ts";
 import { MODEL_FORMAT, PARITY_TOLERANCE } from "../model/model_card.ts";
 import { saveKeras } from "../model/save_keras.ts";
 import { type CardDraft, saveModel } from "../model/save_model.ts";
@@ -203,7 +204,7 @@ function describeModel(
       stain: decode.stain ?? null,
       maxMegapixels: decode.maxMegapixels,
     },
-    threshold: 0.5,
+    decision: DEFAULT_DECISION,
     startingWeights,
     frozen: {
       frozenLayers: frozenLayerCount(backbone, unfreezeLast),

@@ -11,6 +11,7 @@ import { type CardDraft, saveModel } from "../../lib/model/save_model.ts";
 import { tf } from "../../lib/setup/tensorflow.ts";
 import { askPython } from "../ask_python.ts";
 import { inFolder, picture, put } from "../data/test_images.ts";
+import { DEFAULT_DECISION } from "../../lib/model/decision.ts";
 import { testCard } from "../model/model_card.ts";
 import { smallModel } from "../model/small_model.ts";
 import { makeOddFolder, READABLE, rotatedTwins, UNREADABLE } from "./odd_folder.ts";
@@ -141,7 +142,7 @@ Deno.test(
         modelFolder,
         acceptConfidence: 0.55,
       });
-      assert.equal(card.threshold, 0.45);
+      assert.equal(card.decision.threshold, 0.45);
       assert.deepEqual(images.map(({ name }) => name), (await listImages(folder)).paths);
       const decisions = new Set<string>();
       for (const { name, predicted, probability, confidence, decision, group, flags } of images) {
@@ -157,7 +158,7 @@ Deno.test(
       assert.ok(decisions.size > 2, [...decisions].join());
     },
     {
-      threshold: 0.45,
+      decision: { ...DEFAULT_DECISION, threshold: 0.45 },
       data: { ...DATA, groupPattern: "slide_(\\d)_" },
     },
   ),

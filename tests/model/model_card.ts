@@ -1,4 +1,5 @@
 import { backbones } from "../../lib/model/backbone.ts";
+import { DEFAULT_DECISION } from "../../lib/model/decision.ts";
 import type { Architecture } from "../../lib/model/model.ts";
 import { MODEL_FORMAT, PARITY_TOLERANCE } from "../../lib/model/model_card.ts";
 import type { CardDraft } from "../../lib/model/save_model.ts";
@@ -16,7 +17,7 @@ export function testCard(architecture: Architecture): CardDraft {
       stain: null,
       maxMegapixels: 100,
     },
-    threshold: 0.5,
+    decision: DEFAULT_DECISION,
     startingWeights: { kind: "random", note: "for a test", sha256: null },
     frozen: { frozenLayers: 145, unfreezeLast: 30, batchNorm: "frozen" },
     data: {

@@ -1,7 +1,6 @@
 import { mapAhead } from "../data/map_ahead.ts";
-import { DECODES_IN_FLIGHT } from "../data/open_image.ts";
 import { createRandom } from "../random.ts";
-import { decodeImage, type DecodeOptions } from "./decode.ts";
+import { decodeImage, type DecodeOptions, DECODES_AHEAD } from "./decode.ts";
 import type { PixelCache } from "./pixel_cache.ts";
 
 /** An image to learn from or to score. */
@@ -68,7 +67,7 @@ export async function* batches(
   const decoded = mapAhead(
     order,
     async (index) => await transform(await decode(items[index]!.path), index),
-    { inFlight: DECODES_IN_FLIGHT, ahead: Math.max(1, prefetch) * batchSize },
+    { inFlight: DECODES_AHEAD, ahead: Math.max(1, prefetch) * batchSize },
   );
   const length = options.size ** 2 * 3;
   try {

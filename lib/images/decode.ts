@@ -1,5 +1,6 @@
 import type { Config } from "../config_schema.ts";
 import { type Fit, openImage, readImageFile } from "../data/open_image.ts";
+import { createBudget } from "./budget.ts";
 import { normaliseStain } from "./stain/normalise_stain.ts";
 import type { StainReference } from "./stain/stain_reference.ts";
 
@@ -32,6 +33,21 @@ const FITS: Readonly<Record<DecodeOptions["resize"], Fit>> = {
 };
 
 /**
+ * Decodes that may be under way side by side: while TensorFlow computes a batch, this thread starts
+ * none, so all of the next batch must be on their way before.
+ */
+export const DECODES_AHEAD = 64;
+
+// Many small images at a time, or few large ones: bytes of files, and of their pixels.
+const files = createBudget(512e6);
+const decoded = createBudget(512e6);
+
+/** 0 for what is not there: reading says so. */
+async function fileSize(path: string): Promise<number> {
+  return await Deno.stat(path).then(({ size }) => size, () => 0);
+}
+
+/**
  * Decodes an image file straight to the model's input size, with a linear kernel that widens when
  * shrinking; JPEG and WebP are shrunk while being decoded.
  *
@@ -47,9 +63,14 @@ export async function decodeImage(
   path: string,
   { size, resize, maxMegapixels, stain }: DecodeOptions,
 ): Promise<DecodedImage> {
-  const bytes = await readImageFile(path, maxMegapixels);
-  const image = await openImage(bytes, path, maxMegapixels);
-  const { width, height } = image;
-  const pixels = await image.toRgb(size, size, FITS[resize]); // [size, size, 3]
-  return { pixels: stain ? normaliseStain(pixels, stain) : pixels, width, height };
+  return await files.spend(await fileSize(path), async () => {
+    const bytes = await readImageFile(path, maxMegapixels);
+    const image = await openImage(bytes, path, maxMegapixels);
+    const { width, height } = image;
+    const pixels = await decoded.spend( // [size, size, 3]
+      width * height * image.channels,
+      () => image.toRgb(size, size, FITS[resize]),
+    );
+    return { pixels: stain ? normaliseStain(pixels, stain) : pixels, width, height };
+  });
 }

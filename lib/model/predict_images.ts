@@ -1,7 +1,11 @@
 import { mapAhead } from "../data/map_ahead.ts";
-import { DECODES_IN_FLIGHT } from "../data/open_image.ts";
 import { ImageError } from "../errors.ts";
-import { type DecodedImage, decodeImage, type DecodeOptions } from "../images/decode.ts";
+import {
+  type DecodedImage,
+  decodeImage,
+  type DecodeOptions,
+  DECODES_AHEAD,
+} from "../images/decode.ts";
 import type { Predictor } from "./predictor.ts";
 
 /** An image that was classified. */
@@ -38,7 +42,7 @@ export async function* predictImages(
   { batchSize, ...options }: PredictOptions,
 ): AsyncGenerator<PredictedImage | UnreadableImage, void, void> {
   const decoded = mapAhead(paths, (path) => decode(path, options), {
-    inFlight: DECODES_IN_FLIGHT,
+    inFlight: DECODES_AHEAD,
     ahead: 2 * batchSize,
   });
   let waiting: (Decoded | UnreadableImage)[] = [];

@@ -141,6 +141,7 @@ const trainingSchema = z.strictObject({
   checkpoint: z.strictObject({
     monitor: z.enum(monitors).default("val_loss")
       .describe("The epoch with the best value is the model that is kept"),
+    minutes: positive("Time between two checkpoints within a long epoch, in minutes", 10),
   }).prefault({}).describe("Keras ModelCheckpoint(save_best_only=True)"),
   reduceLROnPlateau: z.strictObject({
     monitor: z.enum(monitors).default("val_loss").describe("Watched quantity"),
@@ -157,14 +158,28 @@ const trainingSchema = z.strictObject({
     restoreBest: z.boolean().default(true).describe("Go back to the best epoch's weights"),
   }).prefault({}).describe("Keras EarlyStopping"),
   cacheMegabytes: count(
-    "Memory for the frozen layers' outputs. Above it they are computed anew every epoch",
-    4096,
+    "Memory for the frozen layers' outputs; those that do not fit are read from disk",
+    256,
+    0,
+  ),
+  cacheGigabytes: z.number().min(0).default(20).describe(
+    "Disk space, under results/.cache/, for the frozen layers' outputs of all runs; beyond it they " +
+      "are computed anew every epoch",
+  ),
+  cachedViews: count(
+    "Different augmented views of an image, which come in turn and are kept. 0: always new ones, " +
+      "for which the frozen layers run every epoch",
+    0,
     0,
   ),
   pixelCacheMegabytes: count(
     "Memory for decoded images, which are kept where they are needed again and fit",
     2048,
     0,
+  ),
+  startAnew: z.boolean().default(false).describe(
+    "Discards an interrupted training of this run that was made with other settings or data; " +
+      "without it, training refuses to start over one",
   ),
   logs: z.enum(["none", "tensorboard"]).default("none")
     .describe("tensorboard: the curves also go to results/RUN/tensorboard/, for TensorBoard"),

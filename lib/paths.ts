@@ -11,6 +11,9 @@ export function fromRoot(path: string): string {
 /** A person's own labels, in the data folder. */
 export const LABELS_FILE = "labels.csv";
 
+/** Outputs of frozen layers, which all runs share. */
+export const FEATURES_FOLDER: string = join(projectRoot, "results", ".cache", "features");
+
 /** Where a run's files are: see the table "Files that pass between them" in the README. */
 export interface RunPaths {
   results: string;

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { ImageError } from "../errors.ts";
+import { sha256Of } from "../files.ts";
 import type { OnProgress } from "../progress.ts";
 import { type Look, lookAt } from "./look_at.ts";
 import { mapAhead } from "./map_ahead.ts";
@@ -89,12 +90,6 @@ async function readImage(
     if (!(error instanceof ImageError)) throw error;
     return { sha256, look: null, error: error.reason };
   }
-}
-
-/** Off the main thread, which has enough to do. */
-async function sha256Of(bytes: Uint8Array): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>);
-  return new Uint8Array(digest).toHex();
 }
 
 /** `null` when the file cannot be asked: reading it says why. */

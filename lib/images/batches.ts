@@ -1,7 +1,6 @@
 import { mapAhead } from "../data/map_ahead.ts";
 import { createRandom } from "../random.ts";
 import { decodeImage, type DecodeOptions, DECODES_AHEAD } from "./decode.ts";
-import type { PixelCache } from "./pixel_cache.ts";
 
 /** An image to learn from or to score. */
 export interface BatchItem {
@@ -9,6 +8,8 @@ export interface BatchItem {
   path: string;
   /** Class index. */
   label: number;
+  /** SHA-256 of the file's content, in hexadecimal; where given, other content is an error. */
+  sha256?: string;
 }
 
 /** Some images, decoded. */
@@ -27,10 +28,6 @@ export interface BatchOptions extends DecodeOptions {
   batchSize: number;
   /** Indices of the items, in the order wanted; by default all, as they come. */
   order?: readonly number[];
-  /** Changes the decoded pixels, [size, size, 3], of the item with this index; they are its own. */
-  transform?: (pixels: Uint8Array, index: number) => Uint8Array | Promise<Uint8Array>;
-  /** Remembers decoded images for the next epoch. */
-  cache?: PixelCache | null;
   /** Batches that are decoded ahead of the one in use. */
   prefetch?: number;
 }
@@ -54,19 +51,16 @@ export async function* batches(
   {
     batchSize,
     order = [...items.keys()],
-    transform = (pixels) => pixels,
     prefetch = 2,
-    cache = null,
     ...options
   }: BatchOptions,
 ): AsyncGenerator<Batch, void, void> {
-  const decode = async (path: string): Promise<Uint8Array> => {
-    const make = async () => (await decodeImage(path, options)).pixels;
-    return cache ? await cache.pixels(path, make) : await make();
-  };
   const decoded = mapAhead(
     order,
-    async (index) => await transform(await decode(items[index]!.path), index),
+    async (index) => {
+      const { path, sha256 } = items[index]!;
+      return (await decodeImage(path, options, sha256)).pixels;
+    },
     { inFlight: DECODES_AHEAD, ahead: Math.max(1, prefetch) * batchSize },
   );
   const length = options.size ** 2 * 3;

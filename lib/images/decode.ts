@@ -1,5 +1,7 @@
 import type { Config } from "../config_schema.ts";
 import { type Fit, openImage, readImageFile } from "../data/open_image.ts";
+import { ImageError } from "../errors.ts";
+import { sha256Of } from "../files.ts";
 import { createBudget } from "./budget.ts";
 import { normaliseStain } from "./stain/normalise_stain.ts";
 import type { StainReference } from "./stain/stain_reference.ts";
@@ -57,14 +59,23 @@ async function fileSize(path: string): Promise<number> {
  * `openImage`. Not normalised: that is the model's affair.
  *
  * @param path Absolute path.
- * @throws {ImageError} When the file is missing, empty, no image, damaged, or too large or small.
+ * @param sha256 What the file's content should be; by default anything.
+ * @throws {ImageError} When the file is missing, empty, no image, damaged, or too large or small, or
+ *   has other content than it should.
  */
 export async function decodeImage(
   path: string,
   { size, resize, maxMegapixels, stain }: DecodeOptions,
+  sha256?: string,
 ): Promise<DecodedImage> {
   return await files.spend(await fileSize(path), async () => {
     const bytes = await readImageFile(path, maxMegapixels);
+    if (sha256 && await sha256Of(bytes) !== sha256) {
+      throw new ImageError(
+        path,
+        "it has changed since notebook 02 read it; run the notebooks again from 02.",
+      );
+    }
     const image = await openImage(bytes, path, maxMegapixels);
     const { width, height } = image;
     const pixels = await decoded.spend( // [size, size, 3]

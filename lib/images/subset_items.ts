@@ -15,5 +15,9 @@ export function subsetItems(
   classes: readonly string[],
 ): BatchItem[] {
   return rows.filter((row) => row.subset === subset)
-    .map(({ path, label }) => ({ path: join(folder, path), label: classes.indexOf(label) }));
+    .map(({ path, label, sha256 }) => ({
+      path: join(folder, path),
+      label: classes.indexOf(label),
+      sha256,
+    }));
 }

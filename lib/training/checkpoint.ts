@@ -4,14 +4,28 @@ import { writeJson } from "../files.ts";
 import { readTensors, type TensorEntry, writeTensors } from "../model/tensor_file.ts";
 import { type TensorFlow, tf } from "../setup/tensorflow.ts";
 import type { PlateauState, StoppingState } from "./callbacks.ts";
+import type { ScoresSoFar } from "./epoch_scores.ts";
 import type { HistoryRow, TrainingEvent } from "./history.ts";
 
 type Tensors = Map<string, TensorFlow.Tensor>;
+
+/** How far the epoch after the finished ones has come. */
+export interface PartialEpoch {
+  /** Training batches done. */
+  steps: number;
+  /** Time spent on them. */
+  seconds: number;
+  scores: ScoresSoFar;
+}
 
 /** Everything that the next epoch depends on, but for the tensors. */
 export interface TrainingState {
   /** Epochs finished. */
   epoch: number;
+  /** Where the next epoch is; `null`: at its start. */
+  partial: PartialEpoch | null;
+  /** No epoch was left to do when this was saved. */
+  over: boolean;
   /** EarlyStopping has ended the training. */
   stopped: boolean;
   plateau: PlateauState;
@@ -33,8 +47,11 @@ export interface Checkpoint {
   bestTensors: Tensors | null;
 }
 
-/** Names of a checkpoint's files; beyond 9999 epochs the number has more digits. */
-const CHECKPOINT_FILE = /^(epoch-\d{4,}\.json|(weights|best)-\d{4,}\.bin)$/;
+/**
+ * Names of a checkpoint's files: after an epoch, or within the next one after so many steps. Beyond
+ * 9999 epochs the number has more digits.
+ */
+const CHECKPOINT_FILE = /^(epoch-\d{4,}(-\d{6,})?\.json|(weights|best)-\d{4,}(-\d{6,})?\.bin)$/;
 
 const entriesSchema = z.object({
   file: z.string().regex(CHECKPOINT_FILE),
@@ -55,13 +72,23 @@ const fileSchema = z.object({
 
 type CheckpointFile = z.infer<typeof fileSchema>;
 
-/** How many epochs' checkpoints are kept: if the latest is damaged, the one before it serves. */
+/** How many checkpoints are kept: if the latest is damaged, the one before it serves. */
 const KEPT = 2;
 
-const number = (epoch: number) => String(epoch).padStart(4, "0");
+/** A place in a training: epochs finished, and steps of the next one. */
+type Place = Pick<TrainingState, "epoch"> & { steps: number };
+
+const placeOf = ({ epoch, partial }: TrainingState): Place => ({
+  epoch,
+  steps: partial?.steps ?? 0,
+});
+const order = (a: Place, b: Place): number => a.epoch - b.epoch || a.steps - b.steps;
+const number = (value: number, digits = 4) => String(value).padStart(digits, "0");
+const idOf = ({ epoch, steps }: Place): string =>
+  number(epoch) + (steps > 0 ? `-${number(steps, 6)}` : "");
 
 /**
- * Writes the checkpoint of an epoch and removes those that are no longer needed. The JSON file is
+ * Writes the checkpoint of a place in the training and removes those that are no longer needed. The JSON file is
  * written last, so a checkpoint that was killed half-way does not count.
  *
  * @param fingerprint What the run depends on; another one never continues from it.
@@ -83,22 +110,34 @@ export async function writeCheckpoint(
     file,
     ...await writeTensors(join(folder, file), content),
   });
-  const bestEpoch = state.stopping.bestEpoch;
+  const { stopping: { bestEpoch }, epoch, partial } = state;
+  const id = idOf(placeOf(state));
   let bestFile: CheckpointFile["best"] = null;
   if (best && bestEpoch !== null) {
-    bestFile = bestEpoch === state.epoch
-      ? await write(`best-${number(bestEpoch)}.bin`, best)
-      : (await readFileOf(folder, state.epoch - 1))?.best ??
-        await write(`best-${number(bestEpoch)}.bin`, best);
+    const file = `best-${number(bestEpoch)}.bin`;
+    const isNew = bestEpoch === epoch && partial === null;
+    bestFile = (isNew ? null : await bestBefore(folder, placeOf(state), file)) ??
+      await write(file, best);
   }
   const content: CheckpointFile = {
     fingerprint,
     state,
-    tensors: await write(`weights-${number(state.epoch)}.bin`, tensors),
+    tensors: await write(`weights-${id}.bin`, tensors),
     best: bestFile,
   };
-  await writeJson(join(folder, `epoch-${number(state.epoch)}.json`), content);
+  await writeJson(join(folder, `epoch-${id}.json`), content);
   await prune(folder);
+}
+
+/** What the latest checkpoint before a place says about the best weights, if they are this file. */
+async function bestBefore(
+  folder: string,
+  place: Place,
+  file: string,
+): Promise<CheckpointFile["best"]> {
+  const before = (await placesIn(folder)).filter((other) => order(other, place) < 0).at(-1);
+  const best = before && (await readFileOf(folder, before))?.best;
+  return best?.file === file ? best : null;
 }
 
 /**
@@ -110,8 +149,8 @@ export async function readCheckpoint(
   folder: string,
   fingerprint: string,
 ): Promise<Checkpoint | null> {
-  for (const epoch of (await epochsIn(folder)).reverse()) {
-    const file = await readFileOf(folder, epoch);
+  for (const place of (await placesIn(folder)).reverse()) {
+    const file = await readFileOf(folder, place);
     if (file?.fingerprint !== fingerprint) continue;
     const read = (part: CheckpointFile["best"]) =>
       part && readTensors(join(folder, part.file), part.entries, part.sha256).catch(() => null);
@@ -119,6 +158,17 @@ export async function readCheckpoint(
     if (tensors && (bestTensors || !file.best)) return { state: file.state, tensors, bestTensors };
     // damaged: the one before it, if any
     tf.dispose([...tensors?.values() ?? [], ...bestTensors?.values() ?? []]);
+  }
+  return null;
+}
+
+/** Whose training, and where it was, the latest checkpoint of a folder tells; `null`: there is none. */
+export async function latestCheckpoint(
+  folder: string,
+): Promise<Pick<CheckpointFile, "fingerprint" | "state"> | null> {
+  for (const place of (await placesIn(folder)).reverse()) {
+    const file = await readFileOf(folder, place);
+    if (file) return file;
   }
   return null;
 }
@@ -133,11 +183,10 @@ export async function removeCheckpoints(folder: string): Promise<void> {
 }
 
 async function prune(folder: string): Promise<void> {
-  const epochs = await epochsIn(folder);
   const needed = new Set<string>();
-  for (const epoch of epochs.slice(-KEPT)) {
-    const file = await readFileOf(folder, epoch);
-    needed.add(`epoch-${number(epoch)}.json`);
+  for (const place of (await placesIn(folder)).slice(-KEPT)) {
+    const file = await readFileOf(folder, place);
+    needed.add(`epoch-${idOf(place)}.json`);
     if (file) needed.add(file.tensors.file);
     if (file?.best) needed.add(file.best.file);
   }
@@ -148,20 +197,21 @@ async function prune(folder: string): Promise<void> {
   }
 }
 
-async function readFileOf(folder: string, epoch: number): Promise<CheckpointFile | null> {
+async function readFileOf(folder: string, place: Place): Promise<CheckpointFile | null> {
   try {
-    const text = await Deno.readTextFile(join(folder, `epoch-${number(epoch)}.json`));
+    const text = await Deno.readTextFile(join(folder, `epoch-${idOf(place)}.json`));
     return fileSchema.parse(JSON.parse(text));
   } catch {
     return null; // missing or damaged: as good as none
   }
 }
 
-async function epochsIn(folder: string): Promise<number[]> {
-  return (await namesIn(folder))
-    .map((name) => Number(/^epoch-(\d{4,})\.json$/.exec(name)?.[1] ?? 0))
-    .filter((epoch) => epoch > 0)
-    .sort((a, b) => a - b);
+/** Places of all checkpoints of a folder, in the order of the training. */
+async function placesIn(folder: string): Promise<Place[]> {
+  return (await namesIn(folder)).flatMap((name) => {
+    const [, epoch, steps = "0"] = /^epoch-(\d{4,})(?:-(\d{6,}))?\.json$/.exec(name) ?? [];
+    return epoch === undefined ? [] : [{ epoch: Number(epoch), steps: Number(steps) }];
+  }).sort(order);
 }
 
 async function namesIn(folder: string): Promise<string[]> {

@@ -17,7 +17,7 @@ export interface FeatureStore {
   /** Whether a record is there. */
   has(key: string): boolean;
   /** A record; `null` when it is not there, or is damaged: then it has to be made again. */
-  read(key: string): Promise<Uint8Array | null>;
+  read(key: string): Promise<Uint8Array<ArrayBuffer> | null>;
   /**
    * Adds records, all or none; they are on the disk when the promise resolves.
    *

@@ -1,16 +1,12 @@
-import { batches, type BatchItem } from "../images/batches.ts";
+import { mapAhead } from "../data/map_ahead.ts";
+import type { BatchItem } from "../images/batches.ts";
+import { decodeImage, type DecodeOptions, DECODES_AHEAD } from "../images/decode.ts";
 import type { Draw } from "../images/epoch_draws.ts";
-import type { DecodeOptions } from "../images/decode.ts";
 import type { PixelCache } from "../images/pixel_cache.ts";
-import { backbones } from "../model/backbone.ts";
-import type { Cut } from "../model/cut.ts";
-import { foldBatchNorms } from "../model/fold.ts";
-import { forward } from "../model/forward.ts";
-import { inferShapes, type Shape } from "../model/graph.ts";
-import { INPUT_LAYER, inputShape, type Model } from "../model/model.ts";
-import { preprocess } from "../model/preprocess.ts";
-import type { OnProgress } from "../progress.ts";
-import { type TensorFlow, tf } from "../setup/tensorflow.ts";
+import type { TensorFlow } from "../setup/tensorflow.ts";
+import type { FeatureCache } from "./feature_cache.ts";
+import type { FeatureExtractor } from "./feature_extractor.ts";
+import { fromRecords, toRecords } from "./feature_records.ts";
 
 /** What the trainable part reads for one batch; whoever takes it disposes the tensors. */
 export interface FeatureBatch {
@@ -23,8 +19,21 @@ export interface FeatureBatch {
 export interface FeatureSource {
   /** Number of images. */
   count: number;
-  /** Batches in the order of the draws; the last one may be smaller. */
+  /**
+   * Batches in the order of the draws; the last one may be smaller.
+   *
+   * @throws {ImageError} When the turn of an image comes that cannot be read, or is another one than
+   *   the split was made of.
+   */
   read(draws: readonly Draw[], batchSize: number): AsyncGenerator<FeatureBatch>;
+}
+
+/** How an image is to be seen. */
+export interface View {
+  /** What the outputs are kept under, beside the image's content; `null`: not kept. */
+  key: string | null;
+  /** Makes the view from the decoded pixels [size, size, 3], which are its own. */
+  change?: (pixels: Uint8Array) => Promise<Uint8Array>;
 }
 
 /** Every one of `count` images once, as they come. */
@@ -32,127 +41,103 @@ export function everyImage(count: number): Draw[] {
   return Array.from({ length: count }, (_, index) => ({ index, view: 1 }));
 }
 
-/** Runs the frozen part, folded once. */
-export interface FeatureExtractor {
-  /** Shapes of the boundary tensors for one image. */
-  shapes: ReadonlyMap<string, Shape>;
-  /** RGB pixels [n, size, size, 3] to boundary tensors [n, ...], which the caller disposes. */
-  extract(pixels: Uint8Array): Map<string, TensorFlow.Tensor>;
-  dispose(): void;
-}
-
-/** Makes the frozen part of a model ready to run. */
-export function createFeatureExtractor(model: Model, cut: Cut): FeatureExtractor {
-  const { graph, weights, dispose } = foldBatchNorms(cut.frozen, model.weights);
-  const { imageSize, backbone } = model.architecture;
-  const all = inferShapes(cut.frozen, inputShape(model.architecture));
-  return {
-    shapes: new Map(cut.boundary.map((name) => [name, all.get(name)!])),
-    extract: (pixels) => {
-      const images = preprocess(pixels, imageSize, backbones[backbone].preprocessing);
-      const tensors = forward(graph, weights, new Map([[INPUT_LAYER, images]]), cut.boundary);
-      images.dispose();
-      return new Map(cut.boundary.map((name, index) => [name, tensors[index]!]));
-    },
-    dispose,
-  };
-}
-
-/** Bytes of the boundary tensors of one image. */
-export function featureBytes(shapes: ReadonlyMap<string, Shape>): number {
-  return 4 * [...shapes.values()].reduce((sum, shape) => sum + sizeOf(shape), 0);
-}
-
-function sizeOf(shape: Shape): number {
-  return shape.reduce((product, extent) => product * extent, 1);
-}
-
-/** What reading images needs besides their paths. */
-interface ReadOptions {
+/** What a {@linkcode featureSource} is made of. */
+export interface FeatureSourceOptions {
+  /** With the hash of their content where the outputs are to be kept. */
   images: readonly BatchItem[];
   extractor: FeatureExtractor;
   decode: DecodeOptions;
-  /** Decoded images that are read again in the next epoch. */
+  /** `null`: computed at every reading. */
+  cache: FeatureCache | null;
+  /** Decoded images that are read again in the next epoch; `null`: none are kept. */
   pixels?: PixelCache | null;
+  /** By default every image as it is. */
+  viewOf?: (draw: Draw) => View;
 }
 
 /**
- * Features computed anew at every reading: for sets that do not fit in memory, and for images of
- * which every view is another.
- *
- * @param options `change` makes the view that a draw asks for from an image's pixels,
- *   [size, size, 3].
+ * Features that are computed once, in the epoch that first needs them, and read from the cache from
+ * then on. They pass through 16 bits in any case, so that a training has the same history whether
+ * its features were kept or not.
  */
-export function streamFeatures(
-  { images, extractor, decode, pixels = null, change }: ReadOptions & {
-    change?: (pixels: Uint8Array, draw: Draw) => Promise<Uint8Array>;
-  },
-): FeatureSource {
+export function featureSource(options: FeatureSourceOptions): FeatureSource {
+  const { images, extractor, cache } = options;
   return {
     count: images.length,
     read: async function* (draws, batchSize) {
-      const drawn = draws.map(({ index }) => images[index]!); // one may come twice, in two views
-      const transform = change &&
-        ((pixels: Uint8Array, turn: number) => change(pixels, draws[turn]!));
-      const options = { ...decode, batchSize, cache: pixels, transform };
-      for await (const batch of batches(drawn, options)) {
-        yield { features: extractor.extract(batch.pixels), labels: batch.labels };
+      const prepared = mapAhead(draws, (draw) => prepare(draw, options), {
+        inFlight: DECODES_AHEAD,
+        ahead: 2 * batchSize,
+      });
+      let kept: Promise<void> | undefined;
+      try {
+        for (let start = 0; start < draws.length; start += batchSize) {
+          const batch: Prepared[] = [];
+          while (batch.length < Math.min(batchSize, draws.length - start)) {
+            batch.push((await prepared.next()).value!);
+          }
+          const fresh = await compute(batch, extractor);
+          await kept; // one at a time, while the training goes on
+          kept = fresh.size > 0 ? cache?.keep(fresh) : undefined;
+          yield {
+            features: fromRecords(batch.map(({ record }) => record!), extractor.shapes),
+            labels: Int32Array.from(batch, ({ label }) => label),
+          };
+        }
+      } finally {
+        await prepared.return();
+        await kept;
       }
     },
   };
 }
 
+/** An image whose features are there, or whose pixels are. */
+interface Prepared {
+  label: number;
+  key: string | null;
+  record: Float16Array<ArrayBuffer> | null;
+  pixels: Uint8Array | null;
+}
+
+async function prepare(
+  draw: Draw,
+  { images, decode, cache, pixels: pixelCache = null, viewOf }: FeatureSourceOptions,
+): Promise<Prepared> {
+  const { path, label, sha256 } = images[draw.index]!;
+  const view = viewOf?.(draw) ?? { key: "" };
+  const key = sha256 && view.key !== null ? `${sha256} ${view.key}` : null;
+  const record = key === null ? null : await cache?.read(key) ?? null;
+  if (record) return { label, key, record, pixels: null };
+  const make = async () => (await decodeImage(path, decode, sha256)).pixels;
+  const pixels = await (pixelCache ? pixelCache.pixels(path, make) : make());
+  return { label, key, record: null, pixels: await view.change?.(pixels) ?? pixels };
+}
+
 /**
- * Features computed once and held in memory.
+ * Runs the frozen part on the images of a batch that have pixels, and gives them their records.
  *
- * @throws {ImageError} Naming the first image that cannot be read.
+ * @returns Those to be kept, by key.
  */
-export async function holdFeatures(
-  options: ReadOptions & { batchSize: number; onProgress?: OnProgress },
-): Promise<FeatureSource> {
-  const { images, extractor, batchSize, onProgress } = options;
-  const rows = new Map<string, Float32Array>();
-  for (const [name, shape] of extractor.shapes) {
-    rows.set(name, new Float32Array(images.length * sizeOf(shape)));
-  }
-  let done = 0;
-  const all = everyImage(images.length);
-  for await (const { features, labels } of streamFeatures(options).read(all, batchSize)) {
-    for (const [name, tensor] of features) {
-      rows.get(name)!.set(
-        await tensor.data() as Float32Array,
-        done * sizeOf(tensor.shape.slice(1)),
-      );
-      tensor.dispose();
+async function compute(
+  batch: Prepared[],
+  extractor: FeatureExtractor,
+): Promise<Map<string, Float16Array<ArrayBuffer>>> {
+  const fresh = new Map<string, Float16Array<ArrayBuffer>>();
+  const missing = batch.filter((image) => image.pixels !== null);
+  if (missing.length === 0) return fresh;
+  const length = missing[0]!.pixels!.length;
+  const pixels = new Uint8Array(missing.length * length); // [n, size, size, 3]
+  missing.forEach((image, row) => pixels.set(image.pixels!, row * length));
+  const features = extractor.extract(pixels);
+  try {
+    const records = await toRecords(features, extractor.shapes);
+    for (const [row, image] of missing.entries()) {
+      image.record = records[row]!;
+      if (image.key !== null) fresh.set(image.key, image.record);
     }
-    done += labels.length;
-    onProgress?.(done, images.length);
+  } finally {
+    for (const tensor of features.values()) tensor.dispose();
   }
-  return {
-    count: images.length,
-    read: async function* (draws, batchSize) {
-      for (let start = 0; start < draws.length; start += batchSize) {
-        const indices = draws.slice(start, start + batchSize).map(({ index }) => index);
-        yield {
-          features: new Map(
-            [...extractor.shapes].map(([name, shape]) => [
-              name,
-              gather(rows.get(name)!, indices, shape),
-            ]),
-          ),
-          labels: Int32Array.from(indices, (index) => images[index]!.label),
-        };
-      }
-    },
-  };
-}
-
-/** Rows of a flat table as one tensor, [indices, ...shape]. */
-function gather(table: Float32Array, indices: readonly number[], shape: Shape): TensorFlow.Tensor {
-  const size = sizeOf(shape);
-  const values = new Float32Array(indices.length * size);
-  indices.forEach((index, row) => {
-    values.set(table.subarray(index * size, (index + 1) * size), row * size);
-  });
-  return tf.tensor(values, [indices.length, ...shape]);
+  return fresh;
 }

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { breathe } from "../breathe.ts";
 import type { Config } from "../config_schema.ts";
 import { epochDraws } from "../images/epoch_draws.ts";
@@ -6,13 +7,14 @@ import { cutGraph } from "../model/cut.ts";
 import { disposeModel } from "../model/model.ts";
 import { frozenLayerCount } from "../model/stages.ts";
 import { startRun } from "../model/start_run.ts";
-import { fromRoot } from "../paths.ts";
+import { FEATURES_FOLDER, fromRoot } from "../paths.ts";
 import type { OnProgress } from "../progress.ts";
 import { createRandom } from "../random.ts";
 import { tf } from "../setup/tensorflow.ts";
 import { stoppable, throwIfStopped } from "../stop.ts";
-import { createFeatureExtractor, type FeatureBatch, type FeatureSource } from "./features.ts";
-import { openSources } from "./open_sources.ts";
+import { createFeatureExtractor, hashFrozenPart } from "./feature_extractor.ts";
+import type { FeatureBatch, FeatureSource } from "./features.ts";
+import { openSources, type Sources } from "./open_sources.ts";
 import { weightsOfClasses } from "./run_epoch.ts";
 import {
   averageLosses,
@@ -71,16 +73,19 @@ export async function findLearningRate(
     const cut = cutGraph(model.graph, frozenLayers);
     const extractor = createFeatureExtractor(model, cut);
     const part = createTrainable(model, cut, extractor.shapes, config.training.batchNorm);
+    let sources: Sources | null = null;
     try {
-      const job = { config, decode, train, validation: [], onProgress };
-      const source = (await openSources(job, extractor)).train;
+      const job = { config, decode, train, validation: [] };
+      const folder = join(FEATURES_FOLDER, await hashFrozenPart(model, cut, decode));
+      sources = await openSources(job, extractor, folder);
       const labels = train.map(({ label }) => label);
-      return await runTest(part, endlessBatches(source, labels, config), {
+      return await runTest(part, endlessBatches(sources.train, labels, config), {
         config,
         classWeights: weightsOfClasses(job),
         onProgress,
       });
     } finally {
+      await sources?.close();
       disposeTrainable(part);
       extractor.dispose();
     }

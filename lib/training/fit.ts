@@ -1,10 +1,13 @@
+import { join } from "node:path";
 import type { Config } from "../config_schema.ts";
 import type { BatchItem } from "../images/batches.ts";
 import type { DecodeOptions } from "../images/decode.ts";
 import { cutGraph } from "../model/cut.ts";
 import type { Model } from "../model/model.ts";
 import { frozenLayerCount } from "../model/stages.ts";
+import { ProjectError, TrainingError } from "../errors.ts";
 import type { OnProgress } from "../progress.ts";
+import type { StopRequested } from "../stop.ts";
 import { type TensorFlow, tf } from "../setup/tensorflow.ts";
 import { resetAdam } from "./adam.ts";
 import { endEpoch } from "./end_epoch.ts";
@@ -15,9 +18,10 @@ import {
   writeCheckpoint,
 } from "./checkpoint.ts";
 import { startPlateau, startStopping } from "./callbacks.ts";
-import { openSources } from "./open_sources.ts";
+import { openSources, type Sources } from "./open_sources.ts";
+import { requireNoOther } from "./other_training.ts";
 import { runEpoch } from "./run_epoch.ts";
-import { createFeatureExtractor } from "./features.ts";
+import { createFeatureExtractor, hashFrozenPart } from "./feature_extractor.ts";
 import type { HistoryRow, TrainingEvent } from "./history.ts";
 import {
   createTrainable,
@@ -39,6 +43,8 @@ export interface TrainingJob {
   config: Config;
   /** Folder of checkpoints. */
   checkpoints: string;
+  /** Folder in which the frozen layers' outputs of all runs are kept. */
+  features: string;
   /** Text that is equal only for runs that may continue each other's checkpoints. */
   fingerprint: string;
   /** Called with the whole model whenever an epoch is the best yet; the model is only lent. */
@@ -46,6 +52,8 @@ export interface TrainingJob {
   /** Called after every epoch with all rows and events so far. */
   onEpoch?: (history: HistoryRow[], events: TrainingEvent[]) => Promise<void> | void;
   onProgress?: OnProgress;
+  /** Whether the person has asked to stop. */
+  stopRequested?: StopRequested;
 }
 
 /** What a training run leaves. */
@@ -59,22 +67,29 @@ export interface TrainingResult {
   trained: ReadonlyMap<string, TensorFlow.Tensor>;
   history: HistoryRow[];
   events: TrainingEvent[];
-  /** 1-based epoch that ModelCheckpoint kept: the last one given to `onBest`. */
+  /** 1-based epoch that ModelCheckpoint kept: the last one given to `onBest`; 0: none yet. */
   bestEpoch: number;
   /** Epochs that an earlier, interrupted call had done. */
   resumedFrom: number;
+  /** The person stopped it before its end; the next call goes on from there. */
+  interrupted: boolean;
+  /** Why some outputs of the frozen layers were not kept, in words; `null`: all were. */
+  notKept: string | null;
 }
 
 /**
  * Trains the layers behind the freeze boundary and keeps the best epoch.
  *
- * The frozen part runs in inference mode, once an image where its outputs fit in memory
- * (`training.cacheMegabytes`) and images are not augmented. Each epoch sees the training images in a
- * new seeded order, the last partial batch included; its checkpoint is written before the next
- * begins. An interrupted run continues from it; one that had ended has nothing left to do.
+ * The frozen part runs in inference mode, once an image or view as far as its outputs are kept
+ * (`openSources`). Each epoch sees the training images in a new seeded order, the last partial batch
+ * included; its checkpoint is written before the next begins, and in long epochs every
+ * `training.checkpoint.minutes`. An interrupted run continues from the latest, with the history that
+ * it would have had; one that had ended has nothing left to do.
  *
  * @throws {ImageError} Naming an image that cannot be read any more.
- * @throws {TrainingError} When the loss is no longer a number, or has exploded.
+ * @throws {TrainingError} When the loss is no longer a number, or has exploded; when a checkpoint
+ *   cannot be written (the one before it stays); when an interrupted training of other settings would
+ *   be lost (`training.startAnew`).
  */
 export async function fit(job: TrainingJob): Promise<TrainingResult> {
   const { model, config } = job;
@@ -83,9 +98,13 @@ export async function fit(job: TrainingJob): Promise<TrainingResult> {
   const extractor = createFeatureExtractor(model, cut);
   const part = createTrainable(model, cut, extractor.shapes, config.training.batchNorm);
   let best: ReadonlyMap<string, TensorFlow.Tensor> | null = null;
+  let sources: Sources | null = null;
   try {
     const saved = await readCheckpoint(job.checkpoints, job.fingerprint);
-    if (!saved) await removeCheckpoints(job.checkpoints); // of another run: it begins anew
+    if (!saved) {
+      if (!config.training.startAnew) await requireNoOther(job.checkpoints, job.fingerprint);
+      await removeCheckpoints(job.checkpoints);
+    }
     let state = saved?.state ?? startState(config);
     const resumedFrom = state.epoch;
     if (saved) {
@@ -93,19 +112,41 @@ export async function fit(job: TrainingJob): Promise<TrainingResult> {
       resume(part, saved.tensors, state.adamStep);
     }
     const isOver = () => state.stopped || state.epoch >= config.training.epochs;
-    const sources = isOver() ? null : await openSources(job, extractor);
-    while (sources && !isOver()) {
-      const row = await runEpoch(job, part, sources, state);
+    const save = (what: string, write: () => Promise<void>) => writing(what, state.epoch, write);
+    const checkpoint = () =>
+      save(
+        "The checkpoint",
+        () => writeCheckpoint(job.checkpoints, job.fingerprint, state, tensorsOf(part), best),
+      );
+    let interrupted = false;
+    if (!isOver()) {
+      const folder = join(job.features, await hashFrozenPart(model, cut, job.decode));
+      sources = await openSources(job, extractor, folder);
+    }
+    while (sources && !isOver() && !interrupted) {
+      const row = await runEpoch(job, part, sources, state, {
+        stopRequested: job.stopRequested ?? (() => false),
+        save: async (partial) => {
+          state = { ...state, partial, adamStep: part.adam.step };
+          await checkpoint();
+        },
+      });
+      interrupted = row === null;
+      if (row === null) break;
       if (row.epoch === config.training.warmupEpochs) resetAdam(part.adam); // a new phase begins
-      const ended = endEpoch(state, row, config.training);
+      const ended = endEpoch({ ...state, partial: null }, row, config.training);
       state = { ...ended.state, adamStep: part.adam.step };
-      if (ended.isBest) await job.onBest(withWeights(model, part.weights), row);
+      state.over = isOver();
+      if (ended.isBest) {
+        await save("The model", () => job.onBest(withWeights(model, part.weights), row));
+      }
       if (ended.isBestToRestore && config.training.earlyStopping.restoreBest) {
         tf.dispose([...best?.values() ?? []]);
         best = snapshot(part);
       }
-      await writeCheckpoint(job.checkpoints, job.fingerprint, state, tensorsOf(part), best);
+      await checkpoint();
       await job.onEpoch?.(state.history, state.events);
+      interrupted = !isOver() && (job.stopRequested?.() ?? false);
     }
     if (sources && state.stopped) reportEnd(job, state.epoch);
     const trained = best ?? snapshot(part);
@@ -117,8 +158,11 @@ export async function fit(job: TrainingJob): Promise<TrainingResult> {
       events: state.events,
       bestEpoch: state.best.epoch ?? state.epoch,
       resumedFrom,
+      interrupted,
+      notKept: sources?.refusal() ?? null,
     };
   } finally {
+    await sources?.close();
     tf.dispose([...best?.values() ?? []]);
     disposeTrainable(part);
     extractor.dispose();
@@ -135,6 +179,8 @@ function reportEnd({ train, validation, config, onProgress }: TrainingJob, epoch
 function startState({ training }: Config): TrainingState {
   return {
     epoch: 0,
+    partial: null,
+    over: false,
     stopped: false,
     plateau: startPlateau(training.learningRate),
     stopping: startStopping,
@@ -143,6 +189,21 @@ function startState({ training }: Config): TrainingState {
     events: [],
     adamStep: 0,
   };
+}
+
+/** @throws {TrainingError} When `write` fails; what it would have replaced is still there. */
+async function writing(what: string, epoch: number, write: () => Promise<void>): Promise<void> {
+  try {
+    await write();
+  } catch (cause) {
+    if (cause instanceof ProjectError) throw cause;
+    throw new TrainingError(
+      `${what} could not be written: ${cause instanceof Error ? cause.message : cause}.`,
+      "Free some disk space, then run this again. It goes on from the last checkpoint, after " +
+        `epoch ${Math.max(0, epoch - 1)}.`,
+      { cause },
+    );
+  }
 }
 
 const FIRST = "adam_first/";

@@ -15,11 +15,12 @@ import { frozenLayerCount } from "../model/stages.ts";
 import { startRun } from "../model/start_run.ts";
 import type { StartingWeights } from "../model/starting_model.ts";
 import { versions } from "../setup/versions.ts";
-import { fromRoot, type RunPaths, runPaths } from "../paths.ts";
+import { FEATURES_FOLDER, fromRoot, type RunPaths, runPaths } from "../paths.ts";
 import type { OnProgress } from "../progress.ts";
 import { tf } from "../setup/tensorflow.ts";
+import { stoppable } from "../stop.ts";
 import { type SplitRow, type Subset, SUBSETS } from "../split/split.ts";
-import { removeCheckpoints } from "./checkpoint.ts";
+import { latestCheckpoint, removeCheckpoints } from "./checkpoint.ts";
 import { fit } from "./fit.ts";
 import { type HistoryRow, type TrainingEvent, writeEvents, writeHistory } from "./history.ts";
 import { type TrainingRecord, writeTrainingRecord } from "./runs.ts";
@@ -29,10 +30,14 @@ import { tensorboardLog } from "./tensorboard_log.ts";
 export interface TrainedRun {
   history: HistoryRow[];
   events: TrainingEvent[];
-  /** 1-based epoch of the model in model/RUN/. */
+  /** 1-based epoch of the model in model/RUN/; 0: there is none yet. */
   bestEpoch: number;
   /** Epochs done by an earlier, interrupted training that this one continued; 0: none. */
   resumedFrom: number;
+  /** The person stopped it before its end; running it again goes on from there. */
+  interrupted: boolean;
+  /** Why some outputs of the frozen layers were not kept, in words; `null`: all were. */
+  notKept: string | null;
   startingWeights: StartingWeights;
 }
 
@@ -61,7 +66,8 @@ async function readCertificate(
  * @throws {DataError} When notebook 03 has not been run, or its split has been changed since.
  * @throws {ModelError} When the starting weights are not to be had.
  * @throws {ImageError} When an image of the split has gone or broken since.
- * @throws {TrainingError} When the loss is no longer a number, or has exploded.
+ * @throws {TrainingError} When the loss is no longer a number, or has exploded; when the disk is full;
+ *   when an interrupted training of other settings would be lost.
  */
 export async function trainRun(
   config: Config,
@@ -86,53 +92,60 @@ export async function trainRun(
     await writeHistory(paths.history, history);
     await writeEvents(paths.trainingEvents, events);
   };
-  if (!await exists(`${paths.model}/model.json`)) await removeCheckpoints(paths.checkpoints);
+  const saved = await latestCheckpoint(paths.checkpoints);
+  if (saved?.state.best.epoch && !await exists(`${paths.model}/model.json`)) {
+    await removeCheckpoints(paths.checkpoints); // they continue a training whose model is gone
+  }
   try {
-    const result = await fit({
-      model,
-      train: items("train"),
-      validation: items("validation"),
-      decode,
-      config,
-      checkpoints: paths.checkpoints,
-      fingerprint: fingerprint(config, architecture, certificate.split_sha256, startingWeights),
-      onBest: async (best: Model, row: HistoryRow) => {
-        await saveModel(paths.model, best, {
-          ...describeModel(config, architecture, decode, startingWeights),
-          data: {
-            synthetic,
-            manifestSha256: certificate.manifest_sha256,
-            splitSha256: certificate.split_sha256,
-            images: countSubsets(split),
-            groupPattern: config.data.groupPattern,
-          },
-          training: {
-            bestEpoch: row.epoch,
-            monitor: config.training.checkpoint.monitor,
-            seed: config.seed,
-            scores: {
-              val_loss: row.val_loss,
-              val_accuracy: row.val_accuracy,
-              val_auc: row.val_auc,
+    const result = await stoppable((stopRequested) =>
+      fit({
+        model,
+        train: items("train"),
+        validation: items("validation"),
+        decode,
+        config,
+        checkpoints: paths.checkpoints,
+        features: FEATURES_FOLDER,
+        fingerprint: fingerprint(config, architecture, certificate.split_sha256, startingWeights),
+        onBest: async (best: Model, row: HistoryRow) => {
+          await saveModel(paths.model, best, {
+            ...describeModel(config, architecture, decode, startingWeights),
+            data: {
+              synthetic,
+              manifestSha256: certificate.manifest_sha256,
+              splitSha256: certificate.split_sha256,
+              images: countSubsets(split),
+              groupPattern: config.data.groupPattern,
             },
-          },
-        });
-      },
-      onEpoch: async (history, events) => {
-        await write(history, events);
-        await log?.(history);
-        show.onEpoch?.(history, events);
-      },
-      onProgress: show.onProgress,
-    });
+            training: {
+              bestEpoch: row.epoch,
+              monitor: config.training.checkpoint.monitor,
+              seed: config.seed,
+              scores: {
+                val_loss: row.val_loss,
+                val_accuracy: row.val_accuracy,
+                val_auc: row.val_auc,
+              },
+            },
+          });
+        },
+        onEpoch: async (history, events) => {
+          await write(history, events);
+          await log?.(history);
+          show.onEpoch?.(history, events);
+        },
+        onProgress: show.onProgress,
+        stopRequested,
+      })
+    );
     tf.dispose([...result.trained.values()]);
     // Again: a kill between an epoch's checkpoint and its history would have left it a row short.
     await write(result.history, result.events);
     const trained = result.resumedFrom < result.history.length;
     if (trained || !await exists(paths.tensorboard)) await log?.(result.history);
-    await exportBest(paths.model);
-    const { history, events, bestEpoch, resumedFrom } = result;
-    return { history, events, bestEpoch, resumedFrom, startingWeights };
+    const { history, events, bestEpoch, resumedFrom, interrupted, notKept } = result;
+    if (bestEpoch > 0) await exportBest(paths.model);
+    return { history, events, bestEpoch, resumedFrom, interrupted, notKept, startingWeights };
   } finally {
     disposeModel(model);
   }
@@ -169,8 +182,11 @@ function fingerprint(
   const {
     epochs: _epochs,
     cacheMegabytes: _cacheMegabytes,
+    cacheGigabytes: _cacheGigabytes,
     pixelCacheMegabytes: _pixelCacheMegabytes,
     logs: _logs,
+    startAnew: _startAnew,
+    checkpoint: { monitor },
     ...training
   } = config.training;
   const { folder, classes, maxMegapixels } = config.data;
@@ -180,7 +196,7 @@ function fingerprint(
     data: { folder, classes, maxMegapixels, splitSha256 },
     model: { ...config.model, backbone },
     start: [start.kind, start.sha256],
-    training,
+    training: { ...training, checkpoint: { monitor } },
   });
 }
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import { ImageError } from "../../lib/errors.ts";
-import { batches } from "../../lib/images/batches.ts";
+import { decodeImage } from "../../lib/images/decode.ts";
 import { createPixelCache } from "../../lib/images/pixel_cache.ts";
 import { inFolder, picture, put } from "../data/test_images.ts";
 
@@ -30,31 +30,34 @@ Deno.test("createPixelCache() decodes once what fits, and the rest every time", 
     assert.equal(decoded, 5 + 2 + 2);
   }));
 
-Deno.test("batches() with a cache sees a file that changes, and ends with one that vanishes", () =>
+Deno.test("createPixelCache() sees a file that changes, and names one that vanishes", () =>
   inFolder(async (folder) => {
-    const items = [0, 1, 2].map((i) => ({ path: join(folder, `${i}.png`), label: 0 }));
+    const paths = [0, 1, 2].map((i) => join(folder, `${i}.png`));
     const write = async (i: number, seed: number) =>
       await put(folder, `${i}.png`, await picture(seed, 20, 20).png().toBuffer());
     for (const i of [0, 1, 2]) await write(i, i);
     const cache = createPixelCache(1);
-    const transform = (pixels: Uint8Array) => pixels.map((value) => 255 - value);
-    const read = async () => {
-      const [batch] = await Array.fromAsync(
-        batches(items, { ...decode, batchSize: 3, cache, transform }),
-      );
-      return [0, 1, 2].map((i) => batch!.pixels.slice(i * BYTES, (i + 1) * BYTES));
-    };
+    const read = () =>
+      Promise.all(paths.map(async (path) => {
+        const pixels = await cache.pixels(
+          path,
+          async () => (await decodeImage(path, decode)).pixels,
+        );
+        const before = new Uint8Array(pixels);
+        pixels.fill(99); // a transform
+        return before;
+      }));
     const first = await read();
     assert.equal(cache.count(), 3);
-    assert.deepEqual(await read(), first); // the transform is not held
+    assert.deepEqual(await read(), first); // what became of them is not held
     await write(1, 77);
     const changed = await read();
     assert.deepEqual([changed[0], changed[2]], [first[0], first[2]]);
     assert.notDeepEqual(changed[1], first[1]);
-    await Deno.remove(items[2]!.path);
+    await Deno.remove(paths[2]!);
     await assert.rejects(read(), (error: unknown) => {
       assert(error instanceof ImageError);
-      assert.equal(error.path, items[2]!.path);
+      assert.equal(error.path, paths[2]!);
       return true;
     });
   }));

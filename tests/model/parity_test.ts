@@ -17,7 +17,7 @@ import { backbones } from "../../lib/model/backbone.ts";
 import { resnet50 } from "../../lib/model/resnet50.ts";
 import { frozenLayerCount } from "../../lib/model/stages.ts";
 import { tf } from "../../lib/setup/tensorflow.ts";
-import { createFeatureExtractor } from "../../lib/training/features.ts";
+import { createFeatureExtractor } from "../../lib/training/feature_extractor.ts";
 import { createTrainable, disposeTrainable, trainStep } from "../../lib/training/trainable.ts";
 import { askKeras, askKerasAbout, disturbBatchNorms, someImages } from "./ask_keras.ts";
 

@@ -11,12 +11,8 @@ import { cutGraph } from "../../lib/model/cut.ts";
 import { frozenLayerCount } from "../../lib/model/stages.ts";
 import { createRandom } from "../../lib/random.ts";
 import { tf } from "../../lib/setup/tensorflow.ts";
-import {
-  createFeatureExtractor,
-  everyImage,
-  type FeatureSource,
-  streamFeatures,
-} from "../../lib/training/features.ts";
+import { everyImage, type FeatureSource, featureSource } from "../../lib/training/features.ts";
+import { createFeatureExtractor } from "../../lib/training/feature_extractor.ts";
 import { openSources } from "../../lib/training/open_sources.ts";
 import { createTrainable, disposeTrainable, trainStep } from "../../lib/training/trainable.ts";
 import { SIZE, toyConfig, toyDecode, type ToyJob, toyModel, toyTests, trainToy } from "./toy.ts";
@@ -47,7 +43,7 @@ async function decoded(items: readonly BatchItem[]): Promise<string[]> {
 }
 
 /** The sources of a training whose frozen part is a spy: it notes the pixels it is given. */
-async function spiedSources({ train, validation }: ToyJob, change: ConfigInput) {
+async function spiedSources({ folder, train, validation }: ToyJob, change: ConfigInput) {
   const seen: string[] = [];
   const length = SIZE * SIZE * 3;
   const extractor = {
@@ -62,48 +58,79 @@ async function spiedSources({ train, validation }: ToyJob, change: ConfigInput) 
     dispose: () => {},
   };
   const config = toyConfig(change);
-  const sources = await openSources({ config, decode: toyDecode, train, validation }, extractor);
+  const sources = await openSources(
+    { config, decode: toyDecode, train, validation },
+    extractor,
+    join(folder, "features", "0".repeat(64)),
+  );
   const read = async (source: FeatureSource, draws: { index: number; view: number }[]) => {
     seen.length = 0;
     for await (const { features } of source.read(draws, 4)) tf.dispose([...features.values()]);
     return [...seen];
   };
-  return { config, sources, seen, read };
-}
-
-for (const cacheMegabytes of [100, 0]) {
-  Deno.test(
-    `openSources() augments training images alone, with ${cacheMegabytes} MB of cache`,
-    withToy(async (toy) => {
-      const { config, sources, seen, read } = await spiedSources(toy, {
-        training: { augmentation, cacheMegabytes },
-      });
-      const plain = { train: await decoded(toy.train), validation: await decoded(toy.validation) };
-      assert.deepEqual(seen, cacheMegabytes > 0 ? plain.validation : []);
-      const draws = [{ index: 3, view: 1 }, { index: 0, view: 2 }, { index: 3, view: 2 }];
-      const views = await read(sources.train, draws);
-      const expected = draws.map(async ({ index, view }) => {
-        const { pixels } = await decodeImage(toy.train[index]!.path, toyDecode);
-        const random = viewRandom(config.seed, view, index);
-        return digest(await augment(pixels, SIZE, config.training.augmentation, random));
-      });
-      assert.deepEqual(views, await Promise.all(expected));
-      assert.equal(new Set([...views, ...plain.train]).size, 3 + toy.train.length);
-      assert.deepEqual(await read(sources.train, draws.toReversed()), views.toReversed());
-      for (let epoch = 1; epoch < 3; epoch++) {
-        const again = await read(sources.validation, everyImage(sources.validation.count));
-        assert.deepEqual(again, cacheMegabytes > 0 ? [] : plain.validation);
-      }
-    }),
-  );
+  return { config, sources, read };
 }
 
 Deno.test(
-  "openSources() gives training images as they are where augmentation is off",
+  "openSources() augments training images alone, and every view is another",
   withToy(async (toy) => {
-    const { sources, read } = await spiedSources(toy, { training: { cacheMegabytes: 0 } });
-    const all = await read(sources.train, everyImage(toy.train.length));
-    assert.deepEqual(all, await decoded(toy.train));
+    const { config, sources, read } = await spiedSources(toy, { training: { augmentation } });
+    const plain = { train: await decoded(toy.train), validation: await decoded(toy.validation) };
+    const draws = [{ index: 3, view: 1 }, { index: 0, view: 2 }, { index: 3, view: 2 }];
+    const views = await read(sources.train, draws);
+    const expected = draws.map(async ({ index, view }) => {
+      const { pixels } = await decodeImage(toy.train[index]!.path, toyDecode);
+      const random = viewRandom(config.seed, view, index);
+      return digest(await augment(pixels, SIZE, config.training.augmentation, random));
+    });
+    assert.deepEqual(views, await Promise.all(expected));
+    assert.equal(new Set([...views, ...plain.train]).size, 3 + toy.train.length);
+    assert.deepEqual(await read(sources.train, draws.toReversed()), views.toReversed());
+    const all = everyImage(sources.validation.count);
+    assert.deepEqual(await read(sources.validation, all), plain.validation);
+    assert.deepEqual(await read(sources.validation, all), [], "they are kept");
+    await sources.close();
+  }),
+);
+
+Deno.test(
+  "openSources() keeps as many views an image as training.cachedViews says, in turn",
+  withToy(async (toy) => {
+    const change = { training: { augmentation, cachedViews: 2 } };
+    const { sources, read } = await spiedSources(toy, change);
+    const drawn = (view: number) => [{ index: 5, view }, { index: 2, view }];
+    const [first, second] = [
+      await read(sources.train, drawn(1)),
+      await read(sources.train, drawn(2)),
+    ];
+    assert.equal(new Set([...first, ...second]).size, 4);
+    assert.deepEqual(
+      await read(sources.train, drawn(3)),
+      [],
+      "the first view again, from the cache",
+    );
+    await sources.close();
+    const again = await spiedSources(toy, change);
+    assert.deepEqual(await again.read(again.sources.train, drawn(4)), [], "in another kernel too");
+    await again.sources.close();
+    const other = await spiedSources(toy, { ...change, seed: 7 });
+    assert.equal((await other.read(other.sources.train, drawn(1))).length, 2);
+    await other.sources.close();
+  }),
+);
+
+Deno.test(
+  "openSources() gives training images as they are where augmentation is off, and without a cache",
+  withToy(async (toy) => {
+    const change = { training: { cacheMegabytes: 0, cacheGigabytes: 0 } };
+    const { sources, read } = await spiedSources(toy, change);
+    assert.equal(sources.refusal(), null);
+    for (let epoch = 1; epoch < 3; epoch++) {
+      const all = await read(sources.train, everyImage(toy.train.length));
+      assert.deepEqual(all, await decoded(toy.train));
+    }
+    assert.match(sources.refusal()!, /training.cacheGigabytes/);
+    await sources.close();
   }),
 );
 
@@ -143,11 +170,11 @@ Deno.test(
     const cut = cutGraph(model.graph, frozenLayerCount("resnet50", 0));
     const extractor = createFeatureExtractor(model, cut);
     const part = createTrainable(model, cut, extractor.shapes, "frozen");
-    const source = streamFeatures({ images: toy.train, extractor, decode: toyDecode });
-    const random = createRandom(`${seed}/dropout/1`);
-    let [sum, positive] = [0, 0];
+    const source = featureSource({ images: toy.train, extractor, decode: toyDecode, cache: null });
+    let [sum, positive, step] = [0, 0, 0];
     for await (const batch of source.read(draws, training.batchSize)) {
       const { learningRate } = training;
+      const random = createRandom(`${seed}/dropout/1/${++step}`);
       const { loss } = await trainStep(part, batch, { learningRate, classWeights: [], random });
       sum += loss * batch.labels.length;
       positive += batch.labels.filter((label) => label === 1).length;

@@ -124,6 +124,8 @@ Deno.test("stepStopping() stops `patience` epochs after the best", () => {
 
 const START: TrainingState = {
   epoch: 0,
+  partial: null,
+  over: false,
   stopped: false,
   plateau: startPlateau(1e-3),
   stopping: startStopping,
@@ -151,7 +153,7 @@ function row(epoch: number, values: Partial<HistoryRow>): HistoryRow {
 Deno.test("endEpoch() runs the three callbacks, each with its own monitor, and tells what they did", () => {
   const options: Options = {
     ...DEFAULTS,
-    checkpoint: { monitor: "val_auc" },
+    checkpoint: { monitor: "val_auc", minutes: 10 },
     reduceLROnPlateau: { ...DEFAULTS.reduceLROnPlateau, patience: 1 },
     earlyStopping: { ...DEFAULTS.earlyStopping, monitor: "val_accuracy", patience: 2 },
   };
@@ -188,7 +190,7 @@ Deno.test("endEpoch() runs the three callbacks, each with its own monitor, and t
 });
 
 Deno.test("endEpoch() keeps an epoch whose monitored score is undefined, so that there is a model", () => {
-  const options: Options = { ...DEFAULTS, checkpoint: { monitor: "val_auc" } };
+  const options: Options = { ...DEFAULTS, checkpoint: { monitor: "val_auc", minutes: 10 } };
   const first = endEpoch(START, row(1, { val_auc: null }), options);
   const second = endEpoch(first.state, row(2, { val_auc: null }), options);
   assert.deepEqual([first.isBest, second.isBest, second.state.best], [true, true, {
@@ -246,7 +248,7 @@ function randomTrace(random: Random): Trace {
   };
   return {
     options: {
-      checkpoint: { monitor: pick(MONITORS) },
+      checkpoint: { monitor: pick(MONITORS), minutes: 10 },
       reduceLROnPlateau: {
         monitor: pick(MONITORS),
         factor: pick([0.1, 0.5, 0.3, 0.9]),

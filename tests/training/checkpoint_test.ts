@@ -11,9 +11,12 @@ import {
 import { inFolder, put } from "../data/test_images.ts";
 
 /** The state after an epoch whose best so far was `bestEpoch`. */
-function stateOf(epoch: number, bestEpoch: number): TrainingState {
+function stateOf(epoch: number, bestEpoch: number, steps = 0): TrainingState {
+  const scores = { loss: 1.5, right: 2, labels: [0, 1], positive: [0.25, 0.5] };
   return {
     epoch,
+    partial: steps > 0 ? { steps, seconds: 1, scores } : null,
+    over: false,
     stopped: false,
     plateau: { ...startPlateau(1e-3), best: 1, wait: 1 },
     stopping: { best: 0.5, bestEpoch, wait: epoch - bestEpoch },
@@ -28,9 +31,9 @@ function stateOf(epoch: number, bestEpoch: number): TrainingState {
 const weightsOf = (epoch: number) => [["a/kernel", tf.fill([2, 3], epoch)]] as const;
 
 /** Writes the checkpoint of an epoch; the tensors are freed. */
-async function write(folder: string, epoch: number, bestEpoch: number): Promise<void> {
+async function write(folder: string, epoch: number, bestEpoch: number, steps = 0): Promise<void> {
   const [weights, best] = [weightsOf(epoch), new Map(weightsOf(bestEpoch))];
-  await writeCheckpoint(folder, "fingerprint", stateOf(epoch, bestEpoch), weights, best);
+  await writeCheckpoint(folder, "fingerprint", stateOf(epoch, bestEpoch, steps), weights, best);
   tf.dispose([weights[0][1], ...best.values()]);
 }
 
@@ -115,6 +118,29 @@ Deno.test("readCheckpoint() passes over a checkpoint of which any part is damage
     });
   }
 });
+
+Deno.test("writeCheckpoint() keeps places within an epoch in the order of the training", () =>
+  inFolder(async (folder) => {
+    await write(folder, 9, 9);
+    await write(folder, 9, 9, 20);
+    await write(folder, 9, 9, 100);
+    assert.deepEqual(await namesIn(folder), [
+      "best-0009.bin",
+      "epoch-0009-000020.json",
+      "epoch-0009-000100.json",
+      "weights-0009-000020.bin",
+      "weights-0009-000100.bin",
+    ]);
+    const found = await readCheckpoint(folder, "fingerprint");
+    assert.deepEqual(found?.state, stateOf(9, 9, 100));
+    tf.dispose([...found!.tensors.values(), ...found!.bestTensors!.values()]);
+    await Deno.truncate(join(folder, "weights-0009-000100.bin"), 8);
+    assert.deepEqual(await read(folder), [9, 9, 9]);
+    await write(folder, 10, 9);
+    assert.deepEqual(await read(folder), [10, 10, 9]);
+    await removeCheckpoints(folder);
+    assert.deepEqual(await namesIn(folder), []);
+  }));
 
 Deno.test("writeCheckpoint() counts on beyond 9999 epochs", () =>
   inFolder(async (folder) => {

@@ -1,56 +1,22 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
+import { ImageError, TrainingError } from "../../lib/errors.ts";
 import { cutGraph } from "../../lib/model/cut.ts";
 import { disposeModel } from "../../lib/model/model.ts";
 import { frozenLayerCount } from "../../lib/model/stages.ts";
 import { tf } from "../../lib/setup/tensorflow.ts";
+import { openFeatureCache } from "../../lib/training/feature_cache.ts";
 import {
   createFeatureExtractor,
-  featureBytes,
-  type FeatureSource,
-  holdFeatures,
-  streamFeatures,
-} from "../../lib/training/features.ts";
-import { inFolder } from "../data/test_images.ts";
-import { SIZE, toyImages, toyModel } from "./toy.ts";
+  type FeatureExtractor,
+  hashFrozenPart,
+} from "../../lib/training/feature_extractor.ts";
+import { fromRecords, toRecords, valuesPerImage } from "../../lib/training/feature_records.ts";
+import { everyImage, type FeatureSource, featureSource } from "../../lib/training/features.ts";
+import { inFolder, put } from "../data/test_images.ts";
+import { SIZE, toyDecode, toyImages, toyModel } from "./toy.ts";
 
-Deno.test("holdFeatures() and streamFeatures() give the same batches in any order", () =>
-  inFolder(async (folder) => {
-    const before = tf.memory().numTensors;
-    const model = toyModel();
-    const images = await toyImages(folder, 7, 3);
-    const cut = cutGraph(model.graph, frozenLayerCount("resnet50", 30));
-    const extractor = createFeatureExtractor(model, cut);
-    const options = {
-      images,
-      extractor,
-      decode: { size: SIZE, resize: "squash" as const, maxMegapixels: 1 },
-    };
-    const progress: number[] = [];
-    const held = await holdFeatures({
-      ...options,
-      batchSize: 3,
-      onProgress: (done) => void progress.push(done),
-    });
-    assert.deepEqual(progress, [3, 6, 7]);
-    const streamed = streamFeatures(options);
-    const order = [6, 0, 3, 3, 5];
-    const [a, b] = [await collect(held, order), await collect(streamed, order)];
-    assert.deepEqual(a.labels, order.map((index) => images[index]!.label));
-    assert.deepEqual([a.labels, a.batches, held.count], [b.labels, [2, 2, 1], streamed.count]);
-    assert.deepEqual([...a.values.keys()], cut.boundary);
-    for (const [name, values] of a.values) {
-      const other = b.values.get(name)!;
-      const scale = Math.max(...values.map(Math.abs));
-      assert.ok(scale > 0, `${name} is not all zeros`);
-      values.forEach((value, i) => assert.ok(Math.abs(value - other[i]!) < 1e-5 * scale, name));
-    }
-    const perImage = [...a.values.values()].reduce((sum, values) => sum + values.length, 0) / 5;
-    assert.equal(featureBytes(extractor.shapes), 4 * perImage);
-    extractor.dispose();
-    disposeModel(model);
-    assert.equal(tf.memory().numTensors, before);
-  }));
-
+/** Values by layer, labels and sizes of the batches of two that a source gives for an order. */
 async function collect(source: FeatureSource, order: number[]) {
   const values = new Map<string, number[]>();
   const [labels, batches]: [number[], number[]] = [[], []];
@@ -64,3 +30,167 @@ async function collect(source: FeatureSource, order: number[]) {
   }
   return { values, labels, batches };
 }
+
+Deno.test("featureSource() gives the same batches in any order, computed or from the cache", () =>
+  inFolder(async (folder) => {
+    const before = tf.memory().numTensors;
+    const model = toyModel();
+    const images = await toyImages(folder, 7, 3);
+    const cut = cutGraph(model.graph, frozenLayerCount("resnet50", 30));
+    const real = createFeatureExtractor(model, cut);
+    let computed = 0;
+    const extractor: FeatureExtractor = {
+      ...real,
+      extract: (pixels) => {
+        computed += pixels.length / (3 * SIZE * SIZE);
+        return real.extract(pixels);
+      },
+    };
+    const open = (memoryBytes: number) =>
+      openFeatureCache({
+        folder: join(folder, "0".repeat(64)),
+        values: valuesPerImage(real.shapes),
+        memoryBytes,
+        diskBytes: 1e9,
+      });
+    const common = { images, extractor, decode: toyDecode };
+    const order = [6, 0, 3, 3, 5];
+    const plain = await collect(featureSource({ ...common, cache: null }), order);
+    assert.deepEqual(plain.labels, order.map((index) => images[index]!.label));
+    assert.deepEqual(plain.batches, [2, 2, 1]);
+    assert.deepEqual([...plain.values.keys()], cut.boundary);
+    assert.equal(computed, 5);
+
+    const recordBytes = 2 * valuesPerImage(real.shapes);
+    for (const [memoryBytes, expected] of [[1e9, 4], [0, 0], [2 * recordBytes, 0]] as const) {
+      const cache = await open(memoryBytes); // each as another kernel does
+      const source = featureSource({ ...common, cache });
+      computed = 0;
+      assert.deepEqual((await collect(source, [0, 3, 6, 5])).batches, [2, 2]);
+      assert.equal(computed, expected);
+      const kept = await collect(source, order);
+      assert.equal(computed, expected);
+      assert.deepEqual(kept.labels, plain.labels);
+      for (const [name, values] of kept.values) {
+        const other = plain.values.get(name)!;
+        const scale = Math.max(...values.map(Math.abs));
+        assert.ok(scale > 0, `${name} is not all zeros`);
+        values.forEach((value, i) =>
+          assert.ok(Math.abs(value - other[i]!) <= 2 ** -10 * scale, name)
+        );
+      }
+      assert.equal(cache.refusal(), null);
+      await cache.close();
+    }
+    real.dispose();
+    disposeModel(model);
+    assert.equal(tf.memory().numTensors, before);
+  }));
+
+/** A frozen part that gives the first red value. */
+const reds: FeatureExtractor = {
+  shapes: new Map([["red", [1]]]),
+  extract: (pixels) => {
+    const length = 3 * SIZE * SIZE;
+    const values = Array.from({ length: pixels.length / length }, (_, i) => pixels[i * length]!);
+    return new Map([["red", tf.tensor2d(values, [values.length, 1])]]);
+  },
+  dispose: () => {},
+};
+
+Deno.test("featureSource() ends with the name of an image that vanishes, breaks or changes", () =>
+  inFolder(async (folder) => {
+    const images = await toyImages(folder, 9, 3);
+    const damages = [
+      () => Deno.remove(images[5]!.path),
+      () => put(folder, "3-5.png", "broken"),
+      () => Deno.copyFile(images[4]!.path, images[5]!.path),
+    ];
+    for (const [index, damage] of damages.entries()) {
+      await damage();
+      const source = featureSource({ images, extractor: reds, decode: toyDecode, cache: null });
+      let batches = 0;
+      await assert.rejects(async () => {
+        for await (const { features } of source.read(everyImage(9), 2)) {
+          tf.dispose([...features.values()]);
+          batches += 1;
+        }
+      }, (error: unknown) => {
+        assert(error instanceof ImageError);
+        assert.equal(error.path, images[5]!.path);
+        if (index > 0) assert.match(error.reason, /has changed since notebook 02/);
+        return true;
+      });
+      assert.equal(batches, 2, "the batches before it are whole");
+    }
+  }));
+
+Deno.test("featureSource() reads only a few batches ahead, and stops with its consumer", () =>
+  inFolder(async (folder) => {
+    const images = await toyImages(folder, 8, 3);
+    let reads = 0;
+    const many = new Proxy(Array.from({ length: 4000 }, (_, i) => images[i % 8]!), {
+      get(target, key, receiver) {
+        if (typeof key === "string" && /^\d+$/.test(key)) reads++;
+        return Reflect.get(target, key, receiver);
+      },
+    });
+    const source = featureSource({
+      images: many,
+      extractor: reds,
+      decode: toyDecode,
+      cache: null,
+    });
+    let batches = 0;
+    for await (const { features } of source.read(everyImage(4000), 4)) {
+      tf.dispose([...features.values()]);
+      if (++batches === 6) break;
+    }
+    const after = reads;
+    assert.ok(after < 100, `${after} images were touched for 24`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.equal(reads, after);
+  }));
+
+Deno.test("toRecords() keeps values to 11 bits and refuses those that 16 bits cannot hold", async () => {
+  const shapes = new Map([["a", [2]], ["b", [1, 2]]]);
+  const of = (...values: number[]) =>
+    new Map([["a", tf.tensor2d(values, [2, 2])], ["b", tf.ones([2, 1, 2])]]);
+  const features = of(1 / 3, -65504, 0, 1e-8);
+  const records = await toRecords(features, shapes);
+  assert.deepEqual(records.map((record) => [...record]), [
+    [new Float16Array([1 / 3])[0], -65504, 1, 1],
+    [0, 0, 1, 1],
+  ]);
+  const back = fromRecords(records.toReversed(), shapes);
+  assert.deepEqual([...back.get("a")!.dataSync()], [0, 0, new Float16Array([1 / 3])[0], -65504]);
+  assert.deepEqual(back.get("b")!.shape, [2, 1, 2]);
+  tf.dispose([...features.values(), ...back.values()]);
+  for (const value of [NaN, Infinity, 1e5]) {
+    const damaged = of(1, value, 0, 0);
+    await assert.rejects(toRecords(damaged, shapes), TrainingError);
+    tf.dispose([...damaged.values()]);
+  }
+});
+
+Deno.test("hashFrozenPart() is another one where anything is that the outputs depend on", async () => {
+  const model = toyModel();
+  const cutAt = (unfrozen: number) => cutGraph(model.graph, frozenLayerCount("resnet50", unfrozen));
+  const hash = await hashFrozenPart(model, cutAt(30), toyDecode);
+  assert.match(hash, /^[0-9a-f]{64}$/);
+  assert.equal(await hashFrozenPart(model, cutAt(30), { ...toyDecode }), hash);
+  const others = [
+    await hashFrozenPart(model, cutAt(20), toyDecode),
+    await hashFrozenPart(model, cutAt(30), { ...toyDecode, resize: "letterbox" }),
+  ];
+  const bias = model.weights.get("conv1_conv/bias")!;
+  model.weights.set("conv1_conv/bias", bias.add(1e-3));
+  bias.dispose();
+  others.push(await hashFrozenPart(model, cutAt(30), toyDecode));
+  assert.equal(new Set([hash, ...others]).size, 4);
+  const head = model.weights.get("predictions/bias")!;
+  model.weights.set("predictions/bias", head.add(1));
+  head.dispose();
+  assert.equal(await hashFrozenPart(model, cutAt(30), toyDecode), others[2]);
+  disposeModel(model);
+});

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import sharp from "sharp";
 import { ModelError } from "../../lib/errors.ts";
+import { sha256File } from "../../lib/files.ts";
+import { readSplit, writeSplit } from "../../lib/split/split.ts";
 import { evaluateFolder } from "../../lib/evaluation/evaluate_folder.ts";
 import { measureParity } from "../../lib/evaluation/measure_parity.ts";
 import { fitStainReference } from "../../lib/images/fit_stain_reference.ts";
@@ -34,6 +36,21 @@ function stained(seed: string, strength: number): Uint8Array {
     pixels[i + 2] = 255 * Math.exp(-(0.29 * first + 0.2 * second));
   }
   return pixels;
+}
+
+/** Gives the split the hashes of the images as they are now, as notebooks 02 and 03 would. */
+async function scanAgain(root: string): Promise<void> {
+  const path = join(root, "results/default/split.csv");
+  const rows = await Promise.all((await readSplit(path)).map(async (row) => ({
+    ...row,
+    sha256: await sha256File(join(root, "data", row.path)),
+  })));
+  await writeSplit(path, rows);
+  await put(
+    root,
+    "results/default/split_certificate.json",
+    JSON.stringify({ manifest_sha256: "a".repeat(64), split_sha256: await sha256File(path) }),
+  );
 }
 
 for (const method of ["reinhard", "macenko"] as const) {
@@ -101,6 +118,7 @@ Deno.test(
       await put(images, name, await png(stained(name, isTraining ? 0.6 : 1.5)));
       if (isTraining) train.push(join(images, name));
     }
+    await scanAgain(root);
     const decode = { size: SMALL, resize: "squash", maxMegapixels: 100 } as const;
     for (const method of ["reinhard", "macenko"] as const) {
       const normalised = config({ model: { stainNormalisation: method } });

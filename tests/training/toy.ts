@@ -3,6 +3,7 @@ import { join } from "node:path";
 import sharp from "sharp";
 import { merge, parseConfig } from "../../lib/config.ts";
 import type { Config, ConfigInput } from "../../lib/config_schema.ts";
+import { sha256File } from "../../lib/files.ts";
 import type { BatchItem } from "../../lib/images/batches.ts";
 import { backbones } from "../../lib/model/backbone.ts";
 import { estimateMoments } from "../../lib/model/estimate_moments.ts";
@@ -35,9 +36,13 @@ export function toyModel(): Model {
 }
 
 /** Writes images that even a random network tells apart: a third are reddish (1), others bluish. */
-export async function toyImages(folder: string, n: number, seed: number): Promise<BatchItem[]> {
+export async function toyImages(
+  folder: string,
+  n: number,
+  seed: number,
+): Promise<Required<BatchItem>[]> {
   const random = createRandom(`toy/${seed}`);
-  const items: BatchItem[] = [];
+  const items: Required<BatchItem>[] = [];
   for (let i = 0; i < n; i++) {
     const label = i % 3 === 0 ? 1 : 0;
     const colour = label === 1 ? [170, 80, 100] : [90, 90, 170];
@@ -47,7 +52,7 @@ export async function toyImages(folder: string, n: number, seed: number): Promis
     );
     const path = join(folder, `${seed}-${i}.png`);
     await sharp(pixels, { raw: { width: SIZE, height: SIZE, channels: 3 } }).png().toFile(path);
-    items.push({ path, label });
+    items.push({ path, label, sha256: await sha256File(path) });
   }
   return items;
 }
@@ -98,7 +103,8 @@ export function bitsOf(weights: ReadonlyMap<string, TensorFlow.Tensor>): Map<str
 }
 
 /** What is left of a toy training, with all tensors freed. */
-export interface ToyResult extends Pick<TrainingResult, "events" | "bestEpoch" | "resumedFrom"> {
+export interface ToyResult
+  extends Pick<TrainingResult, "events" | "bestEpoch" | "resumedFrom" | "interrupted"> {
   /** Without the seconds, which are never the same. */
   history: Omit<HistoryRow, "seconds">[];
   /** All weights of the resulting model, as {@linkcode bitsOf}. */
@@ -111,14 +117,15 @@ export async function trainToy({ folder, change, ...job }: ToyJob): Promise<ToyR
     decode: toyDecode,
     config: toyConfig(change),
     checkpoints: join(folder, "checkpoints"),
+    features: join(folder, "features"),
     fingerprint: "toy",
     onBest: () => Promise.resolve(),
     ...job,
   });
   const weights = bitsOf(result.model.weights);
   tf.dispose([...result.trained.values()]);
-  const { events, bestEpoch, resumedFrom } = result;
-  return { history: withoutSeconds(result.history), events, bestEpoch, resumedFrom, weights };
+  const { history, events, bestEpoch, resumedFrom, interrupted } = result;
+  return { history: withoutSeconds(history), events, bestEpoch, resumedFrom, interrupted, weights };
 }
 
 function withoutSeconds(history: readonly HistoryRow[]): Omit<HistoryRow, "seconds">[] {

@@ -24,11 +24,11 @@ export function withToyProject(
     inProjectCopy(async ({ root, load }) => {
       await Deno.mkdir(join(root, "data/toy"), { recursive: true });
       const items = await toyImages(join(root, "data/toy"), 30, 1);
-      const rows = items.map(({ path, label }, i): SplitRow => ({
+      const rows = items.map(({ path, label, sha256 }, i): SplitRow => ({
         path: path.slice(join(root, "data/").length),
         label: CLASSES[label]!,
         group: `${i}`,
-        sha256: "",
+        sha256,
         subset: SUBSETS[Math.floor(i / 3) % 3]!,
       }));
       const split = join(root, "results/default/split.csv");

@@ -9,6 +9,7 @@ import {
   requireWeight,
   type Weights,
 } from "./fold.ts";
+import { addBias, relu, relu6 } from "./native_ops.ts";
 import { type Activation, consumers, type Graph, type Layer } from "./graph.ts";
 
 type Tensor = TensorFlow.Tensor;
@@ -123,7 +124,7 @@ function compute(
       return input.mean([1, 2]); // [batch, channels]
     case "dense":
       return activate(
-        input.matMul(weight("kernel")).add(weight("bias")), // [batch, units]
+        addBias(input.matMul(weight("kernel")), weight("bias")), // [batch, units]
         layer.activation,
         logits,
       );
@@ -141,12 +142,12 @@ function convolve(
 ): Tensor {
   const filter = op === "conv2d" ? tf.conv2d : tf.depthwiseConv2d;
   const filtered = filter(x as Tensor4D, kernel, stride, padding);
-  return bias ? filtered.add(bias) : filtered;
+  return bias ? addBias(filtered, bias) : filtered;
 }
 
 function activate(x: Tensor, activation: Activation | "linear", logits: boolean): Tensor {
-  if (activation === "relu") return x.relu();
-  if (activation === "relu6") return x.relu6();
+  if (activation === "relu") return relu(x);
+  if (activation === "relu6") return relu6(x);
   return activation === "softmax" && !logits ? x.softmax() : x.clone();
 }
 

@@ -29,15 +29,33 @@ async function loadTensorFlow(): Promise<typeof TensorFlow> {
   return module;
 }
 
+/** An attribute of an operation; `type` and type-like values are numbers of the binding. */
+export interface OpAttribute {
+  name: string;
+  type: number;
+  value: boolean | number | string | number[];
+}
+
 /** What the native backend offers beyond the public tfjs API. */
 export interface NativeBackend {
   executeSingleOutput(
     name: string,
-    attributes: unknown[],
+    attributes: OpAttribute[],
     inputs: TensorFlow.TensorInfo[],
   ): TensorFlow.Tensor;
+  executeMultipleOutputs(
+    name: string,
+    attributes: OpAttribute[],
+    inputs: TensorFlow.TensorInfo[],
+    outputs: number,
+  ): TensorFlow.Tensor[];
   isUsingGpuDevice: boolean;
-  binding: { TF_Version: string };
+  binding:
+    & Record<
+      "TF_ATTR_BOOL" | "TF_ATTR_SHAPE" | "TF_ATTR_STRING" | "TF_ATTR_TYPE" | "TF_FLOAT",
+      number
+    >
+    & { TF_Version: string };
 }
 
 /** The backend itself, for operations that tfjs has no function for. */

@@ -209,11 +209,16 @@ async function writing(what: string, epoch: number, write: () => Promise<void>):
 const FIRST = "adam_first/";
 const SECOND = "adam_second/";
 
-/** Weights and moments, as a checkpoint holds them. */
+/** Weights and moments, as a checkpoint holds them; each is there until the next is asked for. */
 function* tensorsOf(part: Trainable): Generator<readonly [string, TensorFlow.Tensor]> {
   yield* part.weights;
-  for (const [name, value] of part.adam.first) yield [FIRST + name, value] as const;
-  for (const [name, value] of part.adam.second) yield [SECOND + name, value] as const;
+  for (const [name, { first, second }] of part.adam.variables) {
+    for (const [prefix, moment] of [[FIRST, first], [SECOND, second]] as const) {
+      const value = moment.read();
+      yield [prefix + name, value] as const;
+      value.dispose();
+    }
+  }
 }
 
 /** Puts a checkpoint's tensors back in place and frees them. */
@@ -222,9 +227,9 @@ function resume(
   tensors: Map<string, TensorFlow.Tensor>,
   adamStep: number,
 ): void {
-  for (const name of part.variables.keys()) {
-    part.adam.first.get(name)!.assign(tensors.get(FIRST + name)!);
-    part.adam.second.get(name)!.assign(tensors.get(SECOND + name)!);
+  for (const [name, { first, second }] of part.adam.variables) {
+    first.assign(tensors.get(FIRST + name)!);
+    second.assign(tensors.get(SECOND + name)!);
   }
   part.adam.step = adamStep;
   restore(part, new Map([...part.weights.keys()].map((name) => [name, tensors.get(name)!])));

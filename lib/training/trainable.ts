@@ -10,14 +10,13 @@ import { type AdamState, disposeAdam, startAdam, stepAdam } from "./adam.ts";
 import type { FeatureBatch } from "./features.ts";
 
 type Tensor = TensorFlow.Tensor;
-type Variable = TensorFlow.Variable;
 
 /** The part of a model that training changes, with its optimizer. */
 export interface Trainable {
   cut: Cut;
-  /** All weights of the part by name; those that gradient descent changes are variables. */
+  /** All weights of the part by name, as they are now. */
   weights: Map<string, Tensor>;
-  variables: Map<string, Variable>;
+  /** Those of them that gradient descent changes. */
   adam: AdamState;
   usesBatchStatistics: (batchNorm: string) => boolean;
   /** Momentum of each BatchNorm layer. */
@@ -41,17 +40,14 @@ export function createTrainable(
   shapes: ReadonlyMap<string, Shape>,
   batchNorm: Config["training"]["batchNorm"],
 ): Trainable {
-  const weights = new Map<string, Tensor>();
-  const variables = new Map<string, Variable>();
-  for (const { name } of weightSpecs(cut.trainable, shapes)) {
-    const value = model.weights.get(name)!;
-    if (isTrainable(name)) {
-      // mul(1) makes a buffer of its own: a variable of a plain clone would share the model's.
-      const variable = tf.tidy(() => tf.variable(value.mul(1)));
-      variables.set(name, variable);
-      weights.set(name, variable);
-    } else weights.set(name, value.clone());
-  }
+  const names = weightSpecs(cut.trainable, shapes).map(({ name }) => name);
+  const adam = startAdam(
+    new Map(names.filter(isTrainable).map((name) => [name, model.weights.get(name)!])),
+  );
+  const weights = new Map(names.map((name) => [
+    name,
+    adam.variables.get(name)?.value.read() ?? model.weights.get(name)!.clone(),
+  ]));
   const momentum = new Map(
     cut.trainable.flatMap((layer) =>
       layer.op === "batchNorm" ? [[layer.name, layer.momentum]] : []
@@ -60,8 +56,7 @@ export function createTrainable(
   return {
     cut,
     weights,
-    variables,
-    adam: startAdam(variables),
+    adam,
     usesBatchStatistics: (name) => batchNorm === "trained" || isHeadLayer(name),
     momentum,
   };
@@ -95,9 +90,9 @@ export async function trainStep(
 ): Promise<BatchResult> {
   const moments = new Map<string, Moments>();
   const isTrained = (name: string) => !options.headOnly || isHeadLayer(name);
-  const variables = new Map([...part.variables].filter(([name]) => isTrained(name)));
+  const trained = [...part.adam.variables.keys()].filter(isTrained);
   let logits: Tensor | undefined;
-  const { value, grads } = tf.variableGrads(() => {
+  const { value, grads } = tf.engine().gradients(() => {
     [logits] = forward(part.cut.trainable, part.weights, features, [OUTPUT_LAYER], {
       logits: true,
       training: {
@@ -108,12 +103,13 @@ export async function trainStep(
     });
     tf.keep(logits!); // [batch, classes]
     return crossEntropy(logits!, labels, options.classWeights);
-  }, [...variables.values()]);
-  stepAdam(part.adam, variables, grads, options.learningRate);
+  }, trained.map((name) => part.weights.get(name)!));
+  const gradients = new Map(trained.map((name, index) => [name, grads[index]!]));
+  stepAdam(part.adam, part.weights, gradients, options.learningRate);
   for (const [layer, batch] of moments) updateMoving(part, layer, batch);
   const softmax = logits!.softmax();
   const [loss, probabilities] = await Promise.all([value.data(), softmax.data()]);
-  tf.dispose([value, logits!, softmax, ...Object.values(grads)]);
+  tf.dispose([value, logits!, softmax, ...grads]);
   return { loss: loss[0]!, probabilities: probabilities as Float32Array };
 }
 
@@ -165,14 +161,9 @@ export function snapshot(part: Trainable): Map<string, Tensor> {
 export function restore(part: Trainable, weights: ReadonlyMap<string, Tensor>): void {
   for (const [name, value] of weights) {
     const copy = tf.tidy(() => value.mul(1));
-    const variable = part.variables.get(name);
-    if (variable) {
-      variable.assign(copy);
-      copy.dispose();
-    } else {
-      part.weights.get(name)?.dispose();
-      part.weights.set(name, copy);
-    }
+    part.adam.variables.get(name)?.value.assign(copy);
+    part.weights.get(name)?.dispose();
+    part.weights.set(name, copy);
   }
 }
 
@@ -181,7 +172,7 @@ export function withWeights(model: Model, weights: ReadonlyMap<string, Tensor>):
   return { ...model, weights: new Map([...model.weights, ...weights]) };
 }
 
-/** Frees weights, variables and moments. */
+/** Frees weights and moments. */
 export function disposeTrainable(part: Trainable): void {
   tf.dispose([...part.weights.values()]);
   disposeAdam(part.adam);

@@ -17,7 +17,7 @@ interface ModelJson {
   }[];
   userDefinedMetadata: {
     format: number;
-    threshold: unknown;
+    decision: { threshold: unknown };
     architecture: { backbone: string; imageSize: number; classes: string[] };
     weights: { sha256: string };
     data: { groupPattern: string | null };
@@ -112,8 +112,8 @@ Deno.test(
     await refused(folder, /not written by this version/);
     await spoil((copy) => copy.userDefinedMetadata.format = 1);
     await refused(folder, /not written by this version.*userDefinedMetadata\.format/);
-    await spoil((copy) => copy.userDefinedMetadata.threshold = "high");
-    await refused(folder, /userDefinedMetadata\.threshold/);
+    await spoil((copy) => copy.userDefinedMetadata.decision.threshold = "high");
+    await refused(folder, /userDefinedMetadata\.decision\.threshold/);
     await spoil((copy) => copy.userDefinedMetadata.architecture.classes = ["a", "../b"]);
     await refused(folder, /userDefinedMetadata\.architecture\.classes\.1/);
     await spoil((copy) => copy.userDefinedMetadata.architecture.imageSize = 1e9);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { createRandom } from "../../lib/random.ts";
-import { tf } from "../../lib/setup/tensorflow.ts";
+import { type TensorFlow, tf } from "../../lib/setup/tensorflow.ts";
 import { disposeAdam, startAdam, stepAdam } from "../../lib/training/adam.ts";
 import { askPython } from "../ask_python.ts";
 
@@ -13,19 +13,18 @@ interface Step {
 /** Values of one variable after each step. */
 function follow(start: number[], steps: Step[]): number[][] {
   const before = tf.memory().numTensors;
-  const variable = tf.tidy(() => tf.variable(tf.tensor1d(start)));
-  const variables = new Map([["layer/kernel", variable]]);
-  const state = startAdam(variables);
+  const weights = new Map<string, TensorFlow.Tensor>([["layer/kernel", tf.tensor1d(start)]]);
+  const state = startAdam(weights);
   const held = tf.memory().numTensors;
   const path = steps.map(({ learningRate, gradient }) => {
     tf.tidy(() =>
-      stepAdam(state, variables, { [variable.name]: tf.tensor1d(gradient) }, learningRate)
+      stepAdam(state, weights, new Map([["layer/kernel", tf.tensor1d(gradient)]]), learningRate)
     );
     assert.equal(tf.memory().numTensors, held);
-    return [...variable.dataSync()];
+    return [...weights.get("layer/kernel")!.dataSync()];
   });
   disposeAdam(state);
-  variable.dispose();
+  tf.dispose([...weights.values()]);
   assert.equal(tf.memory().numTensors, before);
   return path;
 }

@@ -76,7 +76,7 @@ function rowWidth(row: readonly Panel[]): number {
 }
 
 function line(text: string, width: number, y: number, size: number, attributes: string): string {
-  const short = shorten(printable(text), width, size);
+  const short = shorten(printable(text), width, attributes.includes("bold") ? 1.12 * size : size);
   return `<text x="${PADDING}" y="${y}" font-size="${size}" ${attributes}>${
     escapeHtml(short)
   }</text>`;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { confusionCounts } from "../../lib/metrics/confusion_counts.ts";
+import { countConfusions } from "../../lib/metrics/count_confusions.ts";
 import { confusionMatrix } from "../../lib/metrics/confusion_matrix.ts";
 import { groupScores } from "../../lib/metrics/group_scores.ts";
 import { expectedCalibrationError } from "../../lib/metrics/probability_scores.ts";
@@ -74,8 +74,8 @@ Deno.test("groupScores() counts each group by itself and puts the surely worst f
   assert.deepEqual(all!.accuracy, { right: 4, of: 4, value: 1, ...wilson(4, 4) });
 });
 
-Deno.test("confusionCounts() has a row a true class and a column a predicted one", () => {
-  const counts = confusionCounts([0, 1, 1, 2, 2, 2], [0, 0, 1, 2, 2, 0], 3);
+Deno.test("countConfusions() has a row a true class and a column a predicted one", () => {
+  const counts = countConfusions([0, 1, 1, 2, 2, 2], [0, 0, 1, 2, 2, 0], 3);
   assert.deepEqual(counts, [[1, 0, 0], [1, 1, 0], [1, 0, 2]]);
   fc.assert(
     fc.property(predictions, (pairs) => {
@@ -84,7 +84,7 @@ Deno.test("confusionCounts() has a row a true class and a column a predicted one
         pairs.map(([, p]) => p >= 0.5 ? 1 : 0),
       ];
       const m = confusionMatrix(labels, called);
-      assert.deepEqual(confusionCounts(labels, called, 2), [
+      assert.deepEqual(countConfusions(labels, called, 2), [
         [m.trueNegative, m.falsePositive],
         [m.falseNegative, m.truePositive],
       ]);

@@ -31,6 +31,7 @@ export interface RunPaths {
   tensorboard: string;
   predictionsTest: string;
   metrics: string;
+  plots: string;
   evaluation: string;
   notebooks: string;
   report: string;
@@ -56,6 +57,7 @@ export function runPaths(run: string): RunPaths {
     tensorboard: join(results, "tensorboard"),
     predictionsTest: join(results, "predictions_test.csv"),
     metrics: join(results, "metrics.json"),
+    plots: join(results, "plots"),
     evaluation: join(results, "evaluation.csv"),
     notebooks: join(results, "notebooks"),
     report: join(results, "report.html"),

@@ -4,6 +4,9 @@ import type { Interval } from "./interval.ts";
 /** Ends closer than this are the same value up to rounding. */
 const SAME = 1e-12;
 
+/** Resamples where nothing else is asked for. */
+export const RESAMPLES = 2000;
+
 /** What {@linkcode bootstrap} resamples, and how often. */
 export interface BootstrapOptions {
   /** Number of images. */
@@ -35,29 +38,60 @@ export interface BootstrapOptions {
  */
 export function bootstrap<K extends string>(
   statistics: (weights: Uint32Array) => Record<K, number | null>,
-  { n, groups, seed, resamples = 2000 }: BootstrapOptions,
+  { n, groups, seed, resamples = RESAMPLES }: BootstrapOptions,
 ): Record<K, Interval> {
+  const values = new Map<K, number[]>();
+  const units = eachResample((weights) => {
+    const result = statistics(weights);
+    for (const name of Object.keys(result) as K[]) {
+      const defined = values.get(name) ?? [];
+      if (defined.length === 0) values.set(name, defined);
+      const value = result[name];
+      if (value !== null) defined.push(value);
+    }
+  }, { n, groups, seed, resamples });
+  const intervals = [...values].map(([name, defined]) =>
+    [name, percentileInterval(defined, { resamples, units, groups })] as const
+  );
+  return Object.fromEntries(intervals) as Record<K, Interval>;
+}
+
+/**
+ * The resamples themselves, for what has more to say than single values.
+ *
+ * @param visit Called once a resample with how often each image was drawn; the array is used again.
+ * @returns From how many units (groups, or images) was drawn.
+ */
+export function eachResample(
+  visit: (weights: Uint32Array) => void,
+  { n, groups, seed, resamples = RESAMPLES }: BootstrapOptions,
+): number {
   const { unitOf, units } = unitsOf(n, groups);
   const random = createRandom(`${seed}/bootstrap`);
   const drawn = new Uint32Array(units);
   const weights = new Uint32Array(n);
-  const values = new Map<K, number[]>();
   for (let round = 0; round < resamples; round++) {
     drawn.fill(0);
     for (let i = 0; i < units; i++) drawn[random.integer(units)]!++;
     for (let i = 0; i < n; i++) weights[i] = drawn[unitOf[i]!]!;
-    const result = statistics(weights);
-    for (const name of Object.keys(result) as K[]) {
-      const defined = values.get(name) ?? [];
-      if (round === 0) values.set(name, defined);
-      const value = result[name];
-      if (value !== null) defined.push(value);
-    }
+    visit(weights);
   }
-  const intervals = [...values].map(([name, defined]) =>
-    [name, units < 2 ? none(tooFewUnits(groups)) : percentiles(defined, resamples)] as const
-  );
-  return Object.fromEntries(intervals) as Record<K, Interval>;
+  return units;
+}
+
+/**
+ * The interval that the values of a statistic in its resamples make.
+ *
+ * @param defined Its values where it is defined.
+ * @param options `units` as {@linkcode eachResample} returned them.
+ */
+export function percentileInterval(
+  defined: readonly number[],
+  { resamples = RESAMPLES, units, groups }: Pick<BootstrapOptions, "resamples" | "groups"> & {
+    units: number;
+  },
+): Interval {
+  return units < 2 ? none(tooFewUnits(groups)) : percentiles(defined, resamples);
 }
 
 /** What is drawn as one: the number of the group of each image, or of the image itself. */
@@ -81,7 +115,7 @@ function tooFewUnits(groups?: readonly string[]): string {
     : "fewer than two images";
 }
 
-function percentiles(defined: number[], resamples: number): Interval {
+function percentiles(defined: readonly number[], resamples: number): Interval {
   if (defined.length * 2 < resamples) return none("undefined in most resamples: too few images");
   const sorted = Float64Array.from(defined).sort();
   const [low, high] = [quantile(sorted, 0.025), quantile(sorted, 0.975)];
@@ -95,7 +129,7 @@ function none(reason: string): Interval {
 }
 
 /** Quantile of sorted numbers, interpolated linearly (numpy's default; type 7 of Hyndman & Fan). */
-function quantile(sorted: Float64Array, share: number): number {
+export function quantile(sorted: Float64Array, share: number): number {
   const at = share * (sorted.length - 1);
   const below = Math.floor(at);
   const lower = sorted[below]!;

@@ -1,5 +1,5 @@
-/** Bins of {@linkcode expectedCalibrationError}. */
-const BINS = 10;
+/** Bins of {@linkcode expectedCalibrationError}, of equal width. */
+export const CALIBRATION_BINS = 10;
 
 /**
  * Brier score: the mean squared distance of probability and label, 0 (best) to 1. As
@@ -69,20 +69,25 @@ export function expectedCalibrationError(
   probabilities: ArrayLike<number>,
   weights?: ArrayLike<number>,
 ): number | null {
-  const excess = new Float64Array(BINS); // Σ (probability - label) per bin: its gap × its count
+  const excess = new Float64Array(CALIBRATION_BINS); // Σ (probability - label) per bin: its gap × its count
   let n = 0;
   for (let i = 0; i < labels.length; i++) {
     const weight = weights ? weights[i]! : 1;
-    excess[bin(probabilities[i]!)]! += weight * (probabilities[i]! - labels[i]!);
+    excess[calibrationBin(probabilities[i]!)]! += weight * (probabilities[i]! - labels[i]!);
     n += weight;
   }
   return n === 0 ? null : excess.reduce((sum, gap) => sum + Math.abs(gap), 0) / n;
 }
 
-/** The bin of a probability, edges compared as the multiples of 0.1 that numpy's linspace gives. */
-function bin(probability: number): number {
-  let index = Math.min(Math.max(Math.ceil(probability * BINS) - 1, 0), BINS - 1);
-  while (index > 0 && probability <= index * (1 / BINS)) index--;
-  while (index < BINS - 1 && probability > (index + 1) * (1 / BINS)) index++;
+/** The index of a probability's bin, edges compared as the multiples of 0.1 that numpy's linspace gives. */
+export function calibrationBin(probability: number): number {
+  let index = Math.min(
+    Math.max(Math.ceil(probability * CALIBRATION_BINS) - 1, 0),
+    CALIBRATION_BINS - 1,
+  );
+  while (index > 0 && probability <= index * (1 / CALIBRATION_BINS)) index--;
+  while (index < CALIBRATION_BINS - 1 && probability > (index + 1) * (1 / CALIBRATION_BINS)) {
+    index++;
+  }
   return index;
 }

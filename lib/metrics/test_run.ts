@@ -28,6 +28,8 @@ export interface TestPrediction {
   predicted: string;
   /** Of the positive class, 0 to 1. */
   probability: number;
+  /** The same before calibration. */
+  uncalibrated: number;
   group: string;
 }
 
@@ -91,7 +93,8 @@ async function predictRows(
       const calibrated = calibrate(result.probabilities, decision.calibration);
       const probability = calibrated.at(-1)!;
       const predicted = card.architecture.classes[decide(calibrated, decision.threshold)]!;
-      predictions.push({ path, label, predicted, probability, group });
+      const uncalibrated = result.probabilities.at(-1)!;
+      predictions.push({ path, label, predicted, probability, uncalibrated, group });
       onProgress?.(predictions.length, rows.length, path);
     }
   } finally {

@@ -57,7 +57,7 @@ export function card({ title, subtitle, legend = [], rows, note }: Card): Figure
   }
   for (const text of note ? wrap(note, width, 12) : []) {
     y += 14;
-    parts.push(line(text, width, y, 12, `${asWideAs(text)} fill="${colors.ink}"`));
+    parts.push(line(text, width, y, 12, `fill="${colors.ink}"`));
     y += 3;
   }
   const cardWidth = width + 2 * PADDING;
@@ -75,9 +75,11 @@ function rowWidth(row: readonly Panel[]): number {
   return row.reduce((sum, panel) => sum + panel.width + GAP, -GAP);
 }
 
+/** A line of text; a heading of another size than 12 is bold, which is wider. */
 function line(text: string, width: number, y: number, size: number, attributes: string): string {
-  const short = shorten(printable(text), width, size);
-  return `<text x="${PADDING}" y="${y}" font-size="${size}" ${attributes}>${
+  const short = shorten(printable(text), width, size === 12 ? size : 1.12 * size);
+  const fitted = size === 12 && short !== "" ? `${asWideAs(short)} ` : "";
+  return `<text x="${PADDING}" y="${y}" font-size="${size}" ${fitted}${attributes}>${
     escapeHtml(short)
   }</text>`;
 }

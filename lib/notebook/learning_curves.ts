@@ -20,8 +20,8 @@ const eventMarks = {
   unfreeze: {
     panel: "learning_rate",
     label: "warm-up over",
-    legend: "circle",
-    symbol: "circle",
+    legend: "area",
+    symbol: "square",
   },
   early_stopping: { panel: "loss", label: "stopped early", legend: "cross", symbol: "times" },
 } as const;

@@ -2,7 +2,7 @@ import * as Plot from "@observablehq/plot";
 import { card, CONTENT_WIDTH, type LegendItem } from "./card.ts";
 import type { Figure } from "./figure.ts";
 import { type Panel, plotPanel, titled } from "./panel.ts";
-import { classLabel, colors, images } from "./theme.ts";
+import { classLabel, colors, images, thresholdText } from "./theme.ts";
 
 const BINS = 20;
 
@@ -13,14 +13,15 @@ const BINS = 20;
  * @param probabilities Of the positive class.
  * @param labels 0 or 1 (positive), in the same order; left out for new images.
  * @param classes The negative class, then the positive one.
- * @param threshold At or above it an image is called positive.
+ * @param threshold At or above it an image is called positive; `null` with more than two classes,
+ * where the most probable one is the answer.
  */
 export function scoreHistogram(
   { probabilities, labels, classes, threshold, run }: {
     probabilities: readonly number[];
     labels?: readonly number[];
     classes: readonly string[];
-    threshold: number;
+    threshold: number | null;
     run: string;
   },
 ): Figure {
@@ -39,9 +40,18 @@ export function scoreHistogram(
       color,
       mark: "area" as const,
     })),
-    { label: `threshold ${threshold.toFixed(2)}`, color: colors.ink, mark: "dashed" },
+    ...(threshold === null ? [] : [
+      {
+        label: `threshold ${thresholdText(threshold)}`,
+        color: colors.ink,
+        mark: "dashed",
+      } satisfies LegendItem,
+    ]),
   ];
-  const called = probabilities.filter((p) => p >= threshold).length;
+  const notes = [
+    threshold === null ? "" : calledNote(probabilities, threshold),
+    labels ? "Each chart has its own scale." : "",
+  ].filter((note) => note !== "");
   return card({
     title: `Predicted probability of “${names[1]}”`,
     subtitle: `Run ${run} · n = ${images(probabilities.length)}`,
@@ -49,15 +59,20 @@ export function scoreHistogram(
     rows: series.map(({ values, color }, i) => [
       histogram(values, color, threshold, i === series.length - 1),
     ]),
-    note: `${called.toLocaleString("en-GB")} of ${images(probabilities.length)} at or above the ` +
-      `threshold.${labels ? " Each chart has its own scale." : ""}`,
+    note: notes.join(" "),
   });
+}
+
+function calledNote(probabilities: readonly number[], threshold: number): string {
+  const called = probabilities.filter((p) => p >= threshold).length;
+  return `${called.toLocaleString("en-GB")} of ${images(probabilities.length)} at or above the ` +
+    "threshold.";
 }
 
 function histogram(
   values: readonly number[],
   color: string,
-  threshold: number,
+  threshold: number | null,
   labelled: boolean,
 ): Panel {
   // bins hold their lower edge, and the last one also 1
@@ -87,7 +102,11 @@ function histogram(
     },
     marks: [
       Plot.rectY(bars, { x1: "x1", x2: "x2", y: "count", fill: color, inset: 0.75 }),
-      Plot.ruleX([threshold], { stroke: colors.ink, strokeWidth: 1.5, strokeDasharray: "4 3" }),
+      Plot.ruleX(threshold === null ? [] : [threshold], {
+        stroke: colors.ink,
+        strokeWidth: 1.5,
+        strokeDasharray: "4 3",
+      }),
       Plot.ruleY([0], { stroke: colors.ink }),
     ],
   });

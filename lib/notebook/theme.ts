@@ -17,7 +17,12 @@ export const colors = {
   training: "#e69f00",
   validation: "#0072b2",
   accent: "#009e73",
+  /** `negative` at the opacity of a band, on white. */
+  band: "#cce3f0",
 } as const;
+
+/** Of the area of an interval around a curve. */
+export const BAND_OPACITY = 0.2;
 
 /** Colours of the other classes, where there are more than two. */
 const MORE = ["#009e73", "#cc79a7", "#56b4e9", "#e69f00"];
@@ -35,8 +40,12 @@ export function classColors(classes: number): string[] {
   );
 }
 
-/** Fonts that exist nearly everywhere and share their widths. */
-export const fontFamily = "Helvetica, Arial, 'Liberation Sans', sans-serif";
+/**
+ * Fonts that exist nearly everywhere and share their widths. The last named one stands on most
+ * Linux machines without the others; its plain form, which they would take, is a tenth wider.
+ */
+export const fontFamily =
+  "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans Condensed', sans-serif";
 
 /** A class folder's name as it is read: underscores are spaces, and a very long one is shortened. */
 export function classLabel(name: string): string {
@@ -51,4 +60,11 @@ export function percent(share: number): string {
 /** "1 image", "2 images". */
 export function images(count: number): string {
   return `${count.toLocaleString("en-GB")} image${count === 1 ? "" : "s"}`;
+}
+
+/** A threshold with as many decimals as tell it from 0 and 1: 0.37, 0.0042. */
+export function thresholdText(threshold: number): string {
+  const edge = Math.min(threshold, 1 - threshold);
+  const decimals = edge > 0 ? Math.ceil(-Math.log10(edge)) + 1 : 2;
+  return threshold.toFixed(Math.min(Math.max(decimals, 2), 6));
 }

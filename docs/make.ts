@@ -82,7 +82,7 @@ async function makePictures(): Promise<void> {
   const predicted = predictions.map((row) => classes.indexOf(row.predicted));
   const probabilities = predictions.map(({ probability }) => Number(probability));
   await savePng("confusion.png", confusionMatrixChart({ labels, predicted, classes, run: RUN }));
-  await savePng("roc.png", rocChart({ labels, probabilities, threshold: 0.5, run: RUN }));
+  await savePng("roc.png", rocChart({ labels, probabilities, threshold: 0.5, run: RUN, seed: 42 }));
 }
 
 async function updateReadme(): Promise<void> {

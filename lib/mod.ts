@@ -49,6 +49,7 @@ export { imageGrid } from "./notebook/image_grid.ts";
 export { learningCurves } from "./notebook/learning_curves.ts";
 export { learningRateChart } from "./notebook/learning_rate_chart.ts";
 export { notice } from "./notebook/notice.ts";
+export { outcomeNotices } from "./notebook/outcome_notices.ts";
 export { precisionRecallChart } from "./notebook/precision_recall_chart.ts";
 export { predictionGrid } from "./notebook/prediction_grid.ts";
 export { reliabilityChart } from "./notebook/reliability_chart.ts";

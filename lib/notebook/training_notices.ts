@@ -6,13 +6,20 @@ import { notice } from "./notice.ts";
 
 /** What a person should know before training with these settings; nothing for the default ones. */
 export function trainingNotices(
-  { augmentation, sampling }: Pick<Config["training"], "augmentation" | "sampling">,
+  { augmentation, cachedViews, sampling }: Pick<
+    Config["training"],
+    "augmentation" | "cachedViews" | "sampling"
+  >,
 ): Displayable[] {
   const notices: Displayable[] = [];
   if (isAugmented(augmentation)) {
     notices.push(notice(
-      "Augmentation is on: every epoch sees the training images changed anew, so the frozen layers " +
-        "run on every one of them in every epoch instead of once. An epoch takes much longer.",
+      cachedViews === 0
+        ? "Augmentation is on: every epoch sees the training images changed anew, so the frozen " +
+          "layers run on every one of them in every epoch instead of once. An epoch takes much " +
+          "longer; training.cachedViews keeps a number of views instead."
+        : `Augmentation is on, with ${cachedViews} views of every image, which come in turn: the ` +
+          "frozen layers run once on each, so the first epochs take longer.",
     ));
     const unsafe = describeAugmentations(augmentation)
       .filter(({ setting, safe }) => safe === "no" && !setting.startsWith("off"))

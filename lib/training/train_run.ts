@@ -140,7 +140,7 @@ export async function trainRun(
     );
     tf.dispose([...result.trained.values()]);
     // Again: a kill between an epoch's checkpoint and its history would have left it a row short.
-    await write(result.history, result.events);
+    if (result.history.length > 0) await write(result.history, result.events);
     const trained = result.resumedFrom < result.history.length;
     if (trained || !await exists(paths.tensorboard)) await log?.(result.history);
     const { history, events, bestEpoch, resumedFrom, interrupted, notKept } = result;

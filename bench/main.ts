@@ -9,7 +9,9 @@ import type { BenchRow } from "./row.ts";
 const BENCHES: Readonly<Record<string, () => Promise<BenchRow[]>>> = {
   audit: async () => await (await import(import.meta.resolve("./audit.ts"))).auditBench(),
   decode: async () => await (await import(import.meta.resolve("./decode.ts"))).decodeBench(),
+  growth: async () => await (await import(import.meta.resolve("./train.ts"))).growthBench(),
   idle: async () => await (await import(import.meta.resolve("./idle.ts"))).idleBench(),
+  train: async () => await (await import(import.meta.resolve("./train.ts"))).trainBench(),
 };
 
 const USAGE = `deno task bench [${Object.keys(BENCHES).join("] [")}]

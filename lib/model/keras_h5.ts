@@ -86,10 +86,16 @@ function readWeight(
   if (!(values instanceof Float32Array)) {
     throw unusable(shownAs, `the weight ${spec.name} is not stored as 32-bit floats`);
   }
-  if (!values.every(Number.isFinite)) {
+  if (!isFiniteThroughout(values)) {
     throw unusable(shownAs, `the weight ${spec.name} holds values that are no numbers`);
   }
   return values;
+}
+
+/** As `every(Number.isFinite)`, which takes ten times as long over millions of values. */
+function isFiniteThroughout(values: Float32Array): boolean {
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return false;
+  return true;
 }
 
 /** The error of a weights file that was refused. */

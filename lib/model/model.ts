@@ -41,12 +41,18 @@ export function inputShape({ imageSize }: Architecture): Map<string, Shape> {
  * 2010), zero biases, BatchNorm at gamma 1, beta 0, mean 0, variance 1.
  *
  * Each weight has its own seed, so that changing the head leaves the backbone's start the same.
+ *
+ * @param isDrawn Which weights are drawn, by name; the others, which are about to be replaced, are 0.
  */
-export function createModel(architecture: Architecture, seed: number): Model {
+export function createModel(
+  architecture: Architecture,
+  seed: number,
+  isDrawn: (name: string) => boolean = () => true,
+): Model {
   const graph = buildGraph(architecture);
   const weights = new Map<string, TensorFlow.Tensor>();
   for (const { name, shape } of weightSpecs(graph, inputShape(architecture))) {
-    weights.set(name, initialWeight(name, shape, seed));
+    weights.set(name, isDrawn(name) ? initialWeight(name, shape, seed) : tf.zeros(shape));
   }
   return { architecture, graph, weights };
 }

@@ -6,6 +6,7 @@ import type { OnProgress } from "../progress.ts";
 import { backbones, type ImagenetWeights } from "./backbone.ts";
 import { estimateMoments } from "./estimate_moments.ts";
 import { weightSpecs } from "./graph.ts";
+import { isHeadLayer } from "./head.ts";
 import { loadWeights, replaceWeights } from "./load_weights.ts";
 import { type Architecture, createModel, disposeModel, inputShape, type Model } from "./model.ts";
 import type { ModelCard } from "./model_card.ts";
@@ -92,13 +93,14 @@ export async function startingModel(
   return await randomStart(config, trainingImages, decode, note);
 }
 
-/** A new model with its weights put in; freed when they cannot be. */
+/** A new model with its weights put in, of which the backbone's must all be; freed when they cannot. */
 async function startFrom(
   { model: { imageSize }, data: { classes }, seed }: Pick<Config, "model" | "seed" | "data">,
   backbone: Architecture["backbone"],
   load: (model: Model) => Promise<StartingWeights>,
+  isDrawn: (name: string) => boolean = (name) => isHeadLayer(name.split("/")[0]!),
 ): Promise<StartingModel> {
-  const model = createModel({ backbone, imageSize, classes }, seed);
+  const model = createModel({ backbone, imageSize, classes }, seed, isDrawn);
   try {
     return { model, startingWeights: await load(model) };
   } catch (error) {
@@ -133,7 +135,7 @@ async function randomStart(
       note: `${note}; BatchNorm statistics from training images`,
       sha256: null,
     };
-  });
+  }, () => true);
 }
 
 async function estimateFromImages(

@@ -5,6 +5,12 @@ import { type HeatMap, toHeatMap } from "./heat_map.ts";
 /** Places along each side: as many as the last feature map of a 224-pixel image has. */
 const GRID = 7;
 
+/**
+ * A fall of the logit, as a share of it, that is none: batches of other sizes are rounded in other
+ * ways, and scaled up to 1 that would look like evidence.
+ */
+const ROUNDING = 1e-4;
+
 /** Covered images that go through the model at once. */
 const BATCH_SIZE = 25;
 
@@ -24,7 +30,8 @@ export async function occlusionMap(
   label: number,
 ): Promise<HeatMap> {
   const colour = meanColour(pixels);
-  const [uncovered] = await logits(pixels);
+  const uncovered = (await logits(pixels))[0]![label]!;
+  const least = ROUNDING * Math.max(1, Math.abs(uncovered));
   const falls = new Float32Array(GRID * GRID);
   for (let start = 0; start < falls.length; start += BATCH_SIZE) {
     const count = Math.min(BATCH_SIZE, falls.length - start);
@@ -33,7 +40,10 @@ export async function occlusionMap(
       batch.set(covered(pixels, imageSize, start + i, colour), i * pixels.length);
     }
     const answers = await logits(batch);
-    answers.forEach((row, i) => falls[start + i] = uncovered![label]! - row[label]!);
+    answers.forEach((row, i) => {
+      const fall = uncovered - row[label]!;
+      falls[start + i] = Math.abs(fall) < least ? 0 : fall;
+    });
     await breathe();
   }
   return toHeatMap(falls, { height: GRID, width: GRID });

@@ -1,7 +1,8 @@
+import { breathe } from "../../breathe.ts";
 import { weightSpecs } from "../../model/graph.ts";
 import { inputShape, type Model } from "../../model/model.ts";
-import { createRandom } from "../../random.ts";
-import { tf } from "../../setup/tensorflow.ts";
+import { createRandom, type Random } from "../../random.ts";
+import { type TensorFlow, tf } from "../../setup/tensorflow.ts";
 
 /**
  * A copy of a model that has unlearnt its last layers: in each of their weights the values have
@@ -18,15 +19,25 @@ export async function shuffleWeights(
 ): Promise<{ model: Model; dispose: () => void }> {
   const layers = new Set(model.graph.slice(-count).map(({ name }) => name));
   const specs = weightSpecs(model.graph, inputShape(model.architecture));
-  const made = await Promise.all(
-    specs.filter(({ layer }) => layers.has(layer)).map(async ({ name, shape }) => {
-      const values = await model.weights.get(name)!.data() as Float32Array;
-      const shuffled = createRandom(`${seed}/shuffle/${name}`).shuffle([...values]);
-      return [name, tf.tensor(shuffled, shape)] as const;
-    }),
-  );
+  const made: [name: string, tensor: TensorFlow.Tensor][] = [];
+  for (const { name, shape } of specs.filter(({ layer }) => layers.has(layer))) {
+    const values = (await model.weights.get(name)!.data() as Float32Array).slice();
+    shuffleInPlace(values, createRandom(`${seed}/shuffle/${name}`));
+    made.push([name, tf.tensor(values, shape)]);
+    await breathe();
+  }
   return {
     model: { ...model, weights: new Map([...model.weights, ...made]) },
     dispose: () => tf.dispose(made.map(([, tensor]) => tensor)),
   };
+}
+
+/** Fisher-Yates on the array itself: the weights of a layer may be millions. */
+function shuffleInPlace(values: Float32Array, random: Random): void {
+  for (let i = values.length - 1; i > 0; i--) {
+    const j = random.integer(i + 1);
+    const value = values[i]!;
+    values[i] = values[j]!;
+    values[j] = value;
+  }
 }

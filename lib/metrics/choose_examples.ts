@@ -11,8 +11,8 @@ export type ExamplePrediction = Pick<
 /** Predictions worth looking at for one reason. */
 export interface ExampleGroup<T> {
   kind: "mistakes" | "uncertain" | "typical";
-  /** For people; class folder names as they are. */
-  title: string;
+  /** Class folder name of typical ones; else `null`. */
+  label: string | null;
   examples: T[];
   /** How many there were to choose from. */
   of: number;
@@ -48,24 +48,14 @@ export function chooseExamples<T extends ExamplePrediction>(
     const usual = right.length === 0 ? 0 : median(right.map((row) => certainty.get(row)!));
     return {
       kind: "typical",
-      title: `Typical of ${name}, classified rightly`,
+      label: name,
       examples: nearest(right.filter((row) => !uncertain.includes(row)), usual),
       of: right.length,
     };
   });
   return [
-    {
-      kind: "mistakes",
-      title: "The most confident mistakes",
-      examples: mistakes,
-      of: wrong.length,
-    },
-    {
-      kind: "uncertain",
-      title: "The least certain of the others",
-      examples: uncertain,
-      of: others.length,
-    },
+    { kind: "mistakes", label: null, examples: mistakes, of: wrong.length },
+    { kind: "uncertain", label: null, examples: uncertain, of: others.length },
     ...typical,
   ];
 }

@@ -10,6 +10,12 @@ import { shuffleWeights } from "./shuffle_weights.ts";
 /** Layers of the backbone that the sanity check randomises, beside the head. */
 const LAST_LAYERS = 30;
 
+/**
+ * From this rank correlation with a randomised model's maps on, maps are doubtful: a convention of
+ * this project, there is none in the literature.
+ */
+const DOUBTFUL = 0.5;
+
 /** Whether maps can be believed. Correlations are means over images; `null`: undefined in all. */
 export interface MapCheck {
   /** How many were checked. */
@@ -20,7 +26,9 @@ export interface MapCheck {
   randomLastLayers: number | null;
   /** Pearson correlation with occlusion sensitivity. */
   occlusion: number | null;
-  /** The same in words. */
+  /** The maps would look much the same had the model learnt nothing: they are no reasons. */
+  doubtful: boolean;
+  /** All of it in words. */
   sentence: string;
 }
 
@@ -66,10 +74,13 @@ export async function checkMaps(
     }
   };
   const headLayers = model.graph.filter(({ name }) => isHeadLayer(name)).length;
+  const randomHead = await randomised(headLayers);
+  const randomLastLayers = await randomised(headLayers + LAST_LAYERS);
   const check = {
     images: explained.length,
-    randomHead: await randomised(headLayers),
-    randomLastLayers: await randomised(headLayers + LAST_LAYERS),
+    randomHead,
+    randomLastLayers,
+    doubtful: Math.max(randomHead ?? 0, randomLastLayers ?? 0) >= DOUBTFUL,
     occlusion: await against(
       model,
       { method: "occlusion" },
@@ -87,8 +98,13 @@ function meanOf(values: readonly (number | null)[]): number | null {
 
 function describe(check: Omit<MapCheck, "sentence">): string {
   const said = (value: number | null) => value === null ? "undefined" : value.toFixed(2);
-  const { images, randomHead, randomLastLayers, occlusion } = check;
-  return `Checked on ${images} image${images === 1 ? "" : "s"}. Mean rank correlation with the ` +
+  const { images, randomHead, randomLastLayers, doubtful, occlusion } = check;
+  const verdict = doubtful
+    ? "These maps show the picture more than what the model learnt: do not read them as reasons. "
+    : "";
+  return `${verdict}Checked on ${images} image${
+    images === 1 ? "" : "s"
+  }. Mean rank correlation with the ` +
     `maps of a model whose head is randomised: ${said(randomHead)}; whose last ${LAST_LAYERS} ` +
     `other layers are too: ${said(randomLastLayers)} (the nearer to 1, the less the maps depend ` +
     `on what was learnt). Mean correlation with occlusion sensitivity, which uses no gradient: ` +

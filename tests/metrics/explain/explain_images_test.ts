@@ -107,6 +107,9 @@ Deno.test("checkMaps() says how far maps depend on the weights, and leaves the m
       assert.ok(value !== null && Math.abs(value) <= 1);
     }
     assert.ok(check.randomLastLayers! < 0.8, `${check.randomLastLayers}`);
+    const highest = Math.max(check.randomHead!, check.randomLastLayers!);
+    assert.equal(check.doubtful, highest >= 0.5);
+    assert.equal(/do not read them as reasons/.test(check.sentence), check.doubtful);
     assert.match(check.sentence, /Checked on 3 images\. .*randomised: -?\d\.\d\d; /);
     assert.deepEqual(await explainImages(model, card, paths, early), images);
 
@@ -114,6 +117,7 @@ Deno.test("checkMaps() says how far maps depend on the weights, and leaves the m
     const undefinedOnes = await checkMaps(model, card, single, { seed: 1 });
     assert.deepEqual([undefinedOnes.randomHead, undefinedOnes.occlusion], [null, null]);
     assert.match(undefinedOnes.sentence, /undefined/);
+    assert.equal(undefinedOnes.doubtful, false);
     assert.equal(tf.memory().numTensors, tensors);
     disposeModel(model);
   }));

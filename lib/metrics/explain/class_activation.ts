@@ -14,7 +14,8 @@ export type ClassActivation = "grad_cam" | "grad_cam_plus_plus";
  * - `grad_cam_plus_plus`: it is Σ α · relu(g) with α = g² / (2 g² + g³ ΣA) (Chattopadhay et al.,
  *   WACV 2018, equations 9 and 19); both sums are over all places, and the score is the exponential
  *   of the logit, whose factor every place shares. It is meant for layers behind a ReLU: ΣA is then
- *   not negative and no denominator comes near 0.
+ *   not negative and no denominator comes near 0. Since no channel counts against the class, its maps
+ *   depend less on the weights behind the layer: see `checkMaps`.
  *
  * @param activation [n, height, width, channels].
  * @param gradient As `activation`.

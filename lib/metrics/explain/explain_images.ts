@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import { breathe } from "../../breathe.ts";
 import { ConfigError } from "../../errors.ts";
 import { batches } from "../../images/batches.ts";
@@ -91,7 +92,7 @@ export async function explainImages(
             ? await occlusionMap(explainer, own, label)
             : explained.maps[row]!,
         });
-        onProgress?.(results.length, paths.length, paths[index]);
+        onProgress?.(results.length, paths.length, basename(paths[index]!));
       }
       await breathe();
     }

@@ -31,6 +31,8 @@ export { trainRun } from "./training/train_run.ts";
 
 // 06 metrics
 export { betterThanBaseline } from "./metrics/better_than_baseline.ts";
+export { explainImages } from "./metrics/explain/explain_images.ts";
+export { explainRun } from "./metrics/explain/explain_run.ts";
 export { positiveClass } from "./metrics/positive_class.ts";
 export { testRun } from "./metrics/test_run.ts";
 
@@ -44,6 +46,7 @@ export { classCountsChart } from "./notebook/class_counts_chart.ts";
 export { confusionMatrixChart } from "./notebook/confusion_matrix_chart.ts";
 export { createLive } from "./notebook/live.ts";
 export { groupChart } from "./notebook/group_chart.ts";
+export { explanationGrid } from "./notebook/explanation_grid.ts";
 export { htmlTable } from "./notebook/table.ts";
 export { imageGrid } from "./notebook/image_grid.ts";
 export { learningCurves } from "./notebook/learning_curves.ts";

@@ -21,20 +21,29 @@ export async function askKerasAbout(
 ): Promise<unknown> {
   const folder = await Deno.makeTempDir();
   try {
-    const file = join(folder, "weights.bin");
-    const images = join(folder, "images.bin");
-    const { backbone, imageSize } = model.architecture;
-    const names = weightSpecs(model.graph, inputShape(model.architecture)).map(({ name }) => name);
-    const { entries } = await writeTensors(
-      file,
-      names.map((name) => [name, model.weights.get(name)!] as const),
-    );
-    await Deno.writeFile(images, pixels);
-    const n = pixels.length / (imageSize * imageSize * 3);
-    return await askKeras({ ...request, backbone, imageSize, n, file, images, weights: entries });
+    return await askKeras({ ...request, ...await handOver(folder, model, pixels) });
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+}
+
+/** Writes weights and images where Keras reads them; returns what a request says of them. */
+export async function handOver(
+  folder: string,
+  model: Model,
+  pixels: Uint8Array,
+): Promise<Record<string, unknown>> {
+  const { backbone, imageSize } = model.architecture;
+  const file = join(folder, `${backbone}-weights.bin`);
+  const images = join(folder, `${backbone}-images.bin`);
+  const names = weightSpecs(model.graph, inputShape(model.architecture)).map(({ name }) => name);
+  const { entries } = await writeTensors(
+    file,
+    names.map((name) => [name, model.weights.get(name)!] as const),
+  );
+  await Deno.writeFile(images, pixels);
+  const n = pixels.length / (imageSize * imageSize * 3);
+  return { backbone, imageSize, n, file, images, weights: entries };
 }
 
 /** Images of clearly different colour, contrast and grain, RGB [n, size, size, 3]. */

@@ -176,6 +176,45 @@ def answer_train_each(request):
     return answers
 
 
+def class_activation_maps(request):
+    """Grad-CAM and Grad-CAM++ of each case's layer and class: one [n, height, width] a method.
+
+    The usual Keras recipe: a model that gives the layer's activation beside its own output, and the
+    gradient of the score with respect to the activation. Grad-CAM++ in the paper's own form, with the
+    exponential of the logit as the score.
+    """
+    model, by_name = build(request)
+    base = model.layers[1]
+    x = preprocess(request)
+    answers = []
+    for case in request["cases"]:
+        inner = keras.Model(base.input, [base.get_layer(case["layer"]).output, base.output])
+        with tf.GradientTape() as tape:
+            activation, features = inner(x, training=False)
+            for name in ["head_pool", "head_dense_1", "head_bn_1", "head_dense_2", "head_bn_2"]:
+                features = by_name[name](features, training=False)
+            kernel, bias = by_name["predictions"].variables
+            logits = tf.matmul(features, kernel) + bias
+            score = logits[:, case["class"]]
+        gradient = tape.gradient(score, activation).numpy().astype("float64")
+        activation = activation.numpy().astype("float64")
+        weights = gradient.mean((1, 2), keepdims=True)
+        cam = np.maximum((weights * activation).sum(3), 0)
+        exp = np.exp(score.numpy().astype("float64"))[:, None, None, None]
+        first, second, third = exp * gradient, exp * gradient**2, exp * gradient**3
+        denominator = 2 * second + activation.sum((1, 2), keepdims=True) * third
+        alpha = np.where(denominator != 0, second / np.where(denominator != 0, denominator, 1), 0)
+        weights = (alpha * np.maximum(first, 0)).sum((1, 2), keepdims=True)
+        plus_plus = np.maximum((weights * activation).sum(3), 0)
+        answers.append({"grad_cam": cam.tolist(), "grad_cam_plus_plus": plus_plus.tolist()})
+    return answers
+
+
+def answer_class_activation_maps(request):
+    """For several models, each with weights, images and cases of its own."""
+    return [class_activation_maps(each) for each in request["models"]]
+
+
 request = json.load(sys.stdin)
 answer = globals()["answer_" + request["question"]](request)
 json.dump(answer, sys.stdout)

@@ -15,12 +15,13 @@ const Z = 1.959963984540054;
 
 /**
  * Rogan and Gladen's true share of positive images behind a share of positive answers, from known
- * sensitivity and specificity: (share + specificity − 1) / (sensitivity + specificity − 1), kept
- * within 0 to 1. For two classes this is also the black-box shift estimate of Lipton, Wang & Smola
- * 2018 (ICML), whose inverted confusion matrix comes to the same.
+ * sensitivity and specificity: (share + specificity − 1) / (sensitivity + specificity − 1). For two
+ * classes this is also the black-box shift estimate of Lipton, Wang & Smola 2018 (ICML), whose
+ * inverted confusion matrix comes to the same.
  *
  * @param called Share of images that were called positive, 0 to 1.
- * @returns `null` when sensitivity and specificity sum to 1 or less: such answers say nothing.
+ * @returns Below 0 or above 1 where fewer or more images are called positive than these rates allow;
+ * `null` when sensitivity and specificity sum to 1 or less: such answers say nothing.
  */
 export function roganGladen(
   called: number,
@@ -28,7 +29,7 @@ export function roganGladen(
   specificity: number,
 ): number | null {
   const information = sensitivity + specificity - 1;
-  return information > 0 ? clip((called + specificity - 1) / information) : null;
+  return information > 0 ? (called + specificity - 1) / information : null;
 }
 
 /**
@@ -52,9 +53,9 @@ export function correctedShare(
   const none = (reason: string) => ({ share: null, low: null, high: null, reason });
   if (positives === 0) return none("sensitivity is not known: there was no positive image");
   if (negatives === 0) return none("specificity is not known: there was no negative image");
-  const share = roganGladen(called / n, truePositives / positives, trueNegatives / negatives);
+  const raw = roganGladen(called / n, truePositives / positives, trueNegatives / negatives);
   const nothing = "sensitivity and specificity sum to 1 or less: the answers say nothing";
-  if (share === null) return none(nothing);
+  if (raw === null) return none(nothing);
   const [size, apparent] = [n + Z ** 2, (called + Z ** 2 / 2) / (n + Z ** 2)];
   const [sensitivity, ofSensitivity] = [(truePositives + 1) / (positives + 2), positives + 2];
   const [specificity, ofSpecificity] = [(trueNegatives + 1) / (negatives + 2), negatives + 2];
@@ -67,6 +68,7 @@ export function correctedShare(
   const variance = apparent * (1 - apparent) / size + adjusted ** 2 * missed +
     (1 - adjusted) ** 2 * mistaken;
   const half = Z * Math.sqrt(variance) / information;
+  const share = clip(raw);
   // the interval is centred elsewhere than the estimate, which must not fall outside it
   return {
     share,

@@ -1,7 +1,8 @@
 /**
  * With fewer images "auto" never corrects. Simulated with models of an AUC of 0.92 and 0.98,
- * calibrated on 150 images: with 20 to 50 images the estimate's own error costs more F1 at shares of
- * 5 to 20 % than the correction gains; from 100 on it gains or is even.
+ * calibrated on 150 images, shares from 2 to 90 %: from 100 images on, a correction never cost more
+ * than 0.01 in F1 and gained up to 0.25; with 20 to 50 the noise of the estimate cost up to 0.06 and
+ * more of the weaker model.
  */
 export const FEWEST_IMAGES = 100;
 

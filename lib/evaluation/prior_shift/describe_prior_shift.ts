@@ -15,6 +15,7 @@ export type PriorShiftReason =
   | "unlike_training"
   | "not_moved"
   | "contradicted"
+  | "not_confirmed"
   | "no_cross_check";
 
 /** What {@linkcode describePriorShift} puts into words. */
@@ -45,13 +46,10 @@ function estimated({ share, interval, reference, n }: ShareShift, positive: stri
     `model was calibrated with, ${percent(reference)} are.`;
 }
 
-function contradiction({ blackBox }: ShareShift): string {
-  return `The cross-check contradicts: from the model's errors on validation the share would be ` +
-    `${percent(blackBox.share!)}${
-      limits(blackBox.interval)
-    }. Then something other than the share ` +
-    "differs here (another scanner, stain or kind of image), or the calibration is off: look at " +
-    "the answers with care.";
+function contradiction(estimate: ShareShift): string {
+  return "The cross-check contradicts: from the model's errors on validation the share would be " +
+    `${crossCheck(estimate)}. Then something other than the share differs here (another scanner, ` +
+    "stain or kind of image), or the calibration is off: look at the answers with care.";
 }
 
 function corrected({ reason, estimate }: DecidedShift, { share }: ShareChange): string {
@@ -59,10 +57,11 @@ function corrected({ reason, estimate }: DecidedShift, { share }: ShareChange): 
     return `Probabilities were corrected to the share of ${percent(share)} that ` +
       "evaluation.priorShift gives.";
   }
-  const { p, blackBox } = estimate!;
-  return `Probabilities were corrected to this share, because it has moved (likelihood-ratio test, ` +
-    `${chance(p)}) and the cross-check from the model's errors on validation agrees ` +
-    `(${percent(blackBox.share!)}${limits(blackBox.interval)}).`;
+  return `Probabilities were corrected to a share of ${
+    percent(share)
+  }, as far as the images show ` +
+    `it beyond doubt, because it has moved (likelihood-ratio test, ${chance(estimate!.p)}) and ` +
+    `the cross-check from the model's errors on validation agrees: ${crossCheck(estimate!)}.`;
 }
 
 function notCorrected({ reason, estimate, unlikeShare }: DecidedShift): string {
@@ -97,6 +96,9 @@ function whyNot(
       return "the cross-check must agree";
     case "no_cross_check":
       return "the model's errors on validation are too many for a cross-check";
+    case "not_confirmed":
+      return "the intervals of this estimate and of the cross-check from the model's errors on " +
+        `validation, ${crossCheck(estimate!)}, do not both rule out that it is the same`;
     default:
       return `the difference can be chance (likelihood-ratio test, ${chance(estimate!.p)})`;
   }
@@ -114,6 +116,11 @@ function consequence({ decision, classes }: DecidedShift, change: ShareChange): 
   return `${order}; the answers are those of a threshold of ${digits(before)} instead of ${
     digits(decision.threshold)
   } on the probabilities before.`;
+}
+
+/** The black-box estimate; less than none or more than all is as it comes out. */
+function crossCheck({ blackBox: { share, interval } }: ShareShift): string {
+  return share === null ? "none" : `${percent(share)}${limits(interval)}`;
 }
 
 function limits({ low, high }: Interval): string {

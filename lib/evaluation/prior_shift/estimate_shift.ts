@@ -11,8 +11,8 @@ import type { ScoreSummary, ScoreUnit } from "./score_summary.ts";
 /** With fewer groups their resamples say nothing about how groups differ, and images are drawn. */
 const FEWEST_GROUPS = 5;
 
-/** Both estimates agree where they differ by less than this part of the move itself. */
-const NEGLIGIBLE = 0.1;
+/** Both estimates agree where they differ by no more than this. */
+const NEGLIGIBLE = 0.01;
 
 /** The share of the positive class in a folder, estimated in two ways. */
 export interface ShareShift {
@@ -28,15 +28,20 @@ export interface ShareShift {
   resampled: "images" | "groups";
   /** Chance of these probabilities were the share still the reference one (likelihood ratio). */
   p: number;
-  /** Estimate from the answers and the errors on validation, see `roganGladen`, with its interval. */
+  /**
+   * Estimate from the answers and the errors on validation (black-box shift estimation, see
+   * `roganGladen`), with its interval. Not kept within 0 to 1: a value far outside, as where hardly
+   * an image is called positive and more would have to be by mistake alone, shows that more than the
+   * share differs.
+   */
   blackBox: { share: number | null; interval: Interval };
   /** Of `share` less the black-box one. */
   difference: Interval;
   /**
-   * Whether both estimates agree: 0 is in the interval of their difference, or they differ by less
-   * than a tenth of the move from `reference` to `share`, which a very large folder would show as a
-   * contradiction although it changes nothing. If only the shares differ from validation and the
-   * calibration is good, both estimate the same. `null`: there is no black-box estimate.
+   * Whether both estimates agree: 0 is in the interval of their difference, or they differ by no more
+   * than one image in a hundred, which very large folders would show as a contradiction although it
+   * changes nothing. If only the shares differ from validation and the calibration is good, both
+   * estimate the same. `null`: there is no black-box estimate.
    */
   agree: boolean | null;
 }
@@ -80,9 +85,6 @@ export function estimateShift(
       difference: byAnswers === null ? null : byEm - byAnswers,
     };
   }, { n: units.length, seed, resamples });
-  const { low, high } = intervals.difference;
-  const near = blackBox !== null &&
-    Math.abs(share! - blackBox) <= NEGLIGIBLE * Math.abs(share! - reference);
   return {
     reference,
     n: summary.n,
@@ -92,10 +94,15 @@ export function estimateShift(
     p,
     blackBox: { share: blackBox, interval: intervals.blackBox },
     difference: intervals.difference,
-    agree: blackBox === null || low === null || high === null
-      ? null
-      : near || (low <= 0 && high >= 0),
+    agree: agreement(share!, blackBox, intervals.difference),
   };
+}
+
+function agreement(share: number, blackBox: number | null, difference: Interval): boolean | null {
+  if (blackBox === null) return null;
+  if (Math.abs(share - blackBox) <= NEGLIGIBLE) return true;
+  const { low, high } = difference;
+  return low === null || high === null ? null : low <= 0 && high >= 0;
 }
 
 /** Puts the images of a resample into `into`, a place a bin. @returns Their number. */

@@ -193,6 +193,12 @@ const evaluationSchema = z.strictObject({
     .describe("Folder of new images, searched at any depth; relative to the project"),
   acceptConfidence: z.number().min(0.5).max(1).default(0.9)
     .describe("Predictions less probable than this are marked for review by a person"),
+  priorShift: z.union([z.enum(["auto", "off"]), z.number().gt(0).lt(1)], {
+    error: 'must be "auto", "off" or a share between 0 and 1',
+  }).default("auto").describe(
+    "Corrects probabilities where the share of the positive class is another than in validation: " +
+      "auto (where the images show it beyond doubt), off, or the share itself where it is known",
+  ),
 });
 
 /** Every field: its type, range, default and meaning. */

@@ -1,0 +1,231 @@
+import assert from "node:assert/strict";
+import { ModelError } from "../../../lib/errors.ts";
+import { correctProbabilities } from "../../../lib/evaluation/prior_shift/correct.ts";
+import {
+  decidePriorShift,
+  type PriorShift,
+  type PriorShiftInput,
+} from "../../../lib/evaluation/prior_shift/decide_prior_shift.ts";
+import { estimateShift } from "../../../lib/evaluation/prior_shift/estimate_shift.ts";
+import { createRandom } from "../../../lib/random.ts";
+import {
+  decisionWith,
+  f1At,
+  outcomes,
+  REFERENCE,
+  summaryOf,
+  syntheticScores,
+} from "./synthetic_scores.ts";
+
+const classes = ["non_globally_sclerotic_glomeruli", "globally_sclerotic_glomeruli"];
+
+/** Counts of a validation set of the synthetic model. */
+function validate(seed: number | string, n = 200) {
+  const { labels, probabilities } = syntheticScores(createRandom(`validation/${seed}`), {
+    n,
+    share: REFERENCE,
+  });
+  return outcomes(labels, probabilities);
+}
+
+function judge(
+  probabilities: readonly number[],
+  { groups, ...change }: Partial<PriorShiftInput> & { groups?: readonly string[] } = {},
+): PriorShift {
+  const summary = summaryOf(probabilities, groups);
+  const decision = decisionWith(validate(1));
+  return decidePriorShift({
+    ...{ setting: "auto", summary, decision, classes, unlike: 0, seed: 1 },
+    ...change,
+  });
+}
+
+const few = syntheticScores(createRandom("few positives"), { n: 400, share: 0.04 });
+
+Deno.test("auto corrects a folder whose share has clearly moved, and says so", () => {
+  const { change, reason, estimate, threshold, text } = judge(few.probabilities);
+  assert.equal(reason, "moved");
+  assert.equal(change!.reference, REFERENCE);
+  assert.equal(
+    change!.share,
+    Math.max(
+      estimate!.interval.high!,
+      estimate!.blackBox.interval.high!,
+    ),
+  ); // as far as is beyond doubt
+  assert.ok(Math.abs(estimate!.share - 0.04) < 0.015, String(estimate!.share));
+  assert.ok(estimate!.interval.low! <= 0.04 && estimate!.interval.high! >= 0.04);
+  assert.ok(estimate!.interval.high! - estimate!.interval.low! < 0.08);
+  assert.ok(estimate!.p < 1e-9 && estimate!.agree && threshold === 0.5);
+  assert.match(text, /^Of these 400 images, an estimated \d\.\d % are “globally sclerotic glomer/);
+  assert.match(
+    text,
+    /40\.0 % are\. Probabilities were corrected to a share of \d\.\d %.*p < 0\.001/,
+  );
+  assert.match(text, /order of the images stays.*threshold of 0\.[89]\d instead of 0\.50/);
+});
+
+Deno.test("auto leaves a folder alone that has the share of validation", () => {
+  const { probabilities } = syntheticScores(createRandom("still"), { n: 400, share: REFERENCE });
+  const { change, reason, threshold, text } = judge(probabilities);
+  assert.deepEqual([change, reason, threshold], [null, "not_moved", 0.5]);
+  assert.match(
+    text,
+    /not corrected .* the difference can be chance \(likelihood.*p = 0\.\d+\)\.$/,
+  );
+});
+
+Deno.test("auto never corrects on few images, other evidence or a contradiction", () => {
+  const cases: [PriorShift, string, RegExp][] = [
+    [judge(few.probabilities.slice(0, 99)), "too_few_images", /so few images .* 100 are needed/],
+    [judge(few.probabilities, { unlike: 41 }), "unlike_training", /10\.3 % of the images look unl/],
+    [
+      judge(few.probabilities, { decision: decisionWith(null) }),
+      "no_validation",
+      /run notebook 06/,
+    ],
+    [
+      judge(few.probabilities, { decision: decisionWith(validate(2, 20)) }),
+      "too_few_validation_images",
+      /10 of each class are needed/,
+    ],
+    [
+      judge(few.probabilities, {
+        decision: decisionWith({
+          truePositives: 40,
+          falseNegatives: 40,
+          trueNegatives: 60,
+          falsePositives: 60,
+        }),
+      }),
+      "no_cross_check",
+      /too many for a cross-check/,
+    ],
+    [judge(few.probabilities, { setting: "off" }), "off", /"off", although it seems to have moved/],
+  ];
+  for (const [{ change, reason, threshold, text }, expected, pattern] of cases) {
+    assert.deepEqual([reason, change, threshold], [expected, null, 0.5]);
+    assert.match(text, /Probabilities were not corrected for another share: /);
+    assert.match(text, pattern);
+  }
+  assert.equal(judge(few.probabilities, { unlike: 40 }).reason, "moved");
+});
+
+Deno.test("auto does not correct where another stain has moved all scores", () => {
+  // every log odds 3 lower, as on pale slides: EM sees few positive images, and would miss half
+  const pale = syntheticScores(createRandom("pale"), { n: 2000, share: REFERENCE });
+  const shifted = pale.probabilities.map((p) => 1 / (1 + (1 - p) / p * Math.exp(3)));
+  const { reason, change, estimate, text } = judge(shifted, {
+    decision: decisionWith(validate(1, 2000)),
+  });
+  assert.deepEqual([reason, change], ["contradicted", null], JSON.stringify(estimate));
+  assert.match(text, /cross-check contradicts: .* would be .*another scanner, stain/);
+});
+
+Deno.test("a given share is used as it is, and needs to know the model's own", () => {
+  const { change, reason, text } = judge(few.probabilities.slice(0, 5), { setting: 0.07 });
+  assert.deepEqual([change, reason], [{ reference: REFERENCE, share: 0.07 }, "given"]);
+  assert.match(text, /corrected to the share of 7\.0 % that evaluation\.priorShift gives/);
+  assert.throws(
+    () => judge(few.probabilities, { setting: 0.07, decision: decisionWith(null) }),
+    (error) => error instanceof ModelError && /share of 0\.07: .*notebook 06/s.test(error.message),
+  );
+});
+
+Deno.test("a threshold of sensitivity keeps its answers; more classes have none to tell of", () => {
+  const decision = decisionWith(validate(1), { rule: "sensitivity", threshold: 0.3 });
+  const { threshold, change, text } = judge(few.probabilities, { decision });
+  assert.ok(threshold < 0.05);
+  for (const p of few.probabilities) {
+    assert.equal(correctProbabilities([1 - p, p], change!)[1]! >= threshold, p >= 0.3);
+  }
+  assert.match(text, /and so do the answers: the threshold was chosen for sensitivity/);
+  const three = judge(few.probabilities, { classes: ["a", "b", "c"] });
+  assert.match(three.text, /order of the images stays the same\.$/);
+});
+
+Deno.test("auto does not correct what the errors on validation do not confirm", () => {
+  // rates from 40 images: the cross-check cannot tell 25 % from 40 %
+  const { probabilities } = syntheticScores(createRandom("fewer"), { n: 400, share: 0.25 });
+  const validation = {
+    truePositives: 10,
+    falseNegatives: 6,
+    trueNegatives: 21,
+    falsePositives: 3,
+  };
+  const { reason, change, text } = judge(probabilities, { decision: decisionWith(validation) });
+  assert.deepEqual([reason, change], ["not_confirmed", null]);
+  assert.match(text, /cross-check .* do not both rule out that it is the same\.$/);
+});
+
+Deno.test("auto leaves every image a chance in a folder without any positive one", () => {
+  const none = syntheticScores(createRandom("none"), { n: 300, share: 0 });
+  const { reason, change } = judge(none.probabilities);
+  assert.equal(reason, "moved");
+  assert.ok(change!.share >= 0.5 / 300 && change!.share < 0.06, String(change!.share));
+});
+
+Deno.test("estimateShift() draws groups where there are five, and its interval is wider then", () => {
+  const { labels, probabilities } = syntheticScores(createRandom("groups"), { n: 600, share: 0.2 });
+  // slides hold nearly only one class: ten slides are less evidence than 600 images
+  const order = probabilities.map((_, i) => i).sort((a, b) => labels[a]! - labels[b]!);
+  const ofSlides = (count: number) =>
+    summaryOf(
+      order.map((i) => probabilities[i]!),
+      order.map((_, at) => `slide ${Math.floor(at * count / 600)}`),
+    );
+  const [ten, four] = [ofSlides(10), ofSlides(4)]
+    .map((summary) => estimateShift(summary, validate(1), { seed: 1, resamples: 400 }));
+  const width = ({ low, high }: { low: number | null; high: number | null }) => high! - low!;
+  assert.deepEqual([ten!.resampled, four!.resampled], ["groups", "images"]);
+  assert.ok(width(ten!.interval) > 3 * width(four!.interval));
+  assert.equal(ten!.share, four!.share);
+  const again = estimateShift(ofSlides(10), validate(1), { seed: 1, resamples: 400 });
+  assert.deepEqual(again, ten);
+  const other = estimateShift(ofSlides(10), validate(1), { seed: 2, resamples: 400 });
+  assert.notDeepEqual(other.interval, ten!.interval);
+});
+
+Deno.test("intervals of both estimates hold the true share about 95 times in 100", () => {
+  let [byEm, byAnswers, agreed] = [0, 0, 0];
+  const rounds = 100;
+  for (let round = 0; round < rounds; round++) {
+    const random = createRandom(`coverage/${round}`);
+    // the number of positive images is as much by chance as which they are
+    const drawn = Array.from({ length: 200 }, () => random.next() < 0.15).filter(Boolean).length;
+    const { probabilities } = syntheticScores(random, { n: 200, share: drawn / 200 });
+    const { interval, blackBox, agree } = estimateShift(
+      summaryOf(probabilities),
+      validate(round),
+      { seed: round, resamples: 200 },
+    );
+    if (interval.low! <= 0.15 && 0.15 <= interval.high!) byEm++;
+    if (blackBox.interval.low! <= 0.15 && 0.15 <= blackBox.interval.high!) byAnswers++;
+    if (agree) agreed++;
+  }
+  // 89 % is 2.8 standard errors below 95 %
+  assert.ok(byEm >= 0.89 * rounds, `${byEm}`);
+  assert.ok(byAnswers >= 0.89 * rounds, `${byAnswers}`);
+  assert.ok(agreed >= 0.89 * rounds, `${agreed}`);
+});
+
+Deno.test("F1 with auto is never worse than without but for noise, much better at strong shifts", () => {
+  const rounds = 6;
+  for (const share of [0.01, 0.03, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9]) {
+    let [without, withAuto] = [0, 0];
+    for (let round = 0; round < rounds; round++) {
+      const random = createRandom(`f1/${share}/${round}`);
+      const { labels, probabilities } = syntheticScores(random, { n: 600, share });
+      const decision = decisionWith(validate(round));
+      const { change, threshold } = judge(probabilities, { decision, seed: round });
+      const corrected = change
+        ? probabilities.map((p) => correctProbabilities([1 - p, p], change)[1]!)
+        : probabilities;
+      without += f1At(labels, probabilities) / rounds;
+      withAuto += f1At(labels, corrected, threshold) / rounds;
+    }
+    const gain = withAuto - without;
+    const least = share <= 0.03 ? 0.12 : share === 0.9 ? 0.02 : -0.01;
+    assert.ok(gain >= least, `${share}: ${without.toFixed(3)} to ${withAuto.toFixed(3)}`);
+  }
+});

@@ -1,0 +1,145 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import fc from "fast-check";
+import { effectiveSize } from "../../../lib/evaluation/effective_size.ts";
+import { chiSquareTail } from "../../../lib/evaluation/prior_shift/chi_square_tail.ts";
+import { drawRate } from "../../../lib/evaluation/prior_shift/draw_rate.ts";
+import { emShares } from "../../../lib/evaluation/prior_shift/em_shares.ts";
+import { likeliestShare } from "../../../lib/evaluation/prior_shift/likeliest_share.ts";
+import { groupShares } from "../../../lib/evaluation/group_shares.ts";
+import { createRandom } from "../../../lib/random.ts";
+import { askPython } from "../../ask_python.ts";
+import { REFERENCE, syntheticScores } from "./synthetic_scores.ts";
+
+Deno.test("emShares() solves cases that can be worked out by hand", () => {
+  // images are of two kinds: 80 % of the positive ones and 20 % of the negative ones are of the
+  // first. Where 30 of 100 are, share · 0.8 + (1 - share) · 0.2 = 0.3, so the share is 1/6
+  const kinds = [[0.2, 0.8], [0.8, 0.2]];
+  const { shares } = emShares(kinds, [0.5, 0.5], [30, 70]);
+  assert.ok(Math.abs(shares[1]! - 1 / 6) < 1e-8, String(shares));
+  // where 20 of 100 are, no image is positive; where 50 are, nothing has moved
+  assert.ok(emShares(kinds, [0.5, 0.5], [20, 80]).shares[1]! < 0.005);
+  const still = emShares(kinds, [0.5, 0.5], [50, 50]);
+  assert.deepEqual([still.shares, still.statistic, still.p], [[0.5, 0.5], 0, 1]);
+  // of a model that is always sure, the share is that of its answers: p = (0.25/0.5)^1 (…)^3
+  const sure = emShares([[0, 1], [1, 0]], [0.5, 0.5], [1, 3]);
+  assert.ok(Math.abs(sure.shares[1]! - 0.25) < 1e-8);
+  assert.ok(Math.abs(sure.statistic - 2 * (Math.log(0.5) + 3 * Math.log(1.5))) < 1e-8);
+});
+
+Deno.test("emShares() and what the intervals rest on agree with numpy and scipy", async () => {
+  const random = createRandom("oracle");
+  const two = syntheticScores(random, { n: 80, share: 0.15, d: 2 }).probabilities;
+  const three = Array.from({ length: 120 }, () => {
+    const of = random.next() < 0.6 ? 0 : random.next() < 0.3 ? 1 : 2;
+    const powers = [0, 1, 2].map((k) => Math.exp((k === of ? 2 : 0) + random.normal()));
+    const sum = powers.reduce((total, power) => total + power);
+    return powers.map((power) => power / sum);
+  });
+  const cases = [
+    { rows: two.map((p) => [1 - p, p]), reference: [1 - REFERENCE, REFERENCE] },
+    { rows: three, reference: [0.2, 0.5, 0.3] },
+  ];
+  const tails = [[0.01, 1], [1, 1], [3.84, 1], [30, 1], [200, 1], [2, 2], [11, 3], [40, 8]];
+  const counts = [[0, 7], [3, 15], [40, 41], [118, 462]];
+  const rates = [[0, 12], [57, 3], [300, 40]];
+  const freedom = [1, 3, 7, 19, 29, 31, 55, 399];
+  const answer = await askPython(join(import.meta.dirname!, "oracle.py"), {
+    shares: cases,
+    tails,
+    counts,
+    rates,
+    freedom,
+  }) as {
+    shares: { em: number[]; maximum: number[]; statistic: number; p: number }[];
+    tails: number[];
+    wilson: [number, number][];
+    rates: number[][];
+    t: number[];
+  };
+  cases.forEach(({ rows, reference }, i) => {
+    const [ours, theirs] = [emShares(rows, reference), answer.shares[i]!];
+    ours.shares.forEach((share, k) => {
+      assert.ok(Math.abs(share - theirs.em[k]!) < 1e-7, `${share} ${theirs.em[k]}`);
+      assert.ok(Math.abs(share - theirs.maximum[k]!) < 1e-4);
+    });
+    assert.ok(Math.abs(ours.statistic - theirs.statistic) < 1e-7);
+    assert.ok(Math.abs(ours.p / theirs.p - 1) < 1e-6);
+  });
+  tails.forEach(([x, f], i) =>
+    assert.ok(Math.abs(chiSquareTail(x!, f!) / answer.tails[i]! - 1) < 1e-12, `${x} ${f}`)
+  );
+  counts.forEach(([positive, n], i) => {
+    const count = { group: "a", n: n!, positive: positive!, uncorrected: positive! };
+    const { low, high } = groupShares([count], null).rows[0]!.interval;
+    assert.ok(Math.abs(low! - answer.wilson[i]![0]) < 1e-12);
+    assert.ok(Math.abs(high! - answer.wilson[i]![1]) < 1e-12);
+  });
+  rates.forEach(([k, m], i) => {
+    const drawn = Float64Array.from({ length: 20_000 }, () => drawRate(random, k!, m!)).sort();
+    [0.05, 0.5, 0.95].forEach((share, at) => {
+      // a quantile is known to 3 standard errors of its rank
+      const slack = 3 * Math.sqrt(share * (1 - share) / drawn.length);
+      const place = (level: number) => drawn[Math.floor(level * drawn.length)]!;
+      const theirs = answer.rates[i]![at]!;
+      assert.ok(place(share - slack) <= theirs && theirs <= place(share + slack), `${k} ${m}`);
+    });
+  });
+  freedom.forEach((f, i) => {
+    // half of the groups are all positive, half not at all: each is worth one image at most
+    const groups = Array.from({ length: f + 1 }, (_, g) => ({ n: 50, positive: 50 * (g % 2) }));
+    const expected = f * (1.959964 / answer.t[i]!) ** 2;
+    assert.ok(Math.abs(effectiveSize(groups) / expected - 1) < 2e-3, `${f}`);
+  });
+});
+
+Deno.test("likeliestShare() ends where EM ends", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(fc.double({ min: 0.001, max: 0.999, noNaN: true }), fc.nat(50)), {
+        minLength: 2,
+        maxLength: 30,
+      }),
+      fc.double({ min: 0.05, max: 0.95, noNaN: true }),
+      fc.double({ min: 0, max: 1, noNaN: true }),
+      (bins, reference, start) => {
+        fc.pre(bins.some(([, count]) => count > 0));
+        const probabilities = Float64Array.from(bins, ([p]) => p);
+        const weights = Float64Array.from(bins, ([, count]) => count);
+        const share = likeliestShare(probabilities, weights, reference, start);
+        const logLikelihood = (share: number) =>
+          bins.reduce((sum, [p, count]) =>
+            sum + count * Math.log(
+                share * p / reference + (1 - share) * (1 - p) / (1 - reference),
+              ), 0);
+        const rows = bins.map(([p]) => [1 - p, p]);
+        const em = emShares(rows, [1 - reference, reference], weights).shares[1]!;
+        assert.ok(share >= 0 && share <= 1);
+        // EM creeps up to its end: it may be a little lower, never higher
+        const [ours, theirs] = [logLikelihood(share), logLikelihood(em)];
+        assert.ok(ours >= theirs - 1e-7 && ours <= theirs + 0.01, `${share} ${em}`);
+      },
+    ),
+    { seed: 1, numRuns: 60 },
+  );
+});
+
+Deno.test("emShares() of a calibrated model finds the reference share where nothing has moved", () => {
+  fc.assert(
+    fc.property(fc.integer(), (seed) => {
+      const { probabilities } = syntheticScores(createRandom(seed), { n: 2000, share: REFERENCE });
+      const rows = probabilities.map((p) => [1 - p, p]);
+      const { shares, statistic, p } = emShares(rows, [1 - REFERENCE, REFERENCE]);
+      assert.ok(Math.abs(shares[0]! + shares[1]! - 1) < 1e-9);
+      assert.ok(Math.abs(shares[1]! - REFERENCE) < 0.025, String(shares)); // 4 standard errors
+      assert.ok(statistic >= 0 && p > 1e-4 && p <= 1);
+    }),
+    { seed: 1, numRuns: 25 },
+  );
+});
+
+Deno.test("emShares() refuses no images and shares of 0 or 1", () => {
+  assert.throws(() => emShares([], [0.5, 0.5]), RangeError);
+  assert.throws(() => emShares([[0.5, 0.5]], [0.5, 0.5], [0]), RangeError);
+  assert.throws(() => emShares([[0.5, 0.5]], [1, 0]), RangeError);
+});

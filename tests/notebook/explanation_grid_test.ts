@@ -28,7 +28,8 @@ function example(path: string, strength: number): ExplainedPrediction {
     predicted,
     explained: predicted,
   };
-  return { path, label, predicted, probability, group: "g", image: { ...image, map } };
+  const scored = { predicted, probability, uncalibrated: probability };
+  return { path, label, ...scored, group: "g", image: { ...image, map } };
 }
 
 /** WCAG's relative luminance. */

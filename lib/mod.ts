@@ -31,6 +31,9 @@ export { trainRun } from "./training/train_run.ts";
 
 // 06 metrics
 export { betterThanBaseline } from "./metrics/better_than_baseline.ts";
+export { chooseDecision } from "./metrics/choose_decision.ts";
+export { countConfusions } from "./metrics/count_confusions.ts";
+export { describeTestReads } from "./metrics/test_reads.ts";
 export { positiveClass } from "./metrics/positive_class.ts";
 export { testRun } from "./metrics/test_run.ts";
 

@@ -82,7 +82,17 @@ Deno.test("parseConfig() has the reference recipe as its defaults", () => {
       pixelCacheMegabytes: 2048,
       logs: "none",
     },
-    evaluation: { folder: "data/new", acceptConfidence: 0.9 },
+    metrics: {
+      calibration: "auto",
+      threshold: {
+        rule: "youden",
+        sensitivity: 0.95,
+        falseNegativeCost: 1,
+        falsePositiveCost: 1,
+      },
+      references: [],
+    },
+    evaluation: { folder: "data/new", acceptErrorRate: 0.05 },
   });
 });
 
@@ -143,7 +153,17 @@ Deno.test("parseConfig() refuses values out of range, each by name", () => {
     ["training.learningRate", { training: { learningRate: NaN } }],
     ["training.checkpoint.monitor", { training: { checkpoint: { monitor: "loss" } } }],
     ["training.reduceLROnPlateau.factor", { training: { reduceLROnPlateau: { factor: 1 } } }],
-    ["evaluation.acceptConfidence", { evaluation: { acceptConfidence: 0.4 } }],
+    ["metrics.calibration", { metrics: { calibration: "isotonic" } }],
+    ["metrics.threshold.sensitivity", { metrics: { threshold: { sensitivity: 0 } } }],
+    ["metrics.threshold.falseNegativeCost", { metrics: { threshold: { falseNegativeCost: 0 } } }],
+    ["metrics.references.0.note", {
+      metrics: { references: [{ name: "a", score: "f1", value: 1 }] },
+    }],
+    ["metrics.references.0.score", {
+      metrics: { references: [{ name: "a", score: "F1", value: 1, note: "b" }] },
+    }],
+    ["evaluation.acceptErrorRate", { evaluation: { acceptErrorRate: 0 } }],
+    ["evaluation.acceptErrorRate", { evaluation: { acceptErrorRate: 0.5 } }],
     ["training", { training: null }],
     ["config", []],
     ["config", null],

@@ -3,6 +3,9 @@ import { confusionMatrix } from "./confusion_matrix.ts";
 /** The level below which chance is no longer a fair explanation. */
 const ALPHA = 0.05;
 
+/** With fewer groups even the best of all results has a p above {@linkcode ALPHA}: 1/16. */
+const FEWEST_GROUPS = 5;
+
 /** The outcome of {@linkcode betterThanBaseline}. */
 export interface BaselineTest {
   /** Chance of a result at least this good if the model were no better than the baseline. */
@@ -64,6 +67,9 @@ export function betterThanBaseline(
   const accuracy = percent((m.truePositive + m.trueNegative) / n);
   const baseline = percent(Math.max(positives, n - positives) / n);
   const chance = p < 0.001 ? "p < 0.001" : `p = ${p.toFixed(3)}`;
+  const tooFew = distinct < FEWEST_GROUPS && distinct < n
+    ? ` With fewer than ${FEWEST_GROUPS} patients or slides no result can show it.`
+    : "";
   const verdict = better ? "better than" : "not shown to be better than";
   return {
     p,
@@ -72,7 +78,7 @@ export function betterThanBaseline(
     sentence:
       `The accuracy of ${accuracy} is ${verdict} the ${baseline} of always answering the more ` +
       `frequent class (${test}: ${chance}; only the model is right on ${images(onlyModel)}, only ` +
-      `the baseline on ${images(onlyBaseline)}).`,
+      `the baseline on ${images(onlyBaseline)}).${tooFew}`,
   };
 }
 

@@ -30,8 +30,10 @@ Deno.test("betterThanBaseline() counts a group's images as one piece of evidence
   const few = betterThanBaseline({ labels, predicted, groups: labels.map((_, i) => `${i % 4}`) });
   assert.deepEqual([few.p, few.better], [1 / 16, false]);
   assert.match(few.sentence, /not shown .*\(exact sign-flip test by group, one-sided, 4 groups: p/);
+  assert.match(few.sentence, /With fewer than 5 patients or slides no result can show it\.$/);
   const more = betterThanBaseline({ labels, predicted, groups: labels.map((_, i) => `${i % 5}`) });
   assert.deepEqual([more.p, more.better], [1 / 32, true]);
+  assert.doesNotMatch(more.sentence, /no result can/);
 });
 
 Deno.test("betterThanBaseline() is the McNemar test where every image is its own group", () => {

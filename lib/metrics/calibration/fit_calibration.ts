@@ -10,6 +10,8 @@ export type Fit =
 const MOST_STEPS = 200;
 /** Below this share of what it could be, a determinant is 0 up to rounding. */
 const SINGULAR = 1e-12;
+/** After a step that was to gain less than this, the next one is lost in rounding errors. */
+const CONVERGED = 1e-13;
 /** Armijo's share of the expected decrease that a step must bring. */
 const SUFFICIENT = 1e-4;
 
@@ -39,7 +41,7 @@ export function fitCalibration(sample: ClassSample, method: "temperature" | "pla
   if (!(slope > 0 && Number.isFinite(slope) && Number.isFinite(intercept))) {
     return {
       calibration: null,
-      reason: "on validation, higher probabilities do not go with more positive images",
+      reason: "the slope that fits best would turn the answers round",
     };
   }
   return { calibration: { method, slope, intercept }, reason: null };
@@ -124,6 +126,7 @@ function minimise(problem: Problem, withIntercept: boolean, start: Point): Point
       next = evaluate(problem, point.slope + share * da, point.intercept + share * db);
     }
     point = next;
+    if (slopeOfLoss > -CONVERGED) return point;
   }
   return point;
 }

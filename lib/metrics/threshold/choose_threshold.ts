@@ -53,14 +53,15 @@ export function chooseThreshold(
   if (setting.rule === "youden" && !(largest > SAME)) {
     return stay("The threshold stays at 0.5: none is better than chance on validation.");
   }
-  const [best] = possible.filter((cut) => value(cut) >= largest - SAME)
-    .sort((a, b) => b.gap - a.gap || a.threshold - b.threshold);
+  const equal = possible.filter((cut) => value(cut) >= largest - SAME);
+  const widest = Math.max(...equal.map(({ gap }) => gap));
+  const best = equal.findLast(({ gap }) => gap >= widest - SAME)!; // they come falling
   return {
-    threshold: best!.threshold,
+    threshold: best.threshold,
     rule: setting.rule,
-    reason: `The threshold ${best!.threshold.toFixed(4)} has ${words} on validation: ` +
-      `${best!.truePositives} of ${positives} positive images are found, with ` +
-      `${best!.falsePositives} false alarms among ${negatives} negative ones.`,
+    reason: `The threshold ${best.threshold.toFixed(4)} has ${words} on validation: ` +
+      `${best.truePositives} of ${positives} positive images are found, with ` +
+      `${best.falsePositives} false alarms among ${negatives} negative ones.`,
   };
 }
 

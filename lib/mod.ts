@@ -35,6 +35,7 @@ export { positiveClass } from "./metrics/positive_class.ts";
 export { testRun } from "./metrics/test_run.ts";
 
 // 07 evaluation on a new dataset
+export { describeEvaluation } from "./evaluation/describe_evaluation.ts";
 export { evaluateRun } from "./evaluation/evaluate_run.ts";
 
 // display
@@ -53,7 +54,7 @@ export { predictionGrid } from "./notebook/prediction_grid.ts";
 export { rocChart } from "./notebook/roc_chart.ts";
 export { runsChart } from "./notebook/runs_chart.ts";
 export { runsTable } from "./notebook/runs_table.ts";
-export { scoreHistogram } from "./notebook/score_histogram.ts";
+export { newScoresHistogram, scoreHistogram } from "./notebook/score_histogram.ts";
 export { show } from "./notebook/show.ts";
 export { showProgress } from "./notebook/progress.ts";
 export { showSyntheticNotice } from "./notebook/show_synthetic_notice.ts";

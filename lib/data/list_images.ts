@@ -29,7 +29,7 @@ export async function listImages(folder: string): Promise<{ paths: string[]; ski
   const skipped: Skipped = { hidden: 0, links: 0, otherType: 0 };
   const folders = [""];
   for (let inner = folders.pop(); inner !== undefined; inner = folders.pop()) {
-    for (const entry of await readFolder(join(folder, inner))) {
+    for await (const entry of readFolder(join(folder, inner))) {
       const path = inner === "" ? entry.name : `${inner}/${entry.name}`;
       if (entry.name.startsWith(".") || SYSTEM_NAMES.has(entry.name)) skipped.hidden++;
       else if (entry.isSymlink) skipped.links++;
@@ -42,9 +42,9 @@ export async function listImages(folder: string): Promise<{ paths: string[]; ski
 }
 
 /** The entries of one folder; links are not followed. */
-async function readFolder(folder: string): Promise<Deno.DirEntry[]> {
+async function* readFolder(folder: string): AsyncGenerator<Deno.DirEntry, void, void> {
   try {
-    return await Array.fromAsync(Deno.readDir(folder));
+    yield* Deno.readDir(folder);
   } catch (cause) {
     const reason = cause instanceof Deno.errors.NotFound
       ? "is not there"

@@ -1,0 +1,92 @@
+import { realpath } from "node:fs/promises";
+import { DataError } from "../errors.ts";
+import { writeJson } from "../files.ts";
+import type { ModelCard } from "../model/model_card.ts";
+import type { StopRequested } from "../stop.ts";
+import type { Evaluation, EvaluationOptions } from "./evaluation.ts";
+import type { EvaluationFiles } from "./evaluation_files.ts";
+import type { SlidePlace } from "./export/sidecar.ts";
+import { writeExports } from "./export/write_exports.ts";
+import { judge } from "./judge.ts";
+import type { Listing } from "./list_folder.ts";
+import { readResults } from "./results.ts";
+import { surveyScores } from "./survey_scores.ts";
+import { count, createTally, type Verdict } from "./tally.ts";
+import type { Source } from "./work_file.ts";
+import { writeEvaluation } from "./write_evaluation.ts";
+
+/** What is known once the folder is listed and the model loaded. */
+export interface Setting {
+  options: EvaluationOptions;
+  files: EvaluationFiles;
+  listing: Listing;
+  card: ModelCard;
+  places: Map<string, SlidePlace> | null;
+  stopRequested: StopRequested;
+}
+
+/** What was done before the results were put together. */
+export type Done = Pick<Evaluation, "state" | "resumed" | "restarted" | "imagesPerSecond">;
+
+/** Judges the results there are; writes them when they are all there. */
+export async function finish(
+  setting: Setting,
+  sources: readonly Source[],
+  done: Done,
+): Promise<Evaluation> {
+  const { options, files, listing, card, places, stopRequested } = setting;
+  const finished = done.state === "finished";
+  const mayStop = finished ? stopRequested : () => false; // it has, and wants to see what there is
+  const results = () => readResults(listing.names, sources, mayStop);
+  const correct = finished && options.correction
+    ? await options.correction(await surveyScores(results(), card), card)
+    : null;
+  const { acceptConfidence } = options;
+  async function* verdicts(): AsyncGenerator<Verdict, void, void> {
+    for await (const result of results()) {
+      yield "error" in result
+        ? { name: result.name, error: result.error }
+        : judge(result.name, result, card, { acceptConfidence, correct });
+    }
+  }
+  const { classes } = card.architecture;
+  const tally = createTally(classes);
+  for await (const verdict of verdicts()) count(tally, verdict, card.decision.threshold);
+  const images = listing.names.length;
+  const evaluation = { ...tally, ...done, images, skipped: listing.skipped, card, files };
+  if (!finished) return { ...evaluation, exports: { files: [], withoutPlace: 0 } };
+  if (tally.classified + tally.unreadable !== images) {
+    throw new DataError(
+      `${images - tally.classified - tally.unreadable} images have no result in ${files.parts}.`,
+      "Remove that folder and evaluate again.",
+    );
+  }
+  const formats = options.formats ?? [];
+  const exports = await writeExports(options.out, verdicts, { formats, places, classes });
+  await writeJson(files.summary, await summarise(options, { ...evaluation, exports }, listing));
+  await writeEvaluation(files, verdicts);
+  return { ...evaluation, exports };
+}
+
+/** What evaluation_summary.json says. */
+async function summarise(
+  { folder, acceptConfidence }: EvaluationOptions,
+  { card, classes, exports, ...evaluation }: Evaluation,
+  listing: Listing,
+): Promise<Record<string, unknown>> {
+  return {
+    folder: await realpath(folder),
+    listing_sha256: listing.sha256,
+    model: { run: card.run, created: card.created, weights_sha256: card.weights.sha256 },
+    decision: card.decision,
+    accept_confidence: acceptConfidence,
+    images: evaluation.images,
+    classified: evaluation.classified,
+    unreadable: evaluation.unreadable,
+    review: evaluation.review,
+    classes,
+    skipped: evaluation.skipped,
+    exports: exports.files,
+    images_per_second: evaluation.imagesPerSecond,
+  };
+}

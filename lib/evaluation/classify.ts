@@ -7,6 +7,7 @@ import { predictImages } from "../model/predict_images.ts";
 import { createPredictor } from "../model/predictor.ts";
 import type { OnProgress } from "../progress.ts";
 import type { StopRequested } from "../stop.ts";
+import { isFileSystemError } from "./is_file_system_error.ts";
 import type { WorkFile } from "./work_file.ts";
 import type { StoredImage } from "./work_format.ts";
 import { BATCH_SIZE } from "./work_index.ts";
@@ -73,7 +74,6 @@ function* paths(
   }
 }
 
-/** Errors of the file system have a code; those of the image's content have none. */
 function failed({ reason, cause }: ImageError): StoredImage {
-  return { error: reason, retry: cause instanceof Error && "code" in cause };
+  return { error: reason, retry: isFileSystemError(cause) };
 }

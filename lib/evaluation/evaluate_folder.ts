@@ -10,6 +10,7 @@ import type { Evaluation, EvaluationOptions } from "./evaluation.ts";
 import { evaluationFiles, refuseInside, refuseOverwriting, workPath } from "./evaluation_files.ts";
 import { readSidecar } from "./export/sidecar.ts";
 import { type Done, finish, type Setting } from "./finish.ts";
+import { isFileSystemError } from "./is_file_system_error.ts";
 import { listFolder, type Listing } from "./list_folder.ts";
 import { openParts } from "./merge_parts.ts";
 import { type Shard, shardBatches } from "./shard.ts";
@@ -52,9 +53,9 @@ export async function evaluateFolder(options: EvaluationOptions): Promise<Evalua
 
 /** What the file system refuses here is writing: files that cannot be read are results. */
 function explainWriteError(error: unknown, out: string): unknown {
-  if (!(error instanceof Error) || !("code" in error)) return error;
+  if (!isFileSystemError(error)) return error;
   return new DataError(
-    `The results cannot be written (${out}): ${error.message}.`,
+    `The results cannot be written (${out}): ${(error as Error).message}.`,
     "Make room on the disk, or see to the permission to write there. Then run this again: it goes " +
       "on where it ended.",
     { cause: error },

@@ -39,12 +39,15 @@ export async function listFolder(
   }
   const hash = createHash("sha256");
   for (let start = 0; start < names.length; start += AT_A_TIME) {
-    for (const name of names.slice(start, start + AT_A_TIME)) {
-      hash.update(`${name}\0${describe(join(folder, name))}\0`);
-    }
-    if (start === 0) continue;
+    const some = names.slice(start, start + AT_A_TIME);
+    for (const name of some) hash.update(`${name}\0${describe(join(folder, name))}\0`);
+    if (names.length <= AT_A_TIME) break;
+    const done = start + some.length;
     throwIfStopped(stopRequested);
-    onProgress?.(start, names.length, "looking at the files");
+    onProgress?.(done, names.length, "", {
+      place: `${done.toLocaleString("en-GB")} files looked at`,
+      unit: "files",
+    });
     await breathe();
   }
   return { names, sha256: hash.digest("hex"), skipped };

@@ -116,7 +116,7 @@ function histogram(
   return plotPanel({
     width: CONTENT_WIDTH,
     height: labelled ? 172 : 150,
-    marginLeft: 56,
+    marginLeft: 56 + 7 * Math.max(0, most.toLocaleString("en-GB").length - 4), // of the longest tick
     marginRight: 12,
     marginTop: 10,
     marginBottom: labelled ? 42 : 20,
@@ -130,7 +130,7 @@ function histogram(
       nice: true,
       grid: true,
       ticks: Math.min(most, 4),
-      tickFormat: (count: number) => Number.isInteger(count) ? String(count) : "",
+      tickFormat: (count: number) => Number.isInteger(count) ? count.toLocaleString("en-GB") : "",
       ...titled("Images"),
     },
     marks: [

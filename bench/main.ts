@@ -11,6 +11,7 @@ const BENCHES: Readonly<Record<string, () => Promise<BenchRow[]>>> = {
   decode: async () => await (await import(import.meta.resolve("./decode.ts"))).decodeBench(),
   growth: async () => await (await import(import.meta.resolve("./train.ts"))).growthBench(),
   idle: async () => await (await import(import.meta.resolve("./idle.ts"))).idleBench(),
+  predict: async () => await (await import(import.meta.resolve("./predict.ts"))).predictBench(),
   train: async () => await (await import(import.meta.resolve("./train.ts"))).trainBench(),
 };
 

@@ -90,13 +90,10 @@ export function betterThanBaseline(
 /** @param lead Images that the model has right beyond those of the baseline. */
 function describeVerdict(better: boolean, lead: number, n: number): string {
   if (better) return "Better than always giving the more frequent answer.";
-  const plain = "This model is no better than the baseline, which always gives the more frequent " +
-    "answer";
+  const baseline = "no better than the baseline, which always gives the more frequent answer";
   return lead > 0
-    ? `${plain}, as far as ${
-      images(n)
-    } can show: its lead may be chance. Do not rely on its answers.`
-    : `${plain}. Do not rely on its answers.`;
+    ? `By this test the model is ${baseline}: its lead on these ${images(n)} may be chance.`
+    : `This model is ${baseline}. Do not rely on its answers.`;
 }
 
 /**

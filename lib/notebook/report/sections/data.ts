@@ -75,7 +75,7 @@ function audit(
   if (counts.length === 0) return paragraph("Every image was looked at; nothing odd was found.");
   return html`${
     table(
-      `What the audit found: ${findings.length} findings, each in audit.csv`,
+      `What the audit found (${findings.length} in all, each in audit.csv)`,
       ["finding", "what it means", "policy", { title: "count", numeric: true }],
       counts.map(({ finding, meaning, policy, count }) => [
         finding.replaceAll("_", " "),

@@ -183,7 +183,7 @@ Deno.test("a report shows no scores of another model, threshold or split", () =>
 
 Deno.test("a report names undefined scores as such, and why, never as 0", () => {
   const files = runFiles(() => 0.2); // no image is called positive: precision is undefined
-  const row = /<b>Precision<\/b> <sup>([a-z ]+)<\/sup><\/td>\s*<td class="number">([^<]*)</
+  const row = /<b>Precision<\/b>&nbsp;<sup>([a-z ]+)<\/sup><\/td>\s*<td class="number">([^<]*)</
     .exec(page(files));
   assert.equal(row?.[2], "–");
   assert.match(page(files), /<sup>[a-z]<\/sup> no image is predicted to be of the positive class/);

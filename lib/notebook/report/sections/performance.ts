@@ -55,7 +55,7 @@ function scoreTable({ scores }: ReportedTest): Html {
     const marks = [score.method === "none" ? "" : score.method, score.reason ?? ""]
       .filter((text) => text !== "").map(mark);
     return [[
-      html`<b>${title}</b> <sup>${marks.join(" ")}</sup>`,
+      html`<b>${title}</b>&nbsp;<sup>${marks.join(" ")}</sup>`,
       decimal(score.value),
       interval(score),
       decimal(score.baseline),

@@ -195,9 +195,11 @@ const metricsSchema = z.strictObject({
       "out of fold",
   ),
   threshold: z.strictObject({
-    rule: z.enum(["default", "youden", "sensitivity", "costs"]).default("youden").describe(
-      "How the threshold is chosen on validation images: default (0.5), youden (sensitivity + " +
-        "specificity), sensitivity (at least the one below) or costs",
+    rule: z.enum(["default", "youden", "sensitivity", "costs"]).default("costs").describe(
+      "How the threshold is chosen on validation images: costs (the fewest errors, weighed by the " +
+        "two costs below), youden (sensitivity + specificity), sensitivity (at least the one below) " +
+        "or default (0.5). In a folder with another share of the classes, costs and default answer " +
+        "for that share",
     ),
     sensitivity: z.number().gt(0).max(1).default(0.95)
       .describe("Sensitivity to be reached on validation images, for the rule sensitivity"),

@@ -1,7 +1,7 @@
 import { parse } from "csv-parse/sync";
 import { stringify } from "csv-stringify/sync";
 import { DataError } from "./errors.ts";
-import { writeAtomic } from "./files.ts";
+import { writeAll, writeAtomicWith } from "./files.ts";
 
 /** One cell as it is written: `null` becomes an empty cell. */
 export type CsvValue = string | number | boolean | null;
@@ -44,13 +44,29 @@ export function toCsv<C extends string>(
   });
 }
 
-/** Writes rows as a CSV file with a header, atomically. */
+/** Rows that are turned into text at a time. */
+const ROWS_AT_A_TIME = 1000;
+
+/** Writes rows as a CSV file with a header, atomically. Memory does not grow with their number. */
 export async function writeCsv<C extends string>(
   path: string,
   columns: readonly C[],
-  rows: Iterable<Readonly<Record<C, CsvValue>>>,
+  rows: Iterable<Readonly<Record<C, CsvValue>>> | AsyncIterable<Readonly<Record<C, CsvValue>>>,
 ): Promise<void> {
-  await writeAtomic(path, toCsv(columns, rows));
+  const encoder = new TextEncoder();
+  await writeAtomicWith(path, async (file) => {
+    let waiting: Readonly<Record<C, CsvValue>>[] = [];
+    let header = true;
+    const write = async () => {
+      await writeAll(file, encoder.encode(toCsv(columns, waiting, { header })));
+      [waiting, header] = [[], false];
+    };
+    for await (const row of rows) {
+      waiting.push(row);
+      if (waiting.length === ROWS_AT_A_TIME) await write();
+    }
+    if (header || waiting.length > 0) await write();
+  });
 }
 
 /**

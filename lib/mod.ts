@@ -42,6 +42,7 @@ export { testRun } from "./metrics/test_run.ts";
 export { writeModelCard } from "./metrics/write_model_card.ts";
 
 // 07 evaluation on a new dataset
+export { describeEvaluation } from "./evaluation/describe_evaluation.ts";
 export { evaluateRun } from "./evaluation/evaluate_run.ts";
 
 // display
@@ -51,6 +52,8 @@ export { classCountsChart } from "./notebook/class_counts_chart.ts";
 export { confusionMatrixChart } from "./notebook/confusion_matrix_chart.ts";
 export { createLive } from "./notebook/live.ts";
 export { groupChart } from "./notebook/group_chart.ts";
+export { groupSharesChart } from "./notebook/group_shares_chart.ts";
+export { groupSharesTable } from "./notebook/group_shares_table.ts";
 export { explanationGrid } from "./notebook/explanation_grid.ts";
 export { htmlTable } from "./notebook/table.ts";
 export { imageGrid } from "./notebook/image_grid.ts";
@@ -66,7 +69,7 @@ export { rocChart } from "./notebook/roc_chart.ts";
 export { runsChart } from "./notebook/runs_chart.ts";
 export { runsTable } from "./notebook/runs_table.ts";
 export { savePlots } from "./notebook/save_plots.ts";
-export { scoreHistogram } from "./notebook/score_histogram.ts";
+export { newScoresHistogram, scoreHistogram } from "./notebook/score_histogram.ts";
 export { show } from "./notebook/show.ts";
 export { showProgress } from "./notebook/progress.ts";
 export { showSyntheticNotice } from "./notebook/show_synthetic_notice.ts";

@@ -88,7 +88,7 @@ Deno.test("parseConfig() has the reference recipe as its defaults", () => {
     metrics: {
       calibration: "auto",
       threshold: {
-        rule: "youden",
+        rule: "costs",
         sensitivity: 0.95,
         falseNegativeCost: 1,
         falsePositiveCost: 1,

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { DataError } from "../errors.ts";
-import { compareCodePoints } from "./compare_code_points.ts";
+import { sortCodePoints } from "./sort_code_points.ts";
 
 const IMAGE_NAME = /\.(jpe?g|png|tiff?|bmp|webp)$/i;
 const SYSTEM_NAMES = new Set(["Thumbs.db", "desktop.ini", "__MACOSX", "$RECYCLE.BIN"]);
@@ -27,24 +27,34 @@ export interface Skipped {
 export async function listImages(folder: string): Promise<{ paths: string[]; skipped: Skipped }> {
   const paths: string[] = [];
   const skipped: Skipped = { hidden: 0, links: 0, otherType: 0 };
-  const folders = [""];
-  for (let inner = folders.pop(); inner !== undefined; inner = folders.pop()) {
-    for (const entry of await readFolder(join(folder, inner))) {
-      const path = inner === "" ? entry.name : `${inner}/${entry.name}`;
-      if (entry.name.startsWith(".") || SYSTEM_NAMES.has(entry.name)) skipped.hidden++;
-      else if (entry.isSymlink) skipped.links++;
-      else if (entry.isDirectory) folders.push(path);
-      else if (entry.isFile && IMAGE_NAME.test(entry.name)) paths.push(path);
-      else skipped.otherType++;
-    }
+  // Each folder is sorted by itself, and a folder inside it as if its name ended in a slash: one
+  // after the other they then are in the order of the whole paths.
+  const waiting = await listFolder(folder, "", skipped);
+  for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
+    if (!path.endsWith("/")) paths.push(path);
+    else for (const inner of await listFolder(folder, path, skipped)) waiting.push(inner);
   }
-  return { paths: paths.sort(compareCodePoints), skipped };
+  return { paths, skipped };
+}
+
+/** Images and folders in one folder, the last first; folders end in a slash. */
+async function listFolder(root: string, inner: string, skipped: Skipped): Promise<string[]> {
+  const names: string[] = [];
+  for await (const entry of readFolder(join(root, inner))) {
+    if (entry.name.startsWith(".") || SYSTEM_NAMES.has(entry.name)) skipped.hidden++;
+    else if (entry.isSymlink) skipped.links++;
+    else if (entry.isDirectory) names.push(`${entry.name}/`);
+    else if (entry.isFile && IMAGE_NAME.test(entry.name)) names.push(entry.name);
+    else skipped.otherType++;
+  }
+  const sorted = await sortCodePoints(names);
+  return sorted.reverse().map((name) => inner + name);
 }
 
 /** The entries of one folder; links are not followed. */
-async function readFolder(folder: string): Promise<Deno.DirEntry[]> {
+async function* readFolder(folder: string): AsyncGenerator<Deno.DirEntry, void, void> {
   try {
-    return await Array.fromAsync(Deno.readDir(folder));
+    yield* Deno.readDir(folder);
   } catch (cause) {
     const reason = cause instanceof Deno.errors.NotFound
       ? "is not there"

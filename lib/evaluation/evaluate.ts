@@ -2,53 +2,77 @@ import { resolve } from "node:path";
 import { ConfigError } from "../errors.ts";
 import { runMain } from "../setup/main.ts";
 import { setUp } from "../setup/setup.ts";
+import type { RunOptions } from "./evaluate_run.ts";
+import { parseFormats } from "./export/write_exports.ts";
 import { parseFolderArguments } from "./folder_arguments.ts";
+import { parseShard } from "./shard.ts";
 
-const USAGE = `deno task evaluate DIR [--run NAME] [--out FILE]
+const USAGE = `deno task evaluate DIR [--run NAME] [--out FILE] [--force]
+                       [--format NAMES] [--sidecar FILE] [--shard I/N | --merge]
 
-Classifies every image under DIR with the model of a run, as notebook 07 does.
+Classifies every image under DIR with the model of a run, as notebook 07 does. Interrupted
+(Ctrl-C, or a kill) and run again, it goes on where it ended.
 
-  --run NAME   the run whose model is used (default: "default")
-  --out FILE   where to write; details and errors go beside it
-               (default: results/RUN/evaluation.csv)`;
+  --run NAME      the run whose model is used (default: "default")
+  --out FILE      where to write; details and errors go beside it
+                  (default: results/RUN/evaluation.csv)
+  --force         overwrite an evaluation of another folder or model
+  --format NAMES  other layouts beside the CSVs, separated by commas: parquet and jsonl (the
+                  details), timm (every class probability in a column)
+  --sidecar FILE  a CSV of name,x,y,width,height[,slide] that tells where on its slide each crop
+                  is: writes annotations for QuPath (.geojson)
+  --shard I/N     evaluate part I of N, on this or another machine; every part has batches from
+                  the whole of DIR (batch I, I + N, I + 2N … of 32 images)
+  --merge         join the parts: the files are those of an undivided evaluation`;
 
 /** What the command line asks for; paths are absolute. */
 interface Request {
   folder: string;
   run: string;
-  out: string | undefined;
+  options: Omit<RunOptions, "onProgress">;
 }
 
 /** Reads the arguments; `null` when only help is wanted. Relative paths are meant from `cwd`. */
 export function parseEvaluateArguments(args: string[], cwd: string): Request | null {
+  const text = { type: "string" } as const;
+  const yes = { type: "boolean" } as const;
   const parsed = parseFolderArguments(args, cwd, USAGE, {
-    run: { type: "string" },
-    out: { type: "string" },
+    ...{ run: text, out: text, shard: text, format: text, sidecar: text },
+    ...{ merge: yes, force: yes },
   });
   if (parsed === null) return null;
-  const { folder, values: { run = "default", out } } = parsed;
-  if (out === "") throw new ConfigError("--out needs a file.", USAGE);
-  return { folder, run, out: out === undefined ? undefined : resolve(cwd, out) };
+  const { folder, values: { run = "default", ...values }, switches } = parsed;
+  for (const name of ["out", "sidecar"]) {
+    if (values[name] === "") throw new ConfigError(`--${name} needs a file.`, USAGE);
+  }
+  const path = (name: string) =>
+    values[name] === undefined ? {} : { [name]: resolve(cwd, values[name]) };
+  const shard = values["shard"] === undefined ? {} : { shard: parseShard(values["shard"]) };
+  const formats = values["format"] === undefined ? {} : { formats: parseFormats(values["format"]) };
+  const merge = switches.has("merge") ? { merge: true } : {};
+  const force = switches.has("force") ? { force: true } : {};
+  if ("shard" in shard && ("merge" in merge || "formats" in formats || "sidecar" in values)) {
+    throw new ConfigError(
+      "--shard evaluates a part; --merge, --format and --sidecar are for joining the parts.",
+      USAGE,
+    );
+  }
+  const options = { ...path("out"), ...path("sidecar"), ...shard, ...merge, ...force, ...formats };
+  return { folder, run, options };
 }
 
-async function evaluate(request: Request): Promise<void> {
+/** @returns The exit code: that of an interrupted command when the person stopped it. */
+async function evaluate({ folder, run, options }: Request): Promise<number> {
   const { readRunConfig } = await import("../config.ts");
   const { evaluateRun } = await import("./evaluate_run.ts");
+  const { describeEvaluation } = await import("./describe_evaluation.ts");
   const { showProgress } = await import("../notebook/progress.ts");
-  const runConfig = await readRunConfig(request.run);
-  const config = {
-    ...runConfig,
-    evaluation: { ...runConfig.evaluation, folder: request.folder },
-  };
-  const result = await evaluateRun(config, {
-    onProgress: showProgress("Classifying"),
-    ...(request.out === undefined ? {} : { out: request.out }),
-  });
-  const review = result.images.filter(({ decision }) => decision === "review").length;
-  console.log(
-    `${result.images.length} images classified (${review} to review), ` +
-      `${result.errors.length} could not be read.\n${result.files.evaluation}`,
-  );
+  const runConfig = await readRunConfig(run);
+  const config = { ...runConfig, evaluation: { ...runConfig.evaluation, folder } };
+  const onProgress = showProgress("Classifying");
+  const result = await evaluateRun(config, { ...options, onProgress });
+  for (const line of describeEvaluation(result)) console.log(line);
+  return result.state === "stopped" ? 130 : 0;
 }
 
 if (import.meta.main) {
@@ -56,6 +80,6 @@ if (import.meta.main) {
     const request = parseEvaluateArguments(Deno.args, Deno.env.get("INIT_CWD") ?? Deno.cwd());
     if (request === null) return console.log(USAGE);
     await setUp({ sampleImages: false });
-    await evaluate(request);
+    return await evaluate(request);
   });
 }

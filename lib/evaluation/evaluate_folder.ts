@@ -1,117 +1,131 @@
-import { join } from "node:path";
-import { groupOf } from "../data/group.ts";
-import { listImages, type Skipped } from "../data/list_images.ts";
+import { createHash } from "node:crypto";
+import { realpath } from "node:fs/promises";
 import { DataError } from "../errors.ts";
-import { calibrate } from "../model/decision.ts";
-import { decide } from "../model/decide.ts";
-import { decodeOptions } from "../model/decode_options.ts";
 import { loadModel } from "../model/load_model.ts";
-import { disposeModel } from "../model/model.ts";
+import { disposeModel, type Model } from "../model/model.ts";
 import type { ModelCard } from "../model/model_card.ts";
-import { type PredictedImage, predictImages } from "../model/predict_images.ts";
-import { createPredictor } from "../model/predictor.ts";
-import type { OnProgress } from "../progress.ts";
-
-/** A new image with its predicted class: a row of evaluation_details.csv. */
-export interface EvaluatedImage {
-  /** Path relative to the folder, `/` separators. */
-  name: string;
-  /** Predicted class folder name. */
-  predicted: string;
-  /** Of the positive class, 0 to 1. */
-  probability: number;
-  /** Probability of the predicted class, 0 to 1. */
-  confidence: number;
-  /** `accept`, or `review`: a person should look at it. */
-  decision: "accept" | "review";
-  /** Patient or slide, by the pattern the model was trained with; empty where it finds none. */
-  group: string;
-  /** What is unusual about the image, separated by spaces; empty: nothing. */
-  flags: string;
-}
-
-/** What became of a folder: every image found is in `images` or in `errors`. */
-export interface Evaluation {
-  images: EvaluatedImage[];
-  errors: { name: string; error: string }[];
-  /** Files that are no images by their names. */
-  skipped: Skipped;
-  card: ModelCard;
-}
-
-/** What {@linkcode evaluateFolder} needs to know. */
-export interface EvaluationOptions {
-  /** Absolute path of the new images. */
-  folder: string;
-  /** Absolute path of the model folder; classes and preprocessing come from it. */
-  modelFolder: string;
-  onProgress?: OnProgress;
-}
-
-/** Large enough for full speed, small enough for any memory. */
-const BATCH_SIZE = 32;
+import { stoppable } from "../stop.ts";
+import { classify } from "./classify.ts";
+import type { Evaluation, EvaluationOptions } from "./evaluation.ts";
+import { evaluationFiles, refuseInside, refuseOverwriting, workPath } from "./evaluation_files.ts";
+import { readSidecar } from "./export/sidecar.ts";
+import { type Done, finish, type Setting } from "./finish.ts";
+import { isFileSystemError } from "./is_file_system_error.ts";
+import { listFolder, type Listing } from "./list_folder.ts";
+import { openParts } from "./merge_parts.ts";
+import { type Shard, shardBatches } from "./shard.ts";
+import { openWorkFile } from "./work_file.ts";
+import type { WorkIdentity } from "./work_format.ts";
+import { BATCH_SIZE, batchCount } from "./work_index.ts";
 
 /**
- * Classifies every image of a folder with a saved model.
+ * Classifies every image of a folder with a saved model and writes evaluation.csv, its details and
+ * its errors, in code-point order of the names. Beside the list of names memory is the same for ten
+ * images and for a million.
  *
- * @returns Results in code-point order of the names.
+ * Results go to a work file as they come. An evaluation that was interrupted, by Stop or by a kill,
+ * goes on from it when it is run again, and writes the same bytes as an uninterrupted one. When the
+ * folder or the model has changed since, it begins anew.
+ *
  * @throws {ModelError} When the model cannot be used.
- * @throws {DataError} When the folder is missing or holds no image.
+ * @throws {DataError} When the folder is missing or holds no image, or results would be written into
+ *   it or over those of another, or cannot be written at all.
+ * @throws {StoppedError} When the person stops while the folder is listed or the files are written.
  */
 export async function evaluateFolder(options: EvaluationOptions): Promise<Evaluation> {
-  const { folder, onProgress } = options;
-  const { paths: names, skipped } = await listImages(folder);
-  if (names.length === 0) {
-    throw new DataError(
-      `There is no image in ${JSON.stringify(folder)}.`,
-      "Name a folder that holds .png, .jpg, .tif, .bmp or .webp files, at any depth.",
-    );
-  }
-  const { model, card } = await loadModel(options.modelFolder);
-  const predictor = createPredictor(model, card.preprocessing);
-  const images: EvaluatedImage[] = [];
-  const errors: Evaluation["errors"] = [];
-  try {
-    const results = predictImages(predictor, names.map((name) => join(folder, name)), {
-      ...decodeOptions(card),
-      batchSize: BATCH_SIZE,
-    });
-    for await (const result of results) {
-      const name = names[images.length + errors.length]!;
-      if ("error" in result) errors.push({ name, error: result.error.reason });
-      else images.push(judge(name, result, card));
-      onProgress?.(images.length + errors.length, names.length, name);
+  return await stoppable(async (stopRequested) => {
+    const files = evaluationFiles(options.out);
+    const listing = await listFolder(options.folder, stopRequested, options.onProgress);
+    await refuseInside(options.out, options.folder);
+    const places = options.sidecar === undefined ? null : await readSidecar(options.sidecar);
+    const { model, card } = await loadModel(options.modelFolder);
+    try {
+      const setting = { options, files, listing, card, places, stopRequested };
+      if (!options.shard) await checkOverwriting(setting);
+      return await (options.merge ? merge(setting) : evaluate(setting, model));
+    } catch (error) {
+      throw explainWriteError(error, options.out);
+    } finally {
+      disposeModel(model);
     }
-  } finally {
-    predictor.dispose();
-    disposeModel(model);
-  }
-  return { images, errors, skipped, card };
+  });
 }
 
-function judge(
-  name: string,
-  image: PredictedImage,
-  { architecture, decision, data }: ModelCard,
-): EvaluatedImage {
-  const { width, height } = image;
-  const probabilities = calibrate(image.probabilities, decision.calibration);
-  const probability = probabilities.at(-1)!;
-  const label = decide(probabilities, decision.threshold);
-  const confidence = probabilities[label]!;
-  const flags = [
-    Math.min(width, height) < architecture.imageSize ? "smaller_than_input" : "",
-    Math.max(width, height) > 3 * Math.min(width, height) ? "elongated" : "",
-  ].filter((flag) => flag !== "");
-  const { acceptBand: band } = decision;
-  const isSure = band !== null && (probability <= band.low || probability >= band.high);
+/** What the file system refuses here is writing: files that cannot be read are results. */
+function explainWriteError(error: unknown, out: string): unknown {
+  if (!isFileSystemError(error)) return error;
+  return new DataError(
+    `The results cannot be written (${out}): ${(error as Error).message}.`,
+    "Make room on the disk, or see to the permission to write there. Then run this again: it goes " +
+      "on where it ended.",
+    { cause: error },
+  );
+}
+
+async function checkOverwriting({ options, files, card }: Setting): Promise<void> {
+  if (options.force) return;
+  const folder = await realpath(options.folder);
+  await refuseOverwriting(files, { folder, model: card.weights.sha256 });
+}
+
+async function merge(setting: Setting): Promise<Evaluation> {
+  const { files, listing, card } = setting;
+  const parts = await openParts(files, identify(listing, card, null));
+  try {
+    const done: Done = {
+      state: "finished",
+      resumed: listing.names.length,
+      restarted: null,
+      imagesPerSecond: null,
+    };
+    return await finish(setting, parts.sources, done);
+  } finally {
+    parts.close();
+  }
+}
+
+async function evaluate(setting: Setting, model: Model): Promise<Evaluation> {
+  const { options: { folder, shard, onProgress }, files, listing, card, stopRequested } = setting;
+  const { names } = listing;
+  const path = workPath(files, shard ?? null);
+  const work = await openWorkFile(path, identify(listing, card, shard ?? null));
+  try {
+    const all = shardBatches(batchCount(names.length), shard ?? WHOLE);
+    const batches = all.filter((batch) => !work.has(batch));
+    const total = imageCount(all, names.length);
+    const missing = imageCount(batches, names.length);
+    const counts = { done: total - missing, total };
+    const start = performance.now();
+    const options = { model, card, folder, names, batches, counts, onProgress };
+    const classified = await classify(work, stopRequested, options);
+    const seconds = (performance.now() - start) / 1000;
+    const done: Done = {
+      state: classified < missing ? "stopped" : shard ? "part" : "finished",
+      resumed: counts.done,
+      restarted: work.restarted,
+      imagesPerSecond: classified === 0 ? null : classified / seconds,
+    };
+    return await finish(setting, [work], done);
+  } finally {
+    await work.close();
+  }
+}
+
+const WHOLE: Shard = { index: 1, count: 1 };
+
+function identify(listing: Listing, card: ModelCard, shard: Shard | null): WorkIdentity {
+  const { architecture, preprocessing, weights } = card; // all that a model's answers depend on
+  const text = JSON.stringify([weights.sha256, architecture, preprocessing]);
   return {
-    name,
-    predicted: architecture.classes[label]!,
-    probability,
-    confidence,
-    decision: isSure && flags.length === 0 ? "accept" : "review",
-    group: (data.groupPattern === null ? null : groupOf(name, data.groupPattern)) ?? "",
-    flags: flags.join(" "),
+    listing: listing.sha256,
+    images: listing.names.length,
+    model: createHash("sha256").update(text).digest("hex"),
+    shard: shard ?? WHOLE,
   };
+}
+
+/** How many images some batches hold, of a folder of so many. */
+function imageCount(batches: readonly number[], images: number): number {
+  const holdsLast = batches.at(-1) === batchCount(images) - 1;
+  return BATCH_SIZE * batches.length - (holdsLast ? BATCH_SIZE * batchCount(images) - images : 0);
 }

@@ -1,28 +1,33 @@
 import type { Config } from "../config_schema.ts";
 import { fromRoot, runPaths } from "../paths.ts";
-import type { OnProgress } from "../progress.ts";
-import { evaluateFolder, type Evaluation } from "./evaluate_folder.ts";
-import { type EvaluationFiles, evaluationFiles, writeEvaluation } from "./write_evaluation.ts";
+import { evaluateFolder } from "./evaluate_folder.ts";
+import type { Evaluation, EvaluationOptions } from "./evaluation.ts";
+
+/** What {@linkcode evaluateRun} can be told beside the config. */
+export type RunOptions = Partial<
+  Pick<
+    EvaluationOptions,
+    "out" | "shard" | "merge" | "force" | "formats" | "sidecar" | "onProgress"
+  >
+>;
 
 /**
  * Section 7: classifies the images of `evaluation.folder` with the run's saved model and writes
- * evaluation.csv, its details and its errors.
+ * evaluation.csv, its details and its errors. See {@linkcode evaluateFolder}.
  *
  * @param options.out Absolute path of the main file; default results/RUN/evaluation.csv.
+ * @returns Counts and some rows to be shown; never all of them.
  * @throws {ModelError} When the run has no usable model.
- * @throws {DataError} When the folder is missing or holds no image.
+ * @throws {DataError} When the folder is missing or holds no image, or results would be written into
+ *   it or over those of another.
  */
-export async function evaluateRun(
-  config: Config,
-  options: { out?: string; onProgress?: OnProgress } = {},
-): Promise<Evaluation & { files: EvaluationFiles }> {
+export async function evaluateRun(config: Config, options: RunOptions = {}): Promise<Evaluation> {
   const paths = runPaths(config.run);
-  const files = evaluationFiles(options.out ?? paths.evaluation);
-  const evaluation = await evaluateFolder({
+  return await evaluateFolder({
+    ...options,
+    out: options.out ?? paths.evaluation,
     folder: fromRoot(config.evaluation.folder),
     modelFolder: paths.model,
-    ...(options.onProgress ? { onProgress: options.onProgress } : {}),
+    priorShift: config.evaluation.priorShift,
   });
-  await writeEvaluation(files, evaluation);
-  return { ...evaluation, files };
 }

@@ -6,12 +6,14 @@ import { ConfigError } from "../errors.ts";
 export interface FolderArguments {
   /** Absolute. */
   folder: string;
-  /** Options by name; those that were not given are missing. */
+  /** Options that take a value, by name; those that were not given are missing. */
   values: Readonly<Record<string, string | undefined>>;
+  /** Options without a value that were given. */
+  switches: ReadonlySet<string>;
 }
 
 /**
- * Reads `DIR [--NAME VALUE …]`.
+ * Reads `DIR [--NAME VALUE …] [--SWITCH …]`.
  *
  * @param cwd What a relative folder is meant from.
  * @param usage Shown as the remedy.
@@ -23,7 +25,7 @@ export function parseFolderArguments(
   args: string[],
   cwd: string,
   usage: string,
-  options: Readonly<Record<string, { type: "string" }>>,
+  options: Readonly<Record<string, { type: "string" | "boolean" }>>,
 ): FolderArguments | null {
   let parsed;
   try {
@@ -35,11 +37,17 @@ export function parseFolderArguments(
   } catch (cause) {
     throw new ConfigError(cause instanceof Error ? cause.message : String(cause), usage, { cause });
   }
-  const { help, ...values } = parsed.values;
+  const { help, ...given } = parsed.values;
   if (help) return null;
   const [folder, ...others] = parsed.positionals;
   if (!folder || others.length > 0) {
     throw new ConfigError("One folder of images must be named.", usage);
   }
-  return { folder: resolve(cwd, folder), values: values as FolderArguments["values"] };
+  const entries = Object.entries(given);
+  const texts = entries.filter((entry): entry is [string, string] => typeof entry[1] === "string");
+  return {
+    folder: resolve(cwd, folder),
+    values: Object.fromEntries(texts),
+    switches: new Set(entries.filter(([, value]) => value === true).map(([name]) => name)),
+  };
 }

@@ -1,36 +1,63 @@
 import { writeCsv } from "../csv.ts";
-import type { Evaluation } from "./evaluate_folder.ts";
+import type { EvaluationFiles } from "./evaluation_files.ts";
+import type { GroupShare, GroupShares } from "./group_shares.ts";
+import type { EvaluatedImage } from "./judge.ts";
+import type { Verdict } from "./tally.ts";
 
-/** The three files of an evaluation. */
-export interface EvaluationFiles {
-  /** `name,ground_truth`: one row a readable image. */
-  evaluation: string;
-  /** One row a readable image, with probability and decision. */
-  details: string;
-  /** `name,error`: one row an image that could not be read. */
-  errors: string;
+/** The columns of evaluation_details.csv. */
+export const DETAILS = [
+  "name",
+  "predicted",
+  "probability",
+  "confidence",
+  "decision",
+  "group",
+  "flags",
+  "probability_uncorrected",
+] as const satisfies (keyof EvaluatedImage)[];
+
+/** The columns of evaluation_groups.csv. */
+const GROUPS = ["group", "n", "positive", "share", "low", "high", "corrected_share"] as const;
+
+function groupRow({ group, n, positive, share, interval, corrected }: GroupShare) {
+  const { low, high } = interval;
+  return { group, n, positive, share, low, high, corrected_share: corrected.share };
 }
 
-/** The files' paths: details and errors lie beside the main one, with its name. */
-export function evaluationFiles(evaluation: string): EvaluationFiles {
-  const stem = evaluation.replace(/\.csv$/i, "");
-  return { evaluation, details: `${stem}_details.csv`, errors: `${stem}_errors.csv` };
-}
-
-/** Writes the three files, each atomically; evaluation.csv last, so that it speaks for all. */
+/**
+ * Writes the four files, each atomically; evaluation.csv last, so that it speaks for all. Memory
+ * does not grow with the number of images.
+ *
+ * @param verdicts Begins anew each time it is called: once a file.
+ */
 export async function writeEvaluation(
   files: EvaluationFiles,
-  { images, errors }: Pick<Evaluation, "images" | "errors">,
+  shares: GroupShares,
+  verdicts: () => AsyncIterable<Verdict>,
 ): Promise<void> {
-  await writeCsv(files.errors, ["name", "error"], errors);
-  await writeCsv(
-    files.details,
-    ["name", "predicted", "probability", "confidence", "decision", "group", "flags"],
-    images.map((image) => ({ ...image })),
-  );
-  await writeCsv(
-    files.evaluation,
-    ["name", "ground_truth"],
-    images.map(({ name, predicted }) => ({ name, ground_truth: predicted })),
-  );
+  await writeCsv(files.groups, GROUPS, [...shares.rows, shares.all].map(groupRow));
+  await writeCsv(files.errors, ["name", "error"], unreadable(verdicts()));
+  await writeCsv(files.details, DETAILS, evaluated(verdicts()));
+  await writeCsv(files.evaluation, ["name", "ground_truth"], answers(verdicts()));
+}
+
+/** The images that were classified. */
+export async function* evaluated(
+  verdicts: AsyncIterable<Verdict>,
+): AsyncGenerator<EvaluatedImage & Record<typeof DETAILS[number], string | number>, void, void> {
+  for await (const verdict of verdicts) if (!("error" in verdict)) yield verdict;
+}
+
+async function* unreadable(
+  verdicts: AsyncIterable<Verdict>,
+): AsyncGenerator<{ name: string; error: string }, void, void> {
+  for await (const verdict of verdicts) if ("error" in verdict) yield verdict;
+}
+
+async function* answers(
+  verdicts: AsyncIterable<Verdict>,
+): AsyncGenerator<{ name: string; ground_truth: string }, void, void> {
+  for await (const { name, predicted } of evaluated(verdicts)) {
+    yield { name, ground_truth: predicted };
+  }
 }

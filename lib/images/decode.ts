@@ -36,9 +36,9 @@ const FITS: Readonly<Record<DecodeOptions["resize"], Fit>> = {
 
 /**
  * Decodes that may be under way side by side: while TensorFlow computes a batch, this thread starts
- * none, so all of the next batch must be on their way before.
+ * none and takes none on to its next stage, so those of several batches must be on their way before.
  */
-export const DECODES_AHEAD = 64;
+export const DECODES_AHEAD = 128;
 
 // Many small images at a time, or few large ones: bytes of files, and of their pixels.
 const files = createBudget(512e6);

@@ -1,6 +1,6 @@
 import { DataError } from "../errors.ts";
 import { kappa, mcc } from "./agreement.ts";
-import { bootstrap } from "./bootstrap.ts";
+import { bootstrap, describeUnits } from "./bootstrap.ts";
 import { type ConfusionMatrix, confusionMatrix } from "./confusion_matrix.ts";
 import type { Interval } from "./interval.ts";
 import { averagePrecision } from "./precision_recall.ts";
@@ -168,7 +168,7 @@ function interval(
 ): Interval & { method: string } {
   const wilsonInterval = share && wilson(share.right, share.of);
   if (wilsonInterval && groups === null) return { ...wilsonInterval, method: "Wilson" };
-  const units = groups === null ? "images" : `${groups} groups`;
+  const units = groups === null ? "images" : describeUnits(groups, true);
   const method = `percentile bootstrap, 2000 resamples of ${units}`;
   if (!wilsonInterval || groups === 1) return { ...resampled, method };
   return {

@@ -43,7 +43,7 @@ export async function* predictImages(
 ): AsyncGenerator<PredictedImage | UnreadableImage, void, void> {
   const decoded = mapAhead(paths, (path) => decode(path, options), {
     inFlight: DECODES_AHEAD,
-    ahead: 2 * batchSize,
+    ahead: 4 * batchSize,
   });
   let waiting: (Decoded | UnreadableImage)[] = [];
   for await (const image of decoded) {

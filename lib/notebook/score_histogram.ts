@@ -6,12 +6,19 @@ import { classLabel, colors, images, thresholdText } from "./theme.ts";
 
 const BINS = 20;
 
+/** Some images, by probability. */
+interface Series {
+  name: string;
+  color: string;
+  /** Images in equal bins from 0 to 1, which hold their lower edge; the last one also holds 1. */
+  counts: readonly number[];
+}
+
 /**
- * How the probabilities of the positive class are distributed: one chart a true class, or one for
- * new images whose class is not known.
+ * How the probabilities of the positive class are distributed: one chart a true class.
  *
  * @param probabilities Of the positive class.
- * @param labels 0 or 1 (positive), in the same order; left out for new images.
+ * @param labels 0 or 1 (positive), in the same order.
  * @param classes The negative class, then the positive one.
  * @param threshold At or above it an image is called positive; `null` with more than two classes,
  * where the most probable one is the answer.
@@ -19,24 +26,57 @@ const BINS = 20;
 export function scoreHistogram(
   { probabilities, labels, classes, threshold, run }: {
     probabilities: readonly number[];
-    labels?: readonly number[];
+    labels: readonly number[];
     classes: readonly string[];
     threshold: number | null;
     run: string;
   },
 ): Figure {
-  const names = classes.map(classLabel);
   const range = [colors.negative, colors.positive];
-  const series = labels
-    ? names.map((name, index) => ({
-      name,
-      color: range[index]!,
-      values: probabilities.filter((_, i) => labels[i] === index),
-    }))
-    : [{ name: "class not known", color: colors.unlabeled, values: [...probabilities] }];
+  const series = classes.map((name, index) => ({
+    name: classLabel(name),
+    color: range[index]!,
+    counts: binCounts(probabilities.filter((_, i) => labels[i] === index)),
+  }));
+  const called = threshold === null ? 0 : probabilities.filter((p) => p >= threshold).length;
+  return figure({ series, called, classes, threshold, run });
+}
+
+/**
+ * How the probabilities of the positive class are distributed among new images, whose class is not
+ * known.
+ *
+ * @param counts Images in equal bins from 0 to 1.
+ * @param called Images at or above the threshold.
+ * @param classes The negative class, then the positive one.
+ */
+export function newScoresHistogram(
+  { counts, ...rest }: {
+    counts: readonly number[];
+    called: number;
+    classes: readonly string[];
+    threshold: number | null;
+    run: string;
+  },
+): Figure {
+  return figure({
+    series: [{ name: "class not known", color: colors.unlabeled, counts }],
+    ...rest,
+  });
+}
+
+function figure(
+  { series, called, classes, threshold, run }: {
+    series: readonly Series[];
+    called: number;
+    classes: readonly string[];
+    threshold: number | null;
+    run: string;
+  },
+): Figure {
   const legend: LegendItem[] = [
-    ...series.map(({ name, color, values }) => ({
-      label: `${name} (${values.length.toLocaleString("en-GB")})`,
+    ...series.map(({ name, color, counts }) => ({
+      label: `${name} (${sum(counts).toLocaleString("en-GB")})`,
       color,
       mark: "area" as const,
     })),
@@ -48,42 +88,47 @@ export function scoreHistogram(
       } satisfies LegendItem,
     ]),
   ];
+  const n = images(sum(series.map(({ counts }) => sum(counts))));
   const notes = [
-    threshold === null ? "" : calledNote(probabilities, threshold),
-    labels ? "Each chart has its own scale." : "",
+    threshold === null
+      ? ""
+      : `${called.toLocaleString("en-GB")} of ${n} at or above the threshold.`,
+    series.length > 1 ? "Each chart has its own scale." : "",
   ].filter((note) => note !== "");
   return card({
-    title: `Predicted probability of “${names[1]}”`,
-    subtitle: `Run ${run} · n = ${images(probabilities.length)}`,
+    title: `Predicted probability of “${classLabel(classes[1]!)}”`,
+    subtitle: `Run ${run} · n = ${n}`,
     legend,
-    rows: series.map(({ values, color }, i) => [
-      histogram(values, color, threshold, i === series.length - 1),
+    rows: series.map(({ counts, color }, i) => [
+      histogram(counts, color, threshold, i === series.length - 1),
     ]),
     note: notes.join(" "),
   });
 }
 
-function calledNote(probabilities: readonly number[], threshold: number): string {
-  const called = probabilities.filter((p) => p >= threshold).length;
-  return `${called.toLocaleString("en-GB")} of ${images(probabilities.length)} at or above the ` +
-    "threshold.";
+function binCounts(values: readonly number[]): number[] {
+  const counts = new Array<number>(BINS).fill(0);
+  for (const value of values) counts[Math.min(BINS - 1, Math.floor(value * BINS))]! += 1;
+  return counts;
+}
+
+function sum(counts: readonly number[]): number {
+  return counts.reduce((total, count) => total + count, 0);
 }
 
 function histogram(
-  values: readonly number[],
+  counts: readonly number[],
   color: string,
   threshold: number | null,
   labelled: boolean,
 ): Panel {
-  // bins hold their lower edge, and the last one also 1
-  const counts = Array.from({ length: BINS }, (_, i) => ({ from: i, to: i + 1, count: 0 }));
-  for (const value of values) counts[Math.min(BINS - 1, Math.floor(value * BINS))]!.count++;
-  const bars = counts.map(({ from, to, count }) => ({ x1: from / BINS, x2: to / BINS, count }));
-  const most = Math.max(1, ...bars.map((bar) => bar.count));
+  const bins = counts.length;
+  const bars = counts.map((count, i) => ({ x1: i / bins, x2: (i + 1) / bins, count }));
+  const most = Math.max(1, ...counts);
   return plotPanel({
     width: CONTENT_WIDTH,
     height: labelled ? 172 : 150,
-    marginLeft: 56,
+    marginLeft: 56 + 7 * Math.max(0, most.toLocaleString("en-GB").length - 4), // of the longest tick
     marginRight: 12,
     marginTop: 10,
     marginBottom: labelled ? 42 : 20,
@@ -97,7 +142,7 @@ function histogram(
       nice: true,
       grid: true,
       ticks: Math.min(most, 4),
-      tickFormat: (count: number) => Number.isInteger(count) ? String(count) : "",
+      tickFormat: (count: number) => Number.isInteger(count) ? count.toLocaleString("en-GB") : "",
       ...titled("Images"),
     },
     marks: [

@@ -67,7 +67,7 @@ export function featureSource(options: FeatureSourceOptions): FeatureSource {
     read: async function* (draws, batchSize) {
       const prepared = mapAhead(draws, (draw) => prepare(draw, options), {
         inFlight: DECODES_AHEAD,
-        ahead: 2 * batchSize,
+        ahead: 4 * batchSize,
       });
       let kept: Promise<void> | undefined;
       try {

@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
+import fc from "fast-check";
 import { compareCodePoints } from "../../lib/data/compare_code_points.ts";
 import { listImages } from "../../lib/data/list_images.ts";
+import { sortCodePoints } from "../../lib/data/sort_code_points.ts";
 import { DataError } from "../../lib/errors.ts";
+import { createRandom } from "../../lib/random.ts";
 import { inFolder, put } from "./test_images.ts";
 
 Deno.test("listImages() finds images at any depth, in code-point order", () =>
@@ -66,6 +69,46 @@ Deno.test("listImages() throws on a missing folder", async () => {
     assert.match(error.message, /"\/no\/such\/folder" is not there/);
     return true;
   });
+});
+
+Deno.test("listImages() sorts whole paths, folders and files mixed", async () => {
+  const name = fc.string({
+    unit: fc.constantFrom("a", ".", "!", "0", "😀", "\ue000"),
+    minLength: 1,
+    maxLength: 2,
+  });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.tuple(fc.array(name, { maxLength: 2 }), name), { maxLength: 12 }),
+      (parts) =>
+        inFolder(async (folder) => {
+          const names = new Set(parts.map(([folders, file]) =>
+            [...folders.map((part) => `x${part}`), `x${file}.png`].join("/")
+          ));
+          for (const path of names) {
+            await put(folder, path, "");
+          }
+          const sorted = [...names].sort(compareCodePoints);
+          assert.deepEqual((await listImages(folder)).paths, sorted);
+        }),
+    ),
+    { seed: 4, numRuns: 40 },
+  );
+});
+
+Deno.test("sortCodePoints() sorts as one sort would, however many there are", async () => {
+  const random = createRandom("names");
+  for (const letters of ["ab./", "a\ue000😀"]) {
+    const characters = [...letters];
+    for (const count of [0, 1, 8192, 8193, 30000]) {
+      const texts = Array.from(
+        { length: count },
+        () =>
+          Array.from({ length: 6 }, () => characters[random.integer(characters.length)]).join(""),
+      );
+      assert.deepEqual(await sortCodePoints(texts), texts.toSorted(compareCodePoints));
+    }
+  }
 });
 
 Deno.test("compareCodePoints() orders as UTF-8 bytes do", () => {

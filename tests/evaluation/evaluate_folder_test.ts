@@ -4,58 +4,39 @@ import { readCsv } from "../../lib/csv.ts";
 import { compareCodePoints } from "../../lib/data/compare_code_points.ts";
 import { listImages } from "../../lib/data/list_images.ts";
 import { DataError, ModelError } from "../../lib/errors.ts";
-import { evaluateFolder } from "../../lib/evaluation/evaluate_folder.ts";
-import { evaluationFiles, writeEvaluation } from "../../lib/evaluation/write_evaluation.ts";
-import { disposeModel } from "../../lib/model/model.ts";
-import { type CardDraft, saveModel } from "../../lib/model/save_model.ts";
+import { DEFAULT_DECISION } from "../../lib/model/decision.ts";
 import { tf } from "../../lib/setup/tensorflow.ts";
 import { askPython } from "../ask_python.ts";
 import { inFolder, picture, put } from "../data/test_images.ts";
-import { DEFAULT_DECISION } from "../../lib/model/decision.ts";
 import { testCard } from "../model/model_card.ts";
-import { smallModel } from "../model/small_model.ts";
 import { makeOddFolder, READABLE, rotatedTwins, UNREADABLE } from "./odd_folder.ts";
-
-const CLASSES: [string, string] = ["the negative, one", "=positive"];
+import {
+  BAND,
+  CLASSES,
+  csvTexts,
+  detailsOf,
+  evaluate,
+  evaluateRows,
+  withNewImages,
+} from "./with_new_images.ts";
 
 const DATA = testCard({ backbone: "resnet50", imageSize: 32, classes: CLASSES }).data;
 
-/** Runs with the small model saved and a folder of images, which `fill` makes. */
-function withFolder(
-  fill: (folder: string) => Promise<void>,
-  test: (folder: string, modelFolder: string) => Promise<void>,
-  card: Partial<CardDraft> = {},
-): () => Promise<void> {
-  return () =>
-    inFolder(async (root) => {
-      const [folder, modelFolder] = [join(root, "new images"), join(root, "model")];
-      await Deno.mkdir(folder);
-      await fill(folder);
-      const model = smallModel(CLASSES);
-      await saveModel(modelFolder, model, { ...testCard(model.architecture), ...card });
-      disposeModel(model);
-      await test(folder, modelFolder);
-    });
-}
-
 Deno.test(
-  "evaluateFolder() and writeEvaluation() put every image of an odd folder into one of two files",
-  withFolder(makeOddFolder, async (folder, modelFolder) => {
+  "evaluateFolder() puts every image of an odd folder into one of two files",
+  withNewImages(makeOddFolder, async (places) => {
+    const { folder } = places;
     const before = tf.memory().numTensors;
     const progress: string[] = [];
-    const evaluation = await evaluateFolder({
-      folder,
-      modelFolder,
+    const evaluation = await evaluate(places, {
       onProgress: (done, total, name) => void progress.push(`${done}/${total} ${name}`),
     });
     assert.equal(tf.memory().numTensors, before);
-    const { images, errors, skipped } = evaluation;
+    const { files, skipped } = evaluation;
     const names = (await listImages(folder)).paths;
     assert.deepEqual(progress, names.map((name, i) => `${i + 1}/${names.length} ${name}`));
     assert.deepEqual(skipped, { hidden: 1, links: 2, otherType: 1 });
 
-    const files = evaluationFiles(join(folder, "..", "evaluation.csv"));
-    await writeEvaluation(files, evaluation);
     const accepted = await readCsv(files.evaluation, ["name", "ground_truth"], "");
     const refused = await readCsv(files.errors, ["name", "error"], "");
     assert.deepEqual(
@@ -76,11 +57,17 @@ Deno.test(
       assert.ok(!error.includes(folder) && !/\n/.test(error), error);
     }
     assert.deepEqual(new Set(accepted.map((row) => row.ground_truth)), new Set(CLASSES));
-    assert.deepEqual(
-      accepted.map((row) => row.ground_truth),
-      images.map(({ predicted }) => predicted),
-    );
-    assert.equal(errors.length, refused.length);
+    assert.deepEqual(evaluation.errors, refused);
+    assert.equal(evaluation.state, "finished");
+    assert.equal(evaluation.images, names.length);
+    assert.equal(evaluation.classified, accepted.length);
+    assert.equal(evaluation.unreadable, refused.length);
+    const review = (await detailsOf(evaluation)).filter(({ decision }) => decision === "review");
+    assert.equal(evaluation.review, review.length);
+    for (const { name, images, review: ofClass } of evaluation.classes) {
+      assert.equal(images, accepted.filter((row) => row.ground_truth === name).length);
+      assert.equal(ofClass, review.filter(({ predicted }) => predicted === name).length);
+    }
 
     const [header] = (await Deno.readTextFile(files.evaluation)).split("\n");
     assert.equal(header, "name,ground_truth");
@@ -93,6 +80,7 @@ Deno.test(
       "decision",
       "group",
       "flags",
+      "probability_uncorrected",
     ]);
     assert.deepEqual(details.map(({ name }) => name), accepted.map(({ name }) => name));
     const [table] = await askPython(join(import.meta.dirname!, "../csv_oracle.py"), [
@@ -107,17 +95,17 @@ Deno.test(
 
 Deno.test(
   "evaluateFolder() gives an image the same answer alone and in a folder, rotated and upright",
-  withFolder(makeOddFolder, async (folder, modelFolder) => {
+  withNewImages(makeOddFolder, async ({ folder, modelFolder }) => {
     const options = { modelFolder };
-    const together = (await evaluateFolder({ ...options, folder })).images;
+    const together = await evaluateRows({ ...options, folder });
     const of = (name: string) => together.find((image) => image.name === name)!.probability;
     await inFolder(async (alone) => {
       const twins = await rotatedTwins();
       await put(alone, "upright.jpg", twins.upright);
       await put(alone, "sideways.jpg", twins.sideways);
       await Deno.copyFile(join(folder, "b.png"), join(alone, "b.png"));
-      const [plain, sideways, upright] = (await evaluateFolder({ ...options, folder: alone }))
-        .images.map(({ probability }) => probability);
+      const [plain, sideways, upright] = (await evaluateRows({ ...options, folder: alone }))
+        .map(({ probability }) => probability);
       assert.ok(Math.abs(plain! - of("b.png")) < 1e-6);
       const rotated = of("a/rotated.jpg");
       const [near, far] = [Math.abs(rotated - upright!), Math.abs(rotated - sideways!)];
@@ -128,20 +116,18 @@ Deno.test(
 
 Deno.test(
   "evaluateFolder() decides by the model's card: threshold, classes, accept band, flags and groups",
-  withFolder(
+  withNewImages(
     async (folder) => {
       for (let i = 0; i < 12; i++) {
         await put(folder, `slide_${i % 3}_${i}.png`, await picture(i, 40, 40).png().toBuffer());
       }
       await put(folder, "other.png", await picture(30, 20, 90).png().toBuffer());
     },
-    async (folder, modelFolder) => {
-      const { images, card } = await evaluateFolder({
-        folder,
-        modelFolder,
-      });
-      assert.equal(card.decision.threshold, 0.45);
-      assert.deepEqual(images.map(({ name }) => name), (await listImages(folder)).paths);
+    async (places) => {
+      const evaluation = await evaluate(places);
+      const images = await detailsOf(evaluation);
+      assert.equal(evaluation.card.decision.threshold, 0.45);
+      assert.deepEqual(images.map(({ name }) => name), (await listImages(places.folder)).paths);
       const decisions = new Set<string>();
       for (const { name, predicted, probability, confidence, decision, group, flags } of images) {
         assert.ok(probability > 0 && probability < 1);
@@ -150,18 +136,14 @@ Deno.test(
         assert.ok(Math.abs(confidence - expected) < 1e-6);
         assert.equal(group, /slide_(\d)/.exec(name)?.[1] ?? "");
         assert.equal(flags, name === "other.png" ? "smaller_than_input elongated" : "");
-        const isSure = probability <= 0.4 || probability >= 0.55;
+        const isSure = probability <= BAND.low || probability >= BAND.high;
         assert.equal(decision, isSure && flags === "" ? "accept" : "review");
         decisions.add(`${decision} ${predicted}`);
       }
       assert.ok(decisions.size > 2, [...decisions].join());
     },
     {
-      decision: {
-        ...DEFAULT_DECISION,
-        threshold: 0.45,
-        acceptBand: { low: 0.4, high: 0.55, errorRate: 0.05 },
-      },
+      decision: { ...DEFAULT_DECISION, threshold: 0.45, acceptBand: BAND },
       data: { ...DATA, groupPattern: "slide_(\\d)_" },
     },
   ),
@@ -169,9 +151,10 @@ Deno.test(
 
 Deno.test(
   "evaluateFolder() says when the folder is missing, a file or without an image, or the model is not there",
-  withFolder(
+  withNewImages(
     (folder) => put(folder, "notes.txt", "no image"),
-    async (folder, modelFolder) => {
+    async (places) => {
+      const { root, folder } = places;
       const before = tf.memory().numTensors;
       const refused = (
         options: { folder: string; modelFolder?: string },
@@ -179,7 +162,7 @@ Deno.test(
         message: RegExp,
       ) =>
         assert.rejects(
-          evaluateFolder({ modelFolder, ...options }),
+          evaluate(places, options),
           (error: unknown) => {
             assert(error instanceof kind, String(error));
             assert.match(error.message, message);
@@ -195,6 +178,16 @@ Deno.test(
         ModelError,
         /There is no model in .*no\b/,
       );
+      await Deno.copyFile(join(root, "model/model.json"), join(root, "whole.json"));
+      const json = JSON.parse(await Deno.readTextFile(join(root, "model/model.json")));
+      json.userDefinedMetadata.format = 1;
+      await put(root, "model/model.json", JSON.stringify(json));
+      await refused({ folder }, ModelError, /not written by this version/);
+      await Deno.rename(join(root, "whole.json"), join(root, "model/model.json"));
+      const [weights] = json.weightsManifest[0].paths;
+      await Deno.truncate(join(root, "model", weights), 1000);
+      await refused({ folder }, ModelError, /./);
+      await assert.rejects(Deno.stat(join(root, "results")), "nothing is written");
       assert.equal(tf.memory().numTensors, before);
     },
   ),
@@ -202,7 +195,7 @@ Deno.test(
 
 Deno.test(
   "evaluateFolder() reports a file whose name is no text",
-  withFolder(
+  withNewImages(
     async (folder) => {
       await put(folder, "a.png", await picture(1).png().toBuffer());
       const { success } = await new Deno.Command("sh", {
@@ -211,36 +204,25 @@ Deno.test(
       }).output();
       assert.ok(success);
     },
-    async (folder, modelFolder) => {
-      const { images, errors } = await evaluateFolder({
-        folder,
-        modelFolder,
-      });
-      assert.deepEqual(images.map(({ name }) => name), ["a.png"]);
+    async (places) => {
+      const { first, errors } = await evaluate(places);
+      assert.deepEqual(first.map(({ name }) => name), ["a.png"]);
       assert.deepEqual(errors.map(({ name }) => name), ["caf\ufffd.png"]);
       assert.match(errors[0]!.error, /not valid UTF-8 text; rename it/);
     },
   ),
 );
 
-Deno.test("evaluationFiles() puts details and errors beside the main file, whatever its ending", () => {
-  assert.deepEqual(evaluationFiles("/a/b.csv"), {
-    evaluation: "/a/b.csv",
-    details: "/a/b_details.csv",
-    errors: "/a/b_errors.csv",
-  });
-  assert.deepEqual(evaluationFiles("/a.csv/b.CSV").details, "/a.csv/b_details.csv");
-  assert.deepEqual(evaluationFiles("/a/b").errors, "/a/b_errors.csv");
-});
-
-Deno.test("writeEvaluation() writes its headers where there is nothing to tell", () =>
-  inFolder(async (folder) => {
-    const files = evaluationFiles(join(folder, "deep/er/evaluation.csv"));
-    await writeEvaluation(files, { images: [], errors: [] });
-    const texts = await Promise.all(Object.values(files).map((path) => Deno.readTextFile(path)));
-    assert.deepEqual(texts, [
-      "name,ground_truth\n",
-      "name,predicted,probability,confidence,decision,group,flags\n",
-      "name,error\n",
-    ]);
-  }));
+Deno.test(
+  "evaluateFolder() writes its headers where no image can be read",
+  withNewImages(
+    (folder) => put(folder, "a.png", ""),
+    async (places) => {
+      assert.deepEqual(await csvTexts(await evaluate(places)), [
+        "name,ground_truth\n",
+        "name,predicted,probability,confidence,decision,group,flags,probability_uncorrected\n",
+        "name,error\na.png,the file is empty (0 bytes).\n",
+      ]);
+    },
+  ),
+);

@@ -30,7 +30,10 @@ Deno.test("evaluateRun() takes classes and preprocessing from the run's model, a
     assert.deepEqual(result.files, {
       evaluation: join(root, "results/mine/evaluation.csv"),
       details: join(root, "results/mine/evaluation_details.csv"),
+      groups: join(root, "results/mine/evaluation_groups.csv"),
       errors: join(root, "results/mine/evaluation_errors.csv"),
+      summary: join(root, "results/mine/evaluation_summary.json"),
+      parts: join(root, "results/mine/evaluation_parts"),
     });
     const text = await Deno.readTextFile(result.files.evaluation);
     assert.match(text, /^name,ground_truth\n(\d\.png,(negative|positive)\n){3}$/);
@@ -42,7 +45,7 @@ Deno.test("evaluateRun() takes classes and preprocessing from the run's model, a
       await Deno.readTextFile(join(root, "my results_errors.csv")),
       await Deno.readTextFile(result.files.errors),
     );
-    assert.deepEqual(again.images, result.images);
+    assert.deepEqual(again.first, result.first);
 
     await assert.rejects(
       evaluateRun({ ...config, run: "other" }),

@@ -2,20 +2,25 @@ import assert from "node:assert/strict";
 import { ConfigError } from "../../lib/errors.ts";
 import { parseEvaluateArguments } from "../../lib/evaluation/evaluate.ts";
 
-const parse = (...args: string[]) => parseEvaluateArguments(args, "/here");
+const parse = (...args: string[]) => parseEvaluateArguments(args, "/here")!;
 
-Deno.test("parseEvaluateArguments() takes a folder, a run and a file, from where they were typed", () => {
-  assert.deepEqual(parse("new"), { folder: "/here/new", run: "default", out: undefined });
-  assert.deepEqual(parse("/abs/new", "--run", "pas", "--out", "../x.csv"), {
+Deno.test("parseEvaluateArguments() takes a folder, a run and files, from where they were typed", () => {
+  assert.deepEqual(parse("new"), { folder: "/here/new", run: "default", options: {} });
+  assert.deepEqual(parse("/abs/new", "--run", "pas", "--out", "../x.csv", "--force"), {
     folder: "/abs/new",
     run: "pas",
-    out: "/x.csv",
+    options: { out: "/x.csv", force: true },
   });
   assert.deepEqual(parse("--out=y.csv", "."), {
     folder: "/here",
     run: "default",
-    out: "/here/y.csv",
+    options: { out: "/here/y.csv" },
   });
+  assert.deepEqual(parse("a", "--shard", "2/12").options, { shard: { index: 2, count: 12 } });
+  assert.deepEqual(
+    parse("a", "--merge", "--format", "csv, parquet,csv", "--sidecar", "s.csv").options,
+    { merge: true, formats: ["csv", "parquet"], sidecar: "/here/s.csv" },
+  );
   assert.equal(parse("--help"), null);
   assert.equal(parse("new", "-h"), null);
 });
@@ -28,6 +33,10 @@ Deno.test("parseEvaluateArguments() refuses what it cannot use, with its usage",
     [["a", "--run"], /--run/],
     [[""], /One folder of images must be named/],
     [["a", "--out", ""], /--out needs a file/],
+    [["a", "--sidecar="], /--sidecar needs a file/],
+    [["a", "--force=yes"], /--force/],
+    [["a", "--shard", "1/2", "--merge"], /--shard evaluates a part/],
+    [["a", "--shard", "1/2", "--format", "jsonl"], /--shard evaluates a part/],
   ];
   for (const [args, message] of cases) {
     assert.throws(() => parse(...args), (error: unknown) => {
@@ -36,5 +45,14 @@ Deno.test("parseEvaluateArguments() refuses what it cannot use, with its usage",
       assert.match(error.remedy, /deno task evaluate DIR/);
       return true;
     });
+  }
+});
+
+Deno.test("parseEvaluateArguments() refuses parts and formats that there are not", () => {
+  for (const shard of ["0/2", "3/2", "1", "1/0", "a/b", "1/2/3", "-1/2", "1/99999", ""]) {
+    assert.throws(() => parse("a", `--shard=${shard}`), /--shard .*: a part and the number/);
+  }
+  for (const format of ["xlsx", "", "csv,", "csv;jsonl"]) {
+    assert.throws(() => parse("a", `--format=${format}`), /there is no format/);
   }
 });

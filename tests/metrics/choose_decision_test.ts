@@ -17,7 +17,8 @@ Deno.test(
       Promise.all(files.map(async (name) => await Deno.readTextFile(join(folder, name))));
     const before = tf.memory().numTensors;
     const progress: string[] = [];
-    const metrics = { ...config.metrics, calibration: "platt" as const };
+    const threshold = { ...config.metrics.threshold, rule: "youden" as const };
+    const metrics = { ...config.metrics, calibration: "platt" as const, threshold };
     const chosen = await chooseDecision({ ...config, metrics }, (done, total, path) => {
       progress.push(`${done}/${total} ${path}`);
     });

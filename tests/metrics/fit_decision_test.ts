@@ -108,7 +108,7 @@ Deno.test("calibrationFolds() divides no group and has every class in and outsid
   );
 });
 
-const { threshold: rules } = parseConfig({}).metrics;
+const rules = { ...parseConfig({}).metrics.threshold, rule: "youden" as const };
 
 Deno.test("cuts() lie between scores, never on one, and divide no tie", () => {
   const score = fc.oneof(
@@ -153,6 +153,10 @@ Deno.test("chooseThreshold() stays at 0.5 where there is nothing to choose by", 
   stays([1], [0.1], /no validation image is of the negative class/);
   stays([0, 1, 0, 1], [0.3, 0.3, 0.3, 0.3], /none is better than chance/);
   stays([1, 0], [0.3, 0.6], /none is better than chance/);
+  const costs = { ...rules, rule: "costs" as const };
+  const useless = chooseThreshold({ labels: [1, 0, 0], probabilities: [0.3, 0.6, 0.6] }, costs);
+  assert.deepEqual([useless.threshold, useless.rule], [0.5, "default"]);
+  assert.match(useless.reason, /none costs less on validation than one answer for all images/);
 });
 
 Deno.test("chooseAcceptBand() leaves the unsure middle to a person, half-way to the threshold", () => {

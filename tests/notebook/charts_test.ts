@@ -10,7 +10,7 @@ import { groupChart } from "../../lib/notebook/group_chart.ts";
 import { precisionRecallChart } from "../../lib/notebook/precision_recall_chart.ts";
 import { reliabilityChart } from "../../lib/notebook/reliability_chart.ts";
 import { rocChart } from "../../lib/notebook/roc_chart.ts";
-import { scoreHistogram } from "../../lib/notebook/score_histogram.ts";
+import { newScoresHistogram, scoreHistogram } from "../../lib/notebook/score_histogram.ts";
 import { sizeChart } from "../../lib/notebook/size_chart.ts";
 import { splitChart } from "../../lib/notebook/split_chart.ts";
 import { thresholdChart } from "../../lib/notebook/threshold_chart.ts";
@@ -71,7 +71,13 @@ function allFigures(names: string[]): Record<string, Figure> {
     reliability: reliabilityChart({ labels, probabilities, calibrated: probabilities, run }),
     groups: groupChart({ labels, predicted, groups: labels.map((_, i) => names[i % 2]!), run }),
     histogram: scoreHistogram({ probabilities, labels, classes: names, threshold: 0.5, run }),
-    newImages: scoreHistogram({ probabilities, classes: names, threshold: 0.5, run }),
+    newImages: newScoresHistogram({
+      counts: [7, 0, 12, 1000],
+      called: 1012,
+      classes: names,
+      threshold: 0.5,
+      run,
+    }),
   };
 }
 
@@ -186,9 +192,18 @@ Deno.test("learningCurves() draws a history of any length and names the kept epo
 });
 
 Deno.test("scoreHistogram() counts every image once", () => {
-  const figure = scoreHistogram({ probabilities: [0, 0.5, 1], classes, threshold: 0.5, run });
+  const figure = scoreHistogram({
+    probabilities: [0, 0.5, 1],
+    labels: [0, 0, 1],
+    classes,
+    threshold: 0.5,
+    run,
+  });
   assert.match(figure.text, /2 of 3 images at or above the threshold/);
-  assert.ok(texts(figure).includes("class not known (3)"));
+  assert.ok(texts(figure).includes("non globally sclerotic glomeruli (2)"));
+  const ofNew = newScoresHistogram({ counts: [1, 2], called: 2, classes, threshold: 0.5, run });
+  assert.match(ofNew.text, /2 of 3 images at or above the threshold/);
+  assert.ok(texts(ofNew).includes("class not known (3)"));
 });
 
 Deno.test("card() keeps the entries of a legend apart, and the note inside, in any font", () => {

@@ -4,7 +4,6 @@ import sharp from "sharp";
 import { ModelError } from "../../lib/errors.ts";
 import { sha256File } from "../../lib/files.ts";
 import { readSplit, writeSplit } from "../../lib/split/split.ts";
-import { evaluateFolder } from "../../lib/evaluation/evaluate_folder.ts";
 import { measureParity } from "../../lib/evaluation/measure_parity.ts";
 import { fitStainReference } from "../../lib/images/fit_stain_reference.ts";
 import { normaliseStain } from "../../lib/images/stain/normalise_stain.ts";
@@ -15,6 +14,7 @@ import { saveKeras } from "../../lib/model/save_keras.ts";
 import { saveModel } from "../../lib/model/save_model.ts";
 import { createRandom } from "../../lib/random.ts";
 import { inFolder, put } from "../data/test_images.ts";
+import { evaluateRows } from "../evaluation/with_new_images.ts";
 import { testCard } from "../model/model_card.ts";
 import { SMALL, smallModel } from "../model/small_model.ts";
 import { CLASSES, withToyProject } from "./toy_project.ts";
@@ -76,7 +76,7 @@ for (const method of ["reinhard", "macenko"] as const) {
       };
       const probabilities = async (images: string) => {
         const options = { folder: images, modelFolder };
-        return (await evaluateFolder(options)).images.map(({ probability }) => probability);
+        return (await evaluateRows(options)).map(({ probability }) => probability);
       };
 
       await save(null);
@@ -132,8 +132,8 @@ Deno.test(
         await put(folder, path.split("/").at(-1)!, await Deno.readFile(join(root, "data", path)));
       }
       const modelFolder = join(root, "model/default");
-      const evaluated = await evaluateFolder({ folder, modelFolder });
-      const probability = new Map(evaluated.images.map((row) => [row.name, row.probability]));
+      const evaluated = await evaluateRows({ folder, modelFolder });
+      const probability = new Map(evaluated.map((row) => [row.name, row.probability]));
       for (const row of predictions) {
         const other = probability.get(row.path.split("/").at(-1)!)!;
         assert.ok(Math.abs(row.probability - other) < 1e-4, row.path);

@@ -1,0 +1,36 @@
+import type { Evaluation } from "./evaluation.ts";
+
+const RESTARTED = {
+  folder: "The folder has changed since the evaluation that was interrupted: all was begun anew.",
+  model: "The model is another than that of the earlier evaluation: all was begun anew.",
+  damaged: "What an earlier evaluation had left was damaged: all was begun anew.",
+} as const;
+
+/** What became of an evaluation, in a few sentences: one a line. */
+export function describeEvaluation(evaluation: Evaluation): string[] {
+  const { classified, unreadable, review, images, resumed, restarted, state, files } = evaluation;
+  const n = (count: number) => count.toLocaleString("en-GB");
+  const lines = [];
+  if (restarted !== null) lines.push(RESTARTED[restarted]);
+  if (resumed > 0 && evaluation.imagesPerSecond !== null) {
+    lines.push(`${n(resumed)} images had been classified before.`);
+  }
+  lines.push(
+    `${n(classified)} images classified, ${n(review)} of them to be reviewed; ` +
+      `${n(unreadable)} could not be read.`,
+  );
+  if (state === "stopped") {
+    lines.push(
+      `Stopped after ${n(classified + unreadable)} of ${
+        n(images)
+      } images: no CSV is written yet. ` +
+        "Run this again to go on.",
+    );
+  } else if (state === "part") {
+    lines.push(`This part is done, in ${files.parts}. Join the parts with --merge.`);
+  } else lines.push(files.evaluation, ...evaluation.exports.files);
+  if (evaluation.priorShift) lines.push(evaluation.priorShift.text);
+  const { withoutPlace } = evaluation.exports;
+  if (withoutPlace > 0) lines.push(`The sidecar gives no place for ${n(withoutPlace)} images.`);
+  return lines;
+}

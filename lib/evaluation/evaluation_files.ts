@@ -1,0 +1,121 @@
+import { realpath } from "node:fs/promises";
+import { basename, dirname, join, relative, sep } from "node:path";
+import { z } from "zod";
+import { DataError } from "../errors.ts";
+import { exists } from "../files.ts";
+import type { Shard } from "./shard.ts";
+
+/** The files of an evaluation. */
+export interface EvaluationFiles {
+  /** `name,ground_truth`: one row a readable image. */
+  evaluation: string;
+  /** One row a readable image, with probability and decision. */
+  details: string;
+  /** One row a patient or slide and one for all: images called positive, and their share. */
+  groups: string;
+  /** `name,error`: one row an image that could not be read. */
+  errors: string;
+  /** What was evaluated with what, and the counts. */
+  summary: string;
+  /** Folder of the work files, from which an interrupted evaluation goes on. */
+  parts: string;
+}
+
+/** The files' paths: all others lie beside the main one, with its name. */
+export function evaluationFiles(evaluation: string): EvaluationFiles {
+  const stem = stemOf(evaluation);
+  return {
+    evaluation,
+    details: `${stem}_details.csv`,
+    groups: `${stem}_groups.csv`,
+    errors: `${stem}_errors.csv`,
+    summary: `${stem}_summary.json`,
+    parts: `${stem}_parts`,
+  };
+}
+
+/** The path of a file beside evaluation.csv, which has another ending. */
+export function besideEvaluation(evaluation: string, ending: string): string {
+  return stemOf(evaluation) + ending;
+}
+
+function stemOf(evaluation: string): string {
+  return evaluation.replace(/\.csv$/i, "");
+}
+
+/** The ending of work files. */
+export const WORK_ENDING = ".work";
+
+/** The work file of a part, or of the whole. */
+export function workPath({ parts }: EvaluationFiles, shard: Shard | null): string {
+  return join(parts, (shard ? `${shard.index}_of_${shard.count}` : "whole") + WORK_ENDING);
+}
+
+/**
+ * Refuses to write into the folder of new images: the next evaluation would find other files there,
+ * and the folder may be the only copy.
+ *
+ * @throws {DataError} When the file would be in the folder, links followed.
+ */
+export async function refuseInside(evaluation: string, folder: string): Promise<void> {
+  const parent = await realParent(evaluation);
+  const way = relative(await realpath(folder), parent);
+  if (way.split(sep)[0] !== ".." && !way.startsWith(sep)) {
+    throw new DataError(
+      `${evaluation} would be written into the folder of the images, ${folder}.`,
+      "Name a file outside it with --out. Nothing is ever written among the images.",
+    );
+  }
+}
+
+/** The folder that a file is or would be in, links followed. */
+async function realParent(path: string): Promise<string> {
+  const parent = dirname(path);
+  return await exists(parent)
+    ? await realpath(parent)
+    : join(await realParent(parent), basename(parent));
+}
+
+const summarySchema = z.object({
+  folder: z.string(),
+  model: z.object({ weights_sha256: z.string() }),
+});
+
+/** Where results come from. */
+export interface Origin {
+  /** Absolute path of the images. */
+  folder: string;
+  /** SHA-256 of the model's weights. */
+  model: string;
+}
+
+/**
+ * Refuses to overwrite an evaluation of another folder or with another model.
+ *
+ * @throws {DataError} When there is one, or a file of which nobody knows what it is.
+ */
+export async function refuseOverwriting(files: EvaluationFiles, origin: Origin): Promise<void> {
+  if (!await exists(files.evaluation)) return;
+  const previous = await readOrigin(files.summary);
+  const reason = previous === null
+    ? "it is there already, and nothing tells where it comes from"
+    : previous.folder !== origin.folder
+    ? `it holds the results of another folder, ${previous.folder}`
+    : previous.model !== origin.model
+    ? "it holds the results of another model"
+    : null;
+  if (reason === null) return;
+  throw new DataError(
+    `${files.evaluation} is not overwritten: ${reason}.`,
+    "Name another file with --out, or overwrite it with --force.",
+  );
+}
+
+async function readOrigin(path: string): Promise<Origin | null> {
+  try {
+    const summary = summarySchema.parse(JSON.parse(await Deno.readTextFile(path)));
+    return { folder: summary.folder, model: summary.model.weights_sha256 };
+  } catch {
+    return null; // missing or damaged: it tells nothing
+  }
+}

@@ -1,0 +1,121 @@
+import { realpath } from "node:fs/promises";
+import { DataError } from "../errors.ts";
+import { writeJson } from "../files.ts";
+import type { ModelCard } from "../model/model_card.ts";
+import type { StopRequested } from "../stop.ts";
+import type { Evaluation, EvaluationOptions } from "./evaluation.ts";
+import type { EvaluationFiles } from "./evaluation_files.ts";
+import type { SlidePlace } from "./export/sidecar.ts";
+import { writeExports } from "./export/write_exports.ts";
+import { groupShares } from "./group_shares.ts";
+import { judge } from "./judge.ts";
+import type { Listing } from "./list_folder.ts";
+import { readResults, type Result } from "./results.ts";
+import { decidePriorShift, type PriorShift } from "./prior_shift/decide_prior_shift.ts";
+import { addScore, createScoreSummary } from "./prior_shift/score_summary.ts";
+import { count, createTally, type Verdict } from "./tally.ts";
+import type { Source } from "./work_file.ts";
+import { writeEvaluation } from "./write_evaluation.ts";
+
+/** What is known once the folder is listed and the model loaded. */
+export interface Setting {
+  options: EvaluationOptions;
+  files: EvaluationFiles;
+  listing: Listing;
+  card: ModelCard;
+  places: Map<string, SlidePlace> | null;
+  stopRequested: StopRequested;
+}
+
+/** What was done before the results were put together. */
+export type Done = Pick<Evaluation, "state" | "resumed" | "restarted" | "imagesPerSecond">;
+
+/** Judges the results there are; writes them when they are all there. */
+export async function finish(
+  setting: Setting,
+  sources: readonly Source[],
+  done: Done,
+): Promise<Evaluation> {
+  const { options, files, listing, card, places, stopRequested } = setting;
+  const finished = done.state === "finished";
+  const mayStop = finished ? stopRequested : () => false; // it has, and wants to see what there is
+  const results = () => readResults(listing.names, sources, mayStop);
+  const priorShift = finished ? await lookAtShare(results(), card, options) : null;
+  const answers = priorShift ?? { change: null, threshold: card.decision.threshold };
+  async function* verdicts(): AsyncGenerator<Verdict, void, void> {
+    for await (const result of results()) {
+      yield "error" in result
+        ? { name: result.name, error: result.error }
+        : judge(result.name, result, card, answers);
+    }
+  }
+  const { classes } = card.architecture;
+  const tally = createTally(classes);
+  for await (const verdict of verdicts()) count(tally, verdict, answers.threshold);
+  const images = listing.names.length;
+  const shares = groupShares([...tally.groups.values()], card.decision.validation);
+  const { skipped } = listing;
+  const evaluation = { ...tally, ...done, images, skipped, card, priorShift, shares, files };
+  if (!finished) return { ...evaluation, exports: { files: [], withoutPlace: 0 } };
+  if (tally.classified + tally.unreadable !== images) {
+    throw new DataError(
+      `${images - tally.classified - tally.unreadable} images have no result in ${files.parts}.`,
+      "Remove that folder and evaluate again.",
+    );
+  }
+  const formats = options.formats ?? [];
+  const exports = await writeExports(options.out, verdicts, { formats, places, classes });
+  await writeJson(files.summary, await summarise(options, { ...evaluation, exports }, listing));
+  await writeEvaluation(files, shares, verdicts);
+  return { ...evaluation, exports };
+}
+
+/** A first pass over all results: whether the folder has another share of the classes. */
+async function lookAtShare(
+  results: AsyncIterable<Result>,
+  card: ModelCard,
+  { priorShift: setting = "auto" }: EvaluationOptions,
+): Promise<PriorShift | null> {
+  const asTheyAre = { change: null, threshold: card.decision.threshold };
+  const summary = createScoreSummary(card.decision.threshold);
+  let unlike = 0;
+  for await (const result of results) {
+    if ("error" in result) continue;
+    const { probability, group, flags } = judge(result.name, result, card, asTheyAre);
+    addScore(summary, probability, group);
+    if (flags !== "") unlike += 1;
+  }
+  if (summary.n === 0) return null;
+  const { decision, architecture: { classes } } = card;
+  return decidePriorShift({ setting, summary, decision, classes, unlike, seed: "evaluation" });
+}
+
+/** What evaluation_summary.json says. */
+async function summarise(
+  { folder }: EvaluationOptions,
+  { card, priorShift, shares, classes, exports, ...evaluation }: Evaluation,
+  listing: Listing,
+): Promise<Record<string, unknown>> {
+  return {
+    folder: await realpath(folder),
+    listing_sha256: listing.sha256,
+    model: { run: card.run, created: card.created, weights_sha256: card.weights.sha256 },
+    decision: card.decision,
+    class_share: priorShift && {
+      reason: priorShift.reason,
+      change: priorShift.change,
+      threshold: priorShift.threshold,
+      estimate: priorShift.estimate,
+      text: priorShift.text,
+    },
+    positive_share: shares.all,
+    images: evaluation.images,
+    classified: evaluation.classified,
+    unreadable: evaluation.unreadable,
+    review: evaluation.review,
+    classes,
+    skipped: evaluation.skipped,
+    exports: exports.files,
+    images_per_second: evaluation.imagesPerSecond,
+  };
+}

@@ -1,0 +1,64 @@
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { breathe } from "../breathe.ts";
+import { listImages, type Skipped } from "../data/list_images.ts";
+import { DataError } from "../errors.ts";
+import type { OnProgress } from "../progress.ts";
+import { type StopRequested, throwIfStopped } from "../stop.ts";
+
+/** The images of a folder, as they were when it was listed. */
+export interface Listing {
+  /** Paths relative to the folder, in code-point order. */
+  names: string[];
+  /** SHA-256 of all names, sizes and times of change: tells whether the folder is still the same. */
+  sha256: string;
+  skipped: Skipped;
+}
+
+/** Files that are looked at between two breaths. */
+const AT_A_TIME = 512;
+
+/**
+ * Lists a folder of new images. Memory holds the names: about 0.1 kB an image.
+ *
+ * @param onProgress Told now and then, in large folders alone.
+ * @throws {DataError} When the folder is missing or holds no image.
+ * @throws {StoppedError} When the person has asked to stop.
+ */
+export async function listFolder(
+  folder: string,
+  stopRequested: StopRequested,
+  onProgress?: OnProgress,
+): Promise<Listing> {
+  const { paths: names, skipped } = await listImages(folder);
+  if (names.length === 0) {
+    throw new DataError(
+      `There is no image in ${JSON.stringify(folder)}.`,
+      "Name a folder that holds .png, .jpg, .tif, .bmp or .webp files, at any depth.",
+    );
+  }
+  const hash = createHash("sha256");
+  for (let start = 0; start < names.length; start += AT_A_TIME) {
+    const some = names.slice(start, start + AT_A_TIME);
+    for (const name of some) hash.update(`${name}\0${describe(join(folder, name))}\0`);
+    if (names.length <= AT_A_TIME) break;
+    const done = start + some.length;
+    throwIfStopped(stopRequested);
+    onProgress?.(done, names.length, "", {
+      place: `${done.toLocaleString("en-GB")} files looked at`,
+      unit: "files",
+    });
+    await breathe();
+  }
+  return { names, sha256: hash.digest("hex"), skipped };
+}
+
+/** Size and time of change. Asked without waiting: a million asynchronous questions take minutes. */
+function describe(path: string): string {
+  try {
+    const { size, mtime } = Deno.lstatSync(path);
+    return `${size} ${mtime?.getTime()}`;
+  } catch {
+    return "cannot be looked at"; // reading it will say why
+  }
+}

@@ -1,0 +1,28 @@
+/**
+ * An evaluation in a process of its own, to be stopped, killed or starved: says how many images are
+ * done, and at the end how it ended.
+ */
+import { ProjectError } from "../../lib/errors.ts";
+import { evaluateFolder } from "../../lib/evaluation/evaluate_folder.ts";
+
+const [folder, modelFolder, out, waitAt] = Deno.args as [string, string, string, string];
+const say = (text: string) => void Deno.stdout.writeSync(new TextEncoder().encode(`${text}\n`));
+
+const PAUSE = new Int32Array(new SharedArrayBuffer(4));
+
+try {
+  const { state } = await evaluateFolder({
+    ...{ folder, modelFolder, out },
+    onProgress: (done) => {
+      say(String(done));
+      if (done === Number(waitAt)) Atomics.wait(PAUSE, 0, 0, 1000); // for the signal
+    },
+  });
+  say(state);
+} catch (error) {
+  say(
+    `${error instanceof ProjectError ? error.name : "unexpected"}: ${
+      JSON.stringify(String(error))
+    }`,
+  );
+}

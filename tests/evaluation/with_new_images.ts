@@ -1,0 +1,114 @@
+import { join } from "node:path";
+import { readCsv } from "../../lib/csv.ts";
+import { evaluateFolder } from "../../lib/evaluation/evaluate_folder.ts";
+import type { Evaluation, EvaluationOptions } from "../../lib/evaluation/evaluation.ts";
+import { disposeModel } from "../../lib/model/model.ts";
+import { DEFAULT_DECISION } from "../../lib/model/decision.ts";
+import { type CardDraft, saveModel } from "../../lib/model/save_model.ts";
+import { inFolder, picture, put } from "../data/test_images.ts";
+import { testCard } from "../model/model_card.ts";
+import { smallModel } from "../model/small_model.ts";
+
+/** Classes whose names are hostile. */
+export const CLASSES: [string, string] = ["the negative, one", "=positive"];
+
+/** Some of the small model's answers are within it. */
+export const BAND = { low: 0.45, high: 0.55, errorRate: 0.05 };
+
+/** Where a test's files are. */
+export interface Places {
+  root: string;
+  /** Of the new images. */
+  folder: string;
+  modelFolder: string;
+  /** Of evaluation.csv. */
+  out: string;
+}
+
+/** Saves a small model, whose answers are of either class. */
+export async function saveSmallModel(
+  modelFolder: string,
+  card: Partial<CardDraft> = {},
+): Promise<void> {
+  const model = smallModel(CLASSES);
+  const decision = { ...DEFAULT_DECISION, acceptBand: BAND };
+  await saveModel(modelFolder, model, { ...testCard(model.architecture), decision, ...card });
+  disposeModel(model);
+}
+
+/** Runs with the small model saved and a folder of images, which `fill` makes. */
+export function withNewImages(
+  fill: (folder: string) => Promise<void>,
+  test: (places: Places) => Promise<void>,
+  card: Partial<CardDraft> = {},
+): () => Promise<void> {
+  return () =>
+    inFolder(async (root) => {
+      const [folder, modelFolder] = [join(root, "new images"), join(root, "model")];
+      await Deno.mkdir(folder);
+      await fill(folder);
+      await saveSmallModel(modelFolder, card);
+      await test({ root, folder, modelFolder, out: join(root, "results", "evaluation.csv") });
+    });
+}
+
+/** Writes `count` small images of one kind each: PNG, JPEG, and now and then none at all. */
+export async function putImages(folder: string, count: number): Promise<void> {
+  for (let i = 0; i < count; i++) {
+    const name = `slide_${i % 5}/${String(i).padStart(4, "0")}`;
+    if (i % 11 === 7) await put(folder, `${name}.png`, "no image");
+    else if (i % 2) await put(folder, `${name}.png`, await picture(i, 40, 36).png().toBuffer());
+    else await put(folder, `${name}.jpg`, await picture(i, 36, 40).jpeg().toBuffer());
+  }
+}
+
+/** Evaluates a folder; the places are given. */
+export function evaluate(
+  { folder, modelFolder, out }: Places,
+  options: Partial<EvaluationOptions> = {},
+): Promise<Evaluation> {
+  return evaluateFolder({ folder, modelFolder, out, ...options });
+}
+
+/** A row of evaluation_details.csv. */
+export interface DetailsRow {
+  name: string;
+  predicted: string;
+  probability: number;
+  confidence: number;
+  decision: string;
+  group: string;
+  flags: string;
+  probability_uncorrected: number;
+}
+
+/** The rows of an evaluation's details. */
+export async function detailsOf({ files }: Pick<Evaluation, "files">): Promise<DetailsRow[]> {
+  const columns = ["name", "predicted", "decision", "group", "flags"] as const;
+  const numbers = ["probability", "confidence", "probability_uncorrected"] as const;
+  const rows = await readCsv(files.details, [...columns, ...numbers], "");
+  return rows.map((row) => ({
+    ...row,
+    probability: Number(row.probability),
+    confidence: Number(row.confidence),
+    probability_uncorrected: Number(row.probability_uncorrected),
+  }));
+}
+
+/** Evaluates a folder into another, and returns the rows of its details. */
+export async function evaluateRows(
+  options: Omit<EvaluationOptions, "out">,
+): Promise<DetailsRow[]> {
+  const out = await Deno.makeTempDir({ prefix: "glomeruli-test-" });
+  try {
+    return await detailsOf(await evaluateFolder({ ...options, out: join(out, "evaluation.csv") }));
+  } finally {
+    await Deno.remove(out, { recursive: true });
+  }
+}
+
+/** The texts of the three CSVs. */
+export async function csvTexts({ files }: Pick<Evaluation, "files">): Promise<string[]> {
+  const { evaluation, details, errors } = files;
+  return await Promise.all([evaluation, details, errors].map((path) => Deno.readTextFile(path)));
+}

@@ -51,6 +51,7 @@ const summarySchema = z.object({
   unreadable: count,
   review: count,
   classes: z.array(z.object({ name: z.string(), images: count })),
+  class_share: z.object({ text: z.string() }).nullable(),
 });
 
 /**
@@ -108,11 +109,9 @@ async function readEvaluation(path: string): Promise<NonNullable<RunFiles["evalu
   const beside = (end: string) => path.replace(/\.csv$/, end);
   const summary = beside("_summary.json");
   if (await exists(summary)) {
-    const { model, classified, unreadable, review, classes } = await readShape(
-      summary,
-      summarySchema,
-    );
-    return { classified, unreadable, review, classes, weightsSha256: model.weights_sha256 };
+    const { model, class_share, ...counted } = await readShape(summary, summarySchema);
+    const shareText = class_share?.text ?? null;
+    return { ...counted, shareText, weightsSha256: model.weights_sha256 };
   }
   const rows = await readCsv(beside("_details.csv"), ["predicted", "decision"], "");
   const errors = beside("_errors.csv");
@@ -122,6 +121,7 @@ async function readEvaluation(path: string): Promise<NonNullable<RunFiles["evalu
     unreadable: await exists(errors) ? (await readCsv(errors, ["name"], "")).length : 0,
     review: rows.filter(({ decision }) => decision === "review").length,
     classes: [...counts].map(([name, own]) => ({ name, images: own.length })),
+    shareText: null,
   };
   return { ...counted, weightsSha256: null };
 }

@@ -32,6 +32,8 @@ export interface ReportedEvaluation {
   /** Left for a person to look at. */
   review: number;
   classes: { name: string; images: number }[];
+  /** What was found out about the share of the classes, in words; `null`: nothing was. */
+  shareText: string | null;
 }
 
 /** The files of a run by what they say. What is `null` is not there yet, or cannot be used. */

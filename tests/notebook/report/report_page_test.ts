@@ -112,6 +112,7 @@ Deno.test("a report lets no name become markup, and nothing run or load", () => 
     unreadable: 0,
     review: 1,
     classes: [{ name, images: 1 }],
+    shareText: name,
     weightsSha256: null,
   };
   files.metrics!.scores.f1!.references = [{ name, value: 0.5, note: name }];
@@ -173,6 +174,7 @@ Deno.test("a report shows no scores of another model, threshold or split", () =>
     unreadable: 1,
     review: 2,
     classes: [{ name: "a_b", images: 7 }],
+    shareText: null,
     weightsSha256: files.card!.weights.sha256,
   };
   assert.match(page(files), /7 images of a folder without labels were classified, 2 of which/);

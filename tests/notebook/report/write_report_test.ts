@@ -105,8 +105,11 @@ Deno.test(
       unreadable: 2,
       review: 3,
       classes: [{ name: CLASSES[0], images: 1234 }],
+      class_share: { text: "Of these images an estimated 4 % are." },
     };
     await put(root, "results/try/evaluation_summary.json", JSON.stringify(summary));
-    assert.match(await write(), /1,234 images of a folder without labels were classified, 3 of/);
+    const page = await write();
+    assert.match(page, /1,234 images of a folder without labels were classified, 3 of/);
+    assert.match(page, /<p>Of these images an estimated 4 % are\.<\/p>/);
   }),
 );

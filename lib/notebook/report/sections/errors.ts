@@ -72,7 +72,7 @@ ${
 /** What section 7 found in new images. */
 export function evaluationSection({ evaluation }: ReportData): Section | null {
   if (!evaluation) return null;
-  const { classified, unreadable, review, classes } = evaluation;
+  const { classified, unreadable, review, classes, shareText } = evaluation;
   return {
     id: "evaluation",
     title: "New images",
@@ -90,6 +90,6 @@ export function evaluationSection({ evaluation }: ReportData): Section | null {
         ["answer", { title: "images", numeric: true }],
         classes.map(({ name, images }) => [classLabel(name), images]),
       )
-    }`,
+    }${paragraph(shareText)}`,
   };
 }

@@ -37,7 +37,9 @@ export { chooseDecision } from "./metrics/choose_decision.ts";
 export { countConfusions } from "./metrics/count_confusions.ts";
 export { describeTestReads } from "./metrics/test_reads.ts";
 export { positiveClass } from "./metrics/positive_class.ts";
+export { reviewRun } from "./metrics/review/review_run.ts";
 export { testRun } from "./metrics/test_run.ts";
+export { writeModelCard } from "./metrics/write_model_card.ts";
 
 // 07 evaluation on a new dataset
 export { describeEvaluation } from "./evaluation/describe_evaluation.ts";
@@ -62,6 +64,7 @@ export { outcomeNotices } from "./notebook/outcome_notices.ts";
 export { precisionRecallChart } from "./notebook/precision_recall_chart.ts";
 export { predictionGrid } from "./notebook/prediction_grid.ts";
 export { reliabilityChart } from "./notebook/reliability_chart.ts";
+export { reviewNotices } from "./notebook/review_notices.ts";
 export { rocChart } from "./notebook/roc_chart.ts";
 export { runsChart } from "./notebook/runs_chart.ts";
 export { runsTable } from "./notebook/runs_table.ts";
@@ -74,3 +77,4 @@ export { sizeChart } from "./notebook/size_chart.ts";
 export { splitChart } from "./notebook/split_chart.ts";
 export { thresholdChart } from "./notebook/threshold_chart.ts";
 export { trainingNotices } from "./notebook/training_notices.ts";
+export { writeReport } from "./notebook/report/write_report.ts";

@@ -24,6 +24,7 @@ export interface RunPaths {
   split: string;
   splitCertificate: string;
   modelCard: string;
+  modelCardText: string;
   checkpoints: string;
   history: string;
   trainingEvents: string;
@@ -31,6 +32,8 @@ export interface RunPaths {
   tensorboard: string;
   predictionsTest: string;
   metrics: string;
+  reviewRecord: string;
+  explanationCheck: string;
   plots: string;
   evaluation: string;
   notebooks: string;
@@ -50,6 +53,7 @@ export function runPaths(run: string): RunPaths {
     split: join(results, "split.csv"),
     splitCertificate: join(results, "split_certificate.json"),
     modelCard: join(model, "model_card.json"),
+    modelCardText: join(model, "model_card.md"),
     checkpoints: join(model, "checkpoints"),
     history: join(results, "history.csv"),
     trainingEvents: join(results, "training_events.csv"),
@@ -57,6 +61,8 @@ export function runPaths(run: string): RunPaths {
     tensorboard: join(results, "tensorboard"),
     predictionsTest: join(results, "predictions_test.csv"),
     metrics: join(results, "metrics.json"),
+    reviewRecord: join(results, "review.json"),
+    explanationCheck: join(results, "explanation_check.json"),
     plots: join(results, "plots"),
     evaluation: join(results, "evaluation.csv"),
     notebooks: join(results, "notebooks"),

@@ -14,7 +14,9 @@ export interface BaselineTest {
   better: boolean;
   /** The test, by name. */
   test: string;
-  /** The same in words. */
+  /** The verdict in plain words: the first thing that a reader should know. */
+  headline: string;
+  /** How it was reached, in words. */
   sentence: string;
 }
 
@@ -49,7 +51,7 @@ export function betterThanBaseline(
     : `exact sign-flip test by group, one-sided, ${distinct} group${distinct === 1 ? "" : "s"}`;
   if (n === 0) {
     const sentence = "There are no images to compare with the baseline.";
-    return { p: 1, better: false, test, sentence };
+    return { p: 1, better: false, test, headline: "Nothing was tested.", sentence };
   }
   const m = confusionMatrix(labels, predicted);
   const positives = m.truePositive + m.falseNegative;
@@ -64,8 +66,10 @@ export function betterThanBaseline(
   }
   const p = chanceOfLead([...leads.values()]);
   const better = p < ALPHA;
-  const accuracy = percent((m.truePositive + m.trueNegative) / n);
-  const baseline = percent(Math.max(positives, n - positives) / n);
+  const right = m.truePositive + m.trueNegative;
+  const baselineRight = Math.max(positives, n - positives);
+  const accuracy = percent(right / n);
+  const baseline = percent(baselineRight / n);
   const chance = p < 0.001 ? "p < 0.001" : `p = ${p.toFixed(3)}`;
   const tooFew = distinct < FEWEST_GROUPS && distinct < n
     ? ` With fewer than ${FEWEST_GROUPS} patients or slides no result can show it.`
@@ -75,11 +79,21 @@ export function betterThanBaseline(
     p,
     better,
     test,
+    headline: describeVerdict(better, right - baselineRight, n),
     sentence:
       `The accuracy of ${accuracy} is ${verdict} the ${baseline} of always answering the more ` +
       `frequent class (${test}: ${chance}; only the model is right on ${images(onlyModel)}, only ` +
       `the baseline on ${images(onlyBaseline)}).${tooFew}`,
   };
+}
+
+/** @param lead Images that the model has right beyond those of the baseline. */
+function describeVerdict(better: boolean, lead: number, n: number): string {
+  if (better) return "Better than always giving the more frequent answer.";
+  const baseline = "no better than the baseline, which always gives the more frequent answer";
+  return lead > 0
+    ? `By this test the model is ${baseline}: its lead on these ${images(n)} may be chance.`
+    : `This model is ${baseline}. Do not rely on its answers.`;
 }
 
 /**

@@ -60,8 +60,14 @@ export function chooseExamples<T extends ExamplePrediction>(
   ];
 }
 
-/** 0 at the threshold, 1 at a probability of 0 or 1. */
-function certaintyOf({ probability }: ExamplePrediction, threshold: number): number {
+/**
+ * How certain a prediction is: how far its probability is from the threshold, as a share of how far
+ * it could be on its side. 0 at the threshold, 1 at a probability of 0 or 1.
+ */
+export function certaintyOf(
+  { probability }: Pick<ExamplePrediction, "probability">,
+  threshold: number,
+): number {
   const room = probability >= threshold ? 1 - threshold : threshold;
   return room === 0 ? 0 : Math.abs(probability - threshold) / room;
 }

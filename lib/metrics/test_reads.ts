@@ -12,7 +12,8 @@ const readerSchema = z.object({
   reads: z.int().min(1),
 });
 
-const testReadsSchema = z.object({
+/** See {@linkcode TestReads}. */
+export const testReadsSchema = z.object({
   count: z.int().min(1),
   test_sha256: z.string(),
   readers: z.array(readerSchema).min(1),

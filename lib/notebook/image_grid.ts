@@ -45,8 +45,27 @@ export async function imageGrid(
 
 /** One picture with its caption as a table cell. */
 export async function imageTile({ path, caption }: GridItem): Promise<string> {
+  const picture = await thumbnail(path);
   const box = `width:${TILE}px;height:${TILE}px`;
-  let picture: string;
+  const shown = picture
+    ? `<img src="${picture.source}" width="${picture.width}" height="${picture.height}" ` +
+      `alt="${escapeHtml(basename(path))}">`
+    : `<div style="${box};border:1px dashed rgba(128,128,128,0.8);text-align:center;` +
+      `line-height:${TILE}px">cannot be read</div>`;
+  return `<td style="padding:4px;vertical-align:top;text-align:left;width:${TILE}px">${shown}` +
+    `<div style="width:${TILE}px;font-size:11px;line-height:1.3;overflow-wrap:anywhere">` +
+    `${escapeHtml(caption)}</div></td>`;
+}
+
+/**
+ * A small copy of an image, on white, for a page: at most 140 CSS pixels on a side.
+ *
+ * @param path Absolute.
+ * @returns `null` when it cannot be read.
+ */
+export async function thumbnail(
+  path: string,
+): Promise<{ source: string; width: number; height: number } | null> {
   try {
     const jpeg = await sharp(path, { limitInputPixels: MAX_PIXELS, failOn: "error" })
       .autoOrient()
@@ -57,14 +76,12 @@ export async function imageTile({ path, caption }: GridItem): Promise<string> {
       .toBuffer({ resolveWithObject: true });
     const { width, height } = jpeg.info;
     const scale = TILE / Math.max(width, height);
-    picture = `<img src="data:image/jpeg;base64,${new Uint8Array(jpeg.data).toBase64()}" ` +
-      `width="${Math.round(width * scale)}" height="${Math.round(height * scale)}" ` +
-      `alt="${escapeHtml(basename(path))}">`;
+    return {
+      source: `data:image/jpeg;base64,${new Uint8Array(jpeg.data).toBase64()}`,
+      width: Math.round(width * scale),
+      height: Math.round(height * scale),
+    };
   } catch {
-    picture = `<div style="${box};border:1px dashed rgba(128,128,128,0.8);text-align:center;` +
-      `line-height:${TILE}px">cannot be read</div>`;
+    return null;
   }
-  return `<td style="padding:4px;vertical-align:top;text-align:left;width:${TILE}px">${picture}` +
-    `<div style="width:${TILE}px;font-size:11px;line-height:1.3;overflow-wrap:anywhere">` +
-    `${escapeHtml(caption)}</div></td>`;
 }

@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { join, parse } from "node:path";
 import { writeAtomic } from "../files.ts";
 import { runPaths } from "../paths.ts";
 import type { Displayable } from "./displayable.ts";
@@ -20,8 +20,11 @@ const SETS = [
   ],
 ] as const;
 
-/** What a saved plot is called. */
-export type PlotName = (typeof SETS)[number][number];
+/** What a saved plot is called; `explained_1`, `explained_2` and so on are of one set too. */
+export type PlotName = (typeof SETS)[number][number] | `explained_${number}`;
+
+/** Names of figures of explanations; how many there are depends on the classes. */
+export const EXPLAINED = /^explained_\d+$/;
 
 /**
  * Saves figures in results/RUN/plots/, each as a standalone SVG and as a PNG of twice its size on
@@ -44,17 +47,15 @@ export async function savePlots(
   figures: Partial<Record<PlotName, Figure>>,
 ): Promise<Displayable> {
   const folder = runPaths(run).plots;
-  const saved = Object.entries(figures);
+  const saved = Object.entries(figures)
+    .filter((entry): entry is [string, Figure] => entry[1] !== undefined);
   const fit = await fontFit();
   for (const [name, { svg }] of saved) {
     await writeAtomic(join(folder, `${name}.svg`), svg);
     if (fit === null) continue;
     await writeAtomic(join(folder, `${name}.png`), await drawPng(fitFonts(svg, fit)));
   }
-  for (const name of SETS.filter((set) => set.some((name) => figures[name])).flat()) {
-    if (!figures[name]) await removeFile(join(folder, `${name}.svg`));
-    if (!figures[name] || fit === null) await removeFile(join(folder, `${name}.png`));
-  }
+  await removeOthers(folder, new Set(saved.map(([name]) => name)), fit !== null);
   const where = `${saved.length} plot${
     saved.length === 1 ? "" : "s"
   } saved in results/${run}/plots/`;
@@ -65,8 +66,25 @@ export async function savePlots(
   );
 }
 
-async function removeFile(path: string): Promise<void> {
-  await Deno.remove(path).catch((error) => {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  });
+/** Removes the plots of the sets that were saved, but for those saved now. */
+async function removeOthers(
+  folder: string,
+  saved: ReadonlySet<string>,
+  withPng: boolean,
+): Promise<void> {
+  const sets = new Set([...saved].map(setOf));
+  for (const entry of await Array.fromAsync(Deno.readDir(folder))) {
+    const { name, ext } = parse(entry.name);
+    if (ext !== ".svg" && ext !== ".png") continue;
+    const isSaved = saved.has(name) && (ext === ".svg" || withPng);
+    const set = setOf(name);
+    if (set !== null && sets.has(set) && !isSaved) await Deno.remove(join(folder, entry.name));
+  }
+}
+
+/** Which plots are saved together with this one; `null`: it is none of ours. */
+function setOf(plot: string): number | null {
+  if (EXPLAINED.test(plot)) return SETS.length;
+  const index = SETS.findIndex((set) => set.some((name) => name === plot));
+  return index < 0 ? null : index;
 }

@@ -1,26 +1,25 @@
 import { join } from "node:path";
 import { SetupError } from "../errors.ts";
-import { runPaths } from "../paths.ts";
-import { listNotebooks } from "./run_notebooks.ts";
+import { projectRoot, runPaths } from "../paths.ts";
 import { runTool } from "./tool.ts";
-import { venvPython } from "./venv.ts";
 
 /**
- * Writes results/RUN/report.html: all executed notebooks of a run on one page that needs no network
- * and runs no script.
+ * Writes results/RUN/report.html, in a process of its own: it reads images and tables with packages
+ * that the command itself does without.
  *
- * @param note Stands on top of it; for what a reader must know first. May be empty.
+ * @param stopped Why the run ended early; `null`: it did not.
  * @throws {SetupError} When the page could not be made.
  */
-export async function writeReport(run: string, note: string): Promise<void> {
-  const paths = runPaths(run);
-  const script = join(import.meta.dirname!, "make_report.py");
-  const notebooks = await listNotebooks(paths.notebooks);
+export async function writeReport(run: string, stopped: string | null): Promise<void> {
+  const script = join(projectRoot, "lib/notebook/report/main.ts");
   try {
-    await runTool(venvPython, [script, paths.report, `Run ${run}`, note, ...notebooks]);
+    const args = ["run", "-A", "--no-check", script, run, ...(stopped === null ? [] : [stopped])];
+    await runTool(Deno.execPath(), args, { cwd: projectRoot });
   } catch (cause) {
     throw new SetupError(
-      `${paths.report} could not be made: ${cause instanceof Error ? cause.message : cause}`,
+      `${runPaths(run).report} could not be made: ${
+        cause instanceof Error ? cause.message : cause
+      }`,
       "The executed notebooks beside it are complete; run again for the page.",
       { cause },
     );

@@ -8,7 +8,7 @@ import { runNotebooks } from "./run_notebooks.ts";
 import type { RunOptions } from "./run_options.ts";
 import { isSynthetic } from "./sample_set.ts";
 import { duration } from "./status_line.ts";
-import { formatSummary, readSummary, SYNTHETIC_NOTE } from "./summary.ts";
+import { formatSummary, readSummary } from "./summary.ts";
 
 /** Exit code of a command that Ctrl-C stopped. */
 const INTERRUPTED = 130;
@@ -27,7 +27,6 @@ export async function runAndSummarise(options: RunOptions): Promise<number> {
   const onInterrupt = () => stop.abort();
   Deno.addSignalListener("SIGINT", onInterrupt);
   Deno.addSignalListener("SIGTERM", onInterrupt);
-  const note = async () => await isSynthetic(await dataFolder(paths.config)) ? SYNTHETIC_NOTE : "";
   try {
     await runNotebooks({
       folder: join(projectRoot, "notebooks"),
@@ -39,7 +38,8 @@ export async function runAndSummarise(options: RunOptions): Promise<number> {
     });
   } catch (error) {
     // The page shows how far it came; should it fail too, the first error is the one to tell.
-    await note().then((text) => writeReport(config.run, text)).catch(() => {});
+    const why = error instanceof Error ? error.message : String(error);
+    await writeReport(config.run, why).catch(() => {});
     throw error;
   } finally {
     Deno.removeSignalListener("SIGINT", onInterrupt);
@@ -49,9 +49,9 @@ export async function runAndSummarise(options: RunOptions): Promise<number> {
     console.log(`\nStopped. What was done so far is in ${paths.results}.`);
     return INTERRUPTED;
   }
-  await writeReport(config.run, await note());
+  await writeReport(config.run, null);
   const summary = await readSummary(config.run, paths, {
-    synthetic: await note() !== "",
+    synthetic: await isSynthetic(await dataFolder(paths.config)),
     executed: { from: options.from, to: options.to },
   });
   console.log(formatSummary(summary));

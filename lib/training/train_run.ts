@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Config } from "../config_schema.ts";
 import { DataError } from "../errors.ts";
-import { exists, readJson, sha256File } from "../files.ts";
+import { exists, readJson, sha256File, writeAtomic } from "../files.ts";
 import type { DecodeOptions } from "../images/decode.ts";
 import { subsetItems } from "../images/subset_items.ts";
 import { backbones } from "../model/backbone.ts";
@@ -9,6 +9,7 @@ import { type Architecture, disposeModel, type Model } from "../model/model.ts";
 import { loadModel } from "../model/load_model.ts";
 import { DEFAULT_DECISION } from "../model/decision.ts";
 import { MODEL_FORMAT, PARITY_TOLERANCE } from "../model/model_card.ts";
+import { modelCardMarkdown } from "../model/model_card_markdown.ts";
 import { saveKeras } from "../model/save_keras.ts";
 import { type CardDraft, saveModel } from "../model/save_model.ts";
 import { frozenLayerCount } from "../model/stages.ts";
@@ -144,18 +145,19 @@ export async function trainRun(
     const trained = result.resumedFrom < result.history.length;
     if (trained || !await exists(paths.tensorboard)) await log?.(result.history);
     const { history, events, bestEpoch, resumedFrom, interrupted, notKept } = result;
-    if (bestEpoch > 0) await exportBest(paths.model);
+    if (bestEpoch > 0) await exportBest(paths);
     return { history, events, bestEpoch, resumedFrom, interrupted, notKept, startingWeights };
   } finally {
     disposeModel(model);
   }
 }
 
-/** Writes the model in a folder once more, as a Keras file. */
-async function exportBest(folder: string): Promise<void> {
-  const { model, card } = await loadModel(folder);
+/** Writes the saved model once more as a Keras file, and its card for people. */
+async function exportBest(paths: Pick<RunPaths, "model" | "modelCardText">): Promise<void> {
+  const { model, card } = await loadModel(paths.model);
   try {
-    await saveKeras(folder, model, card);
+    await saveKeras(paths.model, model, card);
+    await writeAtomic(paths.modelCardText, modelCardMarkdown(card, null));
   } finally {
     disposeModel(model);
   }

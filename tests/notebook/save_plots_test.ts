@@ -78,8 +78,12 @@ Deno.test({
       await savePlots(run, { learning_curves: figure("curves") });
       await savePlots(run, { roc: figure("old"), groups: figure("old") });
       await Deno.writeTextFile(join(folder, "my own.svg"), "mine");
+      await savePlots(run, { explained_1: figure("old"), explained_2: figure("old") });
+      await savePlots(run, { explained_1: figure("new") });
       await savePlots(run, { roc: figure("new") });
       assert.deepEqual(await names(folder), [
+        "explained_1.png",
+        "explained_1.svg",
         "learning_curves.png",
         "learning_curves.svg",
         "my own.svg",

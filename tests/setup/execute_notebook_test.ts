@@ -1,8 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { executeNotebook, type NotebookEvent } from "../../lib/setup/execute_notebook.ts";
-import { runTool } from "../../lib/setup/tool.ts";
-import { venvPython } from "../../lib/setup/venv.ts";
 
 /** A notebook file: texts that start with `#` are headings, all others code. */
 function notebook(cells: readonly string[]): string {
@@ -113,24 +111,5 @@ Deno.test("executeNotebook() stops when it is told to, in the middle of a loop",
       onEvent: (event) => event.event === "cell" && stop.abort(),
     });
     assert.equal(complete, false);
-  });
-});
-
-Deno.test("make_report.py makes a page without scripts that loads nothing", async () => {
-  await inTempFolder(async (folder) => {
-    const { output } = await execute(folder, [
-      "# Heading",
-      "Deno.jupyter.html`<b>kept</b><script src='https://a.example/x.js'></script><svg></svg>`",
-    ]);
-    const page = join(folder, "report.html");
-    const script = join(import.meta.dirname!, "..", "..", "lib", "setup", "make_report.py");
-    await runTool(venvPython, [script, page, "Run <a>", "A <note>", output]);
-    const html = await Deno.readTextFile(page);
-    assert.match(html, /<h1>Run &lt;a&gt;<\/h1>/);
-    assert.match(html, /A &lt;note&gt;/);
-    assert.match(html, /<a href="#01_try">01_try<\/a>/);
-    assert.match(html, /<b>kept<\/b><svg>/);
-    assert.match(html, /Content-Security-Policy" content="default-src 'none'/);
-    assert.doesNotMatch(html, /<(script|link)\b/i);
   });
 });

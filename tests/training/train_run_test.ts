@@ -35,6 +35,8 @@ Deno.test(
     assert.deepEqual(await readHistory(join(root, "results/default/history.csv")), history);
     assert.equal(history.length, 2);
     assert.ok(await isThere(join(root, "model/default/model.keras")));
+    const text = await Deno.readTextFile(join(root, "model/default/model_card.md"));
+    assert.match(text, /^# Model card: run default$[^]*^Not tested yet/m);
 
     const { model, card } = await loadModel(join(root, "model/default"));
     disposeModel(model);

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { Config } from "../../config_schema.ts";
+import { writeJson } from "../../files.ts";
 import { loadModel } from "../../model/load_model.ts";
 import { disposeModel } from "../../model/model.ts";
 import { fromRoot, runPaths } from "../../paths.ts";
@@ -28,7 +29,8 @@ export interface ExplainedRun {
 
 /**
  * Explains the answers of the run's saved model to the test images that are worth a look: the most
- * confident mistakes, the least certain, and typical right ones of each class.
+ * confident mistakes, the least certain, and typical right ones of each class. What the check of the
+ * maps found goes to explanation_check.json.
  *
  * @param predictions Of notebook 06, by the same model.
  * @param options `method` and `layer` as {@linkcode explainImages} takes them.
@@ -45,7 +47,8 @@ export async function explainRun(
     onProgress?: OnProgress;
   } = {},
 ): Promise<ExplainedRun> {
-  const { model, card } = await loadModel(runPaths(config.run).model);
+  const runFiles = runPaths(config.run);
+  const { model, card } = await loadModel(runFiles.model);
   try {
     const chosen = chooseExamples(predictions, {
       threshold: card.decision.threshold,
@@ -67,6 +70,7 @@ export async function explainRun(
     const check = checked.length === 0
       ? null
       : await checkMaps(model, card, checked, { ...how, seed: config.seed, onProgress });
+    await writeJson(runFiles.explanationCheck, check);
     return { groups, check };
   } finally {
     disposeModel(model);

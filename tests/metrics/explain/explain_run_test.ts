@@ -52,5 +52,7 @@ Deno.test("explainRun() explains the run's own model on the images worth a look,
       assert.deepEqual([image.size, image.map.height, image.map.width], [32, 4, 4]);
     }
     assert.equal(check!.images, 3);
+    const written = join(root, "results/default/explanation_check.json");
+    assert.deepEqual(JSON.parse(await Deno.readTextFile(written)), check);
     assert.deepEqual((await explainRun(config, [])).check, null);
   }));

@@ -1,0 +1,156 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { parseConfig } from "../../../lib/config.ts";
+import type { Config } from "../../../lib/config_schema.ts";
+import { readCsv } from "../../../lib/csv.ts";
+import { scanDataset } from "../../../lib/data/scan_dataset.ts";
+import type { TestPrediction } from "../../../lib/metrics/test_run.ts";
+import type { ModelCard } from "../../../lib/model/model_card.ts";
+import { type SplitRow, writeSplit } from "../../../lib/split/split.ts";
+import { inProjectCopy } from "../../copy_project.ts";
+import { picture, put } from "../../data/test_images.ts";
+import { testCard } from "../../model/model_card.ts";
+
+type ReviewRun = typeof import("../../../lib/metrics/review/review_run.ts");
+
+const CLASSES = ["negative", "positive"];
+const HEADER = "path,label,predicted,probability,suggested";
+const card: ModelCard = {
+  ...testCard({ backbone: "efficientnet_lite0", imageSize: 32, classes: CLASSES }),
+  weights: { sha256: "0".repeat(64), parameters: 1 },
+};
+
+interface Place {
+  config: Config;
+  /** Tests the images as they are labelled in split.csv, and lists those to review. */
+  review: () => ReturnType<ReviewRun["reviewRun"]>;
+  /** Absolute path of a file in the run's results. */
+  result: (name: string) => string;
+  labels: string;
+  /** Scans the data and makes its labels the split's, as notebooks 02 and 03 do. */
+  scan: () => Promise<Record<string, string>>;
+}
+
+/** A run of six images: the model calls the first of each class wrong, and sure of it. */
+function withRun(test: (place: Place) => Promise<void>): () => Promise<void> {
+  return () =>
+    inProjectCopy(async ({ root, load }) => {
+      const { reviewRun } = await load<ReviewRun>("lib/metrics/review/review_run.ts");
+      const config = parseConfig({ data: { folder: "data", classes: CLASSES } });
+      const answers = new Map<string, number>();
+      for (const [i, probability] of [0.97, 0.1, 0.2, 0.05, 0.9, 0.8].entries()) {
+        const path = `${CLASSES[Math.floor(i / 3)]}/=${i},"x";é.png`;
+        await put(root, `data/${path}`, await picture(i, 40, 40).png().toBuffer());
+        answers.set(path, probability);
+      }
+      const split = join(root, "results/default/split.csv");
+      let rows: SplitRow[] = [];
+      const scan = async () => {
+        const scanned = await scanDataset(join(root, "data"), config.data);
+        rows = scanned.rows.filter(({ status }) => status === "ok").map((row) => {
+          const { path, label, group, sha256 } = row;
+          return { path, label, group, sha256, subset: "test" };
+        });
+        await writeSplit(split, rows);
+        return Object.fromEntries(scanned.rows.map(({ path, label }) => [path, label]));
+      };
+      await scan();
+      const review = () => {
+        const predictions = rows.map(({ path, label, group }): TestPrediction => {
+          const probability = answers.get(path)!;
+          const predicted = CLASSES[probability >= 0.5 ? 1 : 0]!;
+          return { path, label, group, predicted, probability, uncalibrated: probability };
+        });
+        return reviewRun(config, predictions, card);
+      };
+      const result = (name: string) => join(root, "results/default", name);
+      await test({ config, review, result, labels: join(root, "data/labels.csv"), scan });
+    });
+}
+
+Deno.test(
+  "review.csv copied to labels.csv as it is changes nothing; a label corrected in it does",
+  withRun(async ({ review, result, labels, scan }) => {
+    const before = await scan();
+    const { file, corrections, edited, howTo } = await review();
+    assert.deepEqual([file, corrections, edited], ["review.csv", null, []]);
+    assert.match(howTo, /open results\/default\/review\.csv .* save it as data\/labels\.csv/);
+    const text = await Deno.readTextFile(result("review.csv"));
+    assert.equal(text.split("\n")[0], HEADER);
+    const rows = await readCsv(result("review.csv"), ["path", "label", "suggested"], "");
+    assert.deepEqual(
+      rows.slice(0, 2).map(({ path, label, suggested }) => [path, label, suggested]),
+      [
+        ['negative/=0,"x";é.png', "negative", "positive"],
+        ['positive/=3,"x";é.png', "positive", "negative"],
+      ],
+    );
+    assert.ok(rows.length > 2 && rows.slice(2).every(({ suggested }) => suggested === ""));
+    await Deno.copyFile(result("review.csv"), labels);
+    assert.deepEqual(await scan(), before);
+
+    const corrected = text.replace(
+      /(;é\.png"),negative,positive,0.97/,
+      "$1,positive,positive,0.97",
+    );
+    assert.notEqual(corrected, text);
+    await Deno.writeTextFile(labels, corrected);
+    assert.deepEqual(await scan(), { ...before, 'negative/=0,"x";é.png': "positive" });
+  }),
+);
+
+Deno.test(
+  "reviewRun() tells what corrections changed, before and after they are taken up",
+  withRun(async ({ review, result, labels, scan }) => {
+    await review();
+    const text = await Deno.readTextFile(result("review.csv"));
+    await Deno.writeTextFile(
+      labels,
+      text.replace(/,negative,positive,0.97/, ",positive,positive,0.97"),
+    );
+    const pending = await review(); // notebook 06 alone: split.csv has the old label
+    assert.equal(pending.pending, 1);
+    assert.deepEqual(pending.corrections!.accuracy, { before: 4 / 6, after: 5 / 6 });
+    assert.match(pending.howTo, /put the corrected rows into data\/labels\.csv/);
+
+    await scan();
+    for (let again = 0; again < 2; again++) { // a repetition says the same
+      const taken = await review();
+      assert.equal(taken.pending, 0);
+      assert.deepEqual(taken.corrections!.changes, [{
+        path: 'negative/=0,"x";é.png',
+        before: "negative",
+        after: "positive",
+        predicted: "positive",
+      }]);
+      assert.deepEqual(taken.corrections!.accuracy, { before: 4 / 6, after: 5 / 6 });
+      assert.match(taken.corrections!.sentence, /^1 label corrected since the test of 20/);
+      assert.equal(taken.mistakesOf, 1);
+    }
+    // of another run, which has no list yet, the class folders are what was before
+    await Deno.remove(result("review.json"));
+    const other = await review();
+    assert.match(other.corrections!.sentence, /^1 label corrected against the names of the class/);
+    assert.deepEqual(other.corrections!.accuracy, { before: 4 / 6, after: 5 / 6 });
+  }),
+);
+
+Deno.test(
+  "reviewRun() never overwrites a list that a person has edited",
+  withRun(async ({ review, result }) => {
+    await review();
+    const own = `${await Deno.readTextFile(result("review.csv"))}\n`;
+    await Deno.writeTextFile(result("review.csv"), own);
+    for (let again = 0; again < 2; again++) {
+      const { file, edited } = await review();
+      assert.deepEqual([file, edited], ["review_2.csv", ["review.csv"]]);
+    }
+    await Deno.writeTextFile(result("review_2.csv"), "mine");
+    const { file, edited } = await review();
+    assert.deepEqual([file, edited], ["review_3.csv", ["review.csv", "review_2.csv"]]);
+    assert.equal(await Deno.readTextFile(result("review.csv")), own);
+    // without a record nobody knows what was written: every list counts as a person's
+    await Deno.writeTextFile(result("review.json"), "{");
+    assert.equal((await review()).file, "review_4.csv");
+  }),
+);

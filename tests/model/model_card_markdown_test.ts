@@ -1,0 +1,66 @@
+import assert from "node:assert/strict";
+import { modelCardMarkdown } from "../../lib/model/model_card_markdown.ts";
+import type { ModelCard } from "../../lib/model/model_card.ts";
+import { testCard } from "./model_card.ts";
+
+const classes = ["negative", "positive_one"];
+const card: ModelCard = {
+  ...testCard({ backbone: "efficientnet_lite0", imageSize: 224, classes }),
+  weights: { sha256: "a".repeat(64), parameters: 4203810 },
+};
+
+Deno.test("modelCardMarkdown() has the headings of Mitchell and others, and says what is not known", () => {
+  const text = modelCardMarkdown(card, null);
+  assert.deepEqual([...text.matchAll(/^## (.+)$/gm)].map(([, title]) => title), [
+    "Model details",
+    "Intended use",
+    "Factors",
+    "Metrics",
+    "Evaluation data",
+    "Training data",
+    "Quantitative analyses",
+    "Ethical considerations",
+    "Caveats and recommendations",
+  ]);
+  assert.match(text, /^> \*\*Synthetic images\.\*\*/m);
+  assert.match(text, /4,203,810 parameters/);
+  assert.match(text, /Not tested yet/);
+  assert.match(text, /Let a person look at every answer/);
+  assert.match(text, /AUC undefined/);
+  assert.doesNotMatch(text, /undefined,|NaN|null|\[object/);
+  assert.doesNotMatch(
+    modelCardMarkdown({ ...card, data: { ...card.data, synthetic: false } }, null),
+    /Synthetic/,
+  );
+});
+
+Deno.test("modelCardMarkdown() gives the test scores with interval and baseline", () => {
+  const score = { low: 0.8, high: 0.95, baseline: 0.5, n: 60, method: "a|b" };
+  const text = modelCardMarkdown(card, {
+    reads: 2,
+    scores: {
+      roc_auc: { ...score, value: 0.9 },
+      precision: { ...score, value: null, low: null, high: null, baseline: null },
+    },
+  });
+  assert.match(
+    text,
+    /^\| ROC-AUC \| 0\.9000 \| 0\.8000 to 0\.9500 \| 0\.5000 \| 60 \| a\\\|b \|$/m,
+  );
+  assert.match(text, /^\| Precision \| – \| – \| – \| 60 \|/m);
+  assert.match(text, /They have been read 2 times\./);
+});
+
+Deno.test("modelCardMarkdown() lets no name become markup", () => {
+  const name = "<script>\n# x [a](b) `c` *d*";
+  const text = modelCardMarkdown({
+    ...card,
+    run: name,
+    architecture: { ...card.architecture, classes: ["a", name] },
+    startingWeights: { ...card.startingWeights, note: name },
+    data: { ...card.data, groupPattern: "`</code><script>`" },
+    versions: { [name]: name },
+  }, null);
+  assert.doesNotMatch(text.replace(/`[^`\n]*`/g, ""), /<script|<\/code|^# x|\[a\]\(b\)/m);
+  assert.equal(text.match(/^#/gm)?.length, 10);
+});

@@ -2,7 +2,10 @@ import { cutGraph } from "../lib/model/cut.ts";
 import { createModel, disposeModel } from "../lib/model/model.ts";
 import { frozenLayerCount } from "../lib/model/stages.ts";
 import { tf } from "../lib/setup/tensorflow.ts";
-import { createFeatureExtractor, type FeatureExtractor } from "../lib/training/feature_extractor.ts";
+import {
+  createFeatureExtractor,
+  type FeatureExtractor,
+} from "../lib/training/feature_extractor.ts";
 import { everyImage, featureSource } from "../lib/training/features.ts";
 import { createTrainable, disposeTrainable, trainStep } from "../lib/training/trainable.ts";
 import { writeCrops } from "./crops.ts";

@@ -34,12 +34,12 @@ class Report(keras.callbacks.Callback):
         print("epoch", flush=True)
 
 
-def callbacks(folder):
+def callbacks(folder, epochs):
     return [
         Report(),
         keras.callbacks.ModelCheckpoint(f"{folder}/best.keras", save_best_only=True),
         keras.callbacks.ReduceLROnPlateau(factor=0.1, patience=3, min_lr=1e-6),
-        keras.callbacks.EarlyStopping(patience=18, restore_best_weights=True),
+        keras.callbacks.EarlyStopping(patience=epochs, restore_best_weights=True),
     ]
 
 
@@ -89,7 +89,7 @@ def plain(folder, weights, epochs):
     base = backbone(weights)
     model = compiled(keras.Model(base.input, head(base.output)))
     model.fit(
-        train, validation_data=validation, epochs=epochs, verbose=0, callbacks=callbacks(folder)
+        train, validation_data=validation, epochs=epochs, verbose=0, callbacks=callbacks(folder, epochs)
     )
 
 
@@ -112,7 +112,7 @@ def cached(folder, weights, epochs):
     (x, y), validation = data
     model.fit(
         x, y, batch_size=BATCH, validation_data=validation, epochs=epochs, verbose=0,
-        callbacks=callbacks(folder),
+        callbacks=callbacks(folder, epochs),
     )
 
 

@@ -94,7 +94,7 @@ export async function growthBench(): Promise<BenchRow[]> {
 }
 
 /** Writes images, no two with the same content, and starting weights; returns the weights' path. */
-async function prepare(
+export async function prepare(
   folder: string,
   counts: { train: number; validation: number },
 ): Promise<string> {

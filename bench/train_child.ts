@@ -20,7 +20,7 @@ const classes = ["negative", "positive"];
 const config = parseConfig({
   data: { classes },
   model: { weights },
-  training: { epochs: Number(epochs) },
+  training: { epochs: Number(epochs), earlyStopping: { patience: Number(epochs) } },
 });
 const decode = { size: 224, resize: "squash", maxMegapixels: 100 } as const;
 

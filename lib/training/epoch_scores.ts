@@ -51,6 +51,6 @@ export function epochScores(classes: number, before?: ScoresSoFar): EpochScores 
       accuracy: right / labels.length,
       auc: rocAuc(labels, positive),
     }),
-    soFar: () => ({ loss, right, labels, positive }),
+    soFar: () => ({ loss, right, labels: [...labels], positive: [...positive] }),
   };
 }

@@ -8,6 +8,12 @@ import type { FeatureCache } from "./feature_cache.ts";
 import type { FeatureExtractor } from "./feature_extractor.ts";
 import { fromRecords, toRecords } from "./feature_records.ts";
 
+/**
+ * Images that the frozen part takes at once. Its first layers hold the largest tensors of all: with 32
+ * images the peak of memory was a quarter higher than with 16, for 3 to 5 % less time an image.
+ */
+const AT_ONCE = 16;
+
 /** What the trainable part reads for one batch; whoever takes it disposes the tensors. */
 export interface FeatureBatch {
   /** By boundary layer, [batch, ...]. */
@@ -126,18 +132,28 @@ async function compute(
   const fresh = new Map<string, Float16Array<ArrayBuffer>>();
   const missing = batch.filter((image) => image.pixels !== null);
   if (missing.length === 0) return fresh;
-  const length = missing[0]!.pixels!.length;
-  const pixels = new Uint8Array(missing.length * length); // [n, size, size, 3]
-  missing.forEach((image, row) => pixels.set(image.pixels!, row * length));
-  const features = extractor.extract(pixels);
-  try {
-    const records = await toRecords(features, extractor.shapes);
-    for (const [row, image] of missing.entries()) {
+  for (let start = 0; start < missing.length; start += AT_ONCE) {
+    const images = missing.slice(start, start + AT_ONCE);
+    const records = await extractRecords(images.map((image) => image.pixels!), extractor);
+    for (const [row, image] of images.entries()) {
       image.record = records[row]!;
       if (image.key !== null) fresh.set(image.key, image.record);
     }
+  }
+  return fresh;
+}
+
+async function extractRecords(
+  images: readonly Uint8Array[],
+  extractor: FeatureExtractor,
+): Promise<Float16Array<ArrayBuffer>[]> {
+  const length = images[0]!.length;
+  const pixels = new Uint8Array(images.length * length); // [n, size, size, 3]
+  images.forEach((image, row) => pixels.set(image, row * length));
+  const features = extractor.extract(pixels);
+  try {
+    return await toRecords(features, extractor.shapes);
   } finally {
     for (const tensor of features.values()) tensor.dispose();
   }
-  return fresh;
 }

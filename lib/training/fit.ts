@@ -10,6 +10,7 @@ import type { OnProgress } from "../progress.ts";
 import type { StopRequested } from "../stop.ts";
 import { type TensorFlow, tf } from "../setup/tensorflow.ts";
 import { resetAdam } from "./adam.ts";
+import { createBackground } from "./background.ts";
 import { endEpoch } from "./end_epoch.ts";
 import {
   readCheckpoint,
@@ -82,7 +83,7 @@ export interface TrainingResult {
  *
  * The frozen part runs in inference mode, once an image or view as far as its outputs are kept
  * (`openSources`). Each epoch sees the training images in a new seeded order, the last partial batch
- * included; its checkpoint is written before the next begins, and in long epochs every
+ * included; its checkpoint is written while the next goes on, and in long epochs every
  * `training.checkpoint.minutes`. An interrupted run continues from the latest, with the history that
  * it would have had; one that had ended has nothing left to do.
  *
@@ -99,6 +100,7 @@ export async function fit(job: TrainingJob): Promise<TrainingResult> {
   const part = createTrainable(model, cut, extractor.shapes, config.training.batchNorm);
   let best: ReadonlyMap<string, TensorFlow.Tensor> | null = null;
   let sources: Sources | null = null;
+  const saving = createBackground();
   try {
     const saved = await readCheckpoint(job.checkpoints, job.fingerprint);
     if (!saved) {
@@ -112,12 +114,27 @@ export async function fit(job: TrainingJob): Promise<TrainingResult> {
       resume(part, saved.tensors, state.adamStep);
     }
     const isOver = () => state.stopped || state.epoch >= config.training.epochs;
-    const save = (what: string, write: () => Promise<void>) => writing(what, state.epoch, write);
-    const checkpoint = () =>
-      save(
-        "The checkpoint",
-        () => writeCheckpoint(job.checkpoints, job.fingerprint, state, tensorsOf(part), best),
-      );
+    /** Saves the training as it is now, and before that the model, while the training goes on. */
+    const saveLater = async (bestRow: HistoryRow | null) => {
+      const [now, weights, moments] = [state, snapshot(part), momentsOf(part)];
+      const bestNow = best && new Map([...best].map(([name, value]) => [name, value.clone()]));
+      await saving.start(async () => {
+        try {
+          if (bestRow) {
+            const whole = withWeights(model, weights);
+            await writing("The model", now.epoch, () => job.onBest(whole, bestRow));
+          }
+          const tensors = new Map([...weights, ...moments]);
+          await writing(
+            "The checkpoint",
+            now.epoch,
+            () => writeCheckpoint(job.checkpoints, job.fingerprint, now, tensors, bestNow),
+          );
+        } finally {
+          tf.dispose([...weights.values(), ...moments.values(), ...bestNow?.values() ?? []]);
+        }
+      });
+    };
     let interrupted = false;
     if (!isOver()) {
       const folder = join(job.features, await hashFrozenPart(model, cut, job.decode));
@@ -128,7 +145,7 @@ export async function fit(job: TrainingJob): Promise<TrainingResult> {
         stopRequested: job.stopRequested ?? (() => false),
         save: async (partial) => {
           state = { ...state, partial, adamStep: part.adam.step };
-          await checkpoint();
+          await saveLater(null);
         },
       });
       interrupted = row === null;
@@ -137,17 +154,15 @@ export async function fit(job: TrainingJob): Promise<TrainingResult> {
       const ended = endEpoch({ ...state, partial: null }, row, config.training);
       state = { ...ended.state, adamStep: part.adam.step };
       state.over = isOver();
-      if (ended.isBest) {
-        await save("The model", () => job.onBest(withWeights(model, part.weights), row));
-      }
       if (ended.isBestToRestore && config.training.earlyStopping.restoreBest) {
         tf.dispose([...best?.values() ?? []]);
         best = snapshot(part);
       }
-      await checkpoint();
+      await saveLater(ended.isBest ? row : null);
       await job.onEpoch?.(state.history, state.events);
       interrupted = !isOver() && (job.stopRequested?.() ?? false);
     }
+    await saving.settle();
     if (sources && state.stopped) reportEnd(job, state.epoch);
     const trained = best ?? snapshot(part);
     best = null; // now the caller's
@@ -162,6 +177,7 @@ export async function fit(job: TrainingJob): Promise<TrainingResult> {
       notKept: sources?.refusal() ?? null,
     };
   } finally {
+    await saving.settle().catch(() => {}); // another error is on its way
     await sources?.close();
     tf.dispose([...best?.values() ?? []]);
     disposeTrainable(part);
@@ -209,16 +225,12 @@ async function writing(what: string, epoch: number, write: () => Promise<void>):
 const FIRST = "adam_first/";
 const SECOND = "adam_second/";
 
-/** Weights and moments, as a checkpoint holds them; each is there until the next is asked for. */
-function* tensorsOf(part: Trainable): Generator<readonly [string, TensorFlow.Tensor]> {
-  yield* part.weights;
-  for (const [name, { first, second }] of part.adam.variables) {
-    for (const [prefix, moment] of [[FIRST, first], [SECOND, second]] as const) {
-      const value = moment.read();
-      yield [prefix + name, value] as const;
-      value.dispose();
-    }
-  }
+/** Adam's moments as they are now, as a checkpoint holds them; the caller disposes them. */
+function momentsOf({ adam }: Trainable): Map<string, TensorFlow.Tensor> {
+  return new Map([...adam.variables].flatMap(([name, { first, second }]) => [
+    [FIRST + name, first.read()],
+    [SECOND + name, second.read()],
+  ]));
 }
 
 /** Puts a checkpoint's tensors back in place and frees them. */

@@ -152,9 +152,12 @@ function updateMoving(part: Trainable, layer: string, { mean, variance }: Moment
   }
 }
 
-/** Copies of all weights of the part as they are now; the caller disposes them. */
+/**
+ * All weights of the part as they are now; the caller disposes them. No copy is made: a step puts
+ * others in their place.
+ */
 export function snapshot(part: Trainable): Map<string, Tensor> {
-  return new Map([...part.weights].map(([name, value]) => [name, tf.tidy(() => value.mul(1))]));
+  return new Map([...part.weights].map(([name, value]) => [name, value.clone()]));
 }
 
 /** Puts weights back that {@linkcode snapshot} took; the given tensors are not disposed. */

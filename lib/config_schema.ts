@@ -193,6 +193,13 @@ const evaluationSchema = z.strictObject({
     .describe("Folder of new images, searched at any depth; relative to the project"),
   acceptConfidence: z.number().min(0.5).max(1).default(0.9)
     .describe("Predictions less probable than this are marked for review by a person"),
+  flagShare: z.number().gt(0).max(0.5).default(0.01).describe(
+    "Share of ordinary images that may be flagged as unlike the training data; a smaller one lets " +
+      "more unusual images pass. Chosen on validation, in notebook 06",
+  ),
+  testTimeAugmentation: z.boolean().default(false).describe(
+    "Averages the probabilities over the eight symmetries of each image; takes eight times as long",
+  ),
   priorShift: z.union([z.enum(["auto", "off"]), z.number().gt(0).lt(1)], {
     error: 'must be "auto", "off" or a share between 0 and 1',
   }).default("auto").describe(

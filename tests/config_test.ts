@@ -85,7 +85,13 @@ Deno.test("parseConfig() has the reference recipe as its defaults", () => {
       startAnew: false,
       logs: "none",
     },
-    evaluation: { folder: "data/new", acceptConfidence: 0.9, priorShift: "auto" },
+    evaluation: {
+      folder: "data/new",
+      acceptConfidence: 0.9,
+      flagShare: 0.01,
+      testTimeAugmentation: false,
+      priorShift: "auto",
+    },
   });
 });
 
@@ -147,6 +153,9 @@ Deno.test("parseConfig() refuses values out of range, each by name", () => {
     ["training.checkpoint.monitor", { training: { checkpoint: { monitor: "loss" } } }],
     ["training.reduceLROnPlateau.factor", { training: { reduceLROnPlateau: { factor: 1 } } }],
     ["evaluation.acceptConfidence", { evaluation: { acceptConfidence: 0.4 } }],
+    ["evaluation.flagShare", { evaluation: { flagShare: 0 } }],
+    ["evaluation.flagShare", { evaluation: { flagShare: 0.6 } }],
+    ["evaluation.testTimeAugmentation", { evaluation: { testTimeAugmentation: 8 } }],
     ["evaluation.priorShift", { evaluation: { priorShift: 0 } }],
     ["evaluation.priorShift", { evaluation: { priorShift: 1 } }],
     ["evaluation.priorShift", { evaluation: { priorShift: "on" } }],

@@ -45,13 +45,7 @@ export function computeScores(sample: ScoredSample): Scores {
   checkSample(sample);
   const { labels, seed } = sample;
   const n = labels.length;
-  const ranking = rankByProbability(sample.probabilities);
-  const prepared: Prepared = {
-    labels: Uint8Array.from(labels),
-    predicted: Uint8Array.from(sample.predicted),
-    probabilities: Float64Array.from(sample.probabilities),
-    ranking,
-  };
+  const prepared = prepare(sample);
   const ones = new Uint32Array(n).fill(1);
   const baselineSample = majorityBaseline(prepared.labels);
   const values = scoreValues(prepared, ones);
@@ -86,11 +80,36 @@ export function computeScores(sample: ScoredSample): Scores {
   return Object.fromEntries(entries) as Scores;
 }
 
+/**
+ * All scores of a set of predictions, as often as wanted: for resampling.
+ *
+ * @returns Every score when image i counts `weights[i]` times; `null` for undefined.
+ * @throws {DataError} As {@linkcode computeScores}.
+ */
+export function weightedScores(
+  sample: Omit<ScoredSample, "seed">,
+): (weights: Uint32Array) => Record<ScoreName, number | null> {
+  checkSample(sample);
+  const prepared = prepare(sample);
+  return (weights) => scoreValues(prepared, weights);
+}
+
 interface Prepared {
   labels: Uint8Array;
   predicted: Uint8Array;
   probabilities: Float64Array;
   ranking: Ranking;
+}
+
+function prepare(
+  { labels, predicted, probabilities }: Omit<ScoredSample, "seed" | "groups">,
+): Prepared {
+  return {
+    labels: Uint8Array.from(labels),
+    predicted: Uint8Array.from(predicted),
+    probabilities: Float64Array.from(probabilities),
+    ranking: rankByProbability(probabilities),
+  };
 }
 
 /** Every score when image i counts `weights[i]` times. */
@@ -160,7 +179,9 @@ function interval(
   };
 }
 
-function checkSample({ labels, probabilities, predicted, groups }: ScoredSample): void {
+function checkSample(
+  { labels, probabilities, predicted, groups }: Omit<ScoredSample, "seed">,
+): void {
   const remedy = "Run notebook 06 (metrics) again, so that the predictions are written anew.";
   const lengths = [probabilities.length, predicted.length, groups?.length ?? labels.length];
   if (lengths.some((length) => length !== labels.length)) {

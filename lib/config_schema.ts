@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { SCORE_NAMES } from "./score_names.ts";
 
 const positive = (meaning: string, fallback: number) =>
   z.number().positive().default(fallback).describe(meaning);
@@ -188,15 +189,45 @@ const trainingSchema = z.strictObject({
   path: ["sampling"],
 });
 
+const metricsSchema = z.strictObject({
+  calibration: z.enum(["auto", "none", "temperature", "platt"]).default("auto").describe(
+    "How probabilities are corrected on validation images; auto: whichever has the lowest log loss " +
+      "out of fold",
+  ),
+  threshold: z.strictObject({
+    rule: z.enum(["default", "youden", "sensitivity", "costs"]).default("costs").describe(
+      "How the threshold is chosen on validation images: costs (the fewest errors, weighed by the " +
+        "two costs below), youden (sensitivity + specificity), sensitivity (at least the one below) " +
+        "or default (0.5). In a folder with another share of the classes, costs and default answer " +
+        "for that share",
+    ),
+    sensitivity: z.number().gt(0).max(1).default(0.95)
+      .describe("Sensitivity to be reached on validation images, for the rule sensitivity"),
+    falseNegativeCost: positive("Cost of a missed positive image, for the rule costs", 1),
+    falsePositiveCost: positive("Cost of a false alarm, for the rule costs", 1),
+  }).prefault({}).describe("From which probability on an image is called positive"),
+  acceptErrorRate: z.number().gt(0).lt(0.5).default(0.05).describe(
+    "Answers on new images are accepted without review only where, by the validation images, at " +
+      "most this fraction is wrong with 95 % confidence",
+  ),
+  flagShare: z.number().gt(0).max(0.5).default(0.01).describe(
+    "Share of ordinary images that may be flagged as unlike the training data, on validation; with " +
+      "a smaller one more unusual images pass",
+  ),
+  references: z.array(z.strictObject({
+    name: z.string().min(1),
+    score: z.enum(SCORE_NAMES),
+    value: z.number(),
+    note: z.string().min(1),
+  })).default([]).describe(
+    "Published scores to be shown beside the run's own: name, score, value and, as note, what " +
+      "limits the comparison",
+  ),
+});
+
 const evaluationSchema = z.strictObject({
   folder: z.string().min(1).default("data/new")
     .describe("Folder of new images, searched at any depth; relative to the project"),
-  acceptConfidence: z.number().min(0.5).max(1).default(0.9)
-    .describe("Predictions less probable than this are marked for review by a person"),
-  flagShare: z.number().gt(0).max(0.5).default(0.01).describe(
-    "Share of ordinary images that may be flagged as unlike the training data; a smaller one lets " +
-      "more unusual images pass. Chosen on validation, in notebook 06",
-  ),
   testTimeAugmentation: z.boolean().default(false).describe(
     "Averages the probabilities over the eight symmetries of each image; takes eight times as long",
   ),
@@ -218,11 +249,15 @@ export const configSchema = z.strictObject({
   split: splitSchema.prefault({}),
   model: modelSchema.prefault({}),
   training: trainingSchema.prefault({}),
+  metrics: metricsSchema.prefault({}),
   evaluation: evaluationSchema.prefault({}),
 });
 
 /** Random changes to training images. */
 export type Augmentation = z.infer<typeof augmentationSchema>;
+
+/** How a trained model is calibrated, cut and compared. */
+export type MetricsConfig = z.infer<typeof metricsSchema>;
 
 /** Every hyperparameter of a run, validated. Defaults are those of the reference recipe. */
 export type Config = z.infer<typeof configSchema>;

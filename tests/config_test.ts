@@ -85,13 +85,19 @@ Deno.test("parseConfig() has the reference recipe as its defaults", () => {
       startAnew: false,
       logs: "none",
     },
-    evaluation: {
-      folder: "data/new",
-      acceptConfidence: 0.9,
+    metrics: {
+      calibration: "auto",
+      threshold: {
+        rule: "costs",
+        sensitivity: 0.95,
+        falseNegativeCost: 1,
+        falsePositiveCost: 1,
+      },
+      acceptErrorRate: 0.05,
       flagShare: 0.01,
-      testTimeAugmentation: false,
-      priorShift: "auto",
+      references: [],
     },
+    evaluation: { folder: "data/new", testTimeAugmentation: false, priorShift: "auto" },
   });
 });
 
@@ -152,13 +158,20 @@ Deno.test("parseConfig() refuses values out of range, each by name", () => {
     ["training.learningRate", { training: { learningRate: NaN } }],
     ["training.checkpoint.monitor", { training: { checkpoint: { monitor: "loss" } } }],
     ["training.reduceLROnPlateau.factor", { training: { reduceLROnPlateau: { factor: 1 } } }],
-    ["evaluation.acceptConfidence", { evaluation: { acceptConfidence: 0.4 } }],
-    ["evaluation.flagShare", { evaluation: { flagShare: 0 } }],
-    ["evaluation.flagShare", { evaluation: { flagShare: 0.6 } }],
+    ["metrics.calibration", { metrics: { calibration: "isotonic" } }],
+    ["metrics.threshold.sensitivity", { metrics: { threshold: { sensitivity: 0 } } }],
+    ["metrics.threshold.falseNegativeCost", { metrics: { threshold: { falseNegativeCost: 0 } } }],
+    ["metrics.references.0.note", {
+      metrics: { references: [{ name: "a", score: "f1", value: 1 }] },
+    }],
+    ["metrics.references.0.score", {
+      metrics: { references: [{ name: "a", score: "F1", value: 1, note: "b" }] },
+    }],
+    ["metrics.acceptErrorRate", { metrics: { acceptErrorRate: 0 } }],
+    ["metrics.acceptErrorRate", { metrics: { acceptErrorRate: 0.5 } }],
+    ["metrics.flagShare", { metrics: { flagShare: 0 } }],
+    ["metrics.flagShare", { metrics: { flagShare: 0.6 } }],
     ["evaluation.testTimeAugmentation", { evaluation: { testTimeAugmentation: 8 } }],
-    ["evaluation.priorShift", { evaluation: { priorShift: 0 } }],
-    ["evaluation.priorShift", { evaluation: { priorShift: 1 } }],
-    ["evaluation.priorShift", { evaluation: { priorShift: "on" } }],
     ["training", { training: null }],
     ["config", []],
     ["config", null],

@@ -45,8 +45,6 @@ export interface EvaluationOptions {
   folder: string;
   /** Absolute path of the model folder; classes and preprocessing come from it. */
   modelFolder: string;
-  /** `config.evaluation.acceptConfidence`. */
-  acceptConfidence: number;
   onProgress?: OnProgress;
 }
 
@@ -81,7 +79,7 @@ export async function evaluateFolder(options: EvaluationOptions): Promise<Evalua
     for await (const result of results) {
       const name = names[images.length + errors.length]!;
       if ("error" in result) errors.push({ name, error: result.error.reason });
-      else images.push(judge(name, result, card, options.acceptConfidence));
+      else images.push(judge(name, result, card));
       onProgress?.(images.length + errors.length, names.length, name);
     }
   } finally {
@@ -95,7 +93,6 @@ function judge(
   name: string,
   image: PredictedImage,
   { architecture, decision, data }: ModelCard,
-  acceptConfidence: number,
 ): EvaluatedImage {
   const { width, height } = image;
   const probabilities = calibrate(image.probabilities, decision.calibration);
@@ -106,12 +103,14 @@ function judge(
     Math.min(width, height) < architecture.imageSize ? "smaller_than_input" : "",
     Math.max(width, height) > 3 * Math.min(width, height) ? "elongated" : "",
   ].filter((flag) => flag !== "");
+  const { acceptBand: band } = decision;
+  const isSure = band !== null && (probability <= band.low || probability >= band.high);
   return {
     name,
     predicted: architecture.classes[label]!,
     probability,
     confidence,
-    decision: confidence >= acceptConfidence && flags.length === 0 ? "accept" : "review",
+    decision: isSure && flags.length === 0 ? "accept" : "review",
     group: (data.groupPattern === null ? null : groupOf(name, data.groupPattern)) ?? "",
     flags: flags.join(" "),
   };

@@ -21,7 +21,6 @@ export async function evaluateRun(
   const evaluation = await evaluateFolder({
     folder: fromRoot(config.evaluation.folder),
     modelFolder: paths.model,
-    acceptConfidence: config.evaluation.acceptConfidence,
     ...(options.onProgress ? { onProgress: options.onProgress } : {}),
   });
   await writeEvaluation(files, evaluation);

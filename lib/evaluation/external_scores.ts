@@ -1,6 +1,7 @@
 import { breathe } from "../breathe.ts";
 import { eachResample, percentileInterval, RESAMPLES } from "../metrics/bootstrap.ts";
-import type { Score, ScoreName } from "../metrics/score.ts";
+import type { Score } from "../metrics/score.ts";
+import type { ScoreName } from "../score_names.ts";
 import { computeScores, type ScoredSample, weightedScores } from "../metrics/scores.ts";
 import { newcombe } from "./newcombe.ts";
 

@@ -3,13 +3,18 @@ import { confusionMatrix } from "./confusion_matrix.ts";
 /** The level below which chance is no longer a fair explanation. */
 const ALPHA = 0.05;
 
+/** With fewer groups even the best of all results has a p above {@linkcode ALPHA}: 1/16. */
+const FEWEST_GROUPS = 5;
+
 /** The outcome of {@linkcode betterThanBaseline}. */
 export interface BaselineTest {
   /** Chance of a result at least this good if the model were no better than the baseline. */
   p: number;
   /** Whether p is below 0.05. */
   better: boolean;
-  /** The same in words, with the test named. */
+  /** The test, by name. */
+  test: string;
+  /** The same in words. */
   sentence: string;
 }
 
@@ -17,51 +22,90 @@ export interface BaselineTest {
  * Tests whether predictions are right more often than always answering the majority class of
  * these labels.
  *
- * Exact McNemar test, one-sided: among the images on which exactly one of the two is right, the
- * model must be that one more often than a fair coin. Images count as independent, so where many
- * come from one patient p is on the small side. Source: McNemar 1947;
- * `scipy.stats.binomtest(k, n, 0.5, alternative="greater")`.
+ * Exact one-sided sign-flip test by group (a paired permutation test, Fisher 1935): were the model
+ * no better, it and the baseline could change places within any patient or slide. p is the share
+ * of all such exchanges whose lead of the model, in images that it alone has right less images that
+ * the baseline alone has right, is at least the one found. Images of one group are exchanged
+ * together, since they are no independent evidence. Where every image is its own group this is the
+ * exact McNemar test (1947), `scipy.stats.binomtest(k, n, 0.5, alternative="greater")`; with groups
+ * it is `scipy.stats.permutation_test(..., permutation_type="samples", alternative="greater")`
+ * with all permutations.
  *
  * @param labels 0 or 1 (positive).
  * @param predicted 0 or 1, in the same order.
+ * @param groups Patient or slide of each image; left out, every image stands for itself.
  */
 export function betterThanBaseline(
-  { labels, predicted }: { labels: readonly number[]; predicted: readonly number[] },
+  { labels, predicted, groups }: {
+    labels: readonly number[];
+    predicted: readonly number[];
+    groups?: readonly string[];
+  },
 ): BaselineTest {
   const n = labels.length;
+  const distinct = groups ? new Set(groups).size : n;
+  const test = distinct === n
+    ? "exact McNemar test, one-sided"
+    : `exact sign-flip test by group, one-sided, ${distinct} group${distinct === 1 ? "" : "s"}`;
   if (n === 0) {
-    return { p: 1, better: false, sentence: "There are no images to compare with the baseline." };
+    const sentence = "There are no images to compare with the baseline.";
+    return { p: 1, better: false, test, sentence };
   }
   const m = confusionMatrix(labels, predicted);
   const positives = m.truePositive + m.falseNegative;
-  const onPositives = 2 * positives > n; // the baseline's answer
-  const onlyModel = onPositives ? m.trueNegative : m.truePositive;
-  const onlyBaseline = onPositives ? m.falseNegative : m.falsePositive;
-  const p = upperTail(onlyModel, onlyModel + onlyBaseline);
+  const majority = 2 * positives > n ? 1 : 0; // the baseline's answer
+  const onlyModel = majority ? m.trueNegative : m.truePositive;
+  const onlyBaseline = majority ? m.falseNegative : m.falsePositive;
+  const leads = new Map<string | number, number>();
+  for (let i = 0; i < n; i++) {
+    if (predicted[i] === majority) continue; // both are right, or both wrong
+    const key = groups?.[i] ?? i;
+    leads.set(key, (leads.get(key) ?? 0) + (predicted[i] === labels[i] ? 1 : -1));
+  }
+  const p = chanceOfLead([...leads.values()]);
   const better = p < ALPHA;
   const accuracy = percent((m.truePositive + m.trueNegative) / n);
   const baseline = percent(Math.max(positives, n - positives) / n);
   const chance = p < 0.001 ? "p < 0.001" : `p = ${p.toFixed(3)}`;
+  const tooFew = distinct < FEWEST_GROUPS && distinct < n
+    ? ` With fewer than ${FEWEST_GROUPS} patients or slides no result can show it.`
+    : "";
+  const verdict = better ? "better than" : "not shown to be better than";
   return {
     p,
     better,
+    test,
     sentence:
-      `The accuracy of ${accuracy} is ${
-        better ? "better than" : "not shown to be better than"
-      } the ${baseline} of always answering the more frequent class (exact McNemar test, one-sided: ` +
-      `${chance}; only the model is right on ${images(onlyModel)}, only the baseline on ` +
-      `${images(onlyBaseline)}).`,
+      `The accuracy of ${accuracy} is ${verdict} the ${baseline} of always answering the more ` +
+      `frequent class (${test}: ${chance}; only the model is right on ${images(onlyModel)}, only ` +
+      `the baseline on ${images(onlyBaseline)}).${tooFew}`,
   };
 }
 
-/** P(X ≥ k) of a binomial with n trials and chance 1/2, summed from the smallest term up. */
-function upperTail(k: number, n: number): number {
-  let logTerm = -n * Math.LN2; // of n successes, the last term
-  let sum = 0;
-  for (let i = n; i >= k; i--) {
-    sum += Math.exp(logTerm);
-    logTerm += Math.log(i / (n - i + 1)); // C(n, i - 1) = C(n, i) × i / (n - i + 1)
+/**
+ * P(Σ ±leads ≥ Σ leads) when every sign is a fair coin's: the exact distribution of the sum, group
+ * by group.
+ */
+function chanceOfLead(leads: readonly number[]): number {
+  const steps = leads.map(Math.abs).filter((step) => step > 0);
+  const reach = steps.reduce((sum, step) => sum + step, 0);
+  const lead = leads.reduce((sum, step) => sum + step, 0);
+  // chances[s] is that of the sum s - reach
+  let chances = new Float64Array(2 * reach + 1);
+  chances[reach] = 1;
+  let reached = 0;
+  for (const step of steps) {
+    const next = new Float64Array(chances.length);
+    for (let at = reach - reached; at <= reach + reached; at++) {
+      const half = chances[at]! / 2;
+      next[at - step]! += half;
+      next[at + step]! += half;
+    }
+    chances = next;
+    reached += step;
   }
+  let sum = 0;
+  for (let at = 2 * reach; at >= lead + reach; at--) sum += chances[at]!; // the smallest first
   return Math.min(1, sum);
 }
 

@@ -4,6 +4,12 @@ import type { Interval } from "./interval.ts";
 /** Ends closer than this are the same value up to rounding. */
 const SAME = 1e-12;
 
+/**
+ * With fewer groups, resamples of whole groups are so few different ones that intervals come out far
+ * too narrow (two groups have three); the images within each drawn group are then resampled too.
+ */
+const FEW_GROUPS = 5;
+
 /** Resamples where nothing else is asked for. */
 export const RESAMPLES = 2000;
 
@@ -70,13 +76,34 @@ export function eachResample(
   const random = createRandom(`${seed}/bootstrap`);
   const drawn = new Uint32Array(units);
   const weights = new Uint32Array(n);
+  const members = groups && units < FEW_GROUPS ? membersOf(unitOf, units) : null;
   for (let round = 0; round < resamples; round++) {
     drawn.fill(0);
     for (let i = 0; i < units; i++) drawn[random.integer(units)]!++;
-    for (let i = 0; i < n; i++) weights[i] = drawn[unitOf[i]!]!;
+    if (members) {
+      weights.fill(0);
+      for (const [unit, images] of members.entries()) {
+        for (let left = drawn[unit]! * images.length; left > 0; left--) {
+          weights[images[random.integer(images.length)]!]!++;
+        }
+      }
+    } else for (let i = 0; i < n; i++) weights[i] = drawn[unitOf[i]!]!;
     visit(weights);
   }
   return units;
+}
+
+/** The images of each unit. */
+function membersOf(unitOf: Uint32Array, units: number): number[][] {
+  const members = Array.from({ length: units }, (): number[] => []);
+  unitOf.forEach((unit, image) => members[unit]!.push(image));
+  return members;
+}
+
+/** What {@linkcode eachResample} draws, in words: "12 groups". */
+export function describeUnits(units: number, areGroups: boolean): string {
+  if (!areGroups) return `${units} images`;
+  return `${units} groups${units < FEW_GROUPS ? " and of the images within" : ""}`;
 }
 
 /**

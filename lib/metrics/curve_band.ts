@@ -1,6 +1,12 @@
 import { rankByProbability, type Ranking } from "../ranking.ts";
 import { rocAuc } from "../roc_auc.ts";
-import { eachResample, percentileInterval, quantile, RESAMPLES } from "./bootstrap.ts";
+import {
+  describeUnits,
+  eachResample,
+  percentileInterval,
+  quantile,
+  RESAMPLES,
+} from "./bootstrap.ts";
 import type { Interval } from "./interval.ts";
 import { averagePrecision } from "./precision_recall.ts";
 import { sharedGroups } from "./shared_groups.ts";
@@ -72,7 +78,7 @@ function band(
     areas.push(area);
   }, { n: labels.length, groups, seed });
   const area = percentileInterval(areas, { units, groups });
-  const method = `${RESAMPLES} bootstrap resamples of ${units} ${groups ? "groups" : "images"}`;
+  const method = `${RESAMPLES} bootstrap resamples of ${describeUnits(units, Boolean(groups))}`;
   if (area.low === null) return { points: [], area, method };
   const points = columns.map((column, step) => {
     const sorted = column.subarray(0, areas.length).sort();

@@ -2,7 +2,6 @@ import { join } from "node:path";
 import type { Config } from "../config_schema.ts";
 import { imageTraits } from "../images/image_traits.ts";
 import { decodeOptions } from "../model/decode_options.ts";
-import type { Model } from "../model/model.ts";
 import type { ModelCard } from "../model/model_card.ts";
 import { seeImages } from "../model/predict_images.ts";
 import { createPredictor, type FeaturePredictor } from "../model/predictor.ts";
@@ -14,6 +13,7 @@ import { fromRoot, runPaths } from "../paths.ts";
 import type { OnProgress } from "../progress.ts";
 import { createRandom } from "../random.ts";
 import type { SplitRow, Subset } from "../split/split.ts";
+import type { RunModel } from "./run_model.ts";
 
 /** Images of a subset that are looked at: enough for what is fitted, and no minutes of waiting. */
 const MOST = 1000;
@@ -28,7 +28,7 @@ const MOST = 1000;
  * @throws {ImageError} When an image has gone or broken since the training.
  */
 export async function fitRunReference(
-  run: { model: Model; card: ModelCard; split: readonly SplitRow[] },
+  run: RunModel,
   config: Config,
   onProgress?: OnProgress,
 ): Promise<Reference | null> {
@@ -48,7 +48,7 @@ export async function fitRunReference(
   try {
     const reference = fitReference(
       { train: await look(train), validation: await look(validation) },
-      { share: config.evaluation.flagShare, weightsSha256: card.weights.sha256 },
+      { share: config.metrics.flagShare, weightsSha256: card.weights.sha256 },
     );
     if (reference !== null) await writeReference(runPaths(config.run).model, reference);
     return reference;

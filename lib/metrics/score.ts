@@ -1,23 +1,13 @@
-/**
- * The scores, by the names they have in metrics.json. Macro recall is not among them: with two
- * classes it is the balanced accuracy.
- */
-export type ScoreName =
-  | "accuracy"
-  | "balanced_accuracy"
-  | "sensitivity"
-  | "specificity"
-  | "precision"
-  | "f1"
-  | "mcc"
-  | "kappa"
-  | "roc_auc"
-  | "average_precision"
-  | "brier"
-  | "log_loss"
-  | "ece"
-  | "macro_precision"
-  | "macro_f1";
+import type { ScoreName } from "../score_names.ts";
+
+/** A published value of a score, with what limits the comparison (`config.metrics.references`). */
+export interface Reference {
+  /** Who reported it. */
+  name: string;
+  value: number;
+  /** The caveat: other images, other labels, another question. */
+  note: string;
+}
 
 /** One score with what is needed to judge it. */
 export interface Score {
@@ -34,6 +24,8 @@ export interface Score {
   method: string;
   /** Why value, interval or baseline is `null`. */
   reason?: string;
+  /** Published values of this score; measured elsewhere. */
+  references?: Reference[];
 }
 
 /** Every score by name. */

@@ -1,14 +1,15 @@
 import { DataError } from "../errors.ts";
 import { kappa, mcc } from "./agreement.ts";
-import { bootstrap } from "./bootstrap.ts";
+import { bootstrap, describeUnits } from "./bootstrap.ts";
 import { type ConfusionMatrix, confusionMatrix } from "./confusion_matrix.ts";
 import type { Interval } from "./interval.ts";
 import { averagePrecision } from "./precision_recall.ts";
 import { brier, expectedCalibrationError, logLoss } from "./probability_scores.ts";
-import { rankByProbability, type Ranking } from "../ranking.ts";
+import { rankByProbability, type Ranking, reverseRanking } from "../ranking.ts";
 import * as rates from "./rates.ts";
 import { rocAuc } from "../roc_auc.ts";
-import type { Score, ScoreName, Scores } from "./score.ts";
+import type { ScoreName } from "../score_names.ts";
+import type { Score, Scores } from "./score.ts";
 import { undefinedReason } from "./undefined_reason.ts";
 import { wilson } from "./wilson.ts";
 
@@ -45,7 +46,7 @@ export function computeScores(sample: ScoredSample): Scores {
   checkSample(sample);
   const { labels, seed } = sample;
   const n = labels.length;
-  const prepared = prepare(sample);
+  const prepared = prepareSample(sample);
   const ones = new Uint32Array(n).fill(1);
   const baselineSample = majorityBaseline(prepared.labels);
   const values = scoreValues(prepared, ones);
@@ -90,7 +91,7 @@ export function weightedScores(
   sample: Omit<ScoredSample, "seed">,
 ): (weights: Uint32Array) => Record<ScoreName, number | null> {
   checkSample(sample);
-  const prepared = prepare(sample);
+  const prepared = prepareSample(sample);
   return (weights) => scoreValues(prepared, weights);
 }
 
@@ -99,39 +100,62 @@ interface Prepared {
   predicted: Uint8Array;
   probabilities: Float64Array;
   ranking: Ranking;
+  /** With the other side taken as the positive one. */
+  reversed: { labels: Uint8Array; ranking: Ranking };
+}
+
+function prepareSample(
+  { labels, predicted, probabilities }: Omit<ScoredSample, "seed">,
+): Prepared {
+  return prepare(
+    Uint8Array.from(labels),
+    Uint8Array.from(predicted),
+    Float64Array.from(probabilities),
+  );
 }
 
 function prepare(
-  { labels, predicted, probabilities }: Omit<ScoredSample, "seed" | "groups">,
+  labels: Uint8Array,
+  predicted: Uint8Array,
+  probabilities: Float64Array,
 ): Prepared {
-  return {
-    labels: Uint8Array.from(labels),
-    predicted: Uint8Array.from(predicted),
-    probabilities: Float64Array.from(probabilities),
-    ranking: rankByProbability(probabilities),
-  };
+  const ranking = rankByProbability(probabilities);
+  const reversed = { labels: labels.map((label) => 1 - label), ranking: reverseRanking(ranking) };
+  return { labels, predicted, probabilities, ranking, reversed };
 }
 
 /** Every score when image i counts `weights[i]` times. */
 function scoreValues(sample: Prepared, weights: Uint32Array): Record<ScoreName, number | null> {
   const { labels, predicted, probabilities, ranking } = sample;
   const matrix = confusionMatrix(labels, predicted, weights);
+  const balanced = rates.balancedAccuracy(matrix);
+  const auc = rocAuc(labels, probabilities, { ranking, weights });
+  const ap = averagePrecision(labels, probabilities, { ranking, weights });
+  const reversed = sample.reversed;
+  const restAp = averagePrecision(reversed.labels, probabilities, {
+    ranking: reversed.ranking,
+    weights,
+  });
   return {
     accuracy: rates.accuracy(matrix),
-    balanced_accuracy: rates.balancedAccuracy(matrix),
+    balanced_accuracy: balanced,
     sensitivity: rates.sensitivity(matrix),
     specificity: rates.specificity(matrix),
     precision: rates.precision(matrix),
     f1: rates.f1(matrix),
     mcc: mcc(matrix),
     kappa: kappa(matrix),
-    roc_auc: rocAuc(labels, probabilities, { ranking, weights }),
-    average_precision: averagePrecision(labels, probabilities, { ranking, weights }),
+    roc_auc: auc,
+    average_precision: ap,
     brier: brier(labels, probabilities, weights),
     log_loss: logLoss(labels, probabilities, weights),
     ece: expectedCalibrationError(labels, probabilities, weights),
+    macro_sensitivity: balanced, // the mean over both sides, and so is the specificity's
+    macro_specificity: balanced,
     macro_precision: rates.macroPrecision(matrix),
     macro_f1: rates.macroF1(matrix),
+    macro_roc_auc: auc, // either side's
+    macro_average_precision: ap === null || restAp === null ? null : (ap + restAp) / 2,
   };
 }
 
@@ -139,12 +163,7 @@ function majorityBaseline(labels: Uint8Array): Prepared {
   const positives = labels.reduce((sum, label) => sum + label, 0);
   const majority = 2 * positives > labels.length ? 1 : 0;
   const probabilities = new Float64Array(labels.length).fill(positives / labels.length);
-  return {
-    labels,
-    predicted: new Uint8Array(labels.length).fill(majority),
-    probabilities,
-    ranking: rankByProbability(probabilities),
-  };
+  return prepare(labels, new Uint8Array(labels.length).fill(majority), probabilities);
 }
 
 /** The scores that are shares of images, as counts. */
@@ -169,7 +188,7 @@ function interval(
 ): Interval & { method: string } {
   const wilsonInterval = share && wilson(share.right, share.of);
   if (wilsonInterval && groups === null) return { ...wilsonInterval, method: "Wilson" };
-  const units = groups === null ? "images" : `${groups} groups`;
+  const units = groups === null ? "images" : describeUnits(groups, true);
   const method = `percentile bootstrap, 2000 resamples of ${units}`;
   if (!wilsonInterval || groups === 1) return { ...resampled, method };
   return {

@@ -1,22 +1,19 @@
-import { join } from "node:path";
 import { writeCsv } from "../csv.ts";
-import type { Config } from "../config_schema.ts";
-import { DataError } from "../errors.ts";
-import { sha256File, writeJson } from "../files.ts";
-import { calibrate } from "../model/decision.ts";
+import type { Config, MetricsConfig } from "../config_schema.ts";
+import { writeJson } from "../files.ts";
 import { decide } from "../model/decide.ts";
-import { decodeOptions } from "../model/decode_options.ts";
-import { loadModel } from "../model/load_model.ts";
-import { disposeModel, type Model } from "../model/model.ts";
+import { calibrate } from "../model/decision.ts";
+import { disposeModel } from "../model/model.ts";
 import type { ModelCard } from "../model/model_card.ts";
-import { predictImages } from "../model/predict_images.ts";
-import { createPredictor } from "../model/predictor.ts";
-import { fromRoot, runPaths } from "../paths.ts";
+import { runPaths } from "../paths.ts";
 import type { OnProgress } from "../progress.ts";
-import { readSplit, type SplitRow } from "../split/split.ts";
+import type { ScoreName } from "../score_names.ts";
 import { positiveClass } from "./positive_class.ts";
+import { predictSubset } from "./predict_subset.ts";
+import { loadRunModel } from "./run_model.ts";
 import type { Scores } from "./score.ts";
 import { computeScores } from "./scores.ts";
+import { countTestRead, type TestReads } from "./test_reads.ts";
 
 /** One image of the test split. */
 export interface TestPrediction {
@@ -26,88 +23,72 @@ export interface TestPrediction {
   label: string;
   /** Predicted class folder name. */
   predicted: string;
-  /** Of the positive class, 0 to 1. */
+  /** Of the positive class, calibrated, 0 to 1. */
   probability: number;
   /** The same before calibration. */
   uncalibrated: number;
   group: string;
 }
 
+/** What {@linkcode testRun} found. */
+export interface TestResult {
+  predictions: TestPrediction[];
+  scores: Scores;
+  /** How often these test images have been read, this time included. */
+  reads: TestReads;
+  card: ModelCard;
+}
+
 /**
- * Scores the run's saved model on the test split; writes predictions_test.csv and metrics.json.
+ * Scores the run's saved model on the test split, with the calibration and the threshold on its
+ * card; writes predictions_test.csv and metrics.json: the scores by name, and `test_reads`.
  *
  * @throws {ModelError} When there is no usable model.
  * @throws {DataError} When the split is missing, or is not the one that the model was trained on:
  * its test images could then be ones the model has learnt.
  * @throws {ImageError} When an image of the test split has gone or broken since.
  */
-export async function testRun(
-  config: Config,
-  onProgress?: OnProgress,
-): Promise<{ predictions: TestPrediction[]; scores: Scores; card: ModelCard }> {
+export async function testRun(config: Config, onProgress?: OnProgress): Promise<TestResult> {
   const paths = runPaths(config.run);
-  const split = await readSplit(paths.split);
-  const { model, card } = await loadModel(paths.model);
+  const run = await loadRunModel(config);
   try {
-    await checkSplit(paths.split, card);
-    const { classes } = card.architecture;
+    const { card, split } = run;
     const rows = split.filter(({ subset }) => subset === "test");
-    const predictions = await predictRows(rows, model, card, config, onProgress);
-    const { indexOf: index } = positiveClass(classes);
-    const scores = computeScores({
-      labels: predictions.map(({ label }) => index(label)),
-      predicted: predictions.map(({ predicted }) => index(predicted)),
-      probabilities: predictions.map(({ probability }) => probability),
-      groups: predictions.map(({ group }) => group),
-      seed: config.seed,
+    const reader = { weightsSha256: card.weights.sha256, decision: card.decision };
+    const reads = await countTestRead(paths.metrics, rows, reader);
+    const raw = await predictSubset(run, "test", config, onProgress);
+    const predictions = raw.map(({ probabilities, ...image }): TestPrediction => {
+      const calibrated = calibrate(probabilities, card.decision.calibration);
+      const predicted = card.architecture.classes[decide(calibrated, card.decision.threshold)]!;
+      const uncalibrated = probabilities.at(-1)!;
+      return { ...image, predicted, probability: calibrated.at(-1)!, uncalibrated };
     });
+    const { indexOf: index } = positiveClass(card.architecture.classes);
+    const scores = withReferences(
+      computeScores({
+        labels: predictions.map(({ label }) => index(label)),
+        predicted: predictions.map(({ predicted }) => index(predicted)),
+        probabilities: predictions.map(({ probability }) => probability),
+        groups: predictions.map(({ group }) => group),
+        seed: config.seed,
+      }),
+      config.metrics.references,
+    );
     const columns = ["path", "label", "predicted", "probability"] as const;
     await writeCsv(paths.predictionsTest, columns, predictions.map((row) => ({ ...row })));
-    await writeJson(paths.metrics, scores);
-    return { predictions, scores, card };
+    await writeJson(paths.metrics, { ...scores, test_reads: reads });
+    return { predictions, scores, reads, card };
   } finally {
-    disposeModel(model);
+    disposeModel(run.model);
   }
 }
 
-/** @throws {ImageError} When an image cannot be read: a score over fewer images is another score. */
-async function predictRows(
-  rows: readonly SplitRow[],
-  model: Model,
-  card: ModelCard,
-  config: Config,
-  onProgress?: OnProgress,
-): Promise<TestPrediction[]> {
-  const folder = fromRoot(config.data.folder);
-  const predictor = createPredictor(model, card.preprocessing);
-  const predictions: TestPrediction[] = [];
-  try {
-    const results = predictImages(predictor, rows.map(({ path }) => join(folder, path)), {
-      ...decodeOptions(card),
-      batchSize: config.training.batchSize,
-    });
-    for await (const result of results) {
-      if ("error" in result) throw result.error;
-      const { path, label, group } = rows[predictions.length]!;
-      const { decision } = card;
-      const calibrated = calibrate(result.probabilities, decision.calibration);
-      const probability = calibrated.at(-1)!;
-      const predicted = card.architecture.classes[decide(calibrated, decision.threshold)]!;
-      const uncalibrated = result.probabilities.at(-1)!;
-      predictions.push({ path, label, predicted, probability, uncalibrated, group });
-      onProgress?.(predictions.length, rows.length, path);
-    }
-  } finally {
-    predictor.dispose();
+/** Puts each published value beside the score that it is one of. */
+function withReferences(scores: Scores, references: MetricsConfig["references"]): Scores {
+  const result = { ...scores };
+  for (const [score, published] of Map.groupBy(references, (reference) => reference.score)) {
+    const entries = published.map(({ name, value, note }) => ({ name, value, note }));
+    result[score as ScoreName] = { ...result[score], references: entries };
   }
-  return predictions;
-}
-
-async function checkSplit(path: string, card: ModelCard): Promise<void> {
-  if (await sha256File(path) === card.data.splitSha256) return;
-  throw new DataError(
-    `${path} is not the split that the model was trained on: some of its test images may be ones ` +
-      "that the model has learnt.",
-    "Train again with this split (notebook 05), then run notebook 06.",
-  );
+  return result;
 }

@@ -1,5 +1,5 @@
 import type { ConfusionMatrix } from "./confusion_matrix.ts";
-import type { ScoreName } from "./score.ts";
+import type { ScoreName } from "../score_names.ts";
 
 /**
  * Why a score is undefined for predictions with these outcomes, in words.

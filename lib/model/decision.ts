@@ -49,6 +49,11 @@ export const DEFAULT_DECISION: Decision = {
 /** Float32 softmax outputs can be 0, whose logarithm is not finite. */
 const LEAST = 1e-12;
 
+/** Logarithm of a probability as {@linkcode calibrate} takes it, never below that of 1e-12. */
+export function logProbability(p: number): number {
+  return Math.log(Math.max(p, LEAST));
+}
+
 /**
  * Calibrated class probabilities: the softmax of `slope · log p`, with `intercept` added to the
  * positive (last) class. Intercept 0 is temperature scaling with temperature 1 / slope (Guo et al.,
@@ -59,11 +64,12 @@ const LEAST = 1e-12;
  */
 export function calibrate(
   probabilities: readonly number[],
-  { slope, intercept }: Decision["calibration"],
+  { method, slope, intercept }: Decision["calibration"],
 ): number[] {
+  if (method === "none") return [...probabilities];
   const last = probabilities.length - 1;
   const logits = probabilities.map((p, i) =>
-    slope * Math.log(Math.max(p, LEAST)) + (i === last ? intercept : 0)
+    slope * logProbability(p) + (i === last ? intercept : 0)
   );
   const largest = Math.max(...logits);
   const powers = logits.map((logit) => Math.exp(logit - largest));

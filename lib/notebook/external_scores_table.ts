@@ -1,5 +1,6 @@
 import type { ExternalScores } from "../evaluation/external_scores.ts";
-import type { Score, ScoreName } from "../metrics/score.ts";
+import type { Score } from "../metrics/score.ts";
+import type { ScoreName } from "../score_names.ts";
 import type { Displayable } from "./displayable.ts";
 import { htmlTable } from "./table.ts";
 

@@ -163,7 +163,7 @@ export function rankRuns(
 }
 
 /** Fields that do not change what a training comes to. */
-const WITHOUT_EFFECT = /^(run$|evaluation\.|training\.(logs|\w+(Mega|Giga)bytes)$)/;
+const WITHOUT_EFFECT = /^(run$|(metrics|evaluation)\.|training\.(logs|\w+(Mega|Giga)bytes)$)/;
 
 /** How the configs of runs differ. */
 export interface ConfigDifferences {

@@ -46,7 +46,6 @@ Deno.test(
     const evaluation = await evaluateFolder({
       folder,
       modelFolder,
-      acceptConfidence: 0.9,
       onProgress: (done, total, name) => void progress.push(`${done}/${total} ${name}`),
     });
     assert.equal(tf.memory().numTensors, before);
@@ -109,7 +108,7 @@ Deno.test(
 Deno.test(
   "evaluateFolder() gives an image the same answer alone and in a folder, rotated and upright",
   withFolder(makeOddFolder, async (folder, modelFolder) => {
-    const options = { modelFolder, acceptConfidence: 0.5 };
+    const options = { modelFolder };
     const together = (await evaluateFolder({ ...options, folder })).images;
     const of = (name: string) => together.find((image) => image.name === name)!.probability;
     await inFolder(async (alone) => {
@@ -128,7 +127,7 @@ Deno.test(
 );
 
 Deno.test(
-  "evaluateFolder() decides by the model's card: threshold, classes, confidence, flags and groups",
+  "evaluateFolder() decides by the model's card: threshold, classes, accept band, flags and groups",
   withFolder(
     async (folder) => {
       for (let i = 0; i < 12; i++) {
@@ -140,7 +139,6 @@ Deno.test(
       const { images, card } = await evaluateFolder({
         folder,
         modelFolder,
-        acceptConfidence: 0.55,
       });
       assert.equal(card.decision.threshold, 0.45);
       assert.deepEqual(images.map(({ name }) => name), (await listImages(folder)).paths);
@@ -152,13 +150,18 @@ Deno.test(
         assert.ok(Math.abs(confidence - expected) < 1e-6);
         assert.equal(group, /slide_(\d)/.exec(name)?.[1] ?? "");
         assert.equal(flags, name === "other.png" ? "smaller_than_input elongated" : "");
-        assert.equal(decision, confidence >= 0.55 && flags === "" ? "accept" : "review");
+        const isSure = probability <= 0.4 || probability >= 0.55;
+        assert.equal(decision, isSure && flags === "" ? "accept" : "review");
         decisions.add(`${decision} ${predicted}`);
       }
       assert.ok(decisions.size > 2, [...decisions].join());
     },
     {
-      decision: { ...DEFAULT_DECISION, threshold: 0.45 },
+      decision: {
+        ...DEFAULT_DECISION,
+        threshold: 0.45,
+        acceptBand: { low: 0.4, high: 0.55, errorRate: 0.05 },
+      },
       data: { ...DATA, groupPattern: "slide_(\\d)_" },
     },
   ),
@@ -176,7 +179,7 @@ Deno.test(
         message: RegExp,
       ) =>
         assert.rejects(
-          evaluateFolder({ modelFolder, acceptConfidence: 0.9, ...options }),
+          evaluateFolder({ modelFolder, ...options }),
           (error: unknown) => {
             assert(error instanceof kind, String(error));
             assert.match(error.message, message);
@@ -212,7 +215,6 @@ Deno.test(
       const { images, errors } = await evaluateFolder({
         folder,
         modelFolder,
-        acceptConfidence: 0.9,
       });
       assert.deepEqual(images.map(({ name }) => name), ["a.png"]);
       assert.deepEqual(errors.map(({ name }) => name), ["caf\ufffd.png"]);

@@ -27,6 +27,10 @@ Deno.test("a task of three classes needs no code, from the scan to the new folde
     await run("scanRun", "lib/data/scan_run.ts");
     await run("splitRun", "lib/split/split_run.ts");
     await run("trainRun", "lib/training/train_run.ts");
+    const { decision } = await run("chooseDecision", "lib/metrics/choose_decision.ts") as {
+      decision: { threshold: number; rule: string };
+    };
+    assert.deepEqual([decision.threshold, decision.rule], [0.5, "default"]);
     const tested = await run("testRun", "lib/metrics/test_run.ts") as {
       scores: Record<string, { value: number | null; n: number }>;
     };

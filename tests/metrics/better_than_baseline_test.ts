@@ -22,3 +22,25 @@ Deno.test("betterThanBaseline() does not call a constant or a random model bette
 Deno.test("betterThanBaseline() has an answer for no images", () => {
   assert.equal(betterThanBaseline({ labels: [], predicted: [] }).better, false);
 });
+
+Deno.test("betterThanBaseline() counts a group's images as one piece of evidence", () => {
+  const predicted = labels;
+  assert.ok(betterThanBaseline({ labels, predicted }).better); // 20 images that it alone has right
+  // all of them from four patients: 16 ways to change places, one as good as this
+  const few = betterThanBaseline({ labels, predicted, groups: labels.map((_, i) => `${i % 4}`) });
+  assert.deepEqual([few.p, few.better], [1 / 16, false]);
+  assert.match(few.sentence, /not shown .*\(exact sign-flip test by group, one-sided, 4 groups: p/);
+  assert.match(few.sentence, /With fewer than 5 patients or slides no result can show it\.$/);
+  const more = betterThanBaseline({ labels, predicted, groups: labels.map((_, i) => `${i % 5}`) });
+  assert.deepEqual([more.p, more.better], [1 / 32, true]);
+  assert.doesNotMatch(more.sentence, /no result can/);
+});
+
+Deno.test("betterThanBaseline() is the McNemar test where every image is its own group", () => {
+  const predicted = labels.map((label, i) => i % 7 === 0 ? 1 - label : label);
+  const groups = labels.map((_, i) => `image ${i}`);
+  assert.deepEqual(
+    betterThanBaseline({ labels, predicted, groups }),
+    betterThanBaseline({ labels, predicted }),
+  );
+});

@@ -35,12 +35,29 @@ Deno.test("bootstrap() of a mean agrees with the normal interval", () => {
 });
 
 Deno.test("bootstrap() draws whole groups", () => {
-  const groups = Array.from(values, (_, i) => `patient ${i % 4}`);
+  const groups = Array.from(values, (_, i) => `patient ${i % 5}`);
   bootstrap((weights) => {
-    weights.forEach((weight, i) => assert.equal(weight, weights[i % 4]));
-    assert.equal(weights.slice(0, 4).reduce((sum, weight) => sum + weight), 4);
+    weights.forEach((weight, i) => assert.equal(weight, weights[i % 5]));
+    assert.equal(weights.slice(0, 5).reduce((sum, weight) => sum + weight), 5);
     return { nothing: 0 };
   }, { n: 100, groups, seed: 1, resamples: 50 });
+});
+
+Deno.test("bootstrap() of few groups draws the images within as well, and its intervals are wider", () => {
+  const groups = Array.from(values, (_, i) => `patient ${i % 2}`);
+  const options = { n: 100, groups, seed: 1 };
+  let mixed = 0;
+  const interval = bootstrap((weights) => {
+    const [first, second] = [0, 1].map((group) =>
+      weights.reduce((sum, weight, i) => sum + (i % 2 === group ? weight : 0), 0)
+    );
+    assert.ok([0, 50, 100].includes(first!) && first! + second! === 100, "groups are drawn whole");
+    if (first === 50) mixed++;
+    return mean(weights);
+  }, options).mean;
+  assert.ok(mixed > 900 && mixed < 1100, `${mixed} of 2000 resamples have both groups`);
+  const ofImages = bootstrap(mean, { n: 100, seed: 1 }).mean;
+  assert.ok(interval.high! - interval.low! > 0.95 * (ofImages.high! - ofImages.low!));
 });
 
 Deno.test("bootstrap() leaves out undefined resamples, and says when they are most", () => {

@@ -1,8 +1,12 @@
 """Answers for the metrics tests, by scikit-learn and scipy: JSON cases in, JSON answers out."""
 
 import json
+import os
 import sys
 import warnings
+from functools import cache
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # on small arrays threads only wait for each other
 
 import numpy as np
 from scipy import stats
@@ -35,22 +39,31 @@ def scores(case, names=None):
     nan = float("nan")
     both = len(set(y)) == 2
     kwargs = dict(labels=BOTH, zero_division=nan, average=None)
+    sides = cache(lambda: metrics.precision_recall_fscore_support(y, c, **kwargs))
+    roc_auc = cache(lambda: metrics.roc_auc_score(y, p) if both else nan)
+    average_precision = cache(lambda: metrics.average_precision_score(y, p) if y.any() else nan)
+    rest_auc = lambda: metrics.roc_auc_score(1 - y, -p) if both else nan
+    rest_ap = lambda: metrics.average_precision_score(1 - y, -p) if both else nan
     found = {
         "accuracy": lambda: metrics.accuracy_score(y, c),
         "balanced_accuracy": lambda: metrics.balanced_accuracy_score(y, c) if both else nan,
-        "sensitivity": lambda: metrics.recall_score(y, c, **kwargs)[1],
-        "specificity": lambda: metrics.recall_score(y, c, **kwargs)[0],
-        "precision": lambda: metrics.precision_score(y, c, **kwargs)[1],
-        "f1": lambda: metrics.f1_score(y, c, **kwargs)[1],
+        "sensitivity": lambda: sides()[1][1],
+        "specificity": lambda: sides()[1][0],
+        "precision": lambda: sides()[0][1],
+        "f1": lambda: sides()[2][1],
         "mcc": lambda: metrics.matthews_corrcoef(y, c) if both and len(set(c)) == 2 else nan,
         "kappa": lambda: metrics.cohen_kappa_score(y, c, labels=BOTH),
-        "roc_auc": lambda: metrics.roc_auc_score(y, p) if both else nan,
-        "average_precision": lambda: metrics.average_precision_score(y, p) if y.any() else nan,
+        "roc_auc": roc_auc,
+        "average_precision": average_precision,
         "brier": lambda: metrics.brier_score_loss(y, p, labels=BOTH),
         "log_loss": lambda: metrics.log_loss(y, p, labels=BOTH),
         "ece": lambda: expected_calibration_error(y, p),
-        "macro_precision": lambda: metrics.precision_score(y, c, **kwargs).mean(),
-        "macro_f1": lambda: metrics.f1_score(y, c, **kwargs).mean(),
+        "macro_sensitivity": lambda: sides()[1].mean(),
+        "macro_specificity": lambda: sides()[1][::-1].mean(),  # of either side, the other's recall
+        "macro_precision": lambda: sides()[0].mean(),
+        "macro_f1": lambda: sides()[2].mean(),
+        "macro_roc_auc": lambda: (roc_auc() + rest_auc()) / 2,
+        "macro_average_precision": lambda: (average_precision() + rest_ap()) / 2,
     }
     return {name: found[name]() for name in names or found}
 
@@ -77,14 +90,29 @@ def answer(case):
     baseline_only = int(((c != y) & (y == majority)).sum())
     discordant = model_only + baseline_only
     test = stats.binomtest(model_only, discordant, 0.5, "greater") if discordant else None
+    lead = (c == y).astype(int) - (y == majority)
+    by_group = [lead[np.array(case["groups"]) == g].sum() for g in sorted(set(case["groups"]))]
+    flips = 1.0
+    if any(by_group):
+        flips = stats.permutation_test(
+            (np.array([*by_group, 0], dtype=float),), np.sum,  # scipy refuses one group alone
+            permutation_type="samples",
+            alternative="greater", n_resamples=np.inf,
+        ).pvalue
     wilson = stats.binomtest(int((c == y).sum()), len(y)).proportion_ci(method="wilson")
     return {
         "scores": {name: number(value) for name, value in scores(case).items()},
         "baseline": {name: number(value) for name, value in scores(baseline).items()},
         "mcnemar": test.pvalue if test else 1.0,
+        "flips": flips,
         "wilson": [wilson.low, wilson.high],
         **curves(case),
     }
+
+
+def confusions(case):
+    classes = list(range(case["classes"]))
+    return metrics.confusion_matrix(case["labels"], case["predicted"], labels=classes).tolist()
 
 
 def intervals(case):
@@ -117,6 +145,7 @@ request = json.load(sys.stdin)
 json.dump(
     {
         "cases": [answer(case) for case in request.get("cases", [])],
+        "confusions": [confusions(case) for case in request.get("confusions", [])],
         "intervals": [intervals(case) for case in request.get("intervals", [])],
     },
     sys.stdout,

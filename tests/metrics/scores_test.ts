@@ -2,13 +2,14 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { DataError } from "../../lib/errors.ts";
 import { betterThanBaseline } from "../../lib/metrics/better_than_baseline.ts";
+import { countConfusions } from "../../lib/metrics/count_confusions.ts";
 import { precisionRecallCurve } from "../../lib/metrics/precision_recall.ts";
 import { rocCurve } from "../../lib/metrics/roc_curve.ts";
-import type { ScoreName } from "../../lib/metrics/score.ts";
+import type { ScoreName } from "../../lib/score_names.ts";
 import { computeScores } from "../../lib/metrics/scores.ts";
 import { wilson } from "../../lib/metrics/wilson.ts";
 import { createRandom } from "../../lib/random.ts";
-import { askOracle, type Case, type IntervalCase } from "./oracle.ts";
+import { askOracle, type Case, type ConfusionCase, type IntervalCase } from "./oracle.ts";
 
 const TOLERANCE = 1e-9;
 
@@ -46,10 +47,22 @@ function assertAllClose(actual: number[], expected: unknown[], what: string): vo
 }
 
 Deno.test("computeScores() and the curves agree with scikit-learn on 600 random cases", async () => {
-  const cases = randomCases(600);
-  const { cases: answers } = await askOracle({ cases });
+  const random = createRandom("groups and classes");
+  const cases = randomCases(600).map((item, i) => {
+    const most = 1 + i % 6; // groups
+    return { ...item, groups: item.labels.map(() => `patient ${random.integer(most)}`) };
+  });
+  const confusions = Array.from({ length: 60 }, (_, i): ConfusionCase => {
+    const classes = 2 + i % 5;
+    const some = () => Array.from({ length: i }, () => random.integer(classes));
+    return { classes, labels: some(), predicted: some() };
+  }).slice(1); // scikit-learn refuses no images
+  const { cases: answers, confusions: counts } = await askOracle({ cases, confusions });
+  confusions.forEach(({ labels, predicted, classes }, i) =>
+    assert.deepEqual(countConfusions(labels, predicted, classes), counts[i])
+  );
   let undefinedScores = 0;
-  cases.forEach((item, i) => {
+  cases.forEach(({ groups, ...item }, i) => {
     const answer = answers[i]!;
     const what = JSON.stringify(item).slice(0, 300);
     const scores = computeScores({ ...item, seed: i });
@@ -61,6 +74,7 @@ Deno.test("computeScores() and the curves agree with scikit-learn on 600 random 
       if (score.value === null) undefinedScores++;
     }
     assertClose(betterThanBaseline(item).p, answer.mcnemar, `McNemar of ${what}`);
+    assertClose(betterThanBaseline({ ...item, groups }).p, answer.flips, `flips of ${what}`);
     const right = item.labels.filter((label, k) => label === item.predicted[k]).length;
     const share = wilson(right, item.labels.length);
     assertAllClose([share.low, share.high], answer.wilson, `Wilson of ${what}`);
@@ -86,7 +100,14 @@ Deno.test("computeScores() and the curves agree with scikit-learn on 600 random 
 
 Deno.test("computeScores() gives bootstrap intervals within Monte-Carlo error of scipy's", async () => {
   const random = createRandom("interval cases");
-  const names = ["balanced_accuracy", "f1", "mcc", "roc_auc", "average_precision", "log_loss"];
+  const names = [
+    "balanced_accuracy",
+    "f1",
+    "mcc",
+    "roc_auc",
+    "macro_average_precision",
+    "log_loss",
+  ];
   const intervals: IntervalCase[] = [
     { n: 120, grouped: false },
     { n: 60, grouped: false },

@@ -1,55 +1,13 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { parseConfig } from "../../lib/config.ts";
-import type { Config } from "../../lib/config_schema.ts";
 import { readCsv } from "../../lib/csv.ts";
-import { sha256File } from "../../lib/files.ts";
-import { disposeModel } from "../../lib/model/model.ts";
-import { saveModel } from "../../lib/model/save_model.ts";
+import { writeJson } from "../../lib/files.ts";
+import { countTestRead, describeTestReads } from "../../lib/metrics/test_reads.ts";
+import { DEFAULT_DECISION } from "../../lib/model/decision.ts";
 import { tf } from "../../lib/setup/tensorflow.ts";
-import { type SplitRow, SUBSETS, writeSplit } from "../../lib/split/split.ts";
-import { inProjectCopy } from "../copy_project.ts";
-import { picture, put } from "../data/test_images.ts";
-import { testCard } from "../model/model_card.ts";
-import { smallModel } from "../model/small_model.ts";
-
-type TestRun = typeof import("../../lib/metrics/test_run.ts");
-
-const CLASSES: [string, string] = ["negative", "positive"];
-
-/** Runs with a split of 24 images and a model that knows it; a third of them are for testing. */
-function withRun(
-  test: (run: {
-    root: string;
-    config: Config;
-    rows: SplitRow[];
-    testRun: TestRun["testRun"];
-  }) => Promise<void>,
-): () => Promise<void> {
-  return () =>
-    inProjectCopy(async ({ root, load }) => {
-      const { testRun } = await load<TestRun>("lib/metrics/test_run.ts");
-      const rows: SplitRow[] = [];
-      for (let i = 0; i < 24; i++) {
-        const label = CLASSES[i % 2]!;
-        const path = `${label}/=${i},"x".png`;
-        await put(root, `data/${path}`, await picture(i, 40, 40).png().toBuffer());
-        const subset = SUBSETS[Math.floor(i / 2) % 3]!;
-        rows.push({ path, label, group: `g${i}`, sha256: "0".repeat(64), subset });
-      }
-      const split = join(root, "results/default/split.csv");
-      await writeSplit(split, rows);
-      const model = smallModel(CLASSES);
-      const card = testCard(model.architecture);
-      await saveModel(join(root, "model/default"), model, {
-        ...card,
-        data: { ...card.data, splitSha256: await sha256File(split) },
-      });
-      disposeModel(model);
-      const config = parseConfig({ data: { classes: CLASSES }, training: { batchSize: 3 } });
-      await test({ root, config, rows, testRun });
-    });
-}
+import { type SplitRow, writeSplit } from "../../lib/split/split.ts";
+import { inFolder } from "../model/in_folder.ts";
+import { CLASSES, withRun } from "./with_run.ts";
 
 Deno.test(
   "testRun() scores the model on the test split alone and writes what it found",
@@ -76,10 +34,12 @@ Deno.test(
     const written = await readCsv(path, ["path", "label", "predicted", "probability"], "");
     assert.deepEqual(
       written.map((row) => ({ ...row, probability: Number(row.probability) })),
-      predictions.map(({ group: _group, ...row }) => row),
+      predictions.map(({ group: _group, uncalibrated: _uncalibrated, ...row }) => row),
     );
     const metrics = await Deno.readTextFile(join(root, "results/default/metrics.json"));
-    assert.deepEqual(JSON.parse(metrics), JSON.parse(JSON.stringify(scores)));
+    const { test_reads, ...entries } = JSON.parse(metrics);
+    assert.deepEqual(entries, JSON.parse(JSON.stringify(scores)));
+    assert.equal(test_reads.count, 1);
   }),
 );
 
@@ -152,3 +112,60 @@ Deno.test(
     assert.deepEqual((await testRun({ ...config, training })).predictions, plain.predictions);
   }),
 );
+
+Deno.test(
+  "testRun() counts every read of the test images, and by whom, and shows published scores",
+  withRun(async ({ root, config, testRun, chooseDecision }) => {
+    const path = join(root, "results/default/metrics.json");
+    const readMetrics = async () => JSON.parse(await Deno.readTextFile(path));
+    const first = await testRun(config);
+    assert.deepEqual(describeTestReads(first.reads), {
+      text: "The test images have been read once in this run.",
+      isClean: true,
+    });
+    const reference = { name: "A paper", value: 0.9, note: "other images" };
+    const metrics = { ...config.metrics, references: [{ ...reference, score: "f1" as const }] };
+    const second = await testRun({ ...config, metrics });
+    assert.match(describeTestReads(second.reads).text, /read 2 times in this run, always with/);
+    assert.deepEqual(second.scores, {
+      ...first.scores,
+      f1: { ...first.scores.f1, references: [reference] },
+    });
+    assert.deepEqual((await readMetrics()).f1.references, [reference]);
+
+    const platt = { ...config.metrics, calibration: "platt" as const };
+    const { decision } = await chooseDecision({ ...config, metrics: platt });
+    assert.equal((await readMetrics()).test_reads.count, 2, "the decision looks at no test image");
+    const { reads } = await testRun(config);
+    assert.deepEqual(
+      reads.readers.map(({ calibration, threshold, reads }) => [calibration, threshold, reads]),
+      [[DEFAULT_DECISION.calibration, 0.5, 2], [decision.calibration, decision.threshold, 1]],
+    );
+    assert.deepEqual((await readMetrics()).test_reads, reads);
+    const { text, isClean } = describeTestReads(reads);
+    assert.equal(isClean, false);
+    assert.match(text, /read 3 times in this run, by 2 different models or decisions\. Whatever/);
+
+    await Deno.writeTextFile(path, "{");
+    await assert.rejects(testRun(config), /metrics\.json is not valid JSON.*starts anew/s);
+  }),
+);
+
+Deno.test("countTestRead() starts anew with other test images, and from a file without a count", () =>
+  inFolder(async (folder) => {
+    const path = join(folder, "metrics.json");
+    const row = (name: string): SplitRow => {
+      return { path: name, label: "a", group: name, sha256: "1", subset: "test" };
+    };
+    const reader = { weightsSha256: "w", decision: DEFAULT_DECISION };
+    const read = async (names: string[], weightsSha256 = "w") => {
+      const reads = await countTestRead(path, names.map(row), { ...reader, weightsSha256 });
+      await writeJson(path, { accuracy: { value: 1 }, test_reads: reads });
+      return reads.readers.map(({ weights_sha256, reads }) => [weights_sha256, reads]);
+    };
+    await writeJson(path, { accuracy: { value: 1 } });
+    assert.deepEqual(await read(["a", "b"]), [["w", 1]]);
+    assert.deepEqual(await read(["b", "a"], "v"), [["w", 1], ["v", 1]], "the order is no matter");
+    assert.deepEqual(await read(["a", "b"]), [["v", 1], ["w", 2]], "the last reader is last");
+    assert.deepEqual(await read(["a", "c"]), [["w", 1]]);
+  }));

@@ -75,7 +75,7 @@ for (const method of ["reinhard", "macenko"] as const) {
         return await saveModel(modelFolder, model, { ...draft, preprocessing });
       };
       const probabilities = async (images: string) => {
-        const options = { folder: images, modelFolder, acceptConfidence: 0.9 };
+        const options = { folder: images, modelFolder };
         return (await evaluateFolder(options)).images.map(({ probability }) => probability);
       };
 
@@ -132,7 +132,7 @@ Deno.test(
         await put(folder, path.split("/").at(-1)!, await Deno.readFile(join(root, "data", path)));
       }
       const modelFolder = join(root, "model/default");
-      const evaluated = await evaluateFolder({ folder, modelFolder, acceptConfidence: 0.9 });
+      const evaluated = await evaluateFolder({ folder, modelFolder });
       const probability = new Map(evaluated.images.map((row) => [row.name, row.probability]));
       for (const row of predictions) {
         const other = probability.get(row.path.split("/").at(-1)!)!;

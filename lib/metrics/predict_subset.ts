@@ -1,0 +1,47 @@
+import { join } from "node:path";
+import type { Config } from "../config_schema.ts";
+import { decodeOptions } from "../model/decode_options.ts";
+import { predictImages } from "../model/predict_images.ts";
+import { createPredictor } from "../model/predictor.ts";
+import { fromRoot } from "../paths.ts";
+import type { OnProgress } from "../progress.ts";
+import type { SplitRow, Subset } from "../split/split.ts";
+import type { RunModel } from "./run_model.ts";
+
+/** An image of the split with what the model says of it. */
+export interface SubsetPrediction extends Pick<SplitRow, "path" | "label" | "group"> {
+  /** As the model gives them, not calibrated: one a class. */
+  probabilities: number[];
+}
+
+/**
+ * Predicts the images of one subset, in the order of the split.
+ *
+ * @throws {ImageError} When an image cannot be read: a score over fewer images is another score.
+ */
+export async function predictSubset(
+  { model, card, split }: RunModel,
+  subset: Subset,
+  config: Config,
+  onProgress?: OnProgress,
+): Promise<SubsetPrediction[]> {
+  const folder = fromRoot(config.data.folder);
+  const rows = split.filter((row) => row.subset === subset);
+  const predictor = createPredictor(model, card.preprocessing);
+  const predictions: SubsetPrediction[] = [];
+  try {
+    const results = predictImages(predictor, rows.map(({ path }) => join(folder, path)), {
+      ...decodeOptions(card),
+      batchSize: config.training.batchSize,
+    });
+    for await (const result of results) {
+      if ("error" in result) throw result.error;
+      const { path, label, group } = rows[predictions.length]!;
+      predictions.push({ path, label, group, probabilities: result.probabilities });
+      onProgress?.(predictions.length, rows.length, path);
+    }
+  } finally {
+    predictor.dispose();
+  }
+  return predictions;
+}

@@ -40,12 +40,16 @@ export function imageTraits(
 ): ImageTraits {
   const luma = new Float32Array(size * size); // [size, size]
   const greys = new Uint32Array(256);
-  let [red, green, blue] = [0, 0, 0]; // sums of optical densities
+  let red = 0; // sums of optical densities
+  let green = 0;
+  let blue = 0;
   for (let i = 0, at = 0; i < luma.length; i++, at += 3) {
-    const [r, g, b] = [pixels[at]!, pixels[at + 1]!, pixels[at + 2]!];
+    const r = pixels[at]!;
+    const g = pixels[at + 1]!;
+    const b = pixels[at + 2]!;
     const grey = 0.299 * r + 0.587 * g + 0.114 * b; // ITU-R BT.601
     luma[i] = grey;
-    greys[Math.round(grey)]!++;
+    greys[(grey + 0.5) | 0]!++;
     red += OPTICAL_DENSITY[r]!;
     green += OPTICAL_DENSITY[g]!;
     blue += OPTICAL_DENSITY[b]!;

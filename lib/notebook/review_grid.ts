@@ -30,9 +30,10 @@ export async function reviewGrid(
 
 async function tile(example: ExplainedReview): Promise<Panel> {
   const { name, predicted, probability, flags, image } = example;
+  const evidence = image.map.isZero ? " · no evidence for it found" : "";
   return await explanationTile(image, [
     name,
-    `answered ${classLabel(predicted)}, p = ${probability.toFixed(3)}`,
+    `answered ${classLabel(predicted)}, p = ${probability.toFixed(3)}${evidence}`,
     flags.length === 0 ? "uncertain" : flags.map((flag) => flag.replaceAll("_", " ")).join(", "),
   ]);
 }

@@ -1,4 +1,4 @@
-import type { ExternalScores } from "./external_scores.ts";
+import type { ExternalScores, ScoreDrop } from "./external_scores.ts";
 
 /** Said where a folder tells no true class. */
 export const NO_EXTERNAL_SCORES =
@@ -18,7 +18,6 @@ export function describeExternal(
   { internal, external, drops }: ExternalScores,
   { labelled, classified }: { labelled: number; classified: number },
 ): string {
-  const auc = drops.find(({ name }) => name === "roc_auc");
   const sampled = labelled > external.images
     ? `, drawn at random from ${labelled} that have a label`
     : "";
@@ -27,12 +26,14 @@ export function describeExternal(
     `Scored on ${external.images} new images${sampled}${unlabelled}, ` +
     `${external.positives} of them positive, beside ${internal.images} test images ` +
     `(${internal.positives} positive).`,
-    auc?.drop === null || auc?.drop === undefined || auc.low === null || auc.high === null
-      ? "Whether the ranking is worse on them cannot be told."
-      : auc.low > 0
-      ? "The ranking (ROC AUC) is worse on them."
-      : auc.high < 0
-      ? "The ranking (ROC AUC) is better on them."
-      : "The ranking (ROC AUC) is not shown to be another on them.",
+    describeRanking(drops.find(({ name }) => name === "roc_auc")!),
   ].join(" ");
+}
+
+function describeRanking({ low, high, reason }: ScoreDrop): string {
+  if (low === null || high === null) return "Whether the ranking is worse on them cannot be told.";
+  const is = reason === undefined ? "is" : "seems"; // a part of the uncertainty is left out
+  if (low > 0) return `The ranking (ROC AUC) ${is} worse on them.`;
+  if (high < 0) return `The ranking (ROC AUC) ${is} better on them.`;
+  return "The ranking (ROC AUC) is not shown to be another on them.";
 }

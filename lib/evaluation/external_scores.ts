@@ -1,5 +1,6 @@
 import { breathe } from "../breathe.ts";
 import { eachResample, percentileInterval, RESAMPLES } from "../metrics/bootstrap.ts";
+import type { Interval } from "../metrics/interval.ts";
 import type { Score } from "../metrics/score.ts";
 import type { ScoreName } from "../score_names.ts";
 import { computeScores, type ScoredSample, weightedScores } from "../metrics/scores.ts";
@@ -12,7 +13,7 @@ export interface ScoreDrop {
   external: Score;
   /** How much worse it is on the new images; negative: better. `null`: one of them is undefined. */
   drop: number | null;
-  /** 95 % interval of the drop; `null` where there is none, with the reason. */
+  /** 95 % interval of the drop; `null` where there is none. `reason` says why, or what it leaves out. */
   low: number | null;
   high: number | null;
   reason?: string;
@@ -46,8 +47,9 @@ const AT_A_TIME = 50;
  * The interval of a drop is a percentile bootstrap of the difference of two independent samples
  * (Efron & Tibshirani 1993, chapter 8): each is resampled by itself 2000 times, by group where images
  * share groups. For accuracy, sensitivity, specificity and precision it is never narrower than
- * Newcombe's (1998, method 10), since a sample without an error has no spread to resample. Where one of
- * the two scores has no interval, the drop has none.
+ * Newcombe's (1998, method 10), since a sample without an error has no spread to resample; for other
+ * scores the reason then says whose uncertainty is left out. Where one of the two cannot be resampled, the
+ * drop has no interval.
  *
  * @throws {DataError} When a sample holds something that cannot be scored.
  */
@@ -60,21 +62,14 @@ export async function externalScores(
     internal: await resample({ ...internal, seed: `${internal.seed}/internal` }),
     external: await resample({ ...external, seed: `${external.seed}/external` }),
   };
-  const units = Math.min(values.internal.units, values.external.units);
-  const groups = values.internal.groups ?? values.external.groups;
-  const names = Object.keys(before) as ScoreName[];
-  const drops = names.map((name): ScoreDrop => {
+  const drops = (Object.keys(before) as ScoreName[]).map((name): ScoreDrop => {
     const pair = { name, internal: before[name], external: after[name] };
     const drop = worse(name, before[name].value, after[name].value);
-    if (drop === null) return { ...pair, drop, low: null, high: null, reason: whyNot(pair) };
-    if (before[name].low === null || after[name].low === null) {
-      return { ...pair, drop, low: null, high: null, reason: whyNot(pair) };
-    }
-    const differences = values.internal.rounds.map((scores, round) =>
-      worse(name, scores[name], values.external.rounds[round]![name])
-    ).filter((difference) => difference !== null);
-    const resampled = percentileInterval(differences, { units, groups });
-    return { ...pair, drop, ...widened(pair, resampled) };
+    return {
+      ...pair,
+      drop,
+      ...(drop === null ? none(whyUndefined(pair)) : interval(pair, values)),
+    };
   });
   return { drops, internal: countOf(internal), external: countOf(external) };
 }
@@ -84,10 +79,53 @@ function worse(name: ScoreName, before: number | null, after: number | null): nu
   return ERRORS.has(name) ? after - before : before - after;
 }
 
-function whyNot({ internal, external }: Pick<ScoreDrop, "internal" | "external">): string {
-  const of = (where: string, { value, low, reason }: Score) =>
-    value === null || low === null ? [`${where}: ${reason ?? "no interval"}`] : [];
-  return [...of("test images", internal), ...of("new images", external)].join("; ");
+type Pair = Pick<ScoreDrop, "name" | "internal" | "external">;
+type DropInterval = Pick<ScoreDrop, "low" | "high" | "reason">;
+
+const PLACES = { internal: "test images", external: "new images" } as const;
+const SIDES = ["internal", "external"] as const;
+
+function none(reason: string): DropInterval {
+  return { low: null, high: null, reason };
+}
+
+function whyUndefined(pair: Pair): string {
+  return SIDES.filter((side) => pair[side].value === null)
+    .map((side) => `${PLACES[side]}: ${pair[side].reason ?? "undefined"}`).join("; ");
+}
+
+/** The interval of a drop that is defined. */
+function interval(pair: Pair, values: Record<typeof SIDES[number], Resampled>): DropInterval {
+  const { name } = pair;
+  const spreads = SIDES.map((side) =>
+    percentileInterval(defined(values[side], name), values[side])
+  );
+  const same = SIDES.filter((side) => isConstant(values[side], name));
+  const missing = SIDES.filter((side, i) => spreads[i]!.low === null && !same.includes(side));
+  if (missing.length > 0) {
+    const why = missing.map((side) => `${PLACES[side]}: ${spreads[SIDES.indexOf(side)]!.reason}`);
+    return none(why.join("; "));
+  }
+  const differences = values.internal.rounds.map((scores, round) =>
+    worse(name, scores[name], values.external.rounds[round]![name])
+  ).filter((difference) => difference !== null);
+  const resampled = percentileInterval(differences, { units: 2, groups: undefined });
+  if (isShare(name)) return widened(pair, resampled);
+  if (same.length !== 1) return resampled;
+  const reason = `all resamples of the ${PLACES[same[0]!]} give the same value, so that this is ` +
+    "the uncertainty of the others alone";
+  return { ...resampled, reason };
+}
+
+function defined({ rounds }: Resampled, name: ScoreName): number[] {
+  return rounds.map((scores) => scores[name]).filter((value) => value !== null);
+}
+
+/** Whether a score is the same in most resamples of several units, as where nothing is wrong. */
+function isConstant(resampled: Resampled, name: ScoreName): boolean {
+  const found = defined(resampled, name);
+  return resampled.units > 1 && 2 * found.length >= RESAMPLES &&
+    found.every((value) => Math.abs(value - found[0]!) < 1e-12);
 }
 
 /** All scores in every resample. */
@@ -115,13 +153,12 @@ async function resample(sample: ScoredSample): Promise<Resampled> {
   return { rounds, units, groups };
 }
 
-const SHARES: readonly ScoreName[] = ["accuracy", "sensitivity", "specificity", "precision"];
+/** Whether a score is a share of images, with Wilson's interval. */
+function isShare(name: ScoreName): boolean {
+  return ["accuracy", "sensitivity", "specificity", "precision"].includes(name);
+}
 
-function widened(
-  { name, internal, external }: Pick<ScoreDrop, "name" | "internal" | "external">,
-  { low, high, reason }: { low: number | null; high: number | null; reason?: string },
-): Pick<ScoreDrop, "low" | "high" | "reason"> {
-  if (!SHARES.includes(name)) return { low, high, ...(reason ? { reason } : {}) };
+function widened({ internal, external }: Pair, { low, high }: Interval): DropInterval {
   const least = newcombe(
     { share: internal.value!, of: internal.n },
     { share: external.value!, of: external.n },

@@ -22,6 +22,8 @@ export interface DecodeOptions {
 export interface DecodedImage {
   /** 8-bit sRGB, row-major [size, size, 3]. */
   pixels: Uint8Array;
+  /** The same before stains were normalised; `pixels` themselves where they were not. */
+  original: Uint8Array;
   /** Of the file, in pixels, as displayed. */
   width: number;
   /** Of the file, in pixels, as displayed. */
@@ -78,10 +80,11 @@ export async function decodeImage(
     }
     const image = await openImage(bytes, path, maxMegapixels);
     const { width, height } = image;
-    const pixels = await decoded.spend( // [size, size, 3]
+    const original = await decoded.spend( // [size, size, 3]
       width * height * image.channels,
       () => image.toRgb(size, size, FITS[resize]),
     );
-    return { pixels: stain ? normaliseStain(pixels, stain) : pixels, width, height };
+    const pixels = stain ? normaliseStain(original, stain) : original;
+    return { pixels, original, width, height };
   });
 }

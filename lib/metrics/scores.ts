@@ -46,11 +46,7 @@ export function computeScores(sample: ScoredSample): Scores {
   checkSample(sample);
   const { labels, seed } = sample;
   const n = labels.length;
-  const prepared = prepare(
-    Uint8Array.from(labels),
-    Uint8Array.from(sample.predicted),
-    Float64Array.from(sample.probabilities),
-  );
+  const prepared = prepareSample(sample);
   const ones = new Uint32Array(n).fill(1);
   const baselineSample = majorityBaseline(prepared.labels);
   const values = scoreValues(prepared, ones);
@@ -85,6 +81,20 @@ export function computeScores(sample: ScoredSample): Scores {
   return Object.fromEntries(entries) as Scores;
 }
 
+/**
+ * All scores of a set of predictions, as often as wanted: for resampling.
+ *
+ * @returns Every score when image i counts `weights[i]` times; `null` for undefined.
+ * @throws {DataError} As {@linkcode computeScores}.
+ */
+export function weightedScores(
+  sample: Omit<ScoredSample, "seed">,
+): (weights: Uint32Array) => Record<ScoreName, number | null> {
+  checkSample(sample);
+  const prepared = prepareSample(sample);
+  return (weights) => scoreValues(prepared, weights);
+}
+
 interface Prepared {
   labels: Uint8Array;
   predicted: Uint8Array;
@@ -92,6 +102,16 @@ interface Prepared {
   ranking: Ranking;
   /** With the other side taken as the positive one. */
   reversed: { labels: Uint8Array; ranking: Ranking };
+}
+
+function prepareSample(
+  { labels, predicted, probabilities }: Omit<ScoredSample, "seed">,
+): Prepared {
+  return prepare(
+    Uint8Array.from(labels),
+    Uint8Array.from(predicted),
+    Float64Array.from(probabilities),
+  );
 }
 
 function prepare(
@@ -178,7 +198,9 @@ function interval(
   };
 }
 
-function checkSample({ labels, probabilities, predicted, groups }: ScoredSample): void {
+function checkSample(
+  { labels, probabilities, predicted, groups }: Omit<ScoredSample, "seed">,
+): void {
   const remedy = "Run notebook 06 (metrics) again, so that the predictions are written anew.";
   const lengths = [probabilities.length, predicted.length, groups?.length ?? labels.length];
   if (lengths.some((length) => length !== labels.length)) {

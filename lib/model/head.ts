@@ -3,6 +3,9 @@ import type { Graph, Layer } from "./graph.ts";
 /** Name of the layer whose output is the class probabilities. */
 export const OUTPUT_LAYER = "predictions";
 
+/** Name of the layer whose output is the image's features: the feature map's mean, [channels]. */
+export const FEATURE_LAYER = "head_pool";
+
 /** Whether a layer, or a weight (`layer/kernel`), belongs to the head. */
 export function isHeadLayer(name: string): boolean {
   return name.startsWith("head_") || name.split("/")[0] === OUTPUT_LAYER;
@@ -19,8 +22,8 @@ export function isHeadLayer(name: string): boolean {
 export function head(features: string, classes: number): Graph {
   const batchNorm = { op: "batchNorm", epsilon: 1e-3, momentum: 0.99 } as const;
   const steps: Layer[] = [
-    { name: "head_pool", inputs: [features], op: "globalAveragePool" },
-    { name: "head_dense_1", inputs: ["head_pool"], op: "dense", units: 512, activation: "relu" },
+    { name: FEATURE_LAYER, inputs: [features], op: "globalAveragePool" },
+    { name: "head_dense_1", inputs: [FEATURE_LAYER], op: "dense", units: 512, activation: "relu" },
     { name: "head_bn_1", inputs: ["head_dense_1"], ...batchNorm },
     { name: "head_dropout_1", inputs: ["head_bn_1"], op: "dropout", rate: 0.4 },
     {

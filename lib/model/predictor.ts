@@ -1,8 +1,8 @@
-import { tf } from "../setup/tensorflow.ts";
+import { type TensorFlow, tf } from "../setup/tensorflow.ts";
 import { backbones } from "./backbone.ts";
 import { foldBatchNorms } from "./fold.ts";
 import { forward } from "./forward.ts";
-import { OUTPUT_LAYER } from "./head.ts";
+import { FEATURE_LAYER, OUTPUT_LAYER } from "./head.ts";
 import { INPUT_LAYER, type Model } from "./model.ts";
 import { preprocess, type Preprocessing } from "./preprocess.ts";
 
@@ -18,6 +18,20 @@ export interface Predictor {
   dispose(): void;
 }
 
+/** A model's answers with what they were made from. */
+export interface PredictionWithFeatures {
+  /** Row-major [n, classes]. */
+  probabilities: Float32Array;
+  /** The backbone's last feature map, averaged over its places: row-major [n, channels]. */
+  features: Float32Array;
+}
+
+/** A {@linkcode Predictor} that gives the features behind its answers too, from the same pass. */
+export interface FeaturePredictor extends Predictor {
+  /** As `predict`, with the features. */
+  predictWithFeatures(pixels: Uint8Array): Promise<PredictionWithFeatures>;
+}
+
 /**
  * Folds a model's BatchNorms once and predicts with the result.
  *
@@ -26,19 +40,28 @@ export interface Predictor {
 export function createPredictor(
   model: Model,
   preprocessing: Preprocessing = backbones[model.architecture.backbone].preprocessing,
-): Predictor {
+): FeaturePredictor {
   const folded = foldBatchNorms(model.graph, model.weights);
+  const run = (pixels: Uint8Array, outputs: string[]): Promise<Float32Array[]> =>
+    read(tf.tidy(() => {
+      const images = preprocess(pixels, model.architecture.imageSize, preprocessing);
+      return forward(folded.graph, folded.weights, new Map([[INPUT_LAYER, images]]), outputs);
+    }));
   return {
-    predict: async (pixels) => {
-      const probabilities = tf.tidy(() => {
-        const images = preprocess(pixels, model.architecture.imageSize, preprocessing);
-        const inputs = new Map([[INPUT_LAYER, images]]);
-        return forward(folded.graph, folded.weights, inputs, [OUTPUT_LAYER])[0]!; // [n, classes]
-      });
-      const values = await probabilities.data() as Float32Array;
-      probabilities.dispose();
-      return values;
+    predict: async (pixels) => (await run(pixels, [OUTPUT_LAYER]))[0]!,
+    predictWithFeatures: async (pixels) => {
+      const [probabilities, features] = await run(pixels, [OUTPUT_LAYER, FEATURE_LAYER]);
+      return { probabilities: probabilities!, features: features! };
     },
     dispose: folded.dispose,
   };
+}
+
+/** The values of tensors, which are freed. */
+async function read(tensors: readonly TensorFlow.Tensor[]): Promise<Float32Array[]> {
+  try {
+    return await Promise.all(tensors.map((tensor) => tensor.data() as Promise<Float32Array>));
+  } finally {
+    tf.dispose([...tensors]);
+  }
 }

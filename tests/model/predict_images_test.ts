@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { type PredictedImage, predictImages } from "../../lib/model/predict_images.ts";
-import type { Predictor } from "../../lib/model/predictor.ts";
+import { type PredictedImage, predictImages, seeImages } from "../../lib/model/predict_images.ts";
+import type { FeaturePredictor, Predictor } from "../../lib/model/predictor.ts";
+import { decodeImage } from "../../lib/images/decode.ts";
 import { inFolder, picture, put } from "../data/test_images.ts";
 
 const SIZE = 8;
@@ -104,3 +105,37 @@ Deno.test("predictImages() of no images is nothing, and passes on what is no ima
     await assert.rejects(Array.fromAsync(predictImages(failing, paths, options)), /out of memory/);
   });
 });
+
+Deno.test("seeImages() adds pixels and features to what predictImages() gives", () =>
+  inFolder(async (folder) => {
+    const paths = await files(folder);
+    const predictor: FeaturePredictor = {
+      ...meanColours(),
+      predictWithFeatures: async (pixels) => ({
+        probabilities: await predictor.predict(pixels),
+        features: Float32Array.from(pixels), // of each image just what it is
+      }),
+    };
+    const stain = { method: "reinhard", mean: [-1, 0, 0], deviation: [0.3, 0.05, 0.05] } as const;
+    const shape = { size: SIZE, resize: "squash" as const, maxMegapixels: 1, batchSize: 5 };
+    for (const options of [shape, { ...shape, stain: { ...stain } }]) {
+      const expected = await Array.fromAsync(
+        predictImages(predictor, paths, options as typeof shape),
+      );
+      const seen = await Array.fromAsync(seeImages(predictor, paths, options as typeof shape));
+      let changed = 0;
+      for (const [i, image] of seen.entries()) {
+        if ("error" in image) {
+          assert.equal(image.path, expected[i]!.path);
+          continue;
+        }
+        const { original, features, ...rest } = image;
+        assert.deepEqual(rest, expected[i]);
+        const { pixels } = await decodeImage(image.path, options as typeof shape);
+        assert.deepEqual(features, Float32Array.from(pixels));
+        assert.deepEqual(original, (await decodeImage(image.path, shape)).pixels);
+        if (pixels.some((value, at) => value !== original[at])) changed++;
+      }
+      assert.equal(changed > 0, options !== shape);
+    }
+  }));

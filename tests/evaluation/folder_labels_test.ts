@@ -1,0 +1,123 @@
+import assert from "node:assert/strict";
+import { folderLabels } from "../../lib/evaluation/folder_labels.ts";
+import { createLabelledSample } from "../../lib/evaluation/labelled_sample.ts";
+import { readTestSample } from "../../lib/evaluation/test_sample.ts";
+import { join } from "node:path";
+import { inFolder, put } from "../data/test_images.ts";
+
+const CLASSES = ["negative", "positive"];
+
+Deno.test("folderLabels() takes the innermost folder that is a class, and labels.csv over it", () =>
+  inFolder(async (folder) => {
+    const names = [
+      "positive/a.png",
+      "slide 1/negative/b.png",
+      "positive/negative/c.png",
+      "positive.png",
+      "other/d.png",
+    ];
+    const labels = async () => {
+      const of = await folderLabels(folder, names, CLASSES);
+      return names.map((name) => of?.(name)?.label ?? null);
+    };
+    assert.deepEqual(await labels(), ["positive", "negative", "negative", null, null]);
+    await put(
+      folder,
+      "labels.csv",
+      "path,label,group\nother/d.png,positive,P1\npositive/a.png,,\nslide 1/negative/b.png,positive,\n",
+    );
+    assert.deepEqual(await labels(), [null, "positive", "negative", null, "positive"]);
+    const of = await folderLabels(folder, names, CLASSES);
+    assert.deepEqual(of?.("other/d.png"), { label: "positive", group: "P1" });
+    await put(folder, "labels.csv", "path,label\nnowhere.png,positive\n");
+    await assert.rejects(folderLabels(folder, names, CLASSES), /no such image/);
+  }));
+
+Deno.test("folderLabels() of a folder that tells nothing is nothing", () =>
+  inFolder(async (folder) => {
+    assert.equal(await folderLabels(folder, ["a.png", "b/c.png"], CLASSES), null);
+    assert.equal(await folderLabels(folder, [], CLASSES), null);
+  }));
+
+Deno.test("createLabelledSample() keeps everything that fits, with the best group that is known", () => {
+  const kept = createLabelledSample(CLASSES, { seed: 1 });
+  const answer = (name: string, group: string) => ({
+    name,
+    predicted: "negative",
+    probability: 0.25,
+    group,
+  });
+  kept.add(answer("a", "slide"), { label: "positive", group: null });
+  kept.add(answer("b", "slide"), { label: "negative", group: "patient" });
+  kept.add(answer("c", ""), { label: "negative", group: null });
+  assert.deepEqual(kept.sample(), {
+    labels: [1, 0, 0],
+    predicted: [0, 0, 0],
+    probabilities: [0.25, 0.25, 0.25],
+    groups: ["slide", "patient", "c"],
+    seed: 1,
+  });
+});
+
+Deno.test("createLabelledSample() draws from more images evenly, the same ones each time", () => {
+  const counts = new Array<number>(10).fill(0);
+  for (let seed = 0; seed < 400; seed++) {
+    const draw = () => {
+      const kept = createLabelledSample(CLASSES, { seed, most: 20 });
+      for (let i = 0; i < 100; i++) {
+        kept.add({ name: `${i}`, predicted: "negative", probability: i / 100, group: "" }, {
+          label: "negative",
+          group: null,
+        });
+      }
+      assert.equal(kept.total(), 100);
+      return kept.sample().probabilities;
+    };
+    const drawn = draw();
+    assert.equal(drawn.length, 20);
+    assert.deepEqual(drawn, drawn.toSorted((a, b) => a - b)); // in the order in which they came
+    if (seed < 3) assert.deepEqual(draw(), drawn);
+    for (const p of drawn) counts[Math.floor(10 * p + 1e-9)]! += 1;
+  }
+  // 800 of each tenth are expected, with a standard deviation of 25
+  for (const count of counts) assert.ok(Math.abs(count - 800) < 110, counts.join());
+});
+
+Deno.test("readTestSample() reads what notebook 06 left of this model, and nothing of another one", () =>
+  inFolder(async (folder) => {
+    const paths = {
+      metrics: join(folder, "metrics.json"),
+      predictionsTest: join(folder, "predictions_test.csv"),
+      split: join(folder, "split.csv"),
+    };
+    const card = {
+      architecture: { backbone: "resnet50" as const, imageSize: 224, classes: CLASSES },
+      weights: { sha256: "a".repeat(64), parameters: 1 },
+    };
+    const readers = [{ weights_sha256: "b".repeat(64) }, { weights_sha256: card.weights.sha256 }];
+    const metrics = (list: unknown[]) => JSON.stringify({ test_reads: { readers: list } });
+    assert.equal(await readTestSample(paths, card, 7), null);
+    await put(folder, "metrics.json", metrics(readers));
+    await put(
+      folder,
+      "predictions_test.csv",
+      "path,label,predicted,probability\nx.png,positive,positive,0.75\n'=y.png,negative,positive,1e-9\n",
+    );
+    await put(
+      folder,
+      "split.csv",
+      `path,label,group,sha256,subset\nx.png,positive,P1,${"0".repeat(64)},test\n` +
+        `'=y.png,negative,P2,${"1".repeat(64)},test\n`,
+    );
+    assert.deepEqual(await readTestSample(paths, card, 7), {
+      labels: [1, 0],
+      predicted: [1, 1],
+      probabilities: [0.75, 1e-9],
+      groups: ["P1", "P2"],
+      seed: 7,
+    });
+    for (const list of [readers.toReversed(), []]) {
+      await put(folder, "metrics.json", metrics(list));
+      assert.equal(await readTestSample(paths, card, 7), null);
+    }
+  }));

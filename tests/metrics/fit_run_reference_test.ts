@@ -1,0 +1,52 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { parseConfig } from "../../lib/config.ts";
+import { disposeModel } from "../../lib/model/model.ts";
+import { saveModel } from "../../lib/model/save_model.ts";
+import type { SplitRow } from "../../lib/split/split.ts";
+import { tf } from "../../lib/setup/tensorflow.ts";
+import { inProjectCopy } from "../copy_project.ts";
+import { picture, put } from "../data/test_images.ts";
+import { testCard } from "../model/model_card.ts";
+import { smallModel } from "../model/small_model.ts";
+
+type FitRunReference = typeof import("../../lib/metrics/fit_run_reference.ts");
+
+Deno.test("fitRunReference() looks at training and validation images, writes, and leaves no tensor", () =>
+  inProjectCopy(async ({ root, load }) => {
+    const { fitRunReference } = await load<FitRunReference>("lib/metrics/fit_run_reference.ts");
+    const split: SplitRow[] = [];
+    for (let i = 0; i < 40; i++) {
+      const subset = i < 24 ? "train" : i < 36 ? "validation" : "test";
+      const path = `${subset}/${i}.png`;
+      // a test image that is looked at would be an error
+      if (subset !== "test") {
+        await put(root, `data/${path}`, await picture(i, 40, 40).png().toBuffer());
+      }
+      split.push({ path, label: "positive", group: `${i}`, sha256: "0".repeat(64), subset });
+    }
+    const model = smallModel();
+    const folder = join(root, "model/default");
+    const card = await saveModel(folder, model, testCard(model.architecture));
+    const config = parseConfig({ training: { batchSize: 8 } });
+    const before = tf.memory().numTensors;
+    const progress: [number, number][] = [];
+    const fit = (rows: SplitRow[]) =>
+      fitRunReference({ model, card, split: rows }, config, (done, total) => {
+        progress.push([done, total]);
+      });
+    assert.equal(await fit(split.slice(0, 30)), null); // six validation images tell nothing
+    await assert.rejects(Deno.stat(join(folder, "reference.json")), Deno.errors.NotFound);
+    progress.length = 0;
+    const reference = await fit(split);
+    assert.equal(tf.memory().numTensors, before);
+    assert.deepEqual(progress.at(-1), [36, 36]);
+    assert.deepEqual(reference?.images, { train: 24, validation: 12 });
+    assert.equal(reference?.weightsSha256, card.weights.sha256);
+    const text = await Deno.readTextFile(join(folder, "reference.json"));
+    assert.deepEqual(JSON.parse(text), reference);
+    assert.deepEqual(await fit(split), reference);
+    await Deno.remove(join(root, "data/train/3.png"));
+    await assert.rejects(fit(split), /3\.png.*could not be read/);
+    disposeModel(model);
+  }));

@@ -1,0 +1,104 @@
+import assert from "node:assert/strict";
+import { SYMMETRIES } from "../../lib/data/symmetries.ts";
+import { applySymmetry } from "../../lib/images/augment/apply_symmetry.ts";
+import { averageSymmetries } from "../../lib/model/average_symmetries.ts";
+import { disposeModel, INPUT_LAYER } from "../../lib/model/model.ts";
+import { backbones } from "../../lib/model/backbone.ts";
+import { forward } from "../../lib/model/forward.ts";
+import { FEATURE_LAYER } from "../../lib/model/head.ts";
+import { createPredictor, type FeaturePredictor } from "../../lib/model/predictor.ts";
+import { preprocess } from "../../lib/model/preprocess.ts";
+import { tf } from "../../lib/setup/tensorflow.ts";
+import { someImages } from "./ask_keras.ts";
+import { SMALL, smallModel } from "./small_model.ts";
+
+const LENGTH = SMALL * SMALL * 3;
+
+function turnedAll(pixels: Uint8Array, symmetry: number): Uint8Array {
+  const result = new Uint8Array(pixels.length);
+  for (let at = 0; at < pixels.length; at += LENGTH) {
+    result.set(applySymmetry(pixels.subarray(at, at + LENGTH), SMALL, symmetry), at);
+  }
+  return result;
+}
+
+function assertClose(a: ArrayLike<number>, b: ArrayLike<number>, tolerance: number, what: string) {
+  assert.equal(a.length, b.length);
+  for (let i = 0; i < a.length; i++) {
+    assert.ok(Math.abs(a[i]! - b[i]!) <= tolerance, `${what} ${i}: ${a[i]} and ${b[i]}`);
+  }
+}
+
+Deno.test("createPredictor() gives the head's input as features, with the same probabilities", async () => {
+  const model = smallModel();
+  const before = tf.memory().numTensors;
+  const pixels = someImages(3, SMALL, 1);
+  const predictor = createPredictor(model);
+  const { probabilities, features } = await predictor.predictWithFeatures(pixels);
+  assert.deepEqual(probabilities, await predictor.predict(pixels));
+  predictor.dispose();
+  const expected = tf.tidy(() => {
+    const { preprocessing } = backbones[model.architecture.backbone];
+    const inputs = new Map([[INPUT_LAYER, preprocess(pixels, SMALL, preprocessing)]]);
+    return forward(model.graph, model.weights, inputs, [FEATURE_LAYER])[0]!.dataSync();
+  });
+  assert.equal(features.length, 3 * 1280);
+  assertClose(features, expected as Float32Array, 1e-4, "feature");
+  assert.equal(tf.memory().numTensors, before);
+  disposeModel(model);
+});
+
+Deno.test("averageSymmetries() gives the mean over the eight copies, by hand", async () => {
+  const seen: number[] = [];
+  /** Answers with the top left red value of each image, as a share of 255. */
+  const corner: FeaturePredictor = {
+    predict: (pixels) => {
+      const n = pixels.length / 12;
+      const p = Array.from({ length: n }, (_, i) => pixels[12 * i]! / 255);
+      seen.push(...p);
+      return Promise.resolve(Float32Array.from(p.flatMap((value) => [1 - value, value])));
+    },
+    predictWithFeatures: async (pixels) => ({
+      probabilities: await corner.predict(pixels),
+      features: Float32Array.of(pixels[0]!),
+    }),
+    dispose: () => void seen.push(-1),
+  };
+  const averaged = averageSymmetries(corner, 2);
+  // two images of 2 × 2 pixels, of which each is at the top left twice
+  const pixels = Uint8Array.from(
+    [[0, 51, 102, 255], [255, 255, 0, 0]].flat().flatMap((value) => [value, 7, 7]),
+  );
+  const result = await averaged.predict(pixels);
+  assertClose(result, [0.6, 0.4, 0.5, 0.5], 1e-6, "probability");
+  assert.equal(seen.length, 16);
+  const { probabilities, features } = await averaged.predictWithFeatures(pixels);
+  assert.deepEqual(probabilities, result);
+  assert.deepEqual(features, Float32Array.of(0)); // of the image as it is
+  averaged.dispose();
+  assert.equal(seen.at(-1), -1);
+});
+
+Deno.test("averageSymmetries() answers the same for every symmetry of an image, as a network does not", async () => {
+  const model = smallModel();
+  const before = tf.memory().numTensors;
+  const plain = createPredictor(model);
+  const averaged = averageSymmetries(plain, SMALL);
+  const pixels = someImages(4, SMALL, 2);
+  const own = await plain.predict(pixels);
+  const expected = await averaged.predict(pixels);
+  let moved = 0;
+  for (let symmetry = 1; symmetry < SYMMETRIES.length; symmetry++) {
+    const turned = turnedAll(pixels, symmetry);
+    assertClose(await averaged.predict(turned), expected, 1e-5, SYMMETRIES[symmetry]!);
+    const values = await plain.predict(turned);
+    moved = Math.max(moved, ...values.map((value, i) => Math.abs(value - own[i]!)));
+  }
+  assert.ok(moved > 1e-3, `without it a turn changes a probability by ${moved} at most`);
+  for (let i = 0; i < expected.length; i += 2) {
+    assert.ok(Math.abs(expected[i]! + expected[i + 1]! - 1) < 1e-5);
+  }
+  averaged.dispose();
+  assert.equal(tf.memory().numTensors, before);
+  disposeModel(model);
+});

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { TrainingError } from "../../lib/errors.ts";
+import { exists } from "../../lib/files.ts";
 import { tf } from "../../lib/setup/tensorflow.ts";
 import { latestCheckpoint } from "../../lib/training/checkpoint.ts";
 import { type ToyJob, toyModel, toyTests, trainToy } from "./toy.ts";
@@ -97,9 +99,10 @@ Deno.test(
     const failing = trainToy({
       ...job,
       onEpoch: async (history) => {
-        if (history.length === 1) {
-          await Deno.mkdir(join(blocked, "in the way"), { recursive: true });
-        }
+        if (history.length !== 1) return;
+        while (!await exists(join(job.checkpoints, "epoch-0001.json"))) await delay(5);
+        await delay(100); // until the first checkpoint has been tidied up behind
+        await Deno.mkdir(join(blocked, "in the way"), { recursive: true });
       },
     });
     await assert.rejects(failing, (error: unknown) => {

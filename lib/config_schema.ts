@@ -210,6 +210,9 @@ const metricsSchema = z.strictObject({
     "Answers on new images are accepted without review only where, by the validation images, at " +
       "most this fraction is wrong with 95 % confidence",
   ),
+  testTimeAugmentation: z.boolean().default(false).describe(
+    "Averages the probabilities over the eight symmetries of each image; takes eight times as long",
+  ),
   flagShare: z.number().gt(0).max(0.5).default(0.01).describe(
     "Share of ordinary images that may be flagged as unlike the training data, on validation; with " +
       "a smaller one more unusual images pass",
@@ -228,9 +231,6 @@ const metricsSchema = z.strictObject({
 const evaluationSchema = z.strictObject({
   folder: z.string().min(1).default("data/new")
     .describe("Folder of new images, searched at any depth; relative to the project"),
-  testTimeAugmentation: z.boolean().default(false).describe(
-    "Averages the probabilities over the eight symmetries of each image; takes eight times as long",
-  ),
   priorShift: z.union([z.enum(["auto", "off"]), z.number().gt(0).lt(1)], {
     error: 'must be "auto", "off" or a share between 0 and 1',
   }).default("auto").describe(

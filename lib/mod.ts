@@ -1,6 +1,6 @@
 /** What the notebooks use, in the order of the sections. */
 export { configure, describeConfig } from "./config.ts";
-export { fromRoot } from "./paths.ts";
+export { fromRoot, runPaths } from "./paths.ts";
 
 // 01 setup
 export { environment } from "./setup/versions.ts";
@@ -33,6 +33,7 @@ export { trainRun } from "./training/train_run.ts";
 export { betterThanBaseline } from "./metrics/better_than_baseline.ts";
 export { explainImages } from "./metrics/explain/explain_images.ts";
 export { explainRun } from "./metrics/explain/explain_run.ts";
+export { learnReference } from "./metrics/learn_reference.ts";
 export { chooseDecision } from "./metrics/choose_decision.ts";
 export { countConfusions } from "./metrics/count_confusions.ts";
 export { describeTestReads } from "./metrics/test_reads.ts";
@@ -44,6 +45,7 @@ export { writeModelCard } from "./metrics/write_model_card.ts";
 // 07 evaluation on a new dataset
 export { describeEvaluation } from "./evaluation/describe_evaluation.ts";
 export { evaluateRun } from "./evaluation/evaluate_run.ts";
+export { explainReview } from "./evaluation/explain_review.ts";
 
 // display
 export { auditPictures, withoutPicture } from "./notebook/audit_pictures.ts";
@@ -65,6 +67,8 @@ export { precisionRecallChart } from "./notebook/precision_recall_chart.ts";
 export { predictionGrid } from "./notebook/prediction_grid.ts";
 export { reliabilityChart } from "./notebook/reliability_chart.ts";
 export { reviewNotices } from "./notebook/review_notices.ts";
+export { externalScoresTable } from "./notebook/external_scores_table.ts";
+export { reviewGrid } from "./notebook/review_grid.ts";
 export { rocChart } from "./notebook/roc_chart.ts";
 export { runsChart } from "./notebook/runs_chart.ts";
 export { runsTable } from "./notebook/runs_table.ts";

@@ -94,10 +94,11 @@ Deno.test("parseConfig() has the reference recipe as its defaults", () => {
         falsePositiveCost: 1,
       },
       acceptErrorRate: 0.05,
+      testTimeAugmentation: false,
       flagShare: 0.01,
       references: [],
     },
-    evaluation: { folder: "data/new", testTimeAugmentation: false, priorShift: "auto" },
+    evaluation: { folder: "data/new", priorShift: "auto" },
   });
 });
 
@@ -171,7 +172,7 @@ Deno.test("parseConfig() refuses values out of range, each by name", () => {
     ["metrics.acceptErrorRate", { metrics: { acceptErrorRate: 0.5 } }],
     ["metrics.flagShare", { metrics: { flagShare: 0 } }],
     ["metrics.flagShare", { metrics: { flagShare: 0.6 } }],
-    ["evaluation.testTimeAugmentation", { evaluation: { testTimeAugmentation: 8 } }],
+    ["metrics.testTimeAugmentation", { metrics: { testTimeAugmentation: 8 } }],
     ["training", { training: null }],
     ["config", []],
     ["config", null],

@@ -1,10 +1,11 @@
 import { join } from "node:path";
 import type { ImageError } from "../errors.ts";
+import { answeringPredictor } from "../model/answering_predictor.ts";
 import { decodeOptions } from "../model/decode_options.ts";
 import type { Model } from "../model/model.ts";
 import type { ModelCard } from "../model/model_card.ts";
-import { predictImages } from "../model/predict_images.ts";
-import { createPredictor } from "../model/predictor.ts";
+import { seeImages, type SeenImage } from "../model/predict_images.ts";
+import type { Flagger } from "../model/reference/reference_file.ts";
 import type { OnProgress } from "../progress.ts";
 import type { StopRequested } from "../stop.ts";
 import { isFileSystemError } from "./is_file_system_error.ts";
@@ -16,6 +17,8 @@ import { BATCH_SIZE } from "./work_index.ts";
 export interface ClassifyOptions {
   model: Model;
   card: ModelCard;
+  /** Says what is unusual about an image; `null`: it is not known what is usual. */
+  flagger: Flagger | null;
   /** Absolute path of the new images. */
   folder: string;
   /** Paths of all images relative to the folder. */
@@ -36,16 +39,16 @@ export interface ClassifyOptions {
 export async function classify(
   work: WorkFile,
   stopRequested: StopRequested,
-  { model, card, folder, names, batches, counts, onProgress }: ClassifyOptions,
+  { model, card, flagger, folder, names, batches, counts, onProgress }: ClassifyOptions,
 ): Promise<number> {
   if (batches.length === 0) return 0;
-  const predictor = createPredictor(model, card.preprocessing);
+  const predictor = answeringPredictor(model, card);
   const options = { ...decodeOptions(card), batchSize: BATCH_SIZE };
   let [done, turn, waiting]: [number, number, StoredImage[]] = [0, 0, []];
   try {
-    // Batches are whole but for the folder's last one: predictImages groups them as they are here.
-    for await (const result of predictImages(predictor, paths(folder, names, batches), options)) {
-      waiting.push("error" in result ? failed(result.error) : result);
+    // Batches are whole but for the folder's last one: seeImages groups them as they are here.
+    for await (const result of seeImages(predictor, paths(folder, names, batches), options)) {
+      waiting.push("error" in result ? failed(result.error) : classified(result, flagger));
       const batch = batches[turn]!;
       const position = BATCH_SIZE * batch + waiting.length;
       done += 1;
@@ -72,6 +75,11 @@ function* paths(
       yield join(folder, name);
     }
   }
+}
+
+function classified(image: SeenImage, flagger: Flagger | null): StoredImage {
+  const { probabilities, width, height } = image;
+  return { probabilities, width, height, flags: flagger?.(image).flags ?? [] };
 }
 
 function failed({ reason, cause }: ImageError): StoredImage {

@@ -1,9 +1,11 @@
 import { createHash } from "node:crypto";
 import { realpath } from "node:fs/promises";
+import { join } from "node:path";
 import { DataError } from "../errors.ts";
+import { sha256File } from "../files.ts";
 import { loadModel } from "../model/load_model.ts";
 import { disposeModel, type Model } from "../model/model.ts";
-import type { ModelCard } from "../model/model_card.ts";
+import { type Flagger, readFlagger, REFERENCE_FILE } from "../model/reference/reference_file.ts";
 import { stoppable } from "../stop.ts";
 import { classify } from "./classify.ts";
 import type { Evaluation, EvaluationOptions } from "./evaluation.ts";
@@ -11,7 +13,7 @@ import { evaluationFiles, refuseInside, refuseOverwriting, workPath } from "./ev
 import { readSidecar } from "./export/sidecar.ts";
 import { type Done, finish, type Setting } from "./finish.ts";
 import { isFileSystemError } from "./is_file_system_error.ts";
-import { listFolder, type Listing } from "./list_folder.ts";
+import { listFolder } from "./list_folder.ts";
 import { openParts } from "./merge_parts.ts";
 import { type Shard, shardBatches } from "./shard.ts";
 import { openWorkFile } from "./work_file.ts";
@@ -40,9 +42,11 @@ export async function evaluateFolder(options: EvaluationOptions): Promise<Evalua
     const places = options.sidecar === undefined ? null : await readSidecar(options.sidecar);
     const { model, card } = await loadModel(options.modelFolder);
     try {
-      const setting = { options, files, listing, card, places, stopRequested };
+      const flagger = await readFlagger(options.modelFolder, model, card);
+      const reference = flagger && await sha256File(join(options.modelFolder, REFERENCE_FILE));
+      const setting = { options, files, listing, card, reference, places, stopRequested };
       if (!options.shard) await checkOverwriting(setting);
-      return await (options.merge ? merge(setting) : evaluate(setting, model));
+      return await (options.merge ? merge(setting) : evaluate(setting, model, flagger));
     } catch (error) {
       throw explainWriteError(error, options.out);
     } finally {
@@ -69,12 +73,12 @@ async function checkOverwriting({ options, files, card }: Setting): Promise<void
 }
 
 async function merge(setting: Setting): Promise<Evaluation> {
-  const { files, listing, card } = setting;
-  const parts = await openParts(files, identify(listing, card, null));
+  const { files } = setting;
+  const parts = await openParts(files, identify(setting, null));
   try {
     const done: Done = {
       state: "finished",
-      resumed: listing.names.length,
+      resumed: setting.listing.names.length,
       restarted: null,
       imagesPerSecond: null,
     };
@@ -84,11 +88,15 @@ async function merge(setting: Setting): Promise<Evaluation> {
   }
 }
 
-async function evaluate(setting: Setting, model: Model): Promise<Evaluation> {
+async function evaluate(
+  setting: Setting,
+  model: Model,
+  flagger: Flagger | null,
+): Promise<Evaluation> {
   const { options: { folder, shard, onProgress }, files, listing, card, stopRequested } = setting;
   const { names } = listing;
   const path = workPath(files, shard ?? null);
-  const work = await openWorkFile(path, identify(listing, card, shard ?? null));
+  const work = await openWorkFile(path, identify(setting, shard ?? null));
   try {
     const all = shardBatches(batchCount(names.length), shard ?? WHOLE);
     const batches = all.filter((batch) => !work.has(batch));
@@ -96,7 +104,7 @@ async function evaluate(setting: Setting, model: Model): Promise<Evaluation> {
     const missing = imageCount(batches, names.length);
     const counts = { done: total - missing, total };
     const start = performance.now();
-    const options = { model, card, folder, names, batches, counts, onProgress };
+    const options = { model, card, flagger, folder, names, batches, counts, onProgress };
     const classified = await classify(work, stopRequested, options);
     const seconds = (performance.now() - start) / 1000;
     const done: Done = {
@@ -113,9 +121,12 @@ async function evaluate(setting: Setting, model: Model): Promise<Evaluation> {
 
 const WHOLE: Shard = { index: 1, count: 1 };
 
-function identify(listing: Listing, card: ModelCard, shard: Shard | null): WorkIdentity {
-  const { architecture, preprocessing, weights } = card; // all that a model's answers depend on
-  const text = JSON.stringify([weights.sha256, architecture, preprocessing]);
+function identify({ listing, card, reference }: Setting, shard: Shard | null): WorkIdentity {
+  const { architecture, preprocessing, weights, decision } = card;
+  const text = JSON.stringify([ // all that answers and flags depend on
+    ...[weights.sha256, architecture, preprocessing],
+    ...[decision.testTimeAugmentation, reference],
+  ]);
   return {
     listing: listing.sha256,
     images: listing.names.length,

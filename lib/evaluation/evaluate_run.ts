@@ -1,6 +1,7 @@
 import type { Config } from "../config_schema.ts";
 import { fromRoot, runPaths } from "../paths.ts";
 import { evaluateFolder } from "./evaluate_folder.ts";
+import { readTestSample } from "./test_sample.ts";
 import type { Evaluation, EvaluationOptions } from "./evaluation.ts";
 
 /** What {@linkcode evaluateRun} can be told beside the config. */
@@ -23,8 +24,11 @@ export type RunOptions = Partial<
  */
 export async function evaluateRun(config: Config, options: RunOptions = {}): Promise<Evaluation> {
   const paths = runPaths(config.run);
+  const isOwnData = fromRoot(config.evaluation.folder) === fromRoot(config.data.folder);
   return await evaluateFolder({
     ...options,
+    // the images that the model was trained on would be no test of it
+    internal: isOwnData ? undefined : (card) => readTestSample(paths, card, config.seed),
     out: options.out ?? paths.evaluation,
     folder: fromRoot(config.evaluation.folder),
     modelFolder: paths.model,

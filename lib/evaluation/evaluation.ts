@@ -3,8 +3,11 @@ import type { ModelCard } from "../model/model_card.ts";
 import type { OnProgress } from "../progress.ts";
 import type { EvaluationFiles } from "./evaluation_files.ts";
 import type { Exports, Format } from "./export/write_exports.ts";
+import type { ScoredSample } from "../metrics/scores.ts";
+import type { ExternalScores } from "./external_scores.ts";
 import type { GroupShares } from "./group_shares.ts";
 import type { PriorShift, PriorShiftInput } from "./prior_shift/decide_prior_shift.ts";
+import type { ReviewImage } from "./review_queue.ts";
 import type { Shard } from "./shard.ts";
 import type { Tally } from "./tally.ts";
 import type { WorkFile } from "./work_file.ts";
@@ -31,6 +34,10 @@ export interface Evaluation extends Tally {
   priorShift: PriorShift | null;
   /** The share of positive images in each patient or slide, and in all. */
   shares: GroupShares;
+  /** Those that need a person's look most; `flags`: whether it is known what is usual. */
+  queue: { first: (ReviewImage & { need: number })[]; flags: boolean };
+  /** Scores where the folder tells the true classes; `null`: they were not asked for, or not yet. */
+  external: { scores: ExternalScores | null; text: string } | null;
   files: EvaluationFiles;
   exports: Exports;
 }
@@ -53,6 +60,8 @@ export interface EvaluationOptions {
   force?: boolean | undefined;
   /** Layouts to be written beside the CSVs. */
   formats?: readonly Format[] | undefined;
+  /** The test images to compare a labelled folder with; `null` when there are none of this model. */
+  internal?: ((card: ModelCard) => Promise<ScoredSample | null>) | undefined;
   /** Absolute path of a CSV that tells where on their slides the crops are. */
   sidecar?: string | undefined;
   onProgress?: OnProgress | undefined;

@@ -13,6 +13,8 @@ export interface EvaluationFiles {
   details: string;
   /** One row a patient or slide and one for all: images called positive, and their share. */
   groups: string;
+  /** Images for a person to look at, in the form of labels.csv, those with the greatest need first. */
+  review: string;
   /** `name,error`: one row an image that could not be read. */
   errors: string;
   /** What was evaluated with what, and the counts. */
@@ -28,6 +30,7 @@ export function evaluationFiles(evaluation: string): EvaluationFiles {
     evaluation,
     details: `${stem}_details.csv`,
     groups: `${stem}_groups.csv`,
+    review: `${stem}_review.csv`,
     errors: `${stem}_errors.csv`,
     summary: `${stem}_summary.json`,
     parts: `${stem}_parts`,

@@ -2,17 +2,23 @@ import { realpath } from "node:fs/promises";
 import { DataError } from "../errors.ts";
 import { writeJson } from "../files.ts";
 import type { ModelCard } from "../model/model_card.ts";
+import { FLAGS } from "../model/reference/trait_flags.ts";
 import type { StopRequested } from "../stop.ts";
 import type { Evaluation, EvaluationOptions } from "./evaluation.ts";
 import type { EvaluationFiles } from "./evaluation_files.ts";
 import type { SlidePlace } from "./export/sidecar.ts";
 import { writeExports } from "./export/write_exports.ts";
+import { describeExternal, NO_EXTERNAL_SCORES, NO_TEST_SCORES } from "./describe_external.ts";
+import { externalScores } from "./external_scores.ts";
+import { folderLabels } from "./folder_labels.ts";
 import { groupShares } from "./group_shares.ts";
 import { judge } from "./judge.ts";
 import type { Listing } from "./list_folder.ts";
+import { createLabelledSample, type LabelledSample } from "./labelled_sample.ts";
 import { readResults, type Result } from "./results.ts";
 import { decidePriorShift, type PriorShift } from "./prior_shift/decide_prior_shift.ts";
 import { addScore, createScoreSummary } from "./prior_shift/score_summary.ts";
+import { createReviewQueue, writeReview } from "./review_queue.ts";
 import { count, createTally, type Verdict } from "./tally.ts";
 import type { Source } from "./work_file.ts";
 import { writeEvaluation } from "./write_evaluation.ts";
@@ -23,6 +29,8 @@ export interface Setting {
   files: EvaluationFiles;
   listing: Listing;
   card: ModelCard;
+  /** SHA-256 of what tells unusual images; `null`: it is not known what is usual. */
+  reference: string | null;
   places: Map<string, SlidePlace> | null;
   stopRequested: StopRequested;
 }
@@ -51,11 +59,29 @@ export async function finish(
   }
   const { classes } = card.architecture;
   const tally = createTally(classes);
-  for await (const verdict of verdicts()) count(tally, verdict, answers.threshold);
+  const queue = createReviewQueue(answers.threshold);
+  const labelled = finished && options.internal ? await labelledImages(setting) : null;
+  for await (const verdict of verdicts()) {
+    count(tally, verdict, answers.threshold);
+    if ("error" in verdict) continue;
+    if (verdict.decision === "review") {
+      queue.add({ ...verdict, flags: FLAGS.filter((flag) => verdict.flags.includes(flag)) });
+    }
+    const label = labelled?.labelOf(verdict.name);
+    if (label) labelled!.sample.add(verdict, label);
+  }
+  const external = finished && options.internal
+    ? await scoreLabelled(labelled?.sample ?? null, setting, tally.classified)
+    : null;
   const images = listing.names.length;
   const shares = groupShares([...tally.groups.values()], card.decision.validation);
   const { skipped } = listing;
-  const evaluation = { ...tally, ...done, images, skipped, card, priorShift, shares, files };
+  const flags = setting.reference !== null;
+  const review = { first: queue.rows().slice(0, SHOWN), flags };
+  const evaluation = {
+    ...{ ...tally, ...done, images, skipped, card, priorShift, shares, external, files },
+    queue: review,
+  };
   if (!finished) return { ...evaluation, exports: { files: [], withoutPlace: 0 } };
   if (tally.classified + tally.unreadable !== images) {
     throw new DataError(
@@ -66,8 +92,31 @@ export async function finish(
   const formats = options.formats ?? [];
   const exports = await writeExports(options.out, verdicts, { formats, places, classes });
   await writeJson(files.summary, await summarise(options, { ...evaluation, exports }, listing));
+  const written = { ...files, review: await writeReview(files.review, queue) };
   await writeEvaluation(files, shares, verdicts);
-  return { ...evaluation, exports };
+  return { ...evaluation, exports, files: written };
+}
+
+/** Images of the review queue that are shown. */
+const SHOWN = 8;
+
+async function labelledImages({ options, listing, card }: Setting) {
+  const { classes } = card.architecture;
+  const labelOf = await folderLabels(options.folder, listing.names, classes);
+  return labelOf && { labelOf, sample: createLabelledSample(classes, { seed: "evaluation" }) };
+}
+
+/** The scores of a folder that tells the true classes, beside those of the test images. */
+async function scoreLabelled(
+  sample: LabelledSample | null,
+  { options, card }: Setting,
+  classified: number,
+): Promise<Evaluation["external"]> {
+  if (!sample || sample.total() === 0) return { scores: null, text: NO_EXTERNAL_SCORES };
+  const internal = await options.internal!(card);
+  if (!internal) return { scores: null, text: NO_TEST_SCORES };
+  const scores = await externalScores(internal, sample.sample());
+  return { scores, text: describeExternal(scores, { labelled: sample.total(), classified }) };
 }
 
 /** A first pass over all results: whether the folder has another share of the classes. */
@@ -93,7 +142,7 @@ async function lookAtShare(
 /** What evaluation_summary.json says. */
 async function summarise(
   { folder }: EvaluationOptions,
-  { card, priorShift, shares, classes, exports, ...evaluation }: Evaluation,
+  { card, priorShift, shares, external, classes, exports, ...evaluation }: Evaluation,
   listing: Listing,
 ): Promise<Record<string, unknown>> {
   return {
@@ -109,6 +158,7 @@ async function summarise(
       text: priorShift.text,
     },
     positive_share: shares.all,
+    external,
     images: evaluation.images,
     classified: evaluation.classified,
     unreadable: evaluation.unreadable,

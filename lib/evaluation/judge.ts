@@ -38,7 +38,7 @@ export interface EvaluatedImage {
  */
 export function judge(
   name: string,
-  { width, height, ...image }: ClassifiedImage,
+  image: ClassifiedImage,
   { architecture, decision, data }: ModelCard,
   { change, threshold }: Pick<PriorShift, "change" | "threshold">,
 ): EvaluatedImage {
@@ -48,10 +48,7 @@ export function judge(
   const label = decide(probabilities, threshold);
   const { acceptBand: band } = decision;
   const isSure = band !== null && (probability <= band.low || probability >= band.high);
-  const flags = [
-    Math.min(width, height) < architecture.imageSize ? "smaller_than_input" : "",
-    Math.max(width, height) > 3 * Math.min(width, height) ? "elongated" : "",
-  ].filter((flag) => flag !== "");
+  const { flags } = image;
   return {
     name,
     predicted: architecture.classes[label]!,

@@ -1,5 +1,6 @@
-import { writeCsv } from "../csv.ts";
+import { readCsv, writeCsv } from "../csv.ts";
 import { compareCodePoints } from "../data/compare_code_points.ts";
+import { exists } from "../files.ts";
 import type { Flag } from "../model/reference/trait_flags.ts";
 import { reviewNeed } from "./review_need.ts";
 
@@ -65,15 +66,22 @@ export const REVIEW_COLUMNS = [
 ] as const;
 
 /**
- * Writes a queue in the form of labels.csv, atomically. `label` is empty, for a person to fill: rows
+ * Writes a queue in the form of labels.csv, atomically; where a person has filled in labels, into
+ * the next free of …_2.csv, …_3.csv and so on. `label` is empty, for a person to fill: rows
  * that stay empty are left out of a training. `suggested` is the model's answer where the image is
  * like those that it knows; of a flagged image it has none to suggest.
  *
  * Put into the folder of new images as labels.csv, it makes data of them.
+ *
+ * @returns The path that it was written to.
  */
-export async function writeReview(path: string, queue: ReviewQueue): Promise<void> {
+export async function writeReview(path: string, queue: ReviewQueue): Promise<string> {
+  let free = path;
+  for (let number = 2; await isFilledIn(free); number++) {
+    free = path.replace(/(\.csv)?$/i, `_${number}$1`);
+  }
   await writeCsv(
-    path,
+    free,
     REVIEW_COLUMNS,
     queue.rows().map(({ name, flags, predicted, probability, need }) => ({
       path: name,
@@ -85,4 +93,12 @@ export async function writeReview(path: string, queue: ReviewQueue): Promise<voi
       need,
     })),
   );
+  return free;
+}
+
+/** Whether there is such a file with the work of a person in it, or what cannot be read as one. */
+async function isFilledIn(path: string): Promise<boolean> {
+  if (!await exists(path)) return false;
+  const rows = await readCsv(path, ["label"], "").catch(() => [{ label: "?" }]);
+  return rows.some(({ label }) => label !== "");
 }

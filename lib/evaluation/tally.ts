@@ -3,7 +3,6 @@ import type { EvaluatedImage } from "./judge.ts";
 
 /** Images that are shown of each kind. */
 const FIRST = 10;
-const LEAST_CERTAIN = 20;
 const ERRORS = 100;
 
 /** Groups that are counted one by one; images of further ones count as those without a group. */
@@ -26,8 +25,6 @@ export interface Tally {
   groups: Map<string, GroupCount>;
   /** The first rows. */
   first: EvaluatedImage[];
-  /** Of those to be reviewed the ones with the lowest confidence, the least first. */
-  leastCertain: EvaluatedImage[];
   /** The first that could not be read. */
   errors: { name: string; error: string }[];
 }
@@ -45,7 +42,6 @@ export function createTally(classes: readonly string[]): Tally {
     probabilities: { counts: new Array<number>(PROBABILITY_BINS).fill(0), called: 0 },
     groups: new Map(),
     first: [],
-    leastCertain: [],
     errors: [],
   };
 }
@@ -69,7 +65,6 @@ export function count(tally: Tally, verdict: Verdict, threshold: number): void {
   if (decision === "accept") return;
   tally.review += 1;
   ofClass.review += 1;
-  keepLeastCertain(tally.leastCertain, verdict);
 }
 
 function countInGroup(
@@ -82,11 +77,4 @@ function countInGroup(
   counts.n += 1;
   if (predicted === classes.at(-1)!.name) counts.positive += 1;
   if (wasPositive) counts.uncorrected += 1;
-}
-
-function keepLeastCertain(kept: EvaluatedImage[], image: EvaluatedImage): void {
-  const after = kept.findIndex(({ confidence }) => confidence > image.confidence);
-  if (after < 0 && kept.length === LEAST_CERTAIN) return;
-  kept.splice(after < 0 ? kept.length : after, 0, image);
-  if (kept.length > LEAST_CERTAIN) kept.pop();
 }

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
+import { type Flag, FLAGS } from "../model/reference/trait_flags.ts";
 
 /** The model's answer for an image, before it is calibrated or judged. */
 export interface ClassifiedImage {
@@ -9,6 +10,8 @@ export interface ClassifiedImage {
   width: number;
   /** In pixels, as displayed. */
   height: number;
+  /** What is unusual about the image; empty: nothing, or it is not known what is usual. */
+  flags: readonly Flag[];
 }
 
 /** Why an image has no answer. */
@@ -29,7 +32,7 @@ export interface StoredBatch {
 }
 
 /** Format of work files; any other is begun anew. */
-const WORK_FORMAT = 1;
+const WORK_FORMAT = 2;
 
 const identitySchema = z.object({
   format: z.literal(WORK_FORMAT),
@@ -63,7 +66,7 @@ export function batchLine({ batch, images }: StoredBatch): string {
     images.map((image) =>
       "error" in image
         ? [image.error, image.retry]
-        : [image.width, image.height, ...image.probabilities]
+        : [image.width, image.height, image.flags.join(" "), ...image.probabilities]
     ),
   ]);
 }
@@ -84,15 +87,22 @@ export function parseIdentity(line: string): WorkIdentity | null {
 
 /** The batch that a line holds, or `null` when it is not whole. */
 export function parseBatch(line: string): StoredBatch | null {
-  const value = lineValue(line) as [number, ([string, boolean] | number[])[]] | undefined;
+  const value = lineValue(line) as
+    | [number, ([string, boolean] | [number, number, string, ...number[]])[]]
+    | undefined;
   if (value === undefined) return null;
   const [batch, images] = value;
   return {
     batch,
     images: images.map((cells) => {
       if (typeof cells[0] === "string") return { error: cells[0], retry: cells[1] as boolean };
-      const [width, height, ...probabilities] = cells as number[];
-      return { width: width!, height: height!, probabilities };
+      const [width, height, flags, ...probabilities] = cells as [
+        number,
+        number,
+        string,
+        ...number[],
+      ];
+      return { width, height, flags: FLAGS.filter((flag) => flags.includes(flag)), probabilities };
     }),
   };
 }

@@ -28,7 +28,10 @@ export async function chooseDecision(
   config: Config,
   onProgress?: OnProgress,
 ): Promise<ChosenDecision> {
-  const run = await loadRunModel(config);
+  const loaded = await loadRunModel(config);
+  const { testTimeAugmentation } = config.metrics;
+  const decision = { ...loaded.card.decision, testTimeAugmentation };
+  const run = { ...loaded, card: { ...loaded.card, decision } };
   try {
     const predictions = await predictSubset(run, "validation", config, onProgress);
     if (predictions.length === 0) {

@@ -58,6 +58,7 @@ export function fitDecision(
       calibration,
       threshold,
       rule,
+      testTimeAugmentation: metrics.testTimeAugmentation,
       acceptBand: band.acceptBand,
       validation: {
         truePositives: m.truePositive,

@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import type { Config } from "../config_schema.ts";
+import { answeringPredictor } from "../model/answering_predictor.ts";
 import { decodeOptions } from "../model/decode_options.ts";
 import { predictImages } from "../model/predict_images.ts";
-import { createPredictor } from "../model/predictor.ts";
 import { fromRoot } from "../paths.ts";
 import type { OnProgress } from "../progress.ts";
 import type { SplitRow, Subset } from "../split/split.ts";
@@ -27,7 +27,7 @@ export async function predictSubset(
 ): Promise<SubsetPrediction[]> {
   const folder = fromRoot(config.data.folder);
   const rows = split.filter((row) => row.subset === subset);
-  const predictor = createPredictor(model, card.preprocessing);
+  const predictor = answeringPredictor(model, card);
   const predictions: SubsetPrediction[] = [];
   try {
     const results = predictImages(predictor, rows.map(({ path }) => join(folder, path)), {

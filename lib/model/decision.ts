@@ -11,6 +11,7 @@ export const decisionSchema = z.object({
   }),
   threshold: z.number().min(0).max(1),
   rule: z.enum(["default", "youden", "sensitivity", "costs"]),
+  testTimeAugmentation: z.boolean(),
   acceptBand: z.object({
     low: z.number().min(0).max(1),
     high: z.number().min(0).max(1),
@@ -30,6 +31,7 @@ export const decisionSchema = z.object({
  * - `calibration`: see {@linkcode calibrate}.
  * - `threshold`: from this calibrated probability on, the answer of two classes is the positive one.
  * - `rule`: how the threshold was chosen.
+ * - `testTimeAugmentation`: probabilities are means over the eight symmetries of the square.
  * - `acceptBand`: a calibrated probability of the positive class at most `low` or at least `high` is
  *   accepted, one between them is for a person to review; `errorRate` is the share of errors among
  *   accepted images that the band was chosen for. `null`: no band keeps that rate.
@@ -42,6 +44,7 @@ export const DEFAULT_DECISION: Decision = {
   calibration: { method: "none", slope: 1, intercept: 0 },
   threshold: 0.5,
   rule: "default",
+  testTimeAugmentation: false,
   acceptBand: null,
   validation: null,
 };

@@ -1,5 +1,14 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { loadModel } from "../../lib/model/load_model.ts";
+import { createPredictor } from "../../lib/model/predictor.ts";
+import { type Appearance } from "../../lib/model/reference/strangeness.ts";
+import { decodeOptions } from "../../lib/model/decode_options.ts";
+import { seeImages } from "../../lib/model/predict_images.ts";
+import { imageTraits } from "../../lib/images/image_traits.ts";
+import { writeReference } from "../../lib/model/reference/reference_file.ts";
+import { fitReference } from "../../lib/model/reference/fit_reference.ts";
+import { disposeModel } from "../../lib/model/model.ts";
 import { readCsv } from "../../lib/csv.ts";
 import { compareCodePoints } from "../../lib/data/compare_code_points.ts";
 import { listImages } from "../../lib/data/list_images.ts";
@@ -135,9 +144,9 @@ Deno.test(
         const expected = probability >= 0.45 ? probability : 1 - probability;
         assert.ok(Math.abs(confidence - expected) < 1e-6);
         assert.equal(group, /slide_(\d)/.exec(name)?.[1] ?? "");
-        assert.equal(flags, name === "other.png" ? "smaller_than_input elongated" : "");
+        assert.equal(flags, "", "nothing is known of ordinary images");
         const isSure = probability <= BAND.low || probability >= BAND.high;
-        assert.equal(decision, isSure && flags === "" ? "accept" : "review");
+        assert.equal(decision, isSure ? "accept" : "review");
         decisions.add(`${decision} ${predicted}`);
       }
       assert.ok(decisions.size > 2, [...decisions].join());
@@ -148,6 +157,63 @@ Deno.test(
     },
   ),
 );
+
+Deno.test(
+  "evaluateFolder() flags images unlike the training images, and queues them for review first",
+  withNewImages(
+    async (folder) => {
+      for (let i = 0; i < 8; i++) {
+        await put(folder, `${i}.png`, await picture(100 + i, 40, 40).png().toBuffer());
+      }
+      await put(folder, "long.png", await picture(200, 300, 20).png().toBuffer());
+    },
+    async (places) => {
+      await learnPictures(places.modelFolder);
+      const evaluation = await evaluate(places);
+      const rows = await detailsOf(evaluation);
+      const long = rows.find(({ name }) => name === "long.png")!;
+      assert.match(long.flags, /unusual_shape/);
+      assert.equal(long.decision, "review");
+      assert.ok(rows.filter(({ flags }) => flags !== "").length <= 3, JSON.stringify(rows));
+      assert.equal(evaluation.queue.flags, true);
+      const review = await readCsv(evaluation.files.review, ["path", "label", "suggested"], "");
+      assert.equal(review.length, evaluation.review);
+      const row = review.find(({ path }) => path === "long.png")!;
+      assert.deepEqual([row.label, row.suggested], ["", ""]);
+      const needs = evaluation.queue.first.map(({ need }) => need);
+      assert.deepEqual(needs, needs.toSorted((a, b) => b - a));
+      // what was learnt is part of what a work file is of
+      await Deno.remove(join(places.modelFolder, "reference.json"));
+      const again = await evaluate(places);
+      assert.deepEqual([again.restarted, again.queue.flags], ["model", false]);
+    },
+  ),
+);
+
+/** Lets a model learn from 60 square pictures what is ordinary. */
+async function learnPictures(modelFolder: string): Promise<void> {
+  await inFolder(async (folder) => {
+    const { model, card } = await loadModel(modelFolder);
+    const predictor = createPredictor(model, card.preprocessing);
+    const seen: Appearance[] = [];
+    const paths = Array.from({ length: 60 }, (_, i) => join(folder, `${i}.png`));
+    for (const [i, path] of paths.entries()) {
+      await put(folder, `${i}.png`, await picture(i, 40, 40).png().toBuffer());
+      assert.ok(path.endsWith(`${i}.png`));
+    }
+    const options = { ...decodeOptions(card), batchSize: 32 };
+    for await (const image of seeImages(predictor, paths, options)) {
+      assert.ok("features" in image);
+      const traits = imageTraits(image.original, options.size, image);
+      seen.push({ traits, features: Float32Array.from(image.features) });
+    }
+    const sample = { train: seen.slice(0, 30), validation: seen.slice(30) };
+    const weightsSha256 = card.weights.sha256;
+    await writeReference(modelFolder, fitReference(sample, { share: 0.01, weightsSha256 })!);
+    predictor.dispose();
+    disposeModel(model);
+  });
+}
 
 Deno.test(
   "evaluateFolder() says when the folder is missing, a file or without an image, or the model is not there",

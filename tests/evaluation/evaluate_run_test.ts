@@ -31,6 +31,7 @@ Deno.test("evaluateRun() takes classes and preprocessing from the run's model, a
       evaluation: join(root, "results/mine/evaluation.csv"),
       details: join(root, "results/mine/evaluation_details.csv"),
       groups: join(root, "results/mine/evaluation_groups.csv"),
+      review: join(root, "results/mine/evaluation_review.csv"),
       errors: join(root, "results/mine/evaluation_errors.csv"),
       summary: join(root, "results/mine/evaluation_summary.json"),
       parts: join(root, "results/mine/evaluation_parts"),

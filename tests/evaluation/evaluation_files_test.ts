@@ -10,6 +10,7 @@ Deno.test("evaluationFiles() puts all others beside the main file, whatever its 
     evaluation: "/a/b.csv",
     details: "/a/b_details.csv",
     groups: "/a/b_groups.csv",
+    review: "/a/b_review.csv",
     errors: "/a/b_errors.csv",
     summary: "/a/b_summary.json",
     parts: "/a/b_parts",

@@ -86,4 +86,11 @@ Deno.test("writeReview() writes what readLabels() takes, once a person has fille
     await Deno.writeTextFile(path, text.replace("c.png,,", "c.png,negative,"));
     const corrected = await readLabels(path, names, ["negative", "positive"]);
     assert.deepEqual(corrected.find(({ path }) => path === "c.png")?.label, "negative");
+
+    const filledIn = await Deno.readTextFile(path);
+    const other = join(folder, "review_2.csv");
+    assert.equal(await writeReview(path, queue), other);
+    assert.equal(await writeReview(path, queue), other, "in which nobody has written");
+    assert.equal(await Deno.readTextFile(path), filledIn, "a person's work stays");
+    assert.equal(await Deno.readTextFile(other), text);
   }));

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import fc from "fast-check";
+import { FLAGS } from "../../lib/model/reference/trait_flags.ts";
 import { openWorkFile } from "../../lib/evaluation/work_file.ts";
 import type { StoredImage, WorkIdentity } from "../../lib/evaluation/work_format.ts";
 import { inFolder } from "../data/test_images.ts";
@@ -21,6 +22,7 @@ const image: fc.Arbitrary<StoredImage> = fc.oneof(
     }),
     width: fc.integer({ min: 8, max: 30000 }),
     height: fc.integer({ min: 8, max: 30000 }),
+    flags: fc.subarray([...FLAGS]),
   }, PLAIN),
   fc.record({ error: fc.string({ unit: "grapheme" }), retry: fc.constant(false) }, PLAIN),
 );

@@ -1,6 +1,6 @@
 import { addScore, createScoreSummary } from "../../../lib/evaluation/prior_shift/score_summary.ts";
 import type { KnownOutcomes } from "../../../lib/evaluation/rogan_gladen.ts";
-import type { Decision } from "../../../lib/model/decision.ts";
+import { type Decision, DEFAULT_DECISION } from "../../../lib/model/decision.ts";
 import type { Random } from "../../../lib/random.ts";
 
 /** Share of positive images that the synthetic model is calibrated with. */
@@ -48,10 +48,12 @@ export function f1At(labels: readonly number[], probabilities: readonly number[]
 }
 
 /** A model card's decision with these counts. */
-export function decisionWith(validation: KnownOutcomes | null, change: Partial<Decision> = {}) {
+export function decisionWith(
+  validation: KnownOutcomes | null,
+  change: Partial<Decision> = {},
+): Decision {
   const calibration = { method: "platt", slope: 1, intercept: 0 } as const;
-  const rest = { calibration, threshold: 0.5, rule: "default", acceptBand: null } as const;
-  return { ...rest, validation, ...change } satisfies Decision;
+  return { ...DEFAULT_DECISION, calibration, validation, ...change };
 }
 
 /** A summary of probabilities, the groups of which may be left out. */

@@ -92,7 +92,8 @@ function describeVerdict(better: boolean, lead: number, n: number): string {
   if (better) return "Better than always giving the more frequent answer.";
   const baseline = "no better than the baseline, which always gives the more frequent answer";
   return lead > 0
-    ? `By this test the model is ${baseline}: its lead on these ${images(n)} may be chance.`
+    ? `It is not shown that this model is better than the baseline, which always gives the more ` +
+      `frequent answer: its lead on these ${images(n)} may be chance.`
     : `This model is ${baseline}. Do not rely on its answers.`;
 }
 

@@ -1,10 +1,16 @@
-import { type TensorFlow, tf } from "../setup/tensorflow.ts";
+import { nativeBackend, type TensorFlow, tf } from "../setup/tensorflow.ts";
 import { backbones } from "./backbone.ts";
 import { foldBatchNorms } from "./fold.ts";
 import { forward } from "./forward.ts";
 import { FEATURE_LAYER, OUTPUT_LAYER } from "./head.ts";
 import { INPUT_LAYER, type Model } from "./model.ts";
 import { preprocess, type Preprocessing } from "./preprocess.ts";
+
+/**
+ * Images that a processor computes at once. The first layers hold the largest tensors of all: 32
+ * images need 400 MB more than 8, for 5 to 7 % less time. A graphics card takes all it is given.
+ */
+const AT_ONCE = 8;
 
 /** A model made ready for prediction. */
 export interface Predictor {
@@ -42,11 +48,19 @@ export function createPredictor(
   preprocessing: Preprocessing = backbones[model.architecture.backbone].preprocessing,
 ): FeaturePredictor {
   const folded = foldBatchNorms(model.graph, model.weights);
-  const run = (pixels: Uint8Array, outputs: string[]): Promise<Float32Array[]> =>
-    read(tf.tidy(() => {
-      const images = preprocess(pixels, model.architecture.imageSize, preprocessing);
-      return forward(folded.graph, folded.weights, new Map([[INPUT_LAYER, images]]), outputs);
-    }));
+  const { imageSize } = model.architecture;
+  const atOnce = (nativeBackend().isUsingGpuDevice ? Infinity : AT_ONCE) * imageSize ** 2 * 3;
+  const run = async (pixels: Uint8Array, outputs: string[]): Promise<Float32Array[]> => {
+    const parts: Float32Array[][] = outputs.map(() => []);
+    for (let start = 0; start < pixels.length; start += atOnce) {
+      const tensors = tf.tidy(() => {
+        const images = preprocess(pixels.subarray(start, start + atOnce), imageSize, preprocessing);
+        return forward(folded.graph, folded.weights, new Map([[INPUT_LAYER, images]]), outputs);
+      });
+      (await read(tensors)).forEach((values, i) => parts[i]!.push(values));
+    }
+    return parts.map(join);
+  };
   return {
     predict: async (pixels) => (await run(pixels, [OUTPUT_LAYER]))[0]!,
     predictWithFeatures: async (pixels) => {
@@ -55,6 +69,16 @@ export function createPredictor(
     },
     dispose: folded.dispose,
   };
+}
+
+function join(parts: readonly Float32Array[]): Float32Array {
+  const whole = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }
 
 /** The values of tensors, which are freed. */

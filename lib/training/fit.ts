@@ -5,33 +5,21 @@ import type { DecodeOptions } from "../images/decode.ts";
 import { cutGraph } from "../model/cut.ts";
 import type { Model } from "../model/model.ts";
 import { frozenLayerCount } from "../model/stages.ts";
-import { ProjectError, TrainingError } from "../errors.ts";
 import type { OnProgress } from "../progress.ts";
 import type { StopRequested } from "../stop.ts";
 import { type TensorFlow, tf } from "../setup/tensorflow.ts";
 import { resetAdam } from "./adam.ts";
 import { createBackground } from "./background.ts";
 import { endEpoch } from "./end_epoch.ts";
-import {
-  readCheckpoint,
-  removeCheckpoints,
-  type TrainingState,
-  writeCheckpoint,
-} from "./checkpoint.ts";
+import { readCheckpoint, removeCheckpoints, type TrainingState } from "./checkpoint.ts";
 import { startPlateau, startStopping } from "./callbacks.ts";
 import { openSources, type Sources } from "./open_sources.ts";
 import { requireNoOther } from "./other_training.ts";
 import { runEpoch } from "./run_epoch.ts";
+import { resume, takeSavePoint, writeSavePoint } from "./save_point.ts";
 import { createFeatureExtractor, hashFrozenPart } from "./feature_extractor.ts";
 import type { HistoryRow, TrainingEvent } from "./history.ts";
-import {
-  createTrainable,
-  disposeTrainable,
-  restore,
-  snapshot,
-  type Trainable,
-  withWeights,
-} from "./trainable.ts";
+import { createTrainable, disposeTrainable, snapshot, withWeights } from "./trainable.ts";
 
 /** What a training run is made of. */
 export interface TrainingJob {
@@ -114,26 +102,10 @@ export async function fit(job: TrainingJob): Promise<TrainingResult> {
       resume(part, saved.tensors, state.adamStep);
     }
     const isOver = () => state.stopped || state.epoch >= config.training.epochs;
-    /** Saves the training as it is now, and before that the model, while the training goes on. */
-    const saveLater = async (bestRow: HistoryRow | null) => {
-      const [now, weights, moments] = [state, snapshot(part), momentsOf(part)];
-      const bestNow = best && new Map([...best].map(([name, value]) => [name, value.clone()]));
-      await saving.start(async () => {
-        try {
-          if (bestRow) {
-            const whole = withWeights(model, weights);
-            await writing("The model", now.epoch, () => job.onBest(whole, bestRow));
-          }
-          const tensors = new Map([...weights, ...moments]);
-          await writing(
-            "The checkpoint",
-            now.epoch,
-            () => writeCheckpoint(job.checkpoints, job.fingerprint, now, tensors, bestNow),
-          );
-        } finally {
-          tf.dispose([...weights.values(), ...moments.values(), ...bestNow?.values() ?? []]);
-        }
-      });
+    /** Saves the training as it is now, with the model if it is the best, while it goes on. */
+    const saveLater = (bestRow: HistoryRow | null) => {
+      const point = takeSavePoint(part, state, best);
+      return saving.start(() => writeSavePoint(job, point, bestRow));
     };
     let interrupted = false;
     if (!isOver()) {
@@ -205,45 +177,4 @@ function startState({ training }: Config): TrainingState {
     events: [],
     adamStep: 0,
   };
-}
-
-/** @throws {TrainingError} When `write` fails; what it would have replaced is still there. */
-async function writing(what: string, epoch: number, write: () => Promise<void>): Promise<void> {
-  try {
-    await write();
-  } catch (cause) {
-    if (cause instanceof ProjectError) throw cause;
-    throw new TrainingError(
-      `${what} could not be written: ${cause instanceof Error ? cause.message : cause}.`,
-      "Free some disk space, then run this again. It goes on from the last checkpoint, after " +
-        `epoch ${Math.max(0, epoch - 1)}.`,
-      { cause },
-    );
-  }
-}
-
-const FIRST = "adam_first/";
-const SECOND = "adam_second/";
-
-/** Adam's moments as they are now, as a checkpoint holds them; the caller disposes them. */
-function momentsOf({ adam }: Trainable): Map<string, TensorFlow.Tensor> {
-  return new Map([...adam.variables].flatMap(([name, { first, second }]) => [
-    [FIRST + name, first.read()],
-    [SECOND + name, second.read()],
-  ]));
-}
-
-/** Puts a checkpoint's tensors back in place and frees them. */
-function resume(
-  part: Trainable,
-  tensors: Map<string, TensorFlow.Tensor>,
-  adamStep: number,
-): void {
-  for (const [name, { first, second }] of part.adam.variables) {
-    first.assign(tensors.get(FIRST + name)!);
-    second.assign(tensors.get(SECOND + name)!);
-  }
-  part.adam.step = adamStep;
-  restore(part, new Map([...part.weights.keys()].map((name) => [name, tensors.get(name)!])));
-  tf.dispose([...tensors.values()]);
 }

@@ -32,7 +32,7 @@ Deno.test("betterThanBaseline() says plainly that a small lead may be chance", (
   assert.equal(better, false);
   assert.match(
     headline,
-    /no better than the baseline.*: its lead on these 100 images may be chance/,
+    /not shown that this model is better.*: its lead on these 100 images may be chance/,
   );
 });
 

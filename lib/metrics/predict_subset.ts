@@ -17,7 +17,8 @@ export interface SubsetPrediction extends Pick<SplitRow, "path" | "label" | "gro
 /**
  * Predicts the images of one subset, in the order of the split.
  *
- * @throws {ImageError} When an image cannot be read: a score over fewer images is another score.
+ * @throws {ImageError} When an image cannot be read, or is another one than the split was made of: a
+ *   score over other images is another score.
  */
 export async function predictSubset(
   { model, card, split }: RunModel,
@@ -30,9 +31,11 @@ export async function predictSubset(
   const predictor = answeringPredictor(model, card);
   const predictions: SubsetPrediction[] = [];
   try {
-    const results = predictImages(predictor, rows.map(({ path }) => join(folder, path)), {
+    const contents = new Map(rows.map(({ path, sha256 }) => [join(folder, path), sha256]));
+    const results = predictImages(predictor, contents.keys(), {
       ...decodeOptions(card),
       batchSize: config.training.batchSize,
+      contents,
     });
     for await (const result of results) {
       if ("error" in result) throw result.error;

@@ -36,6 +36,8 @@ export interface UnreadableImage {
 /** How {@linkcode predictImages} reads and groups. */
 export interface PredictOptions extends DecodeOptions {
   batchSize: number;
+  /** SHA-256 of what files must hold, by path; others may hold anything. */
+  contents?: ReadonlyMap<string, string>;
 }
 
 /**
@@ -90,10 +92,10 @@ function rowOf(values: Float32Array, row: number, rows: number): Float32Array {
 /** @param predict Of the readable images of a batch and their pixels: a result each. */
 async function* inBatches<T>(
   paths: Iterable<string>,
-  { batchSize, ...options }: PredictOptions,
+  { batchSize, contents, ...options }: PredictOptions,
   predict: (images: readonly Decoded[], pixels: Uint8Array) => Promise<T[]>,
 ): AsyncGenerator<T | UnreadableImage, void, void> {
-  const decoded = mapAhead(paths, (path) => decode(path, options), {
+  const decoded = mapAhead(paths, (path) => decode(path, options, contents?.get(path)), {
     inFlight: DECODES_AHEAD,
     ahead: 4 * batchSize,
   });
@@ -116,9 +118,13 @@ async function* inBatches<T>(
   if (waiting.length > 0) yield* await finish();
 }
 
-async function decode(path: string, options: DecodeOptions): Promise<Decoded | UnreadableImage> {
+async function decode(
+  path: string,
+  options: DecodeOptions,
+  sha256: string | undefined,
+): Promise<Decoded | UnreadableImage> {
   try {
-    return { path, ...await decodeImage(path, options) };
+    return { path, ...await decodeImage(path, options, sha256) };
   } catch (error) {
     if (error instanceof ImageError) return { path, error };
     throw error;

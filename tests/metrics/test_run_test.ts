@@ -81,16 +81,24 @@ Deno.test(
 );
 
 Deno.test(
-  "testRun() names a test image that has gone, and scores nothing without it",
+  "testRun() names a test image that is another or has gone, and scores nothing without it",
   withRun(async ({ root, config, rows, testRun }) => {
     const before = tf.memory().numTensors;
-    const gone = rows.find(({ subset }) => subset === "test")!;
-    await Deno.remove(join(root, "data", gone.path));
-    await assert.rejects(testRun(config), (error: unknown) => {
-      assert(error instanceof Error && error.name === "ImageError");
-      assert.ok(error.message.includes(JSON.stringify(join(root, "data", gone.path))));
-      return true;
-    });
+    const [{ path }, other] = rows.filter(({ subset }) => subset === "test") as [
+      SplitRow,
+      SplitRow,
+    ];
+    const named = (reason: RegExp) =>
+      assert.rejects(testRun(config), (error: unknown) => {
+        assert(error instanceof Error && error.name === "ImageError");
+        assert.ok(error.message.includes(JSON.stringify(join(root, "data", path))));
+        assert.match(error.message, reason);
+        return true;
+      });
+    await Deno.copyFile(join(root, "data", other.path), join(root, "data", path));
+    await named(/has changed since notebook 02/);
+    await Deno.remove(join(root, "data", path));
+    await named(/not there/);
     assert.equal(tf.memory().numTensors, before);
     const names = (await Array.fromAsync(Deno.readDir(join(root, "results/default"))))
       .map(({ name }) => name);

@@ -41,7 +41,8 @@ export function withRun(
         const path = `${label}/=${i},"x".png`;
         await put(root, `data/${path}`, await picture(i, 40, 40).png().toBuffer());
         const subset = SUBSETS[Math.floor(i / 2) % 3]!;
-        rows.push({ path, label, group: `g${i}`, sha256: "0".repeat(64), subset });
+        const sha256 = await sha256File(join(root, "data", path));
+        rows.push({ path, label, group: `g${i}`, sha256, subset });
       }
       const split = join(root, "results/default/split.csv");
       await writeSplit(split, rows);

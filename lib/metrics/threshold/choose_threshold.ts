@@ -23,7 +23,7 @@ const SAME = 1e-12;
  * Of equally good thresholds the one in the widest gap between scores is taken, and of equal gaps
  * the lowest: on few images many are equal, and a wide gap is where another sample would cut too.
  * The rule is `default`, 0.5, where there is no choice: a class is absent, or no threshold is better
- * than chance or than one answer for all.
+ * than chance (youden).
  *
  * @param labels 0 or 1 (positive).
  * @param probabilities Of the positive class, calibrated, in the same order.
@@ -52,15 +52,6 @@ export function chooseThreshold(
   const largest = Math.max(...possible.map(value));
   if (setting.rule === "youden" && !(largest > SAME)) {
     return stay("The threshold stays at 0.5: none is better than chance on validation.");
-  }
-  const sameForAll = -Math.min(
-    setting.falseNegativeCost * positives,
-    setting.falsePositiveCost * negatives,
-  );
-  if (setting.rule === "costs" && !(largest > sameForAll + SAME)) {
-    return stay(
-      "The threshold stays at 0.5: none costs less on validation than one answer for all images.",
-    );
   }
   const equal = possible.filter((cut) => value(cut) >= largest - SAME);
   const widest = Math.max(...equal.map(({ gap }) => gap));

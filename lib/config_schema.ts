@@ -160,7 +160,7 @@ const trainingSchema = z.strictObject({
   }).prefault({}).describe("Keras EarlyStopping"),
   cacheMegabytes: count(
     "Memory for the frozen layers' outputs; those that do not fit are read from disk",
-    256,
+    64,
     0,
   ),
   cacheGigabytes: z.number().min(0).default(20).describe(

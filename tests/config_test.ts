@@ -78,7 +78,7 @@ Deno.test("parseConfig() has the reference recipe as its defaults", () => {
         minLearningRate: 1e-6,
       },
       earlyStopping: { monitor: "val_loss", patience: 18, minDelta: 0, restoreBest: true },
-      cacheMegabytes: 256,
+      cacheMegabytes: 64,
       cacheGigabytes: 20,
       cachedViews: 0,
       pixelCacheMegabytes: 2048,

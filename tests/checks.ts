@@ -45,7 +45,8 @@ export function readTestCounts(output: string): Counts | null {
 
 /** Prints the outcome of one check, and its details where it failed. */
 export function reportCheck(name: string, counts: Counts, start: number, details = ""): Counts {
-  const outcome = counts.failed > 0 ? "FAILED" : counts.skipped > 0 ? "skipped" : "ok";
+  const nothing = counts.passed === 0 && counts.skipped > 0;
+  const outcome = counts.failed > 0 ? "FAILED" : nothing ? "skipped" : "ok";
   console.log(`${outcome.padEnd(8)}${name}  (${duration(performance.now() - start)})`);
   if (counts.failed > 0 && details !== "") console.log(details.replace(/^/gm, "        "));
   return counts;

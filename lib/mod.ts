@@ -31,11 +31,9 @@ export { trainRun } from "./training/train_run.ts";
 
 // 06 metrics
 export { betterThanBaseline } from "./metrics/better_than_baseline.ts";
-export { explainImages } from "./metrics/explain/explain_images.ts";
 export { explainRun } from "./metrics/explain/explain_run.ts";
 export { learnReference } from "./metrics/learn_reference.ts";
 export { chooseDecision } from "./metrics/choose_decision.ts";
-export { countConfusions } from "./metrics/count_confusions.ts";
 export { describeTestReads } from "./metrics/test_reads.ts";
 export { positiveClass } from "./metrics/positive_class.ts";
 export { reviewRun } from "./metrics/review/review_run.ts";

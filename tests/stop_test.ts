@@ -1,19 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { projectRoot } from "../lib/paths.ts";
-import { askPython } from "./ask_python.ts";
-
-/** What a cell of a real kernel shows, and how it ended. */
-interface CellAnswer {
-  output: string;
-  status: "ok" | "error" | "dead" | "timeout";
-}
-
-const runCells = async (cells: { code: string; stop_on?: string }[]) =>
-  await askPython(join(import.meta.dirname!, "interrupt_kernel.py"), {
-    folder: join(projectRoot, "notebooks"),
-    cells,
-  }) as CellAnswer[];
+import { runCells } from "./run_cells.ts";
 
 const WORK = (body: string) => `
 const { stoppable } = await import("../lib/stop.ts");

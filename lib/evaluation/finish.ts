@@ -2,7 +2,6 @@ import { realpath } from "node:fs/promises";
 import { DataError } from "../errors.ts";
 import { writeJson } from "../files.ts";
 import type { ModelCard } from "../model/model_card.ts";
-import { FLAGS } from "../model/reference/trait_flags.ts";
 import type { StopRequested } from "../stop.ts";
 import type { Evaluation, EvaluationOptions } from "./evaluation.ts";
 import type { EvaluationFiles } from "./evaluation_files.ts";
@@ -52,21 +51,21 @@ export async function finish(
   const answers = priorShift ?? { change: null, threshold: card.decision.threshold };
   async function* verdicts(): AsyncGenerator<Verdict, void, void> {
     for await (const result of results()) {
-      yield "error" in result
-        ? { name: result.name, error: result.error }
-        : judge(result.name, result, card, answers);
+      yield "error" in result ? failure(result) : judge(result.name, result, card, answers);
     }
   }
   const { classes } = card.architecture;
   const tally = createTally(classes);
   const queue = createReviewQueue(answers.threshold);
   const labelled = finished && options.internal ? await labelledImages(setting) : null;
-  for await (const verdict of verdicts()) {
-    count(tally, verdict, answers.threshold);
-    if ("error" in verdict) continue;
-    if (verdict.decision === "review") {
-      queue.add({ ...verdict, flags: FLAGS.filter((flag) => verdict.flags.includes(flag)) });
+  for await (const result of results()) {
+    if ("error" in result) {
+      count(tally, failure(result), answers.threshold);
+      continue;
     }
+    const verdict = judge(result.name, result, card, answers);
+    count(tally, verdict, answers.threshold);
+    if (verdict.decision === "review") queue.add({ ...verdict, flags: result.flags });
     const label = labelled?.labelOf(verdict.name);
     if (label) labelled!.sample.add(verdict, label);
   }
@@ -95,6 +94,11 @@ export async function finish(
   const written = { ...files, review: await writeReview(files.review, queue) };
   await writeEvaluation(files, shares, verdicts);
   return { ...evaluation, exports, files: written };
+}
+
+/** What evaluation_errors.csv has of an image. */
+function failure({ name, error }: { name: string; error: string }): Verdict {
+  return { name, error };
 }
 
 /** Images of the review queue that are shown. */

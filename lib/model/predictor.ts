@@ -1,15 +1,13 @@
-import { nativeBackend, type TensorFlow, tf } from "../setup/tensorflow.ts";
+import { type TensorFlow, tf } from "../setup/tensorflow.ts";
 import { backbones } from "./backbone.ts";
 import { foldBatchNorms } from "./fold.ts";
 import { forward } from "./forward.ts";
 import { FEATURE_LAYER, OUTPUT_LAYER } from "./head.ts";
+import { imagesAtOnce } from "./images_at_once.ts";
 import { INPUT_LAYER, type Model } from "./model.ts";
 import { preprocess, type Preprocessing } from "./preprocess.ts";
 
-/**
- * Images that a processor computes at once. The first layers hold the largest tensors of all: 32
- * images need 400 MB more than 8, for 5 to 7 % less time. A graphics card takes all it is given.
- */
+/** Images that a processor predicts at once: 32 need 400 MB more, for 5 to 7 % less time. */
 const AT_ONCE = 8;
 
 /** A model made ready for prediction. */
@@ -49,7 +47,7 @@ export function createPredictor(
 ): FeaturePredictor {
   const folded = foldBatchNorms(model.graph, model.weights);
   const { imageSize } = model.architecture;
-  const atOnce = (nativeBackend().isUsingGpuDevice ? Infinity : AT_ONCE) * imageSize ** 2 * 3;
+  const atOnce = imagesAtOnce(AT_ONCE) * imageSize ** 2 * 3;
   const run = async (pixels: Uint8Array, outputs: string[]): Promise<Float32Array[]> => {
     const parts: Float32Array[][] = outputs.map(() => []);
     for (let start = 0; start < pixels.length; start += atOnce) {

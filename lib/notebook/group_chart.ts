@@ -4,7 +4,7 @@ import { sharedGroups } from "../metrics/shared_groups.ts";
 import { card, CONTENT_WIDTH, GAP } from "./card.ts";
 import { printable } from "./escape_html.ts";
 import type { Figure } from "./figure.ts";
-import { type Panel, plotPanel, titled } from "./panel.ts";
+import { heading, type Panel, plotPanel, titled } from "./panel.ts";
 import { shorten } from "./text_layout.ts";
 import { colors, images, percent } from "./theme.ts";
 
@@ -120,13 +120,7 @@ function column(
     },
     y: { domain: rows.map((_, i) => i), axis: null, padding: 0.3 },
     marks: [
-      Plot.text([title], {
-        frameAnchor: "top-left",
-        dy: -18,
-        textAnchor: "start",
-        fontSize: 12,
-        fontWeight: "bold",
-      }),
+      heading(title),
       Plot.text(named ? rows : [], {
         frameAnchor: "left",
         y: index,

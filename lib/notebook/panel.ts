@@ -45,3 +45,14 @@ export function titled(label: string): {
 } {
   return { label, labelAnchor: "center", labelArrow: "none" };
 }
+
+/** A panel's own title, above its frame on the left; the top margin must hold it. */
+export function heading(title: string): Plot.Text {
+  return Plot.text([title], {
+    frameAnchor: "top-left",
+    dy: -18,
+    textAnchor: "start",
+    fontSize: 12,
+    fontWeight: "bold",
+  });
+}

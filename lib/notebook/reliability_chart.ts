@@ -5,7 +5,7 @@ import { sharedGroups } from "../metrics/shared_groups.ts";
 import { card, CONTENT_WIDTH, GAP } from "./card.ts";
 import { curveHeading } from "./curve_parts.ts";
 import type { Figure } from "./figure.ts";
-import { type Panel, plotPanel, titled } from "./panel.ts";
+import { heading, type Panel, plotPanel, titled } from "./panel.ts";
 import { colors } from "./theme.ts";
 
 const PANEL_WIDTH = (CONTENT_WIDTH - GAP) / 2;
@@ -89,13 +89,7 @@ function diagram({ title, bins, color }: Side): Panel {
     x: { ...axis, label: null },
     y: { ...axis, ...titled("Share of positive images") },
     marks: [
-      Plot.text([title], {
-        frameAnchor: "top-left",
-        dy: -18,
-        textAnchor: "start",
-        fontSize: 12,
-        fontWeight: "bold",
-      }),
+      heading(title),
       Plot.line([[0, 0], [1, 1]], { stroke: colors.muted, strokeDasharray: "4 3" }),
       Plot.line(bins, { x: "meanProbability", y: "share", stroke: color, strokeOpacity: 0.45 }),
       Plot.ruleX(bins, {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { projectRoot } from "../../lib/paths.ts";
-import { askPython } from "../ask_python.ts";
+import { runCells } from "../run_cells.ts";
 import { csvTexts, evaluate, putImages, withNewImages } from "./with_new_images.ts";
 
 Deno.test(
@@ -19,15 +19,12 @@ Deno.test(
         onProgress: (done) => done % 32 === 0 && console.log("done", done),
       });
       console.log("RETURNED", ${name}.state, ${name}.classified + ${name}.unreadable);`;
-    const answers = await askPython(join(import.meta.dirname!, "../interrupt_kernel.py"), {
-      folder: join(projectRoot, "notebooks"),
-      cells: [
-        { code: `const { evaluateFolder } = await import("${module}");` },
-        { code: cell("first"), stop_on: "done 64" },
-        { code: `console.log("KEPT", first.state);` },
-        { code: cell("second") },
-      ],
-    }) as { output: string }[];
+    const answers = await runCells([
+      { code: `const { evaluateFolder } = await import("${module}");` },
+      { code: cell("first"), stop_on: "done 64" },
+      { code: `console.log("KEPT", first.state);` },
+      { code: cell("second") },
+    ]);
     const [, first, kept, second] = answers.map(({ output }) => output);
     const [, done] = /RETURNED stopped (\d+)/.exec(first!) ?? [];
     assert.ok(Number(done) >= 64 && Number(done) < 400, `${first}`);

@@ -1,15 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { projectRoot } from "../../lib/paths.ts";
-import { askPython } from "../ask_python.ts";
+import { type CellAnswer, runCells } from "../run_cells.ts";
 import { withToyProject } from "./toy_project.ts";
-
-/** What a cell of a real kernel shows, and how it ended. */
-interface CellAnswer {
-  output: string;
-  status: "ok" | "error" | "dead" | "timeout";
-}
 
 Deno.test(
   "trainRun() stopped in a notebook returns what there is, keeps the kernel, and goes on next time",
@@ -28,10 +21,7 @@ Deno.test(
       { code: `console.log("KEPT", first.history.length, typeof second.bestEpoch);` },
       { code: trainCell("third") },
     ];
-    const [, first, second, kept, third] = await askPython(
-      join(import.meta.dirname!, "../interrupt_kernel.py"),
-      { folder: join(projectRoot, "notebooks"), cells },
-    ) as CellAnswer[];
+    const [, first, second, kept, third] = await runCells(cells);
     const returned = (answer?: CellAnswer) => {
       const match = /RETURNED (\w+) (\d+) (\d+)/.exec(answer?.output ?? "");
       assert.ok(match, JSON.stringify(answer));

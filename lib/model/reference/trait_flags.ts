@@ -26,17 +26,6 @@ export const FLAGS = [
 /** A reason to look at an image. */
 export type Flag = (typeof FLAGS)[number];
 
-/** Each flag in words, for tables and legends. */
-export const FLAG_MEANINGS: Readonly<Record<Flag, string>> = {
-  unusual_size: "much smaller or larger than the training images",
-  unusual_shape: "much longer or wider than the training images",
-  unusual_colour: "stained unlike the training images, or hardly at all",
-  blurred: "less sharp than the training images",
-  too_dark: "darker than the training images",
-  too_bright: "brighter than the training images",
-  unfamiliar: "its content is unlike that of the training images, as the model sees it",
-};
-
 /** What a measure tells. */
 export interface TraitRule {
   flag: Flag;

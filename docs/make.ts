@@ -7,18 +7,13 @@
 import { join } from "node:path";
 import sharp from "sharp";
 import { describeConfig, readRunConfig } from "../lib/config.ts";
-import { readCsv } from "../lib/csv.ts";
 import { classCounts } from "../lib/data/class_counts.ts";
 import { readManifest } from "../lib/data/manifest.ts";
 import { writeAtomic } from "../lib/files.ts";
 import { classCountsChart } from "../lib/notebook/class_counts_chart.ts";
-import { confusionMatrixChart } from "../lib/notebook/confusion_matrix_chart.ts";
 import type { Figure } from "../lib/notebook/figure.ts";
-import { learningCurves } from "../lib/notebook/learning_curves.ts";
-import { rocChart } from "../lib/notebook/roc_chart.ts";
 import { fromRoot, projectRoot, runPaths } from "../lib/paths.ts";
 import { isSynthetic } from "../lib/setup/sample_set.ts";
-import { readEvents, readHistory } from "../lib/training/history.ts";
 
 const RUN = "synthetic-sample";
 const TILE = 180; // pixels
@@ -72,17 +67,15 @@ async function makePictures(): Promise<void> {
     count: images,
   }));
   await savePng("classes.png", classCountsChart({ counts, run: RUN }));
-  const history = await readHistory(paths.history);
-  const events = await readEvents(paths.trainingEvents);
-  await savePng("training.png", learningCurves({ history, events, run: RUN }));
-
-  const columns = ["label", "predicted", "probability"] as const;
-  const predictions = await readCsv(paths.predictionsTest, columns, "Make the run first.");
-  const labels = predictions.map(({ label }) => classes.indexOf(label));
-  const predicted = predictions.map((row) => classes.indexOf(row.predicted));
-  const probabilities = predictions.map(({ probability }) => Number(probability));
-  await savePng("confusion.png", confusionMatrixChart({ labels, predicted, classes, run: RUN }));
-  await savePng("roc.png", rocChart({ labels, probabilities, threshold: 0.5, run: RUN, seed: 42 }));
+  // as notebooks 05 and 06 left them
+  for (
+    const [from, to] of [["learning_curves", "training"], ["confusion_matrix", "confusion"], [
+      "roc",
+      "roc",
+    ]]
+  ) {
+    await Deno.copyFile(join(paths.plots, `${from}.png`), join(projectRoot, "docs", `${to}.png`));
+  }
 }
 
 async function updateReadme(): Promise<void> {

@@ -231,6 +231,8 @@ const metricsSchema = z.strictObject({
 const evaluationSchema = z.strictObject({
   folder: z.string().min(1).default("data/new")
     .describe("Folder of new images, searched at any depth; relative to the project"),
+  followLinks: z.boolean().default(false)
+    .describe("Classifies what symbolic links in that folder lead to as well"),
   priorShift: z.union([z.enum(["auto", "off"]), z.number().gt(0).lt(1)], {
     error: 'must be "auto", "off" or a share between 0 and 1',
   }).default("auto").describe(

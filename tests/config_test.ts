@@ -98,7 +98,7 @@ Deno.test("parseConfig() has the reference recipe as its defaults", () => {
       flagShare: 0.01,
       references: [],
     },
-    evaluation: { folder: "data/new", priorShift: "auto" },
+    evaluation: { folder: "data/new", followLinks: false, priorShift: "auto" },
   });
 });
 

@@ -73,15 +73,16 @@ async function listClassFolder(folder: string, label: string): Promise<ClassFold
   return listed;
 }
 
-/** What was passed over, in words: "2 links, 1 file of another type not looked at". */
+/** What was passed over: "2 links, 1 file of another type not looked at"; empty: nothing was. */
 export function describeSkipped({ hidden, links, otherType }: Skipped): string {
   const parts = [
     [links, "link", "links"],
     [otherType, "file of another type", "files of other types"],
     [hidden, "hidden file", "hidden files"],
   ] as const;
-  return parts.filter(([n]) => n > 0).map(([n, one, many]) => `${n} ${n === 1 ? one : many}`)
-    .join(", ") + " not looked at";
+  const some = parts.filter(([n]) => n > 0);
+  if (some.length === 0) return "";
+  return some.map(([n, one, many]) => `${n} ${n === 1 ? one : many}`).join(", ") + " not looked at";
 }
 
 async function foldersIn(folder: string): Promise<string[]> {

@@ -1,4 +1,6 @@
+import { describeSkipped } from "../data/class_folders.ts";
 import type { Evaluation } from "./evaluation.ts";
+import { HOW_TO_FOLLOW } from "./list_folder.ts";
 
 const RESTARTED = {
   folder: "The folder has changed since the evaluation that was interrupted: all was begun anew.",
@@ -6,9 +8,12 @@ const RESTARTED = {
   damaged: "What an earlier evaluation had left was damaged: all was begun anew.",
 } as const;
 
+const LINKS = ` Links are followed with ${HOW_TO_FOLLOW}, except to what is listed already.`;
+
 /** What became of an evaluation, in a few sentences: one a line. */
 export function describeEvaluation(evaluation: Evaluation): string[] {
-  const { classified, unreadable, review, images, resumed, restarted, state, files } = evaluation;
+  const { classified, unreadable, review, images, resumed, restarted, state, files, skipped } =
+    evaluation;
   const n = (count: number) => count.toLocaleString("en-GB");
   const lines = [];
   if (restarted !== null) lines.push(RESTARTED[restarted]);
@@ -19,6 +24,8 @@ export function describeEvaluation(evaluation: Evaluation): string[] {
     `${n(classified)} images classified, ${n(review)} of them to be reviewed; ` +
       `${n(unreadable)} could not be read.`,
   );
+  const passedOver = describeSkipped(skipped);
+  if (passedOver) lines.push(`In the folder: ${passedOver}.${skipped.links > 0 ? LINKS : ""}`);
   if (state === "stopped") {
     lines.push(
       `Stopped after ${n(classified + unreadable)} of ${

@@ -7,7 +7,7 @@ import { parseFormats } from "./export/write_exports.ts";
 import { parseFolderArguments } from "./folder_arguments.ts";
 import { parseShard } from "./shard.ts";
 
-const USAGE = `deno task evaluate DIR [--run NAME] [--out FILE] [--force]
+const USAGE = `deno task evaluate DIR [--run NAME] [--out FILE] [--force] [--follow-links]
                        [--format NAMES] [--sidecar FILE] [--shard I/N | --merge]
 
 Classifies every image under DIR with the model of a run, as notebook 07 does. Interrupted
@@ -17,6 +17,7 @@ Classifies every image under DIR with the model of a run, as notebook 07 does. I
   --out FILE      where to write; details and errors go beside it
                   (default: results/RUN/evaluation.csv)
   --force         overwrite an evaluation of another folder or model
+  --follow-links  classify what symbolic links in DIR lead to as well; every folder once
   --format NAMES  other layouts beside the CSVs, separated by commas: parquet and jsonl (the
                   details), timm (every class probability in a column)
   --sidecar FILE  a CSV of name,x,y,width,height[,slide] that tells where on its slide each crop
@@ -28,6 +29,7 @@ Classifies every image under DIR with the model of a run, as notebook 07 does. I
 /** What the command line asks for; paths are absolute. */
 interface Request {
   folder: string;
+  followLinks: boolean;
   run: string;
   options: Omit<RunOptions, "onProgress">;
 }
@@ -38,7 +40,7 @@ export function parseEvaluateArguments(args: string[], cwd: string): Request | n
   const yes = { type: "boolean" } as const;
   const parsed = parseFolderArguments(args, cwd, USAGE, {
     ...{ run: text, out: text, shard: text, format: text, sidecar: text },
-    ...{ merge: yes, force: yes },
+    ...{ merge: yes, force: yes, "follow-links": yes },
   });
   if (parsed === null) return null;
   const { folder, values: { run = "default", ...values }, switches } = parsed;
@@ -58,17 +60,21 @@ export function parseEvaluateArguments(args: string[], cwd: string): Request | n
     );
   }
   const options = { ...path("out"), ...path("sidecar"), ...shard, ...merge, ...force, ...formats };
-  return { folder, run, options };
+  return { folder, followLinks: switches.has("follow-links"), run, options };
 }
 
 /** @returns The exit code: that of an interrupted command when the person stopped it. */
-async function evaluate({ folder, run, options }: Request): Promise<number> {
+async function evaluate({ folder, followLinks, run, options }: Request): Promise<number> {
   const { readRunConfig } = await import("../config.ts");
   const { evaluateRun } = await import("./evaluate_run.ts");
   const { describeEvaluation } = await import("./describe_evaluation.ts");
   const { showProgress } = await import("../notebook/progress.ts");
   const runConfig = await readRunConfig(run);
-  const config = { ...runConfig, evaluation: { ...runConfig.evaluation, folder } };
+  const { evaluation } = runConfig;
+  const config = {
+    ...runConfig,
+    evaluation: { ...evaluation, folder, followLinks: followLinks || evaluation.followLinks },
+  };
   const onProgress = showProgress("Classifying");
   const result = await evaluateRun(config, { ...options, onProgress });
   for (const line of describeEvaluation(result)) console.log(line);

@@ -37,8 +37,10 @@ import { BATCH_SIZE, batchCount } from "./work_index.ts";
 export async function evaluateFolder(options: EvaluationOptions): Promise<Evaluation> {
   return await stoppable(async (stopRequested) => {
     const files = evaluationFiles(options.out);
-    const listing = await listFolder(options.folder, stopRequested, options.onProgress);
-    await refuseInside(options.out, options.folder);
+    const listing = await listFolder(options, stopRequested);
+    for (const folder of [options.folder, ...listing.outside]) {
+      await refuseInside(options.out, folder);
+    }
     const places = options.sidecar === undefined ? null : await readSidecar(options.sidecar);
     const { model, card } = await loadModel(options.modelFolder);
     try {

@@ -31,6 +31,7 @@ export async function evaluateRun(config: Config, options: RunOptions = {}): Pro
     internal: isOwnData ? undefined : (card) => readTestSample(paths, card, config.seed),
     out: options.out ?? paths.evaluation,
     folder: fromRoot(config.evaluation.folder),
+    followLinks: config.evaluation.followLinks,
     modelFolder: paths.model,
     priorShift: config.evaluation.priorShift,
   });

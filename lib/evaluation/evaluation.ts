@@ -46,6 +46,8 @@ export interface Evaluation extends Tally {
 export interface EvaluationOptions {
   /** Absolute path of the new images. */
   folder: string;
+  /** `config.evaluation.followLinks`; by default links are not followed. */
+  followLinks?: boolean | undefined;
   /** Absolute path of the model folder; classes and preprocessing come from it. */
   modelFolder: string;
   /** Absolute path of evaluation.csv; the other files go beside it. */

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { breathe } from "../breathe.ts";
+import { describeSkipped } from "../data/class_folders.ts";
 import { listImages, type Skipped } from "../data/list_images.ts";
 import { DataError } from "../errors.ts";
 import type { OnProgress } from "../progress.ts";
@@ -13,30 +14,35 @@ export interface Listing {
   /** SHA-256 of all names, sizes and times of change: tells whether the folder is still the same. */
   sha256: string;
   skipped: Skipped;
+  /** Real paths of the folders elsewhere that links led to. */
+  outside: readonly string[];
 }
 
 /** Files that are looked at between two breaths. */
 const AT_A_TIME = 512;
 
+/** What {@linkcode listFolder} needs to know. */
+export interface ListOptions {
+  /** Absolute path. */
+  folder: string;
+  /** `config.evaluation.followLinks`. */
+  followLinks?: boolean | undefined;
+  onProgress?: OnProgress | undefined;
+}
+
 /**
  * Lists a folder of new images. Memory holds the names: about 0.1 kB an image.
  *
- * @param onProgress Told now and then, in large folders alone.
+ * @param options.onProgress Told now and then, in large folders alone.
  * @throws {DataError} When the folder is missing or holds no image.
  * @throws {StoppedError} When the person has asked to stop.
  */
 export async function listFolder(
-  folder: string,
+  { folder, followLinks = false, onProgress }: ListOptions,
   stopRequested: StopRequested,
-  onProgress?: OnProgress,
 ): Promise<Listing> {
-  const { paths: names, skipped } = await listImages(folder);
-  if (names.length === 0) {
-    throw new DataError(
-      `There is no image in ${JSON.stringify(folder)}.`,
-      "Name a folder that holds .png, .jpg, .tif, .bmp or .webp files, at any depth.",
-    );
-  }
+  const { paths: names, skipped, outside } = await listImages(folder, { followLinks });
+  if (names.length === 0) throw noImage(folder, skipped, followLinks);
   const hash = createHash("sha256");
   for (let start = 0; start < names.length; start += AT_A_TIME) {
     const some = names.slice(start, start + AT_A_TIME);
@@ -50,13 +56,25 @@ export async function listFolder(
     });
     await breathe();
   }
-  return { names, sha256: hash.digest("hex"), skipped };
+  return { names, sha256: hash.digest("hex"), skipped, outside };
 }
+
+function noImage(folder: string, skipped: Skipped, followLinks: boolean): DataError {
+  const passedOver = describeSkipped(skipped);
+  return new DataError(
+    `There is no image in ${JSON.stringify(folder)}${passedOver && ` (${passedOver})`}.`,
+    "Name a folder that holds .png, .jpg, .tif, .bmp or .webp files, at any depth" +
+      (skipped.links > 0 && !followLinks ? `, or follow its links: ${HOW_TO_FOLLOW}.` : "."),
+  );
+}
+
+/** How links come to be followed, in words. */
+export const HOW_TO_FOLLOW = "evaluation.followLinks: true, or --follow-links";
 
 /** Size and time of change. Asked without waiting: a million asynchronous questions take minutes. */
 function describe(path: string): string {
   try {
-    const { size, mtime } = Deno.lstatSync(path);
+    const { size, mtime } = Deno.statSync(path);
     return `${size} ${mtime?.getTime()}`;
   } catch {
     return "cannot be looked at"; // reading it will say why

@@ -63,6 +63,58 @@ Deno.test("listImages() passes over hidden files, links and other types, and cou
     assert.deepEqual((await listImages(join(folder, "data"))).paths, ["a.png"]);
   }));
 
+Deno.test("listImages() follows links when asked, into every folder once", () =>
+  inFolder(async (folder) => {
+    await put(folder, "in/real/a.png", "");
+    await put(folder, "in/.store/stored.png", "");
+    await put(folder, "out/b.png", "");
+    await put(folder, "out/deep/c.png", "");
+    await put(folder, "elsewhere/d.png", "");
+    const link = (target: string, path: string) =>
+      Deno.symlink(join(folder, target), join(folder, path));
+    await link("in/real", "in/again"); // is listed under its own name
+    await link("in/real/a.png", "in/a_again.png");
+    await link("in/.store/stored.png", "in/stored.png"); // in a hidden folder: is not
+    await link("out", "in/out");
+    await link("out/deep", "in/a_part_of_out"); // sorts first, so that out/deep is entered here
+    await link("in", "in/loop");
+    await link(".", "in/around");
+    await link("out/deep", "out/deep/loop");
+    await link("in/real", "out/back");
+    await link("elsewhere/d.png", "in/one.png");
+    await Deno.symlink("nowhere.png", join(folder, "in/dangling.png"));
+    await Deno.symlink("self.png", join(folder, "in/self.png"));
+    await Deno.symlink("/dev/zero", join(folder, "in/endless.png"));
+    const { paths, skipped, outside } = await listImages(join(folder, "in"), { followLinks: true });
+    assert.deepEqual(paths, [
+      "a_part_of_out/c.png",
+      "dangling.png",
+      "one.png",
+      "out/b.png",
+      "real/a.png",
+      "self.png",
+      "stored.png",
+    ]);
+    // again, a_again.png, loop, around, out/deep/loop, out/back, out/deep and endless.png
+    assert.deepEqual(skipped, { hidden: 1, links: 8, otherType: 0 });
+    const home = await Deno.realPath(folder);
+    assert.deepEqual(outside, [join(home, "out/deep"), join(home, "out")]);
+  }));
+
+Deno.test("listImages() is not blown up by links to links to links", () =>
+  inFolder(async (folder) => {
+    for (let level = 0; level < 40; level++) {
+      await put(folder, `out/${level}/${level}.png`, "");
+      for (const name of ["a", "b"]) {
+        await Deno.symlink(join(folder, `out/${level + 1}`), join(folder, `out/${level}/${name}`));
+      }
+    }
+    await Deno.mkdir(join(folder, "in"));
+    await Deno.symlink(join(folder, "out/0"), join(folder, "in/start")); // 2 to the 40th paths
+    const { paths } = await listImages(join(folder, "in"), { followLinks: true });
+    assert.equal(paths.length, 40);
+  }));
+
 Deno.test("listImages() throws on a missing folder", async () => {
   await assert.rejects(listImages("/no/such/folder"), (error: unknown) => {
     assert(error instanceof DataError);

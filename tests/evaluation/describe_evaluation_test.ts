@@ -26,6 +26,12 @@ Deno.test(
     ]);
     const part = await evaluate(places, { shard: { index: 2, count: 2 } });
     assert.match(describeEvaluation(part).join("\n"), /This part is done.*Join.*--merge/);
+    const skipped = { hidden: 0, links: 2, otherType: 1 };
+    assert.equal(
+      describeEvaluation({ ...result, skipped })[1],
+      "In the folder: 2 links, 1 file of another type not looked at. Links are followed with " +
+        "evaluation.followLinks: true, or --follow-links, except to what is listed already.",
+    );
     const exports = { files: ["a.geojson"], withoutPlace: 3 };
     assert.deepEqual(describeEvaluation({ ...result, exports }).slice(1), [
       places.out,

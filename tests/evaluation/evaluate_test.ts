@@ -5,15 +5,17 @@ import { parseEvaluateArguments } from "../../lib/evaluation/evaluate.ts";
 const parse = (...args: string[]) => parseEvaluateArguments(args, "/here")!;
 
 Deno.test("parseEvaluateArguments() takes a folder, a run and files, from where they were typed", () => {
-  assert.deepEqual(parse("new"), { folder: "/here/new", run: "default", options: {} });
+  const usual = { followLinks: false, run: "default" };
+  assert.deepEqual(parse("new"), { ...usual, folder: "/here/new", options: {} });
   assert.deepEqual(parse("/abs/new", "--run", "pas", "--out", "../x.csv", "--force"), {
+    ...usual,
     folder: "/abs/new",
     run: "pas",
     options: { out: "/x.csv", force: true },
   });
   assert.deepEqual(parse("--out=y.csv", "."), {
+    ...usual,
     folder: "/here",
-    run: "default",
     options: { out: "/here/y.csv" },
   });
   assert.deepEqual(parse("a", "--shard", "2/12").options, { shard: { index: 2, count: 12 } });
@@ -21,6 +23,7 @@ Deno.test("parseEvaluateArguments() takes a folder, a run and files, from where 
     parse("a", "--merge", "--format", "csv, parquet,csv", "--sidecar", "s.csv").options,
     { merge: true, formats: ["csv", "parquet"], sidecar: "/here/s.csv" },
   );
+  assert.equal(parse("a", "--follow-links").followLinks, true);
   assert.equal(parse("--help"), null);
   assert.equal(parse("new", "-h"), null);
 });

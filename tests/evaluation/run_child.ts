@@ -7,17 +7,19 @@ export interface Disturbance {
   signal?: { name: "SIGINT" | "SIGKILL"; at: number };
   /** Most that a file may hold, in blocks of 512 bytes: writing more fails, as on a full disk. */
   fileBlocks?: number;
+  /** What the command is put behind. */
+  before?: readonly string[];
 }
 
 /** Runs an evaluation in a process of its own; returns the last line it said. */
 export async function evaluateInChild(
   { folder, modelFolder, out }: Places,
-  { signal, fileBlocks }: Disturbance,
+  { signal, fileBlocks, before = [] }: Disturbance,
 ): Promise<string> {
   const limit = fileBlocks === undefined ? "" : `trap '' XFSZ; ulimit -f ${fileBlocks}; `;
   const script = join(import.meta.dirname!, "evaluate_child.ts");
   const child = new Deno.Command("sh", {
-    args: ["-c", `${limit}exec "$@"`, "sh", Deno.execPath(), "run", "-A", "--no-check"]
+    args: ["-c", `${limit}exec "$@"`, "sh", ...before, Deno.execPath(), "run", "-A", "--no-check"]
       .concat(script, folder, modelFolder, out, String(signal?.at)),
     env: { TF_CPP_MIN_LOG_LEVEL: "2" },
     stdout: "piped",

@@ -1,0 +1,66 @@
+import { realpath, stat } from "node:fs/promises";
+import { dirname, relative, sep } from "node:path";
+
+/** What an entry of a folder counts as; `link`: one that is not followed. */
+export type EntryKind = "file" | "folder" | "link" | "other";
+
+/** Follows symbolic links out of a folder. */
+export interface LinkFollower {
+  /**
+   * What a link counts as. `link`: it leads to what the folder holds and lists anyway, to a folder
+   * around it (a loop), or to a device or pipe, which may have no end. One that leads nowhere counts
+   * as a file: reading it tells what is wrong.
+   */
+  kindOf(path: string): Promise<EntryKind>;
+  /** Whether a folder was not entered before, by whatever name. Remembers it. */
+  enter(path: string): Promise<boolean>;
+  /** Real paths of the folders that links led to. */
+  readonly outside: readonly string[];
+}
+
+/**
+ * Follows links so that every folder is entered once and under one name: what the folder holds
+ * itself keeps its own name, and neither a loop nor many links to one place add anything.
+ *
+ * @param root The folder whose links are followed; it exists.
+ * @param isListed Whether a file or folder of this name is listed where it lies. What is not, as in
+ *   hidden folders of tools that store files by their content, is reached through links alone.
+ */
+export async function createLinkFollower(
+  root: string,
+  isListed: (name: string, kind: "file" | "folder") => boolean,
+): Promise<LinkFollower> {
+  const home = await realpath(root);
+  const entered = new Set<string>();
+  const outside: string[] = [];
+  const isListedAtHome = (target: string, kind: "file" | "folder"): boolean => {
+    const way = namesBetween(home, target);
+    return way !== null &&
+      way.every((name, i) => isListed(name, i === way.length - 1 ? kind : "folder"));
+  };
+  return {
+    outside,
+    kindOf: async (path) => {
+      const target = await realpath(path).catch(() => null);
+      const info = target === null ? null : await stat(target).catch(() => null);
+      if (target === null || info === null) return "file";
+      const kind = info.isDirectory() ? "folder" : info.isFile() ? "file" : null;
+      if (kind === null || isListedAtHome(target, kind)) return "link";
+      return kind === "folder" && namesBetween(target, home) !== null ? "link" : kind;
+    },
+    enter: async (path) => {
+      const [target, parent] = [await realpath(path), await realpath(dirname(path))];
+      if (entered.has(target)) return false;
+      entered.add(target);
+      if (dirname(target) !== parent && target !== home) outside.push(target);
+      return true;
+    },
+  };
+}
+
+/** The names on the way from a folder to what lies in it, none to itself; `null`: it lies elsewhere. */
+function namesBetween(folder: string, path: string): string[] | null {
+  const way = relative(folder, path);
+  const names = way === "" ? [] : way.split(sep);
+  return names[0] === ".." || way.startsWith(sep) ? null : names;
+}

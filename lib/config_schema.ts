@@ -32,6 +32,8 @@ export const STAIN_NORMALISATIONS = ["none", "reinhard", "macenko"] as const;
 const dataSchema = z.strictObject({
   folder: z.string().min(1).default("data")
     .describe("Folder that holds one folder per class; relative to the project"),
+  followLinks: z.boolean().default(false)
+    .describe("Takes the images that symbolic links in the class folders lead to as well"),
   classes: z.array(
     z.string().regex(/^(?!\.{1,2}$)[^/\\]+$/, "must be a folder name, without slashes"),
   ).min(2).refine((names) => new Set(names).size === names.length, {

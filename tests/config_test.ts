@@ -18,6 +18,7 @@ Deno.test("parseConfig() has the reference recipe as its defaults", () => {
     seed: 42,
     data: {
       folder: "data",
+      followLinks: false,
       classes: ["non_globally_sclerotic_glomeruli", "globally_sclerotic_glomeruli"],
       groupPattern: null,
       maxMegapixels: 100,

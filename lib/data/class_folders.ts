@@ -14,19 +14,20 @@ export interface ClassFolder {
  * Lists the images of every class folder of a data folder. Other folders (new images, notes) may
  * lie beside them.
  *
- * @param options `optional`: class folders may be missing or empty, since labels.csv brings labels.
+ * @param options.followLinks `config.data.followLinks`; the class folders may be links anyway.
+ * @param options.optional Class folders may be missing or empty, since labels.csv brings labels.
  * @throws {DataError} When the data folder or a class folder is missing or holds no image, or when a
  *   folder beside them has nearly the name of a class: its images would be left out in silence.
  */
 export async function listClassFolders(
   folder: string,
   classes: readonly string[],
-  { optional = false }: { optional?: boolean } = {},
+  { optional = false, followLinks = false }: { optional?: boolean; followLinks?: boolean } = {},
 ): Promise<ClassFolder[]> {
   const present = await foldersIn(folder);
   if (optional) {
     const own = classes.filter((label) => present.includes(label));
-    return await Promise.all(own.map((label) => readClassFolder(folder, label)));
+    return await Promise.all(own.map((label) => readClassFolder(folder, label, followLinks)));
   }
   const missing = classes.filter((label) => !present.includes(label));
   const others = present.filter((name) => !classes.includes(name));
@@ -51,23 +52,32 @@ export async function listClassFolders(
       "Move its images into the class folder, or rename it or move it elsewhere.",
     );
   }
-  return await Promise.all(classes.map((label) => listClassFolder(folder, label)));
+  return await Promise.all(classes.map((label) => listClassFolder(folder, label, followLinks)));
 }
 
-async function readClassFolder(folder: string, label: string): Promise<ClassFolder> {
-  const { paths, skipped } = await listImages(join(folder, label));
+async function readClassFolder(
+  folder: string,
+  label: string,
+  followLinks: boolean,
+): Promise<ClassFolder> {
+  const { paths, skipped } = await listImages(join(folder, label), { followLinks });
   return { label, paths: paths.map((path) => `${label}/${path}`), skipped };
 }
 
-async function listClassFolder(folder: string, label: string): Promise<ClassFolder> {
-  const listed = await readClassFolder(folder, label);
+async function listClassFolder(
+  folder: string,
+  label: string,
+  followLinks: boolean,
+): Promise<ClassFolder> {
+  const listed = await readClassFolder(folder, label, followLinks);
   const { paths, skipped } = listed;
   if (paths.length === 0) {
     throw new DataError(
       `The class folder ${quote(join(folder, label))} holds no images` +
         `${skipped.links + skipped.otherType > 0 ? ` (${describeSkipped(skipped)})` : ""}.`,
-      "Put .jpg, .png, .tif, .bmp or .webp files into it (files themselves, not links to files): " +
-        "learning needs examples of every class.",
+      "Put .jpg, .png, .tif, .bmp or .webp files into it" +
+        (skipped.links > 0 && !followLinks ? ", or set data.followLinks: true" : "") +
+        ": learning needs examples of every class.",
     );
   }
   return listed;

@@ -30,7 +30,7 @@ export async function readLabels(
   classes: readonly string[],
 ): Promise<LabelledImage[]> {
   const remedy = "Write it as path,label[,group], one row an image, paths relative to its folder " +
-    "(links are not followed); the labels are " +
+    "(of links that are followed too: data.followLinks, evaluation.followLinks); the labels are " +
     `${classes.map((name) => JSON.stringify(name)).join(", ")}, or empty to leave an image out.`;
   const rows: { path: string; label: string; group?: string }[] = await readCsv(
     file,

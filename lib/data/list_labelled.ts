@@ -27,11 +27,14 @@ export type ListedImage = Pick<ManifestRow, "path" | "label" | "group">;
  */
 export async function listLabelled(
   folder: string,
-  { classes, groupPattern }: Pick<Config["data"], "classes" | "groupPattern">,
+  { classes, groupPattern, followLinks }: Omit<
+    Config["data"],
+    "folder" | "maxMegapixels" | "audit"
+  >,
 ): Promise<{ listed: ListedImage[]; findings: Finding[] }> {
   const file = join(folder, LABELS_FILE);
   const hasLabels = await exists(file);
-  const folders = await listClassFolders(folder, classes, { optional: hasLabels });
+  const folders = await listClassFolders(folder, classes, { optional: hasLabels, followLinks });
   const images = new Map<string, LabelledImage>();
   for (const { label, paths } of folders) {
     for (const path of paths) images.set(path, { path, label, group: null });
@@ -40,7 +43,8 @@ export async function listLabelled(
     .map(({ label, skipped }) => finding(label, "skipped", describeSkipped(skipped)));
   if (hasLabels) {
     // a class folder may itself be a link, which the list of the whole folder passes over
-    const present = new Set([...images.keys(), ...(await listImages(folder)).paths]);
+    const { paths } = await listImages(folder, { followLinks });
+    const present = new Set([...images.keys(), ...paths]);
     for (const image of await readLabels(file, present, classes)) images.set(image.path, image);
     findings.push(...describeUnlabelled([...present].filter((path) => !images.has(path))));
     checkClasses(folder, [...images.values()], classes);

@@ -26,7 +26,7 @@ import { setAsideNearDuplicates } from "./set_aside_near_duplicates.ts";
  */
 export async function scanDataset(
   folder: string,
-  config: Pick<Config["data"], "classes" | "groupPattern" | "maxMegapixels" | "audit">,
+  config: Omit<Config["data"], "folder">,
   { progress = () => () => {}, cachePath = null }: {
     progress?: (label: string) => OnProgress;
     cachePath?: string | null;

@@ -159,6 +159,7 @@ async function summarise(
       change: priorShift.change,
       threshold: priorShift.threshold,
       estimate: priorShift.estimate,
+      gain: priorShift.gain,
       text: priorShift.text,
     },
     positive_share: shares.all,

@@ -2,7 +2,7 @@ import type { Decision } from "../model/decision.ts";
 import type { Interval } from "../metrics/interval.ts";
 
 /** How often a model was right where the classes are known. */
-export type KnownOutcomes = NonNullable<Decision["validation"]>;
+export type KnownOutcomes = Omit<NonNullable<Decision["validation"]>, "scores">;
 
 /** A true share that was worked out from a share of answers. */
 export interface CorrectedShare extends Interval {

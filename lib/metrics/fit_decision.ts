@@ -1,6 +1,7 @@
 import type { Config } from "../config_schema.ts";
 import { decide } from "../model/decide.ts";
-import { calibrate, type Decision } from "../model/decision.ts";
+import { calibrate, type Decision, MOST_SCORES, type ValidationScores } from "../model/decision.ts";
+import { logOdds } from "../model/log_odds.ts";
 import {
   type CalibrationChoice,
   type CalibrationSample,
@@ -65,6 +66,7 @@ export function fitDecision(
         falsePositives: m.falsePositive,
         trueNegatives: m.trueNegative,
         falseNegatives: m.falseNegative,
+        scores: validationScores(labels, calibrated),
       },
     },
     labels,
@@ -73,6 +75,25 @@ export function fitDecision(
     logLoss,
     reasons: { calibration: reason, threshold: choice.reason, acceptBand: band.reason },
   };
+}
+
+function validationScores(
+  labels: readonly number[],
+  calibrated: readonly number[],
+): ValidationScores | null {
+  const of = (label: number) =>
+    calibrated.filter((_, i) => labels[i] === label).map(logOdds).sort((a, b) => a - b);
+  const [negatives, positives] = [of(0), of(1)].map(quantiles) as [number[], number[]];
+  return negatives.length > 0 && positives.length > 0 ? { positives, negatives } : null;
+}
+
+/** At most {@linkcode MOST_SCORES} of sorted values, evenly among them, to four decimals. */
+function quantiles(sorted: readonly number[]): number[] {
+  const count = Math.min(MOST_SCORES, sorted.length);
+  return Array.from({ length: count }, (_, i) => {
+    const value = sorted[Math.floor((i + 0.5) * sorted.length / count)]!;
+    return Math.round(value * 1e4) / 1e4;
+  });
 }
 
 const ofMoreClasses: ThresholdChoice = {

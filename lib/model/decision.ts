@@ -1,6 +1,21 @@
 import { z } from "zod";
+import { LARGEST_LOG_ODDS } from "./log_odds.ts";
 
 const count = z.int().min(0);
+
+/** Most scores of a class that a card holds. */
+export const MOST_SCORES = 256;
+
+const score = z.number().min(-LARGEST_LOG_ODDS).max(LARGEST_LOG_ODDS);
+const scores = z.array(score).min(1).max(MOST_SCORES);
+
+const validationScoresSchema = z.object({ positives: scores, negatives: scores });
+
+/**
+ * Log odds of the calibrated probabilities of validation images, rising: of the positive class and
+ * of the others. Of more than 256 of a class they are as many quantiles.
+ */
+export type ValidationScores = z.infer<typeof validationScoresSchema>;
 
 /** See {@linkcode Decision}. */
 export const decisionSchema = z.object({
@@ -22,6 +37,8 @@ export const decisionSchema = z.object({
     falsePositives: count,
     trueNegatives: count,
     falseNegatives: count,
+    // missing where notebook 06 was run by a version that did not store them
+    scores: validationScoresSchema.nullable().default(null),
   }).nullable(),
 });
 
@@ -35,7 +52,8 @@ export const decisionSchema = z.object({
  * - `acceptBand`: a calibrated probability of the positive class at most `low` or at least `high` is
  *   accepted, one between them is for a person to review; `errorRate` is the share of errors among
  *   accepted images that the band was chosen for. `null`: no band keeps that rate.
- * - `validation`: the confusion matrix on validation at the threshold; `null`: nothing was fitted yet.
+ * - `validation`: the confusion matrix on validation at the threshold, and the scores behind it
+ *   (`null` without images of both classes); `null`: nothing was fitted yet.
  */
 export type Decision = z.infer<typeof decisionSchema>;
 

@@ -8,7 +8,7 @@ import { DataError } from "../../lib/errors.ts";
 import { inFolder, picture, put } from "./test_images.ts";
 
 const classes = ["non", "sclerotic"];
-const config = { classes, groupPattern: null };
+const config = { classes, groupPattern: null, followLinks: false };
 
 /** A data folder with these (empty) image files and this labels.csv. */
 const withData = (
@@ -82,7 +82,7 @@ Deno.test("listLabelled() takes a whole data set from labels.csv, and reports im
     },
   ));
 
-Deno.test("listLabelled() finds images in a class folder that is a link, and follows no other", () =>
+Deno.test("listLabelled() finds images in a class folder that is a link, and follows others when asked", () =>
   inFolder(async (outside) => {
     await put(outside, "a.png", "");
     await withData(["sclerotic/d.png"], "path,label\nnon/a.png,non\n", async (folder) => {
@@ -94,6 +94,17 @@ Deno.test("listLabelled() finds images in a class folder that is a link, and fol
       await Deno.symlink(outside, join(folder, "link"));
       await put(folder, "labels.csv", "path,label\nlink/a.png,non\n");
       await failsWith(() => labelsOf(folder), /row 1, "link\/a.png": there is no such image/);
+
+      await put(outside, "b.png", "");
+      await Deno.symlink(join(outside, "b.png"), join(folder, "sclerotic", "b.png"));
+      const { listed } = await listLabelled(folder, { ...config, followLinks: true });
+      assert.deepEqual(listed.map(({ path, label }) => [path, label]), [
+        ["link/a.png", "non"], // by labels.csv
+        ["non/a.png", "non"],
+        ["non/b.png", "non"],
+        ["sclerotic/b.png", "sclerotic"],
+        ["sclerotic/d.png", "sclerotic"],
+      ]);
     });
   }));
 
@@ -119,7 +130,7 @@ Deno.test("listLabelled() takes the group from the pattern where labels.csv has 
     ["non/S1_a.png", "sclerotic/S2_b.png"],
     "path,label,group\nnon/S1_a.png,non,P1\n",
     async (folder) => {
-      const { listed } = await listLabelled(folder, { classes, groupPattern: "(S\\d)_" });
+      const { listed } = await listLabelled(folder, { ...config, groupPattern: "(S\\d)_" });
       assert.deepEqual(listed.map(({ group }) => group), ["P1", "S2"]);
     },
   ));

@@ -12,7 +12,10 @@ import { exists } from "../../lib/files.ts";
 import { hugePng, inFolder, picture, put } from "./test_images.ts";
 
 const { audit } = parseConfig({}).data;
-const config = { classes: ["non", "sclerotic"], groupPattern: null, maxMegapixels: 100, audit };
+const config = {
+  ...{ classes: ["non", "sclerotic"], groupPattern: null },
+  ...{ followLinks: false, maxMegapixels: 100, audit },
+};
 const withAudit = (policies: Partial<AuditPolicies>) => ({
   ...config,
   audit: { ...audit, ...policies },

@@ -107,7 +107,13 @@ Deno.test(
     {
       decision: {
         ...DEFAULT_DECISION,
-        validation: { truePositives: 40, falseNegatives: 10, trueNegatives: 45, falsePositives: 5 },
+        validation: {
+          truePositives: 40,
+          falseNegatives: 10,
+          trueNegatives: 45,
+          falsePositives: 5,
+          scores: null,
+        },
       },
     },
   ),

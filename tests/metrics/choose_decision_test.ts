@@ -45,7 +45,14 @@ Deno.test(
     const called = calibrated.map((p) => p >= decision.threshold);
     const count = (label: number, positive: boolean) =>
       labels.filter((each, i) => each === label && called[i] === positive).length;
-    assert.deepEqual(decision.validation, {
+    const { scores, ...outcomes } = decision.validation!;
+    for (const [own, label] of [[scores!.negatives, 0], [scores!.positives, 1]] as const) {
+      const expected = calibrated.filter((_, i) => labels[i] === label)
+        .map((p) => Math.log(p / (1 - p))).sort((a, b) => a - b);
+      assert.equal(own.length, expected.length);
+      own.forEach((score, i) => assert.ok(Math.abs(score - expected[i]!) <= 0.5001e-4));
+    }
+    assert.deepEqual(outcomes, {
       truePositives: count(1, true),
       falsePositives: count(0, true),
       trueNegatives: count(0, false),

@@ -206,13 +206,39 @@ Deno.test("fitDecision() gives a card's decision for useless models too, with no
     rule: "default",
     testTimeAugmentation: false,
     acceptBand: null,
-    validation: { truePositives: 0, falsePositives: 0, trueNegatives: 80, falseNegatives: 20 },
+    validation: {
+      truePositives: 0,
+      falsePositives: 0,
+      trueNegatives: 80,
+      falseNegatives: 20,
+      scores: { positives: Array(20).fill(-1.3863), negatives: Array(80).fill(-1.3863) },
+    },
   });
   const random = createRandom("useless");
   const probabilities = labels.map(() => random.next()).map((p) => [1 - p, p]);
   const useless = fitDecision({ ...rest, probabilities }, config());
   assert.equal(useless.decision.acceptBand, null);
   assert.deepEqual(decisionSchema.parse(useless.decision), useless.decision);
+});
+
+Deno.test("fitDecision() stores at most 256 scores of a class, spread as all of them are", () => {
+  const sample = sampleOf(3000, { slope: 1, intercept: 0 });
+  const { decision, calibrated, labels } = fitDecision(sample, config());
+  const { positives } = decision.validation!.scores!;
+  const all = calibrated.filter((_, i) => labels[i] === 1).map((p) => Math.log(p / (1 - p)))
+    .sort((a, b) => a - b);
+  assert.ok(all.length > 1000);
+  assert.equal(positives.length, 256);
+  for (const part of [0.1, 0.5, 0.9]) {
+    const [own, expected] = [positives, all].map((x) => x[Math.floor(part * x.length)]!);
+    assert.ok(Math.abs(own! - expected!) < 0.05, `${part}: ${own}, ${expected}`);
+  }
+});
+
+Deno.test("fitDecision() stores no scores where validation holds one class alone", () => {
+  const sample = sampleOf(40, { slope: 1, intercept: 0 });
+  const { decision } = fitDecision({ ...sample, labels: sample.labels.map(() => 0) }, config());
+  assert.equal(decision.validation!.scores, null);
 });
 
 Deno.test("fitDecision() orders images as the model does, whatever it chooses", () => {

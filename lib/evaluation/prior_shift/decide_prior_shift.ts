@@ -1,9 +1,10 @@
 import type { Config } from "../../config_schema.ts";
 import { ModelError } from "../../errors.ts";
 import type { Decision } from "../../model/decision.ts";
-import type { KnownOutcomes } from "../rogan_gladen.ts";
+import { logOdds } from "../../model/log_odds.ts";
 import { FEWEST_IMAGES, FEWEST_OF_A_CLASS, MOST_UNLIKE, SIGNIFICANT } from "./auto_limits.ts";
-import { correctedThreshold, type ShareChange } from "./correct.ts";
+import { correctedThreshold, type ShareChange, uncorrectedThreshold } from "./correct.ts";
+import { type CorrectionGain, correctionGain, type ThresholdChange } from "./correction_gain.ts";
 import { describePriorShift, type PriorShiftReason } from "./describe_prior_shift.ts";
 import { estimateShift, type ShareShift } from "./estimate_shift.ts";
 import type { ScoreSummary } from "./score_summary.ts";
@@ -15,6 +16,8 @@ export interface PriorShift {
   reason: PriorShiftReason;
   /** `null`: nothing is known of validation. */
   estimate: ShareShift | null;
+  /** What the correction may do to F1; `null`: none was in question. */
+  gain: CorrectionGain | null;
   /** On the probabilities after the correction, if there is one. */
   threshold: number;
   /** All of it in plain words. */
@@ -41,10 +44,11 @@ export interface PriorShiftInput {
  * class, and says why.
  *
  * "auto" corrects where there are at least 100 images, at most 10 % of them unlike the training data,
- * the share has moved (by the likelihood-ratio test and the intervals of both estimates), and the
- * estimates agree; and it corrects only as far as the images show beyond doubt: to the end, next to
- * the share of validation, of what both 95 % intervals hold. The correction is monotone: p in proportion to p · new share / old
- * share.
+ * the share has moved (by the likelihood-ratio test and the intervals of both estimates), the
+ * estimates agree, the scores as such have not moved, and no share and errors that explain the folder
+ * make the corrected answers worse (see `correctionGain`). It corrects only as far as the images show beyond doubt: to the end, next
+ * to the share of validation, of what both 95 % intervals hold. The correction is monotone: p in
+ * proportion to p · new share / old share.
  *
  * @throws {ModelError} When a share is given and the model's own is not known.
  * @throws {RangeError} When the summary has no image.
@@ -60,36 +64,62 @@ export function decidePriorShift(input: PriorShiftInput): PriorShift {
       'Run notebook 06 for this model, or set evaluation.priorShift: "off".',
     );
   }
-  const unlikeShare = unlike / summary.n;
-  const reason = decide(setting, estimate, validation, unlikeShare);
-  const share = reason === "given"
-    ? setting as number
-    : reason === "moved"
-    ? inside(nearEnd(estimate!), summary.n)
-    : null;
-  const change = share === null ? null : { reference: estimate!.reference, share };
+  const { reason, change, gain } = choose(input, estimate, validation);
   const threshold = change ? correctedThreshold(decision, change) : decision.threshold;
-  const text = describePriorShift({ reason, change, estimate, decision, classes, unlikeShare });
-  return { change, reason, estimate, threshold, text };
+  const unlikeShare = unlike / summary.n;
+  const text = describePriorShift({
+    ...{ reason, change, estimate, gain, decision, classes, unlikeShare },
+  });
+  return { change, reason, estimate, gain, threshold, text };
 }
 
+type Choice = Pick<PriorShift, "reason" | "change" | "gain">;
+
+function choose(
+  { setting, summary, decision, unlike, seed }: PriorShiftInput,
+  estimate: ShareShift | null,
+  validation: Validation | null,
+): Choice {
+  const not = (reason: PriorShiftReason): Choice => ({ reason, change: null, gain: null });
+  if (setting === "off") return not("off");
+  if (!estimate || !validation) return not("no_validation");
+  const { reference } = estimate;
+  if (setting !== "auto") {
+    return { reason: "given", change: { reference, share: setting }, gain: null };
+  }
+  if (!validation.scores) return not("no_scores");
+  const doubt = findDoubt(estimate, validation, unlike / summary.n);
+  if (doubt !== null) return not(doubt);
+  const change = { reference, share: inside(nearEnd(estimate), summary.n) };
+  const thresholds = thresholdsOf(decision.threshold, change);
+  const gain = correctionGain(summary, validation.scores, thresholds, seed);
+  const { low, high } = gain.moved;
+  if (low > 0 || high < 0) return { reason: "scores_moved", change: null, gain };
+  if (gain.least < 0) return { reason: "may_harm", change: null, gain };
+  return { reason: "moved", change, gain };
+}
+
+/** A correction as a change of the threshold, whatever rule will have chosen the answers. */
+function thresholdsOf(threshold: number, change: ShareChange): ThresholdChange {
+  return { before: logOdds(threshold), after: logOdds(uncorrectedThreshold(threshold, change)) };
+}
+
+type Validation = NonNullable<Decision["validation"]>;
+
 /** The counts, where they hold images of both classes. */
-function usable(validation: Decision["validation"]): KnownOutcomes | null {
+function usable(validation: Decision["validation"]): Validation | null {
   if (!validation) return null;
   const { truePositives, falsePositives, trueNegatives, falseNegatives } = validation;
   const both = truePositives + falseNegatives > 0 && trueNegatives + falsePositives > 0;
   return both ? validation : null;
 }
 
-function decide(
-  setting: PriorShiftInput["setting"],
-  estimate: ShareShift | null,
-  validation: KnownOutcomes | null,
+/** What speaks against a correction before its effect is looked at; `null`: nothing does. */
+function findDoubt(
+  estimate: ShareShift,
+  validation: Validation,
   unlike: number,
-): PriorShiftReason {
-  if (setting === "off") return "off";
-  if (!estimate || !validation) return "no_validation";
-  if (setting !== "auto") return "given";
+): PriorShiftReason | null {
   if (estimate.n < FEWEST_IMAGES) return "too_few_images";
   const { truePositives, falsePositives, trueNegatives, falseNegatives } = validation;
   const fewest = Math.min(truePositives + falseNegatives, trueNegatives + falsePositives);
@@ -98,7 +128,7 @@ function decide(
   if (unlike > MOST_UNLIKE) return "unlike_training";
   if (estimate.agree === null) return "no_cross_check";
   if (!estimate.agree) return "contradicted";
-  return isBeyondDoubt(estimate) ? "moved" : "not_confirmed";
+  return isBeyondDoubt(estimate) ? null : "not_confirmed";
 }
 
 /** A share of none or all would leave no image a chance: that of half an image is the least. */

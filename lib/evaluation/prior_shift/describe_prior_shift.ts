@@ -2,6 +2,7 @@ import type { Interval } from "../../metrics/interval.ts";
 import type { Decision } from "../../model/decision.ts";
 import { FEWEST_IMAGES, FEWEST_OF_A_CLASS, MOST_UNLIKE, SIGNIFICANT } from "./auto_limits.ts";
 import { keepsAnswers, type ShareChange, uncorrectedThreshold } from "./correct.ts";
+import type { CorrectionGain } from "./correction_gain.ts";
 import type { ShareShift } from "./estimate_shift.ts";
 
 /** Why the probabilities of a folder were corrected or not. */
@@ -16,6 +17,9 @@ export type PriorShiftReason =
   | "not_moved"
   | "contradicted"
   | "not_confirmed"
+  | "no_scores"
+  | "scores_moved"
+  | "may_harm"
   | "no_cross_check";
 
 /** What {@linkcode describePriorShift} puts into words. */
@@ -23,6 +27,8 @@ export interface DecidedShift {
   reason: PriorShiftReason;
   change: ShareChange | null;
   estimate: ShareShift | null;
+  /** `null`: no correction was in question. */
+  gain: CorrectionGain | null;
   decision: Decision;
   classes: readonly string[];
   /** Share of the images that are unlike the training data. */
@@ -64,17 +70,11 @@ function corrected({ reason, estimate }: DecidedShift, { share }: ShareChange): 
     `the cross-check from the model's errors on validation agrees: ${crossCheck(estimate!)}.`;
 }
 
-function notCorrected({ reason, estimate, unlikeShare }: DecidedShift): string {
-  return `Probabilities were not corrected for another share: ${
-    whyNot(reason, estimate, unlikeShare)
-  }.`;
+function notCorrected(shift: DecidedShift): string {
+  return `Probabilities were not corrected for another share: ${whyNot(shift)}.`;
 }
 
-function whyNot(
-  reason: PriorShiftReason,
-  estimate: ShareShift | null,
-  unlikeShare: number,
-): string {
+function whyNot({ reason, estimate, gain, unlikeShare }: DecidedShift): string {
   switch (reason) {
     case "off":
       return 'evaluation.priorShift is "off"' + (
@@ -94,6 +94,13 @@ function whyNot(
         `the share may differ (at most ${percent(MOST_UNLIKE)} may look so)`;
     case "contradicted":
       return "the cross-check must agree";
+    case "no_scores":
+      return "the model does not hold the scores of its validation images (run notebook 06 for it)";
+    case "scores_moved":
+      return moved(gain!);
+    case "may_harm":
+      return "from what these images and the validation images show, the answers could become worse " +
+        `by it (F1 by ${(-gain!.least).toFixed(2)} at worst)`;
     case "no_cross_check":
       return "the model's errors on validation are too many for a cross-check";
     case "not_confirmed":
@@ -102,6 +109,16 @@ function whyNot(
     default:
       return `the difference can be chance (likelihood-ratio test, ${chance(estimate!.p)})`;
   }
+}
+
+/** Another kind of shift than that of the share. */
+function moved({ moved: { low, high } }: CorrectionGain): string {
+  const [least, most] = [Math.min(Math.abs(low), Math.abs(high)), Math.max(-low, high)];
+  return `the scores of both classes seem to lie ${low > 0 ? "higher" : "lower"} than in ` +
+    `validation, by ${least.toFixed(2)} to ${
+      most.toFixed(2)
+    } in log odds, as with another stain or ` +
+    "scanner: look at the answers with care";
 }
 
 /** What a correction does to the answers. */

@@ -1,11 +1,10 @@
+import { LARGEST_LOG_ODDS, logOdds } from "../../model/log_odds.ts";
+
 /** Number of bins of {@linkcode binOf}. */
 export const BINS = 4096;
 
-/** Log odds beyond ±32, a probability within 1.3e-14 of 0 or 1, go to the outermost bins. */
-const LARGEST = 32;
-
 /** 1/64, so that no log odds inside lie further than 1/128 from the centre of their bin. */
-const WIDTH = 2 * LARGEST / BINS;
+const WIDTH = 2 * LARGEST_LOG_ODDS / BINS;
 
 /**
  * The bin of a probability, by its log odds: what lets a million images be summed up in bounded
@@ -20,11 +19,10 @@ const WIDTH = 2 * LARGEST / BINS;
  * @returns 0 to {@linkcode BINS} − 1.
  */
 export function binOf(probability: number): number {
-  const logOdds = Math.log(probability / (1 - probability)); // ±Infinity at 1 and 0
-  return Math.min(BINS - 1, Math.max(0, Math.floor((logOdds + LARGEST) / WIDTH)));
+  return Math.min(BINS - 1, Math.floor((logOdds(probability) + LARGEST_LOG_ODDS) / WIDTH));
 }
 
 /** The probability at the centre of a bin: greater than 0, less than 1. */
 export function binProbability(bin: number): number {
-  return 1 / (1 + Math.exp(LARGEST - (bin + 0.5) * WIDTH));
+  return 1 / (1 + Math.exp(LARGEST_LOG_ODDS - (bin + 0.5) * WIDTH));
 }

@@ -1,6 +1,7 @@
 import { addScore, createScoreSummary } from "../../../lib/evaluation/prior_shift/score_summary.ts";
 import type { KnownOutcomes } from "../../../lib/evaluation/rogan_gladen.ts";
 import { type Decision, DEFAULT_DECISION } from "../../../lib/model/decision.ts";
+import { logOdds } from "../../../lib/model/log_odds.ts";
 import type { Random } from "../../../lib/random.ts";
 
 /** Share of positive images that the synthetic model is calibrated with. */
@@ -23,6 +24,19 @@ export function syntheticScores(
     return 1 / (1 + Math.exp(-ratio - prior));
   });
   return { labels, probabilities };
+}
+
+/** Validation as a model card has it: the four outcomes at a threshold, and the scores. */
+export function validationOf(
+  labels: readonly number[],
+  probabilities: readonly number[],
+): NonNullable<Decision["validation"]> {
+  const scores = (label: number) =>
+    probabilities.filter((_, i) => labels[i] === label).map(logOdds).sort((a, b) => a - b);
+  return {
+    ...outcomes(labels, probabilities),
+    scores: { positives: scores(1), negatives: scores(0) },
+  };
 }
 
 /** The four outcomes at a threshold. */
@@ -49,7 +63,7 @@ export function f1At(labels: readonly number[], probabilities: readonly number[]
 
 /** A model card's decision with these counts. */
 export function decisionWith(
-  validation: KnownOutcomes | null,
+  validation: Decision["validation"],
   change: Partial<Decision> = {},
 ): Decision {
   const calibration = { method: "platt", slope: 1, intercept: 0 } as const;

@@ -1,0 +1,119 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { parseConfig } from "../../../lib/config.ts";
+import { readCsv } from "../../../lib/csv.ts";
+import {
+  correctProbabilities,
+  uncorrectedThreshold,
+} from "../../../lib/evaluation/prior_shift/correct.ts";
+import { decidePriorShift } from "../../../lib/evaluation/prior_shift/decide_prior_shift.ts";
+import { addScore, createScoreSummary } from "../../../lib/evaluation/prior_shift/score_summary.ts";
+import { exists } from "../../../lib/files.ts";
+import { type Decision, decisionSchema } from "../../../lib/model/decision.ts";
+import { projectRoot } from "../../../lib/paths.ts";
+import { createRandom } from "../../../lib/random.ts";
+import { inProjectCopy } from "../../copy_project.ts";
+import { f1At } from "./synthetic_scores.ts";
+
+const crops = join(projectRoot, "..", "shared", "glomeruli");
+const areThere = await exists(crops);
+if (!areThere) console.log(`Skipped where it is absent: real crops in ${crops}`);
+
+const CLASSES = ["non_globally_sclerotic_glomeruli", "globally_sclerotic_glomeruli"];
+
+interface Crop {
+  label: number;
+  /** Calibrated, of the positive class. */
+  probability: number;
+  slide: string;
+}
+
+/** Trains on the slides of one centre and classifies the crops of the other. */
+async function trainAndEvaluate(
+  from: string,
+  to: string,
+): Promise<{ decision: Decision; crops: Crop[] }> {
+  let result: { decision: Decision; crops: Crop[] } | null = null;
+  await inProjectCopy(async ({ root, load }) => {
+    await Deno.symlink(join(projectRoot, ".venv"), join(root, ".venv"));
+    for (const label of CLASSES) {
+      for await (const { name } of Deno.readDir(join(crops, label))) {
+        const centre = name.split("_")[0]!;
+        await Deno.mkdir(join(root, centre, label), { recursive: true });
+        await Deno.copyFile(join(crops, label, name), join(root, centre, label, name));
+      }
+    }
+    const config = parseConfig({
+      seed: 1,
+      data: { folder: from, groupPattern: "([^/]+)-[^-]+\\.png$" },
+      split: { train: 0.6, validation: 0.25, test: 0.15 },
+      model: { backbone: "efficientnet_lite0", unfreezeLast: 0 },
+      evaluation: { folder: to, priorShift: "off" },
+    });
+    await Deno.mkdir(join(root, "results/default"), { recursive: true });
+    await Deno.writeTextFile(join(root, "results/default/config.json"), JSON.stringify(config));
+    const run = async (name: string, path: string) =>
+      await (await load<Record<string, (config: unknown) => Promise<unknown>>>(path))[name]!(
+        config,
+      );
+    await run("scanRun", "lib/data/scan_run.ts");
+    await run("splitRun", "lib/split/split_run.ts");
+    await run("trainRun", "lib/training/train_run.ts");
+    await run("chooseDecision", "lib/metrics/choose_decision.ts");
+    await run("evaluateRun", "lib/evaluation/evaluate_run.ts");
+    const card = JSON.parse(await Deno.readTextFile(join(root, "model/default/model_card.json")));
+    const columns = ["name", "probability_uncorrected", "group"] as const;
+    const rows = await readCsv(join(root, "results/default/evaluation_details.csv"), columns, "");
+    result = {
+      decision: decisionSchema.parse(card.decision),
+      crops: rows.map((row) => ({
+        label: Number(row.name.startsWith(CLASSES[1]!)),
+        probability: Number(row.probability_uncorrected),
+        slide: row.group,
+      })),
+    };
+  });
+  return result!;
+}
+
+Deno.test({
+  name: "auto costs no F1 on mixes of real crops of another centre, where a correction would",
+  ignore: !areThere,
+  fn: async () => {
+    const { decision, crops } = await trainAndEvaluate("SESCAM", "SAS");
+    const pools = [0, 1].map((label) => crops.filter((crop) => crop.label === label));
+    const draws = 8;
+    let worst = 0;
+    for (const share of [0.01, 0.03, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9]) {
+      let [without, withAuto, toEstimate] = [0, 0, 0];
+      for (let draw = 0; draw < draws; draw++) {
+        const random = createRandom(`${share}/${draw}`);
+        const mix = Array.from({ length: 300 }, (_, i) => {
+          const pool = pools[i < Math.round(300 * share) ? 1 : 0]!;
+          return pool[random.integer(pool.length)]!;
+        });
+        const summary = createScoreSummary(decision.threshold);
+        for (const { probability, slide } of mix) addScore(summary, probability, slide);
+        const { change, threshold, estimate } = decidePriorShift({
+          ...{ setting: "auto", summary, decision, classes: CLASSES, unlike: 0, seed: draw },
+        });
+        const labels = mix.map(({ label }) => label);
+        const probabilities = mix.map(({ probability }) => probability);
+        const corrected = change
+          ? probabilities.map((p) => correctProbabilities([1 - p, p], change)[1]!)
+          : probabilities;
+        const estimated = Math.min(0.99, Math.max(0.01, estimate!.share));
+        const other = { reference: estimate!.reference, share: estimated };
+        without += f1At(labels, probabilities, decision.threshold) / draws;
+        withAuto += f1At(labels, corrected, threshold) / draws;
+        toEstimate += f1At(labels, probabilities, uncorrectedThreshold(decision.threshold, other)) /
+          draws;
+      }
+      const text = `${share}: ${without.toFixed(3)}, auto ${withAuto.toFixed(3)}, corrected to ` +
+        `the estimate ${toEstimate.toFixed(3)}`;
+      assert.ok(withAuto >= without - 0.01, text);
+      worst = Math.min(worst, toEstimate - without);
+    }
+    assert.ok(worst < -0.1, `the scores have moved here, but a correction cost only ${worst}`);
+  },
+});

@@ -3,6 +3,7 @@ import { basename, dirname, join, relative, sep } from "node:path";
 import { z } from "zod";
 import { DataError } from "../errors.ts";
 import { exists } from "../files.ts";
+import { type WrittenList, writtenListSchema } from "../metrics/review/write_list.ts";
 import type { Shard } from "./shard.ts";
 
 /** The files of an evaluation. */
@@ -13,7 +14,10 @@ export interface EvaluationFiles {
   details: string;
   /** One row a patient or slide and one for all: images called positive, and their share. */
   groups: string;
-  /** Images for a person to look at, in the form of labels.csv, those with the greatest need first. */
+  /**
+   * Images for a person to look at, in the form of labels.csv, those with the greatest need first;
+   * …_review_2.csv and so on where a person has edited that.
+   */
   review: string;
   /** `name,error`: one row an image that could not be read. */
   errors: string;
@@ -82,6 +86,7 @@ async function realParent(path: string): Promise<string> {
 const summarySchema = z.object({
   folder: z.string(),
   model: z.object({ weights_sha256: z.string() }),
+  review_lists: z.array(writtenListSchema).default([]),
 });
 
 /** Where results come from. */
@@ -115,10 +120,20 @@ export async function refuseOverwriting(files: EvaluationFiles, origin: Origin):
 }
 
 async function readOrigin(path: string): Promise<Origin | null> {
+  const summary = await readSummary(path);
+  return summary && { folder: summary.folder, model: summary.model.weights_sha256 };
+}
+
+/** The lists for review that evaluations have written here; of none there is a word: none. */
+export async function readReviewLists({ summary }: EvaluationFiles): Promise<WrittenList[]> {
+  return (await readSummary(summary))?.review_lists ?? [];
+}
+
+/** `null`: missing or damaged, it tells nothing. */
+async function readSummary(path: string): Promise<z.infer<typeof summarySchema> | null> {
   try {
-    const summary = summarySchema.parse(JSON.parse(await Deno.readTextFile(path)));
-    return { folder: summary.folder, model: summary.model.weights_sha256 };
+    return summarySchema.parse(JSON.parse(await Deno.readTextFile(path)));
   } catch {
-    return null; // missing or damaged: it tells nothing
+    return null;
   }
 }

@@ -1,10 +1,12 @@
 import { realpath } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { DataError } from "../errors.ts";
 import { writeJson } from "../files.ts";
 import type { ModelCard } from "../model/model_card.ts";
 import type { StopRequested } from "../stop.ts";
 import type { Evaluation, EvaluationOptions } from "./evaluation.ts";
-import type { EvaluationFiles } from "./evaluation_files.ts";
+import { writeList } from "../metrics/review/write_list.ts";
+import { type EvaluationFiles, readReviewLists } from "./evaluation_files.ts";
 import type { SlidePlace } from "./export/sidecar.ts";
 import { writeExports } from "./export/write_exports.ts";
 import { describeExternal, NO_EXTERNAL_SCORES, NO_TEST_SCORES } from "./describe_external.ts";
@@ -17,7 +19,7 @@ import { createLabelledSample, type LabelledSample } from "./labelled_sample.ts"
 import { readResults, type Result } from "./results.ts";
 import { decidePriorShift, type PriorShift } from "./prior_shift/decide_prior_shift.ts";
 import { addScore, createScoreSummary } from "./prior_shift/score_summary.ts";
-import { createReviewQueue, writeReview } from "./review_queue.ts";
+import { createReviewQueue, reviewCsv } from "./review_queue.ts";
 import { count, createTally, type Verdict } from "./tally.ts";
 import type { Source } from "./work_file.ts";
 import { writeEvaluation } from "./write_evaluation.ts";
@@ -90,9 +92,11 @@ export async function finish(
   }
   const formats = options.formats ?? [];
   const exports = await writeExports(options.out, verdicts, { formats, places, classes });
-  await writeJson(files.summary, await summarise(options, { ...evaluation, exports }, listing));
-  const written = { ...files, review: await writeReview(files.review, queue) };
+  const list = await writeList(files.review, reviewCsv(queue), await readReviewLists(files));
+  const summary = await summarise(options, { ...evaluation, exports }, listing);
+  await writeJson(files.summary, { ...summary, review_lists: list.written });
   await writeEvaluation(files, shares, verdicts);
+  const written = { ...files, review: join(dirname(files.review), list.file) };
   return { ...evaluation, exports, files: written };
 }
 

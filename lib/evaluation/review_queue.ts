@@ -1,6 +1,5 @@
-import { readCsv, writeCsv } from "../csv.ts";
+import { toCsv } from "../csv.ts";
 import { compareCodePoints } from "../data/compare_code_points.ts";
-import { exists } from "../files.ts";
 import type { Flag } from "../model/reference/trait_flags.ts";
 import { reviewNeed } from "./review_need.ts";
 
@@ -55,7 +54,7 @@ export function createReviewQueue(threshold: number, most: number = MOST): Revie
 }
 
 /** The columns of review.csv; the first two are those of labels.csv. */
-export const REVIEW_COLUMNS = [
+const REVIEW_COLUMNS = [
   "path",
   "label",
   "predicted",
@@ -66,39 +65,21 @@ export const REVIEW_COLUMNS = [
 ] as const;
 
 /**
- * Writes a queue in the form of labels.csv, atomically; where a person has filled in labels, into
- * the next free of …_2.csv, …_3.csv and so on. `label` is empty, for a person to fill: rows
- * that stay empty are left out of a training. `suggested` is the model's answer where the image is
- * like those that it knows; of a flagged image it has none to suggest.
+ * A queue in the form of labels.csv. `label` is empty, for a person to fill: rows that stay empty are
+ * left out of a training. `suggested` is the model's answer where the image is like those that it
+ * knows; of a flagged image it has none to suggest.
  *
  * Put into the folder of new images as labels.csv, it makes data of them.
- *
- * @returns The path that it was written to.
  */
-export async function writeReview(path: string, queue: ReviewQueue): Promise<string> {
-  let free = path;
-  for (let number = 2; await isFilledIn(free); number++) {
-    free = path.replace(/(\.csv)?$/i, `_${number}$1`);
-  }
-  await writeCsv(
-    free,
-    REVIEW_COLUMNS,
-    queue.rows().map(({ name, flags, predicted, probability, need }) => ({
-      path: name,
-      label: "",
-      predicted,
-      probability,
-      suggested: flags.length === 0 ? predicted : "",
-      flags: flags.join(" "),
-      need,
-    })),
-  );
-  return free;
-}
-
-/** Whether there is such a file with the work of a person in it, or what cannot be read as one. */
-async function isFilledIn(path: string): Promise<boolean> {
-  if (!await exists(path)) return false;
-  const rows = await readCsv(path, ["label"], "").catch(() => [{ label: "?" }]);
-  return rows.some(({ label }) => label !== "");
+export function reviewCsv(queue: ReviewQueue): string {
+  const rows = queue.rows().map(({ name, flags, predicted, probability, need }) => ({
+    path: name,
+    label: "",
+    predicted,
+    probability,
+    suggested: flags.length === 0 ? predicted : "",
+    flags: flags.join(" "),
+    need,
+  }));
+  return toCsv(REVIEW_COLUMNS, rows);
 }

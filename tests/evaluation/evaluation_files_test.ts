@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { DataError } from "../../lib/errors.ts";
 import { evaluationFiles } from "../../lib/evaluation/evaluation_files.ts";
+import { exists } from "../../lib/files.ts";
 import { inFolder, picture, put } from "../data/test_images.ts";
-import { evaluate, saveSmallModel } from "./with_new_images.ts";
+import { evaluate, putImages, saveSmallModel, withNewImages } from "./with_new_images.ts";
 
 Deno.test("evaluationFiles() puts all others beside the main file, whatever its ending", () => {
   assert.deepEqual(evaluationFiles("/a/b.csv"), {
@@ -61,3 +62,27 @@ Deno.test("evaluateFolder() writes neither among the images nor over results of 
     await refused({}, /results of another model/);
     assert.equal(await Deno.readTextFile(places.out), before);
   }));
+
+Deno.test(
+  "evaluateFolder() leaves a list for review alone that a person has edited in any way",
+  withNewImages((folder) => putImages(folder, 12), async (places) => {
+    const list = async (number = "") => {
+      const path = places.out.replace(".csv", `_review${number}.csv`);
+      return await exists(path) ? await Deno.readTextFile(path) : null;
+    };
+    const { files } = await evaluate(places);
+    const first = await list();
+    assert.equal((await evaluate(places)).files.review, files.review, "unedited, it is ours");
+    const edited = first!.split("\n").toSpliced(1, 1).join("\n"); // a row that needs no look
+    await Deno.writeTextFile(files.review, edited);
+    const again = await evaluate(places);
+    assert.equal(again.files.review, places.out.replace(".csv", "_review_2.csv"));
+    assert.equal((await evaluate(places)).files.review, again.files.review);
+    assert.deepEqual([await list(), await list("_2"), await list("_3")], [edited, first, null]);
+
+    await Deno.remove(files.summary); // nothing tells any more whose they are
+    await Deno.writeTextFile(again.files.review, edited);
+    const unknown = await evaluate(places, { force: true });
+    assert.equal(unknown.files.review, places.out.replace(".csv", "_review_3.csv"));
+  }),
+);

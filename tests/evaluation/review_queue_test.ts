@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import fc from "fast-check";
 import { readLabels } from "../../lib/data/labels.ts";
-import { createReviewQueue, writeReview } from "../../lib/evaluation/review_queue.ts";
+import { createReviewQueue, reviewCsv } from "../../lib/evaluation/review_queue.ts";
 import { reviewNeed } from "../../lib/evaluation/review_need.ts";
 import { type Flag, FLAGS } from "../../lib/model/reference/trait_flags.ts";
 import { inFolder } from "../data/test_images.ts";
@@ -64,14 +64,14 @@ Deno.test("createReviewQueue() keeps those that need it most, in whatever order 
   assert.equal(short.total(), 500);
 });
 
-Deno.test("writeReview() writes what readLabels() takes, once a person has filled it in", () =>
+Deno.test("reviewCsv() is what readLabels() takes, once a person has filled it in", () =>
   inFolder(async (folder) => {
     const names = ["a/=SUM(1).png", 'b, "x".png', "c.png", "ü\\n.png"];
     const queue = createReviewQueue(0.5);
     [0.5, 0.7, 0.9, 0.9].forEach((p, i) => queue.add(image(names[i]!, p, i === 3 ? 2 : 0)));
     const path = join(folder, "review.csv");
-    await writeReview(path, queue);
-    const text = await Deno.readTextFile(path);
+    const text = reviewCsv(queue);
+    await Deno.writeTextFile(path, text);
     assert.equal(text.split("\n")[0], "path,label,predicted,probability,suggested,flags,need");
     const labels = await readLabels(path, names, ["negative", "positive"]);
     assert.deepEqual(labels.map(({ path }) => path), [names[0], names[3], names[1], names[2]]);
@@ -86,11 +86,4 @@ Deno.test("writeReview() writes what readLabels() takes, once a person has fille
     await Deno.writeTextFile(path, text.replace("c.png,,", "c.png,negative,"));
     const corrected = await readLabels(path, names, ["negative", "positive"]);
     assert.deepEqual(corrected.find(({ path }) => path === "c.png")?.label, "negative");
-
-    const filledIn = await Deno.readTextFile(path);
-    const other = join(folder, "review_2.csv");
-    assert.equal(await writeReview(path, queue), other);
-    assert.equal(await writeReview(path, queue), other, "in which nobody has written");
-    assert.equal(await Deno.readTextFile(path), filledIn, "a person's work stays");
-    assert.equal(await Deno.readTextFile(other), text);
   }));

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { exists, readJson, writeJson } from "../../files.ts";
+import { writtenListSchema } from "./write_list.ts";
 
 const tested = z.object({
   created: z.iso.datetime(),
@@ -12,7 +13,7 @@ const tested = z.object({
 });
 
 const recordSchema = z.object({
-  written: z.array(z.object({ file: z.string(), sha256: z.string() })),
+  written: z.array(writtenListSchema),
   current: tested,
   corrected: tested.nullable(),
 });
@@ -24,7 +25,7 @@ export type TestedImages = z.infer<typeof tested>;
  * review.json: what was written for review, so that a person's edits are recognised and corrections
  * can be compared with what was there before them.
  *
- * - `written`: the lists, and the SHA-256 each was written with; another one now is a person's work.
+ * - `written`: the lists.
  * - `current`: the test that the newest list is of.
  * - `corrected`: the last test before labels were corrected; `null`: none have been.
  */

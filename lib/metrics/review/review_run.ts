@@ -62,7 +62,7 @@ export async function reviewRun(
     compareLabels(tested.predictions, labelNow, `since the test of ${timeText(tested.created)}`);
   const corrected = record && compare(record.current) ? record.current : record?.corrected ?? null;
   const { file, written, edited } = await writeList(
-    paths.results,
+    join(paths.results, "review.csv"),
     toCsv(COLUMNS, [...review.mistakes, ...review.uncertain].map((row) => ({ ...row }))),
     record?.written ?? [],
   );

@@ -1,31 +1,38 @@
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
+import { z } from "zod";
 import { exists, sha256File, sha256Of, writeAtomic } from "../../files.ts";
-import type { ReviewRecord } from "./review_record.ts";
+
+/** A list for review as it was written: another SHA-256 now is a person's work. */
+export const writtenListSchema = z.object({ file: z.string(), sha256: z.string() });
+
+/** See {@linkcode writtenListSchema}. */
+export type WrittenList = z.infer<typeof writtenListSchema>;
 
 /**
- * Writes a list for review as review.csv, or as the first of review_2.csv, review_3.csv and so on
- * that is free or still holds what was written there: a person's edits are never overwritten.
+ * Writes a list for review as NAME.csv, or as the first of NAME_2.csv, NAME_3.csv and so on that is
+ * free or still holds what was written there: a person's edits are never overwritten.
  *
- * @param folder Absolute.
+ * @param path Absolute, of NAME.csv.
  * @param before The lists written so far.
  * @returns The file's name, the names of those that a person has edited, and all lists written.
  */
 export async function writeList(
-  folder: string,
+  path: string,
   text: string,
-  before: ReviewRecord["written"],
-): Promise<{ file: string; edited: string[]; written: ReviewRecord["written"] }> {
+  before: readonly WrittenList[],
+): Promise<{ file: string; edited: string[]; written: WrittenList[] }> {
+  const stem = basename(path).replace(/\.csv$/i, "");
+  const sha256 = await sha256Of(new TextEncoder().encode(text));
   const edited: string[] = [];
   for (let number = 1;; number++) {
-    const file = number === 1 ? "review.csv" : `review_${number}.csv`;
-    const path = join(folder, file);
-    const own = before.find((list) => list.file === file)?.sha256;
-    if (await exists(path) && await sha256File(path) !== own) {
+    const file = number === 1 ? basename(path) : `${stem}_${number}.csv`;
+    const place = join(dirname(path), file);
+    const own = [sha256, before.find((list) => list.file === file)?.sha256];
+    if (await exists(place) && !own.includes(await sha256File(place))) {
       edited.push(file);
       continue;
     }
-    await writeAtomic(path, text);
-    const sha256 = await sha256Of(new TextEncoder().encode(text));
+    await writeAtomic(place, text);
     return { file, edited, written: [...before.filter((l) => l.file !== file), { file, sha256 }] };
   }
 }

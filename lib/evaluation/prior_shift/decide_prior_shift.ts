@@ -4,9 +4,10 @@ import type { Decision } from "../../model/decision.ts";
 import { logOdds } from "../../model/log_odds.ts";
 import { FEWEST_IMAGES, FEWEST_OF_A_CLASS, MOST_UNLIKE, SIGNIFICANT } from "./auto_limits.ts";
 import { correctedThreshold, type ShareChange, uncorrectedThreshold } from "./correct.ts";
-import { type CorrectionGain, correctionGain, type ThresholdChange } from "./correction_gain.ts";
 import { describePriorShift, type PriorShiftReason } from "./describe_prior_shift.ts";
 import { estimateShift, type ShareShift } from "./estimate_shift.ts";
+import { explainScores, haveMoved, type ScoreExplanations } from "./explain_scores.ts";
+import { leastGain } from "./least_gain.ts";
 import type { ScoreSummary } from "./score_summary.ts";
 
 /** What was decided about the share of classes in a folder. */
@@ -16,8 +17,10 @@ export interface PriorShift {
   reason: PriorShiftReason;
   /** `null`: nothing is known of validation. */
   estimate: ShareShift | null;
-  /** What the correction may do to F1; `null`: none was in question. */
-  gain: CorrectionGain | null;
+  /** By how much all scores may lie elsewhere than in validation; `null`: too few images to tell. */
+  moved: ScoreExplanations["moved"] | null;
+  /** The least that the correction changes F1 by; `null`: none was in question. */
+  leastGain: number | null;
   /** On the probabilities after the correction, if there is one. */
   threshold: number;
   /** All of it in plain words. */
@@ -45,10 +48,10 @@ export interface PriorShiftInput {
  *
  * "auto" corrects where there are at least 100 images, at most 10 % of them unlike the training data,
  * the share has moved (by the likelihood-ratio test and the intervals of both estimates), the
- * estimates agree, the scores as such have not moved, and no share and errors that explain the folder
- * make the corrected answers worse (see `correctionGain`). It corrects only as far as the images show beyond doubt: to the end, next
- * to the share of validation, of what both 95 % intervals hold. The correction is monotone: p in
- * proportion to p · new share / old share.
+ * estimates agree, the scores as such have not moved (see `explainScores`), and no explanation of the
+ * folder makes the corrected answers worse (see `leastGain`). It corrects only as far as the images
+ * show beyond doubt: to the end, next to the share of validation, of what both 95 % intervals hold.
+ * The correction is monotone: p in proportion to p · new share / old share.
  *
  * @throws {ModelError} When a share is given and the model's own is not known.
  * @throws {RangeError} When the summary has no image.
@@ -64,44 +67,50 @@ export function decidePriorShift(input: PriorShiftInput): PriorShift {
       'Run notebook 06 for this model, or set evaluation.priorShift: "off".',
     );
   }
-  const { reason, change, gain } = choose(input, estimate, validation);
+  const explained = estimate && validation?.scores && haveEnough(estimate, validation)
+    ? explainScores(summary, validation.scores, seed)
+    : null;
+  const { reason, change, leastGain } = choose(input, { estimate, validation, explained });
   const threshold = change ? correctedThreshold(decision, change) : decision.threshold;
+  const decided = { reason, change, estimate, moved: explained?.moved ?? null, leastGain };
   const unlikeShare = unlike / summary.n;
-  const text = describePriorShift({
-    ...{ reason, change, estimate, gain, decision, classes, unlikeShare },
-  });
-  return { change, reason, estimate, gain, threshold, text };
+  const text = describePriorShift({ ...decided, decision, classes, unlikeShare });
+  return { ...decided, threshold, text };
 }
 
-type Choice = Pick<PriorShift, "reason" | "change" | "gain">;
+interface Evidence {
+  estimate: ShareShift | null;
+  validation: Validation | null;
+  explained: ScoreExplanations | null;
+}
+
+type Choice = Pick<PriorShift, "reason" | "change" | "leastGain">;
 
 function choose(
-  { setting, summary, decision, unlike, seed }: PriorShiftInput,
-  estimate: ShareShift | null,
-  validation: Validation | null,
+  { setting, summary, decision, unlike }: PriorShiftInput,
+  { estimate, validation, explained }: Evidence,
 ): Choice {
-  const not = (reason: PriorShiftReason): Choice => ({ reason, change: null, gain: null });
+  const not = (reason: PriorShiftReason): Choice => ({ reason, change: null, leastGain: null });
   if (setting === "off") return not("off");
   if (!estimate || !validation) return not("no_validation");
   const { reference } = estimate;
   if (setting !== "auto") {
-    return { reason: "given", change: { reference, share: setting }, gain: null };
+    return { reason: "given", change: { reference, share: setting }, leastGain: null };
   }
   if (!validation.scores) return not("no_scores");
-  const doubt = findDoubt(estimate, validation, unlike / summary.n);
+  if (estimate.n < FEWEST_IMAGES) return not("too_few_images");
+  if (!explained) return not("too_few_validation_images");
+  const doubt = findDoubt(estimate, explained, unlike / summary.n);
   if (doubt !== null) return not(doubt);
   const change = { reference, share: inside(nearEnd(estimate), summary.n) };
-  const thresholds = thresholdsOf(decision.threshold, change);
-  const gain = correctionGain(summary, validation.scores, thresholds, seed);
-  const { low, high } = gain.moved;
-  if (low > 0 || high < 0) return { reason: "scores_moved", change: null, gain };
-  if (gain.least < 0) return { reason: "may_harm", change: null, gain };
-  return { reason: "moved", change, gain };
-}
-
-/** A correction as a change of the threshold, whatever rule will have chosen the answers. */
-function thresholdsOf(threshold: number, change: ShareChange): ThresholdChange {
-  return { before: logOdds(threshold), after: logOdds(uncorrectedThreshold(threshold, change)) };
+  const gain = leastGain(explained.possible, {
+    before: logOdds(decision.threshold),
+    // of the plain correction, also where the rule of the threshold keeps the answers
+    after: logOdds(uncorrectedThreshold(decision.threshold, change)),
+  });
+  return gain < 0
+    ? { reason: "may_harm", change: null, leastGain: gain }
+    : { reason: "moved", change, leastGain: gain };
 }
 
 type Validation = NonNullable<Decision["validation"]>;
@@ -114,20 +123,23 @@ function usable(validation: Decision["validation"]): Validation | null {
   return both ? validation : null;
 }
 
+function haveEnough({ n }: ShareShift, validation: Validation): boolean {
+  const { truePositives, falsePositives, trueNegatives, falseNegatives } = validation;
+  const fewest = Math.min(truePositives + falseNegatives, trueNegatives + falsePositives);
+  return n >= FEWEST_IMAGES && fewest >= FEWEST_OF_A_CLASS;
+}
+
 /** What speaks against a correction before its effect is looked at; `null`: nothing does. */
 function findDoubt(
   estimate: ShareShift,
-  validation: Validation,
+  { moved }: ScoreExplanations,
   unlike: number,
 ): PriorShiftReason | null {
-  if (estimate.n < FEWEST_IMAGES) return "too_few_images";
-  const { truePositives, falsePositives, trueNegatives, falseNegatives } = validation;
-  const fewest = Math.min(truePositives + falseNegatives, trueNegatives + falsePositives);
-  if (fewest < FEWEST_OF_A_CLASS) return "too_few_validation_images";
   if (estimate.p >= SIGNIFICANT) return "not_moved";
   if (unlike > MOST_UNLIKE) return "unlike_training";
   if (estimate.agree === null) return "no_cross_check";
   if (!estimate.agree) return "contradicted";
+  if (haveMoved(moved)) return "scores_moved";
   return isBeyondDoubt(estimate) ? null : "not_confirmed";
 }
 

@@ -2,8 +2,8 @@ import type { Interval } from "../../metrics/interval.ts";
 import type { Decision } from "../../model/decision.ts";
 import { FEWEST_IMAGES, FEWEST_OF_A_CLASS, MOST_UNLIKE, SIGNIFICANT } from "./auto_limits.ts";
 import { keepsAnswers, type ShareChange, uncorrectedThreshold } from "./correct.ts";
-import type { CorrectionGain } from "./correction_gain.ts";
 import type { ShareShift } from "./estimate_shift.ts";
+import { haveMoved, type ScoreExplanations } from "./explain_scores.ts";
 
 /** Why the probabilities of a folder were corrected or not. */
 export type PriorShiftReason =
@@ -27,8 +27,9 @@ export interface DecidedShift {
   reason: PriorShiftReason;
   change: ShareChange | null;
   estimate: ShareShift | null;
-  /** `null`: no correction was in question. */
-  gain: CorrectionGain | null;
+  moved: ScoreExplanations["moved"] | null;
+  /** The least that the correction changes F1 by; `null`: none was in question. */
+  leastGain: number | null;
   decision: Decision;
   classes: readonly string[];
   /** Share of the images that are unlike the training data. */
@@ -41,6 +42,7 @@ export function describePriorShift(shift: DecidedShift): string {
   return [
     ...(estimate ? [estimated(estimate, shift.classes.at(-1)!)] : []),
     ...(estimate && estimate.agree === false ? [contradiction(estimate)] : []),
+    ...(shift.moved && haveMoved(shift.moved) ? [describeMove(shift.moved)] : []),
     change ? corrected(shift, change) : notCorrected(shift),
     ...(change ? [consequence(shift, change)] : []),
   ].join(" ");
@@ -74,7 +76,7 @@ function notCorrected(shift: DecidedShift): string {
   return `Probabilities were not corrected for another share: ${whyNot(shift)}.`;
 }
 
-function whyNot({ reason, estimate, gain, unlikeShare }: DecidedShift): string {
+function whyNot({ reason, estimate, leastGain, unlikeShare }: DecidedShift): string {
   switch (reason) {
     case "off":
       return 'evaluation.priorShift is "off"' + (
@@ -97,10 +99,10 @@ function whyNot({ reason, estimate, gain, unlikeShare }: DecidedShift): string {
     case "no_scores":
       return "the model does not hold the scores of its validation images (run notebook 06 for it)";
     case "scores_moved":
-      return moved(gain!);
+      return "where scores have moved, an estimated share is not to be trusted";
     case "may_harm":
       return "from what these images and the validation images show, the answers could become worse " +
-        `by it (F1 by ${(-gain!.least).toFixed(2)} at worst)`;
+        `by it (F1 by ${(-leastGain!).toFixed(2)} at worst)`;
     case "no_cross_check":
       return "the model's errors on validation are too many for a cross-check";
     case "not_confirmed":
@@ -112,13 +114,14 @@ function whyNot({ reason, estimate, gain, unlikeShare }: DecidedShift): string {
 }
 
 /** Another kind of shift than that of the share. */
-function moved({ moved: { low, high } }: CorrectionGain): string {
+function describeMove({ low, high }: ScoreExplanations["moved"]): string {
   const [least, most] = [Math.min(Math.abs(low), Math.abs(high)), Math.max(-low, high)];
-  return `the scores of both classes seem to lie ${low > 0 ? "higher" : "lower"} than in ` +
-    `validation, by ${least.toFixed(2)} to ${
+  const side = low > 0 ? "higher" : "lower";
+  return `Whatever the share, the scores of both classes seem to lie ${side} here than in ` +
+    `validation (by ${least.toFixed(2)} to ${
       most.toFixed(2)
-    } in log odds, as with another stain or ` +
-    "scanner: look at the answers with care";
+    } in log odds), as with another stain ` +
+    "or scanner: look at the answers with care.";
 }
 
 /** What a correction does to the answers. */

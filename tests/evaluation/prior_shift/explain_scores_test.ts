@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { correctionGain } from "../../../lib/evaluation/prior_shift/correction_gain.ts";
+import { explainScores } from "../../../lib/evaluation/prior_shift/explain_scores.ts";
+import { leastGain } from "../../../lib/evaluation/prior_shift/least_gain.ts";
 import {
   CELLS,
   scoreDensity,
@@ -37,23 +38,22 @@ Deno.test("scoreDensity() sums to 1 and leaves nothing impossible, at the ends a
   }
 });
 
-Deno.test("correctionGain() finds by how much all scores have moved, and what a threshold then does", () => {
+Deno.test("explainScores() finds by how much all scores have moved, leastGain() what that means", () => {
   const drawn = (n: number, share: number) =>
     syntheticScores(createRandom(`gain/${n}/${share}`), { n, share });
   const known = drawn(800, 0.4);
   const { scores } = validationOf(known.labels, known.probabilities);
   const folder = drawn(800, 0.2);
   for (const move of [-2, 0, 1.5]) {
-    const moved = folder.probabilities.map((p) => 1 / (1 + (1 - p) / p * Math.exp(-move)));
-    const summary = summaryOf(moved);
-    const same = correctionGain(summary, scores!, { before: 0, after: 0 }, 1);
-    assert.equal(same.least, 0);
-    assert.ok(same.moved.low <= move && move <= same.moved.high, JSON.stringify(same));
-    assert.ok(same.moved.high - same.moved.low < 2);
-    const right = correctionGain(summary, scores!, { before: move - 4, after: move }, 1);
-    const wrong = correctionGain(summary, scores!, { before: move, after: move - 4 }, 1);
-    assert.ok(right.least > 0.1, String(right.least));
-    assert.ok(wrong.least < -0.1, String(wrong.least));
-    assert.deepEqual(correctionGain(summary, scores!, { before: move, after: move - 4 }, 1), wrong);
+    const scored = folder.probabilities.map((p) => 1 / (1 + (1 - p) / p * Math.exp(-move)));
+    const { possible, moved } = explainScores(summaryOf(scored), scores!, 1);
+    assert.ok(moved.low <= move && move <= moved.high, JSON.stringify(moved));
+    assert.ok(moved.high - moved.low < 2);
+    const shares = possible.map(({ share }) => share);
+    assert.ok(Math.min(...shares) < 0.2 && Math.max(...shares) > 0.2 && Math.max(...shares) < 0.3);
+    assert.equal(leastGain(possible, { before: 0, after: 0 }), 0);
+    assert.ok(leastGain(possible, { before: move - 4, after: move }) > 0.1);
+    assert.ok(leastGain(possible, { before: move, after: move - 4 }) < -0.1);
+    assert.deepEqual(explainScores(summaryOf(scored), scores!, 1), { possible, moved });
   }
 });

@@ -6,12 +6,15 @@ const styles = {
   warning: { color: "230,159,0", sign: "⚠" },
 } as const;
 
-/** A sentence or two set apart from the rest of a notebook, in its own colours; warnings in bold. */
+/**
+ * A few sentences set apart from the rest of a notebook, in its own colours; warnings in bold. Line
+ * breaks are kept.
+ */
 export function notice(text: string, kind: "info" | "warning" = "info"): Displayable {
   const { color, sign } = styles[kind];
   const body = kind === "warning" ? `<b>${escapeHtml(text)}</b>` : escapeHtml(text);
   const html = `<div style="border-left:4px solid rgb(${color});background:rgba(${color},0.12);` +
-    `padding:8px 14px;margin:6px 0;max-width:692px"><b>${sign}</b> ${body}</div>`;
+    `padding:8px 14px;margin:6px 0;max-width:692px;white-space:pre-line"><b>${sign}</b> ${body}</div>`;
   return htmlDisplay(html, text);
 }
 

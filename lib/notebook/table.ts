@@ -43,7 +43,7 @@ export function htmlTable(
     `<${tag} style="padding:3px 12px;text-align:${numeric.has(column) ? "right" : "left"};` +
     `vertical-align:top;border-bottom:1px solid rgba(128,128,128,0.3);${
       short.has(column) ? WHOLE[tag] : WRAPPED
-    }">${escapeHtml(text)}</${tag}>`;
+    }">${breakable(escapeHtml(text))}</${tag}>`;
   const line = (cells: string[]) => `<tr>${cells.join("")}</tr>`;
   const head = line(columns.map((column) => cell("th", column, column)));
   const body = shown.map((row) =>
@@ -58,6 +58,11 @@ export function htmlTable(
   const html = `<div>${title}<table style="border-collapse:collapse"><thead>${head}</thead>` +
     `<tbody>${body.join("")}</tbody></table>${more}</div>`;
   return htmlDisplay(html, `${caption ?? "Table"}: ${rows.length} rows`);
+}
+
+/** Long names break after their separators where there is no space, before they break anywhere. */
+function breakable(html: string): string {
+  return html.replace(/[_/](?=\w)/g, "$&<wbr>");
 }
 
 function cellText(value: unknown): string {

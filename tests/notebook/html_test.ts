@@ -41,3 +41,13 @@ Deno.test("notice() escapes its text", () => {
   assert.match(notice("a <b>", "warning").html, /a &lt;b&gt;/);
   assert.match(syntheticNotice().text, /^Synthetic sample images: drawn by a program/);
 });
+
+Deno.test("htmlTable() lets long names break after their separators, and keeps them names", () => {
+  const { html } = htmlTable([{ name: "S_1/<b>_&/x_y.png" }]);
+  assert.match(html, />S_<wbr>1\/&lt;b&gt;_&amp;\/<wbr>x_<wbr>y\.png</);
+});
+
+Deno.test("notice() keeps line breaks", () => {
+  const { html } = notice("one\ntwo");
+  assert.match(html, /white-space:pre-line.*one\ntwo/);
+});

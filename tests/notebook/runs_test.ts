@@ -10,7 +10,9 @@ const HOSTILE = `<script>alert("1")</script>`;
 /** Cells of the table's body, row by row. */
 function cellsOf(html: string): string[][] {
   return [...html.matchAll(/<tr>(.*?)<\/tr>/g)].slice(1).map(([, row]) =>
-    [...row!.matchAll(/<td[^>]*>(.*?)<\/td>/g)].map(([, cell]) => cell!.replaceAll("\u00a0", " "))
+    [...row!.matchAll(/<td[^>]*>(.*?)<\/td>/g)].map(([, cell]) =>
+      cell!.replaceAll(/<wbr>/g, "").replaceAll("\u00a0", " ")
+    )
   );
 }
 

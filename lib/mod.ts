@@ -44,6 +44,7 @@ export { writeModelCard } from "./metrics/write_model_card.ts";
 export { describeEvaluation } from "./evaluation/describe_evaluation.ts";
 export { evaluateRun } from "./evaluation/evaluate_run.ts";
 export { explainReview } from "./evaluation/explain_review.ts";
+export { DETAILS_COLUMNS } from "./evaluation/write_evaluation.ts";
 
 // display
 export { auditPictures, withoutPicture } from "./notebook/audit_pictures.ts";

@@ -5,7 +5,7 @@ import type { EvaluatedImage } from "./judge.ts";
 import type { Verdict } from "./tally.ts";
 
 /** The columns of evaluation_details.csv. */
-export const DETAILS = [
+export const DETAILS_COLUMNS = [
   "name",
   "predicted",
   "probability",
@@ -37,14 +37,18 @@ export async function writeEvaluation(
 ): Promise<void> {
   await writeCsv(files.groups, GROUPS, [...shares.rows, shares.all].map(groupRow));
   await writeCsv(files.errors, ["name", "error"], unreadable(verdicts()));
-  await writeCsv(files.details, DETAILS, evaluated(verdicts()));
+  await writeCsv(files.details, DETAILS_COLUMNS, evaluated(verdicts()));
   await writeCsv(files.evaluation, ["name", "ground_truth"], answers(verdicts()));
 }
 
 /** The images that were classified. */
 export async function* evaluated(
   verdicts: AsyncIterable<Verdict>,
-): AsyncGenerator<EvaluatedImage & Record<typeof DETAILS[number], string | number>, void, void> {
+): AsyncGenerator<
+  EvaluatedImage & Record<typeof DETAILS_COLUMNS[number], string | number>,
+  void,
+  void
+> {
   for await (const verdict of verdicts) if (!("error" in verdict)) yield verdict;
 }
 

@@ -9,7 +9,7 @@ import { writeParquet } from "../../lib/evaluation/export/parquet.ts";
 import { readSidecar } from "../../lib/evaluation/export/sidecar.ts";
 import { writeExports } from "../../lib/evaluation/export/write_exports.ts";
 import type { EvaluatedImage } from "../../lib/evaluation/judge.ts";
-import { DETAILS } from "../../lib/evaluation/write_evaluation.ts";
+import { DETAILS_COLUMNS } from "../../lib/evaluation/write_evaluation.ts";
 import { inFolder, put } from "../data/test_images.ts";
 
 const NAMES = [
@@ -41,7 +41,7 @@ async function* stream<T>(items: readonly T[]): AsyncGenerator<T, void, void> {
 }
 
 const details = (image: EvaluatedImage) =>
-  Object.fromEntries(DETAILS.map((column) => [column, image[column]]));
+  Object.fromEntries(DETAILS_COLUMNS.map((column) => [column, image[column]]));
 
 Deno.test("writeExports() writes the details as Parquet and JSON Lines, every name as it is on disk", () =>
   inFolder(async (folder) => {
@@ -59,7 +59,7 @@ Deno.test("writeExports() writes the details as Parquet and JSON Lines, every na
     const text = await Deno.readTextFile(lines);
     assert.deepEqual(text.trimEnd().split("\n").map((line) => JSON.parse(line)), expected);
     const table = pl.readParquet(await readFile(parquet));
-    assert.deepEqual(table.columns, [...DETAILS]);
+    assert.deepEqual(table.columns, [...DETAILS_COLUMNS]);
     assert.deepEqual(table.toRecords(), expected);
     assert.deepEqual(
       await readCsv(timm, ["filename"], ""),
@@ -82,7 +82,7 @@ Deno.test("writeParquet() writes its columns where there is no row", () =>
     const path = join(folder, "a.parquet");
     await writeParquet(path, stream<EvaluatedImage>([]));
     const table = pl.readParquet(await readFile(path));
-    assert.deepEqual([table.height, table.columns], [0, [...DETAILS]]);
+    assert.deepEqual([table.height, table.columns], [0, [...DETAILS_COLUMNS]]);
   }));
 
 Deno.test("writeClassProbabilities() keeps names apart from a class of that name", () =>

@@ -1,6 +1,6 @@
 import { writeAll, writeAtomicWith } from "../../files.ts";
 import type { EvaluatedImage } from "../judge.ts";
-import { DETAILS } from "../write_evaluation.ts";
+import { DETAILS_COLUMNS } from "../write_evaluation.ts";
 
 /** Rows that are turned into text at a time. */
 const ROWS_AT_A_TIME = 1000;
@@ -21,7 +21,7 @@ export async function writeJsonLines(
       lines = [];
     };
     for await (const image of images) {
-      lines.push(JSON.stringify(image, [...DETAILS]) + "\n");
+      lines.push(JSON.stringify(image, [...DETAILS_COLUMNS]) + "\n");
       if (lines.length === ROWS_AT_A_TIME) await write();
     }
     await write();

@@ -1,12 +1,12 @@
 import { basename, dirname, join } from "node:path";
 import pl from "nodejs-polars";
 import type { EvaluatedImage } from "../judge.ts";
-import { DETAILS } from "../write_evaluation.ts";
+import { DETAILS_COLUMNS } from "../write_evaluation.ts";
 import { writeJsonLines } from "./json_lines.ts";
 
 const NUMBERS: readonly string[] = ["probability", "confidence", "probability_uncorrected"];
 const SCHEMA = Object.fromEntries(
-  DETAILS.map((column) => [column, NUMBERS.includes(column) ? pl.Float64 : pl.Utf8]),
+  DETAILS_COLUMNS.map((column) => [column, NUMBERS.includes(column) ? pl.Float64 : pl.Utf8]),
 );
 
 /**
@@ -22,7 +22,7 @@ export async function writeParquet(
   try {
     await writeJsonLines(lines, images);
     if ((await Deno.stat(lines)).size === 0) {
-      pl.DataFrame(DETAILS.map((name) => pl.Series(name, [], SCHEMA[name])))
+      pl.DataFrame(DETAILS_COLUMNS.map((name) => pl.Series(name, [], SCHEMA[name])))
         .writeParquet(temporary);
     } else {
       await pl.scanJson(lines, { schema: SCHEMA }).sinkParquet(temporary).collect();

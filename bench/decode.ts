@@ -23,13 +23,12 @@ export async function decodeBench(): Promise<BenchRow[]> {
         `${CORES}`,
         ...paths,
       ]);
-      const items = paths.map((path) => ({ path, label: 0 }));
       const options = { batchSize: 32, size: 224, resize: "squash", maxMegapixels: 100 } as const;
       const times = { ours: [] as number[], pillow: [] as number[], tf: [] as number[] };
       const perImage = (seconds: number, cores: number) => 1000 * seconds * cores / IMAGES;
       for (let repeat = 0; repeat <= REPEATS; repeat++) {
         const start = performance.now();
-        for await (const _ of batches(items, options));
+        for await (const _ of batches(paths, options));
         const ours = perImage((performance.now() - start) / 1000, CORES);
         const pillow = perImage(Number(await python.ask("pillow")), 1);
         const tf = perImage(Number(await python.ask("tf")), CORES);

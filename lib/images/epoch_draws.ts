@@ -1,6 +1,5 @@
 import type { Config } from "../config_schema.ts";
 import { createRandom } from "../random.ts";
-import { epochOrder } from "./batches.ts";
 
 /** An image's turn in an epoch. */
 export interface Draw {
@@ -54,6 +53,16 @@ export function epochDraws(
     });
   });
   return createRandom(`${seed}/balanced/epoch/${epoch}`).shuffle(draws);
+}
+
+/**
+ * The order of an epoch's images: another one each epoch, the same each time for the same seed.
+ *
+ * @param n Number of images.
+ * @returns The integers 0 to n − 1, shuffled.
+ */
+function epochOrder(n: number, seed: number, epoch: number): number[] {
+  return createRandom(`${seed}/epoch/${epoch}`).shuffle(Array.from({ length: n }, (_, i) => i));
 }
 
 /** The turns from `from` on in an endless sequence of shuffled rounds through the members. */

@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import type { SplitRow, Subset } from "../split/split.ts";
-import type { BatchItem } from "./batches.ts";
+import type { LabelledFile } from "./labelled_file.ts";
 
 /**
- * The images of one subset, as batches take them.
+ * The images of one subset, as a training takes them.
  *
  * @param folder Absolute path of the data folder.
  * @param classes Class folder names; an image's label is its class's place in them.
@@ -13,7 +13,7 @@ export function subsetItems(
   subset: Subset,
   folder: string,
   classes: readonly string[],
-): BatchItem[] {
+): LabelledFile[] {
   return rows.filter((row) => row.subset === subset)
     .map(({ path, label, sha256 }) => ({
       path: join(folder, path),

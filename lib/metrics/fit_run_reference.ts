@@ -25,7 +25,8 @@ const MOST = 1000;
  *
  * @param run The saved model, its card, and the split that it was trained on.
  * @returns `null`, and nothing is written, when there are too few images to tell.
- * @throws {ImageError} When an image has gone or broken since the training.
+ * @throws {ImageError} When an image has gone or broken since the training, or is another one than
+ *   the split was made of.
  */
 export async function fitRunReference(
   run: RunModel,
@@ -42,7 +43,7 @@ export async function fitRunReference(
   const predictor = createPredictor(model, card.preprocessing);
   let done = 0;
   const look = (rows: readonly SplitRow[]) =>
-    appearances(predictor, card, rows.map(({ path }) => path), config, (path) => {
+    appearances(predictor, card, rows, config, (path) => {
       onProgress?.(++done, total, path);
     });
   try {
@@ -60,20 +61,16 @@ export async function fitRunReference(
 async function appearances(
   predictor: FeaturePredictor,
   card: ModelCard,
-  paths: readonly string[],
+  rows: readonly SplitRow[],
   config: Config,
   onSeen: (path: string) => void,
 ): Promise<Appearance[]> {
   const folder = fromRoot(config.data.folder);
-  const options = { ...decodeOptions(card), batchSize: config.training.batchSize };
+  const contents = new Map(rows.map(({ path, sha256 }) => [join(folder, path), sha256]));
+  const { batchSize } = config.training;
+  const options = { ...decodeOptions(card), batchSize, contents };
   const seen: Appearance[] = [];
-  for await (
-    const image of seeImages(
-      predictor,
-      paths.map((path) => join(folder, path)),
-      options,
-    )
-  ) {
+  for await (const image of seeImages(predictor, contents.keys(), options)) {
     if ("error" in image) throw image.error;
     const { original, features } = image;
     // a copy: the features of a batch share one array
@@ -81,7 +78,7 @@ async function appearances(
       traits: imageTraits(original, options.size, image),
       features: Float32Array.from(features),
     });
-    onSeen(paths[seen.length - 1]!);
+    onSeen(rows[seen.length - 1]!.path);
   }
   return seen;
 }

@@ -144,8 +144,8 @@ async function estimateFromImages(
   paths: readonly string[],
 ): Promise<void> {
   const { imageSize, backbone } = model.architecture;
-  const items = paths.slice(0, MOMENT_IMAGES).map((path) => ({ path, label: 0 }));
-  for await (const { pixels } of batches(items, { ...decode, batchSize: MOMENT_IMAGES })) {
+  const files = paths.slice(0, MOMENT_IMAGES);
+  for await (const { pixels } of batches(files, { ...decode, batchSize: MOMENT_IMAGES })) {
     const images = preprocess(pixels, imageSize, backbones[backbone].preprocessing);
     estimateMoments(model, images);
     images.dispose();

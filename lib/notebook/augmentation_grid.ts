@@ -9,7 +9,7 @@ import {
 } from "../images/augment/describe_augmentations.ts";
 import { NO_CHANGES, viewRandom } from "../images/augment/draw_changes.ts";
 import { isAugmented } from "../images/augment/is_augmented.ts";
-import type { BatchItem } from "../images/batches.ts";
+import type { LabelledFile } from "../images/labelled_file.ts";
 import { decodeImage, type DecodeOptions } from "../images/decode.ts";
 import { type Displayable, htmlDisplay } from "./displayable.ts";
 import { escapeHtml } from "./escape_html.ts";
@@ -34,7 +34,7 @@ export interface AugmentationGridOptions extends DecodeOptions {
  * @throws {ImageError} Naming an image that cannot be read.
  */
 export async function augmentationGrid(
-  items: readonly BatchItem[],
+  items: readonly LabelledFile[],
   { augmentation, seed, ...decode }: AugmentationGridOptions,
 ): Promise<Displayable> {
   const { size } = decode;

@@ -1,5 +1,5 @@
 import { mapAhead } from "../data/map_ahead.ts";
-import type { BatchItem } from "../images/batches.ts";
+import type { LabelledFile } from "../images/labelled_file.ts";
 import { decodeImage, type DecodeOptions, DECODES_AHEAD } from "../images/decode.ts";
 import type { Draw } from "../images/epoch_draws.ts";
 import type { PixelCache } from "../images/pixel_cache.ts";
@@ -51,7 +51,7 @@ export function everyImage(count: number): Draw[] {
 /** What a {@linkcode featureSource} is made of. */
 export interface FeatureSourceOptions {
   /** With the hash of their content where the outputs are to be kept. */
-  images: readonly BatchItem[];
+  images: readonly LabelledFile[];
   extractor: FeatureExtractor;
   decode: DecodeOptions;
   /** `null`: computed at every reading. */

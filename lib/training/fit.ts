@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { Config } from "../config_schema.ts";
-import type { BatchItem } from "../images/batches.ts";
+import type { LabelledFile } from "../images/labelled_file.ts";
 import type { DecodeOptions } from "../images/decode.ts";
 import { cutGraph } from "../model/cut.ts";
 import type { Model } from "../model/model.ts";
@@ -25,8 +25,8 @@ import { createTrainable, disposeTrainable, snapshot, withWeights } from "./trai
 export interface TrainingJob {
   /** The model to start from; its weights are not changed. */
   model: Model;
-  train: readonly BatchItem[];
-  validation: readonly BatchItem[];
+  train: readonly LabelledFile[];
+  validation: readonly LabelledFile[];
   /** How images are read. */
   decode: DecodeOptions;
   config: Config;

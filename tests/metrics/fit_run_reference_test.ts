@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { parseConfig } from "../../lib/config.ts";
 import { disposeModel } from "../../lib/model/model.ts";
+import { sha256Of } from "../../lib/files.ts";
 import { saveModel } from "../../lib/model/save_model.ts";
 import type { SplitRow } from "../../lib/split/split.ts";
 import { tf } from "../../lib/setup/tensorflow.ts";
@@ -19,11 +20,10 @@ Deno.test("fitRunReference() looks at training and validation images, writes, an
     for (let i = 0; i < 40; i++) {
       const subset = i < 24 ? "train" : i < 36 ? "validation" : "test";
       const path = `${subset}/${i}.png`;
+      const file = await picture(i, 40, 40).png().toBuffer();
       // a test image that is looked at would be an error
-      if (subset !== "test") {
-        await put(root, `data/${path}`, await picture(i, 40, 40).png().toBuffer());
-      }
-      split.push({ path, label: "positive", group: `${i}`, sha256: "0".repeat(64), subset });
+      if (subset !== "test") await put(root, `data/${path}`, file);
+      split.push({ path, label: "positive", group: `${i}`, sha256: await sha256Of(file), subset });
     }
     const model = smallModel();
     const folder = join(root, "model/default");
@@ -46,6 +46,8 @@ Deno.test("fitRunReference() looks at training and validation images, writes, an
     const text = await Deno.readTextFile(join(folder, "reference.json"));
     assert.deepEqual(JSON.parse(text), reference);
     assert.deepEqual(await fit(split), reference);
+    await Deno.copyFile(join(root, "data/train/4.png"), join(root, "data/train/3.png"));
+    await assert.rejects(fit(split), /3\.png.*changed since notebook 02/);
     await Deno.remove(join(root, "data/train/3.png"));
     await assert.rejects(fit(split), /3\.png.*could not be read/);
     disposeModel(model);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { ConfigInput } from "../../lib/config_schema.ts";
 import { augment } from "../../lib/images/augment/augment.ts";
 import { viewRandom } from "../../lib/images/augment/draw_changes.ts";
-import type { BatchItem } from "../../lib/images/batches.ts";
+import type { LabelledFile } from "../../lib/images/labelled_file.ts";
 import { decodeImage } from "../../lib/images/decode.ts";
 import { epochDraws } from "../../lib/images/epoch_draws.ts";
 import { cutGraph } from "../../lib/model/cut.ts";
@@ -36,7 +36,7 @@ function digest(pixels: Uint8Array): string {
 }
 
 /** Each image's pixels. */
-async function decoded(items: readonly BatchItem[]): Promise<string[]> {
+async function decoded(items: readonly LabelledFile[]): Promise<string[]> {
   return await Promise.all(
     items.map(async ({ path }) => digest((await decodeImage(path, toyDecode)).pixels)),
   );

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { ConfigInput } from "../../lib/config_schema.ts";
 import { ImageError, TrainingError } from "../../lib/errors.ts";
-import { epochOrder } from "../../lib/images/batches.ts";
+import { epochDraws } from "../../lib/images/epoch_draws.ts";
 import { cutGraph } from "../../lib/model/cut.ts";
 import { frozenLayerCount } from "../../lib/model/stages.ts";
 import { createRandom } from "../../lib/random.ts";
@@ -333,7 +333,8 @@ Deno.test(
       decode: { size: SIZE, resize: "squash", maxMegapixels: data.maxMegapixels },
     });
     const losses: { label: number; loss: number }[] = [];
-    const draws = epochOrder(20, seed, 1).map((index) => ({ index, view: 1 }));
+    const labels = Array(20).fill(0);
+    const draws = epochDraws(labels, { seed, epoch: 1, sampling: "natural" });
     for await (const batch of source.read(draws, training.batchSize)) {
       const { probabilities } = await trainStep(part, batch, {
         learningRate: training.learningRate,

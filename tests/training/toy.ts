@@ -4,7 +4,7 @@ import sharp from "sharp";
 import { merge, parseConfig } from "../../lib/config.ts";
 import type { Config, ConfigInput } from "../../lib/config_schema.ts";
 import { sha256File } from "../../lib/files.ts";
-import type { BatchItem } from "../../lib/images/batches.ts";
+import type { LabelledFile } from "../../lib/images/labelled_file.ts";
 import { backbones } from "../../lib/model/backbone.ts";
 import { estimateMoments } from "../../lib/model/estimate_moments.ts";
 import { createModel, type Model } from "../../lib/model/model.ts";
@@ -40,9 +40,9 @@ export async function toyImages(
   folder: string,
   n: number,
   seed: number,
-): Promise<Required<BatchItem>[]> {
+): Promise<Required<LabelledFile>[]> {
   const random = createRandom(`toy/${seed}`);
-  const items: Required<BatchItem>[] = [];
+  const items: Required<LabelledFile>[] = [];
   for (let i = 0; i < n; i++) {
     const label = i % 3 === 0 ? 1 : 0;
     const colour = label === 1 ? [170, 80, 100] : [90, 90, 170];
@@ -61,8 +61,8 @@ export async function toyImages(
 export interface ToyJob extends Partial<TrainingJob> {
   folder: string;
   model: Model;
-  train: readonly BatchItem[];
-  validation: readonly BatchItem[];
+  train: readonly LabelledFile[];
+  validation: readonly LabelledFile[];
   /** Laid over the toy's config: the head alone is trained, 3 epochs, batches of 8. */
   change?: ConfigInput;
 }

@@ -68,31 +68,31 @@ export async function explainImages(
   const explainer = createExplainer(model, { layer, preprocessing: card.preprocessing });
   const results: ExplainedImage[] = [];
   try {
-    const items = paths.map((path) => ({ path, label: 0 })); // labels play no part
     const decode = { ...decodeOptions(card), batchSize: BATCH_SIZE };
-    for await (const { pixels, indices } of batches(items, decode)) {
+    for await (const { pixels, paths: own } of batches(paths, decode)) {
+      const first = results.length;
       const explained = await explainer.explain(
         pixels,
         method === "occlusion" ? "grad_cam" : method,
-        (raw, row) => wanted?.[indices[row]!] ?? answer(raw).label,
+        (raw, row) => wanted?.[first + row] ?? answer(raw).label,
       );
-      const length = pixels.length / indices.length;
-      for (const [row, index] of indices.entries()) {
+      const length = pixels.length / own.length;
+      for (const [row, path] of own.entries()) {
         const label = explained.classes[row]!;
-        const own = pixels.slice(row * length, (row + 1) * length);
+        const image = pixels.slice(row * length, (row + 1) * length);
         const { label: predicted, probabilities } = answer(explained.probabilities[row]!);
         results.push({
-          path: paths[index]!,
-          pixels: own,
+          path,
+          pixels: image,
           size: decode.size,
           probabilities,
           predicted: names[predicted]!,
           explained: names[label]!,
           map: method === "occlusion"
-            ? await occlusionMap(explainer, own, label)
+            ? await occlusionMap(explainer, image, label)
             : explained.maps[row]!,
         });
-        onProgress?.(results.length, paths.length, basename(paths[index]!));
+        onProgress?.(results.length, paths.length, basename(path));
       }
       await breathe();
     }

@@ -15,6 +15,7 @@ import { BATCH_SIZE } from "./work_index.ts";
 
 /** What {@linkcode classify} needs to know. */
 export interface ClassifyOptions {
+  /** Consumed: it can only be disposed afterwards. */
   model: Model;
   card: ModelCard;
   /** Says what is unusual about an image; `null`: it is not known what is usual. */
@@ -42,7 +43,7 @@ export async function classify(
   { model, card, flagger, folder, names, batches, counts, onProgress }: ClassifyOptions,
 ): Promise<number> {
   if (batches.length === 0) return 0;
-  const predictor = answeringPredictor(model, card);
+  const predictor = answeringPredictor(model, card, { consume: true });
   const options = { ...decodeOptions(card), batchSize: BATCH_SIZE };
   let [done, turn, waiting]: [number, number, StoredImage[]] = [0, 0, []];
   try {

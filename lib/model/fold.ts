@@ -84,12 +84,14 @@ export function foldablePairs(
  * A graph for inference with every BatchNorm behind a convolution folded into it, and its weights.
  * The convolution takes the BatchNorm's name: what was read, or kept, under that name still is.
  *
+ * @param onFolded Told the names of the weights that a new convolution stands for, as it is made.
  * @returns New tensors for folded convolutions, the given ones for everything else. `dispose` frees
  * the new ones only.
  */
 export function foldBatchNorms(
   graph: Graph,
   weights: Weights,
+  onFolded?: (names: string[]) => void,
 ): { graph: Graph; weights: Weights; dispose: () => void } {
   const pairs = foldablePairs(graph, () => true);
   const foldedAway = new Set([...pairs.values()].map(({ batchNorm }) => batchNorm.name));
@@ -103,9 +105,18 @@ export function foldBatchNorms(
     const { kernel, bias } = tf.tidy(() => foldedConvolution(conv, batchNorm, weights));
     allWeights.set(kernelName(merged), kernel).set(`${merged.name}/bias`, bias);
     made.push(kernel, bias);
+    onFolded?.(weightsOf(pair));
     return merged;
   });
   return { graph: folded, weights: allWeights, dispose: () => tf.dispose(made) };
+}
+
+function weightsOf({ conv, batchNorm: { name } }: FoldablePair): string[] {
+  return [
+    kernelName(conv),
+    ...(conv.bias ? [`${conv.name}/bias`] : []),
+    ...["gamma", "beta", "moving_mean", "moving_variance"].map((weight) => `${name}/${weight}`),
+  ];
 }
 
 /** A weight that must be there; its absence is a fault of the program, not of its user. */

@@ -40,12 +40,21 @@ export interface FeaturePredictor extends Predictor {
  * Folds a model's BatchNorms once and predicts with the result.
  *
  * @param preprocessing From the model's card where it was loaded; else its backbone's own.
+ * @param options.consume Frees the model's weights that folding replaces, which halves the memory:
+ *   the model is then good for nothing but to be disposed.
  */
 export function createPredictor(
   model: Model,
   preprocessing: Preprocessing = backbones[model.architecture.backbone].preprocessing,
+  { consume = false }: { consume?: boolean } = {},
 ): FeaturePredictor {
-  const folded = foldBatchNorms(model.graph, model.weights);
+  const free = (names: string[]) => {
+    for (const name of names) {
+      model.weights.get(name)?.dispose();
+      model.weights.delete(name);
+    }
+  };
+  const folded = foldBatchNorms(model.graph, model.weights, consume ? free : undefined);
   const { imageSize } = model.architecture;
   const atOnce = imagesAtOnce(AT_ONCE) * imageSize ** 2 * 3;
   const run = async (pixels: Uint8Array, outputs: string[]): Promise<Float32Array[]> => {

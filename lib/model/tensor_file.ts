@@ -34,7 +34,8 @@ export async function writeTensors(
 }
 
 /**
- * Reads a tensor file. Its size and hash are checked before a tensor is made.
+ * Reads a tensor file, one tensor after the other: memory holds the weights once. Its size is checked
+ * before anything is read, its hash before anything is returned.
  *
  * @returns The tensors by name; the caller disposes them.
  * @throws {ModelError} When the file is missing, or its size or hash is not what the entries say.
@@ -47,23 +48,39 @@ export async function readTensors(
   const sizes = entries.map(({ shape }) => shape.reduce((product, extent) => product * extent, 1));
   const expected = 4 * sizes.reduce((sum, size) => sum + size, 0);
   const remedy = "Train again (notebook 05), or copy the whole model folder again.";
+  const fail = (what: string, cause?: unknown) =>
+    new ModelError(`${path} ${what}`, remedy, { cause });
   const { size } = await Deno.stat(path).catch((cause) => {
-    throw new ModelError(`${path} cannot be read.`, remedy, { cause });
+    throw fail("cannot be read.", cause);
   });
-  if (size !== expected) {
-    throw new ModelError(`${path} has ${size} bytes where ${expected} were written.`, remedy);
-  }
-  const bytes = await Deno.readFile(path);
-  if (createHash("sha256").update(bytes).digest("hex") !== sha256) {
-    throw new ModelError(`${path} is damaged: its content is not what was written.`, remedy);
-  }
-  const values = new Float32Array(bytes.buffer, bytes.byteOffset, expected / 4);
+  if (size !== expected) throw fail(`has ${size} bytes where ${expected} were written.`);
   const tensors = new Map<string, TensorFlow.Tensor>();
-  let offset = 0;
-  entries.forEach(({ name, shape }, index) => {
-    const end = offset + sizes[index]!;
-    tensors.set(name, tf.tensor(values.subarray(offset, end), shape, "float32"));
-    offset = end;
-  });
-  return tensors;
+  const hash = createHash("sha256");
+  using file = await Deno.open(path);
+  try {
+    for (const [index, { name, shape }] of entries.entries()) {
+      const values = new Float32Array(sizes[index]!);
+      const bytes = new Uint8Array(values.buffer);
+      if (!await readAll(file, bytes)) throw fail("has become shorter while it was read.");
+      hash.update(bytes);
+      tensors.set(name, tf.tensor(values, shape, "float32"));
+    }
+    if (hash.digest("hex") !== sha256) {
+      throw fail("is damaged: its content is not what was written.");
+    }
+    return tensors;
+  } catch (error) {
+    tf.dispose([...tensors.values()]);
+    throw error;
+  }
+}
+
+/** Fills `bytes` from a file; whether there was enough. */
+async function readAll(file: Deno.FsFile, bytes: Uint8Array): Promise<boolean> {
+  for (let at = 0; at < bytes.length;) {
+    const count = await file.read(bytes.subarray(at));
+    if (count === null) return false;
+    at += count;
+  }
+  return true;
 }

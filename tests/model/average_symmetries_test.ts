@@ -48,6 +48,23 @@ Deno.test("createPredictor() gives the head's input as features, with the same p
   disposeModel(model);
 });
 
+Deno.test("createPredictor() that consumes its model answers the same from as many weights as are needed", async () => {
+  const before = tf.memory().numTensors;
+  const [kept, consumed] = [smallModel(), smallModel()];
+  const pixels = someImages(3, SMALL, 1);
+  const expected = createPredictor(kept);
+  const predictor = createPredictor(consumed, undefined, { consume: true });
+  const spared = [...kept.weights.keys()].filter((name) => !consumed.weights.has(name));
+  assert.ok(spared.some((name) => name.endsWith("/kernel")) && spared.length > 100);
+  assert.ok(consumed.weights.has("predictions/kernel"), "which nothing replaces");
+  assert.deepEqual(await predictor.predict(pixels), await expected.predict(pixels));
+  predictor.dispose();
+  expected.dispose();
+  disposeModel(kept);
+  disposeModel(consumed);
+  assert.equal(tf.memory().numTensors, before);
+});
+
 Deno.test("averageSymmetries() gives the mean over the eight copies, by hand", async () => {
   const seen: number[] = [];
   /** Answers with the top left red value of each image, as a share of 255. */

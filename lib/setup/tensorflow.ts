@@ -1,11 +1,12 @@
 import nodeUtil from "node:util";
 import type * as TensorFlow from "@tensorflow/tfjs-node-gpu";
 import { SetupError } from "../errors.ts";
+import { withoutGreeting } from "./without_greeting.ts";
 
 export type { TensorFlow };
 
 /** TensorFlow's native backend: everything in the project computes through this one object. */
-export const tf: typeof TensorFlow = await loadTensorFlow();
+export const tf: typeof TensorFlow = await withoutGreeting(loadTensorFlow);
 
 async function loadTensorFlow(): Promise<typeof TensorFlow> {
   // tfjs-node calls this function, which Node and Deno removed; it must be back before the import.

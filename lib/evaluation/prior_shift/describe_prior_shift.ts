@@ -121,7 +121,7 @@ function describeMove({ low, high }: ScoreExplanations["moved"]): string {
     `validation (by ${least.toFixed(2)} to ${
       most.toFixed(2)
     } in log odds), as with another stain ` +
-    "or scanner: look at the answers with care.";
+    "or scanner: look at the answers with care, the accepted ones too.";
 }
 
 /** What a correction does to the answers. */

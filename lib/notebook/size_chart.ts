@@ -65,8 +65,8 @@ function drawDots(
     marginTop: 8,
     marginBottom: 42,
     grid: true,
-    x: { ...titled("Width (pixels)"), nice: true },
-    y: { ...titled("Height (pixels)"), nice: true },
+    x: { ...titled("Width (pixels)"), nice: true, ...domainOf(sizes.map((size) => size.width)) },
+    y: { ...titled("Height (pixels)"), nice: true, ...domainOf(sizes.map((size) => size.height)) },
     color: { domain: [...labels], range: [...range] },
     marks: [
       Plot.line([[smallest, smallest], [largest, largest]], {
@@ -82,6 +82,14 @@ function drawDots(
       }),
     ],
   });
+}
+
+/** Where all values are one, an axis needs to be told how far to reach around it. */
+function domainOf(values: readonly number[]): { domain?: [number, number] } {
+  const [first] = values;
+  if (first === undefined || values.some((value) => value !== first)) return {};
+  const margin = Math.max(1, Math.round(0.1 * first));
+  return { domain: [first - margin, first + margin] };
 }
 
 function spread(values: number[]): string {

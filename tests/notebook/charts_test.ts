@@ -159,6 +159,14 @@ Deno.test("rocChart() and precisionRecallChart() say so where a class is absent"
   assert.match(precisionRecallChart(input).text, /There is no precision-recall curve/);
 });
 
+Deno.test("sizeChart() of images of one size has an axis of whole pixels around it", () => {
+  const sizes = Array.from({ length: 3 }, () => ({ width: 224, height: 224, label: classes[0]! }));
+  const { svg } = sizeChart({ sizes, classes, run });
+  const ticks = [...svg.matchAll(/<text [^>]*>(\d[\d.,]*)</g)].map(([, text]) => text!);
+  assert.ok(ticks.includes("200") && ticks.includes("250"), ticks.join());
+  assert.ok(ticks.every((text) => /^\d+$/.test(text)), ticks.join());
+});
+
 Deno.test("sizeChart() draws a selection of very many images and says so", () => {
   const sizes = Array.from({ length: 10_000 }, (_, i) => ({
     width: 600 + i % 100,

@@ -8,6 +8,7 @@ import type { ModelCard } from "../model/model_card.ts";
 import { runPaths } from "../paths.ts";
 import type { OnProgress } from "../progress.ts";
 import type { ScoreName } from "../score_names.ts";
+import { otherTestRuns } from "./other_test_runs.ts";
 import { positiveClass } from "./positive_class.ts";
 import { predictSubset } from "./predict_subset.ts";
 import { loadRunModel } from "./run_model.ts";
@@ -55,7 +56,9 @@ export async function testRun(config: Config, onProgress?: OnProgress): Promise<
     const { card, split } = run;
     const rows = split.filter(({ subset }) => subset === "test");
     const reader = { weightsSha256: card.weights.sha256, decision: card.decision };
-    const reads = await countTestRead(paths.metrics, rows, reader);
+    const counted = await countTestRead(paths.metrics, rows, reader);
+    const other_runs = await otherTestRuns(config.run, counted.test_sha256);
+    const reads = { ...counted, other_runs };
     const raw = await predictSubset(run, "test", config, onProgress);
     const predictions = raw.map(({ probabilities, ...image }): TestPrediction => {
       const calibrated = calibrate(probabilities, card.decision.calibration);

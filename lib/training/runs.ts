@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import { z } from "zod";
 import { describeConfig, parseConfig } from "../config.ts";
 import type { Config, Monitor } from "../config_schema.ts";
@@ -6,6 +5,7 @@ import { compareCodePoints } from "../data/compare_code_points.ts";
 import { DataError, ProjectError } from "../errors.ts";
 import { exists, readJson, writeJson } from "../files.ts";
 import { projectRoot, type RunPaths, runPaths } from "../paths.ts";
+import { runFolders } from "../run_folders.ts";
 import { pickScores } from "../setup/summary.ts";
 import { lowerIsBetter } from "./callbacks.ts";
 import { type HistoryRow, readEvents, readHistory } from "./history.ts";
@@ -52,7 +52,7 @@ export async function writeTrainingRecord(path: string, record: TrainingRecord):
  */
 export async function readRuns(): Promise<Runs> {
   const result: Runs = { runs: [], remarks: [] };
-  for (const run of await foldersIn(join(projectRoot, "results"))) {
+  for (const run of await runFolders()) {
     const remark = (text: string) => void result.remarks.push({ run, text });
     try {
       const summary = await readRun(run, remark);
@@ -124,21 +124,6 @@ function reasonOf(error: unknown): string {
 }
 
 /** Names of the folders in a folder, sorted; hidden ones are not shown. */
-async function foldersIn(folder: string): Promise<string[]> {
-  const names: string[] = [];
-  try {
-    for await (const { name } of Deno.readDir(folder)) {
-      const isFolder = await Deno.stat(join(folder, name)).then(
-        (it) => it.isDirectory,
-        () => false,
-      );
-      if (isFolder && !name.startsWith(".")) names.push(name);
-    }
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-  return names.sort(compareCodePoints);
-}
 
 /**
  * Runs with the best first. Scores on different validation images do not compare, so the runs of

@@ -154,10 +154,43 @@ Deno.test(
     assert.equal(isClean, false);
     assert.match(text, /read 3 times in this run, by 2 different models or decisions\. Whatever/);
 
+    const other = join(root, "results/<b>/metrics.json");
+    for (const name of ["results/<b>", "results/other test", "results/damaged"]) {
+      await Deno.mkdir(join(root, name));
+    }
+    const { test_reads: own, ...scores } = await readMetrics();
+    await Deno.writeTextFile(other, JSON.stringify({ ...scores, test_reads: own }));
+    const anew = { ...own, test_sha256: "0" };
+    await Deno.writeTextFile(
+      join(root, "results/other test/metrics.json"),
+      JSON.stringify({ ...scores, test_reads: anew }),
+    );
+    await Deno.writeTextFile(join(root, "results/damaged/metrics.json"), "{");
+    const known = (await testRun(config)).reads;
+    assert.deepEqual(known.other_runs, ["<b>"]);
+    assert.match(
+      describeTestReads(known).text,
+      /new images\. Another run was tested on the same images \(“<b>”\): choose between runs by th/,
+    );
+
     await Deno.writeTextFile(path, "{");
     await assert.rejects(testRun(config), /metrics\.json is not valid JSON.*starts anew/s);
   }),
 );
+
+Deno.test("describeTestReads() warns of other runs, and names five of many", () => {
+  const readers = [{
+    weights_sha256: "w",
+    calibration: DEFAULT_DECISION.calibration,
+    threshold: 0.5,
+    reads: 1,
+  }];
+  const other_runs = Array.from({ length: 7 }, (_, i) => `run ${i}`);
+  const { text, isClean } = describeTestReads({ count: 1, test_sha256: "", readers, other_runs });
+  assert.equal(isClean, false);
+  assert.match(text, /^The test images .* once in this run\. 7 other runs were tested on the same/);
+  assert.match(text, /\(“run 0”, .*“run 4” and 2 more\)/);
+});
 
 Deno.test("countTestRead() starts anew with other test images, and from a file without a count", () =>
   inFolder(async (folder) => {

@@ -75,6 +75,7 @@ export function runFiles(
         count: 1,
         test_sha256: "b".repeat(64),
         readers: [{ weights_sha256: card.weights.sha256, calibration, threshold, reads: 1 }],
+        other_runs: [],
       },
     },
     predictions,

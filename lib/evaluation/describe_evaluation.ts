@@ -1,4 +1,5 @@
 import { describeSkipped } from "../data/class_folders.ts";
+import { describeShare } from "./describe_share.ts";
 import type { Evaluation } from "./evaluation.ts";
 import { HOW_TO_FOLLOW } from "./list_folder.ts";
 
@@ -36,6 +37,10 @@ export function describeEvaluation(evaluation: Evaluation): string[] {
   } else if (state === "part") {
     lines.push(`This part is done, in ${files.parts}. Join the parts with --merge.`);
   } else lines.push(files.evaluation, ...evaluation.exports.files);
+  if (state === "finished" && classified > 0) {
+    const positive = evaluation.card.architecture.classes.at(-1)!.replaceAll("_", " ");
+    lines.push(`“${positive}”: ${describeShare(evaluation.shares.all)}`);
+  }
   if (evaluation.priorShift) lines.push(evaluation.priorShift.text);
   const { withoutPlace } = evaluation.exports;
   if (withoutPlace > 0) lines.push(`The sidecar gives no place for ${n(withoutPlace)} images.`);

@@ -167,7 +167,7 @@ async function summarise(
       least_gain: priorShift.leastGain,
       text: priorShift.text,
     },
-    positive_share: shares.all,
+    positive_share: { ...shares.all, text: shares.text },
     external,
     images: evaluation.images,
     classified: evaluation.classified,

@@ -1,3 +1,4 @@
+import { images, percent } from "../in_words.ts";
 import { confusionMatrix } from "./confusion_matrix.ts";
 
 /** The level below which chance is no longer a fair explanation. */
@@ -122,12 +123,4 @@ function chanceOfLead(leads: readonly number[]): number {
   let sum = 0;
   for (let at = 2 * reach; at >= lead + reach; at--) sum += chances[at]!; // the smallest first
   return Math.min(1, sum);
-}
-
-function percent(share: number): string {
-  return `${(100 * share).toFixed(1)} %`;
-}
-
-function images(count: number): string {
-  return `${count} image${count === 1 ? "" : "s"}`;
 }

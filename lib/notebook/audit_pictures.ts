@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { auditCounts, type AuditPolicies } from "../data/audit_policy.ts";
 import type { Finding, FindingKind } from "../data/findings.ts";
+import { images } from "../in_words.ts";
 import type { Displayable } from "./displayable.ts";
 import { imageGrid } from "./image_grid.ts";
 import { imagePairs } from "./image_pairs.ts";
-import { images } from "./theme.ts";
 
 /** Of each kind so many pictures are shown, taken evenly from the first to the last. */
 const MOST_IMAGES = 10;

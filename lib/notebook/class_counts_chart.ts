@@ -1,8 +1,9 @@
 import * as Plot from "@observablehq/plot";
+import { images, percent } from "../in_words.ts";
 import { card, CONTENT_WIDTH } from "./card.ts";
 import type { Figure } from "./figure.ts";
 import { plotPanel, titled } from "./panel.ts";
-import { classColors, classLabel, colors, images, percent } from "./theme.ts";
+import { classColors, classLabel, colors } from "./theme.ts";
 
 /**
  * Images per class, with what always answering the larger class would score: the figure that every

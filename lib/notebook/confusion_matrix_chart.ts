@@ -1,10 +1,11 @@
 import * as Plot from "@observablehq/plot";
+import { images, percent } from "../in_words.ts";
 import { countConfusions } from "../metrics/count_confusions.ts";
 import { card, CONTENT_WIDTH } from "./card.ts";
 import type { Figure } from "./figure.ts";
 import { type Panel, plotPanel, titled } from "./panel.ts";
 import { wrap } from "./text_layout.ts";
-import { classLabel, colors, images, percent } from "./theme.ts";
+import { classLabel, colors } from "./theme.ts";
 
 /**
  * Confusion matrix with counts and, for each true class, the share that was predicted as what.

@@ -1,7 +1,8 @@
 import * as Plot from "@observablehq/plot";
+import { images } from "../in_words.ts";
 import type { CurveBand, CurveSample } from "../metrics/curve_band.ts";
 import type { LegendItem } from "./card.ts";
-import { BAND_OPACITY, colors, images, thresholdText } from "./theme.ts";
+import { BAND_OPACITY, colors, thresholdText } from "./theme.ts";
 
 /** What a ROC or precision-recall chart is drawn from. */
 export interface CurveInput extends CurveSample {

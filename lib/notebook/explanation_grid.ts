@@ -1,11 +1,12 @@
 import { basename } from "node:path";
+import { images } from "../in_words.ts";
 import type { ExampleGroup } from "../metrics/choose_examples.ts";
 import type { ExplainedPrediction } from "../metrics/explain/explain_run.ts";
 import { card } from "./card.ts";
 import { explanationRows, explanationTile, MAPS_DIFFER } from "./explanation_tile.ts";
 import type { Figure } from "./figure.ts";
 import type { Panel } from "./panel.ts";
-import { classLabel, images } from "./theme.ts";
+import { classLabel } from "./theme.ts";
 
 /**
  * A group of test images, each beside itself with the evidence for the model's answer laid over it:

@@ -1,4 +1,5 @@
 import * as Plot from "@observablehq/plot";
+import { images, percent } from "../in_words.ts";
 import { type GroupScores, groupScores, type ScoredShare } from "../metrics/group_scores.ts";
 import { sharedGroups } from "../metrics/shared_groups.ts";
 import { card, CONTENT_WIDTH, GAP } from "./card.ts";
@@ -6,7 +7,7 @@ import { printable } from "./escape_html.ts";
 import type { Figure } from "./figure.ts";
 import { heading, type Panel, plotPanel, titled } from "./panel.ts";
 import { shorten } from "./text_layout.ts";
-import { colors, images, percent } from "./theme.ts";
+import { colors } from "./theme.ts";
 
 /** More rows than this are no longer read. */
 const MAX_ROWS = 20;

@@ -1,12 +1,14 @@
 import * as Plot from "@observablehq/plot";
+import { describeShare } from "../evaluation/describe_share.ts";
 import type { GroupShare, GroupShares } from "../evaluation/group_shares.ts";
+import { images, percent } from "../in_words.ts";
 import { card, CONTENT_WIDTH, type LegendItem } from "./card.ts";
 import { printable } from "./escape_html.ts";
 import type { Figure } from "./figure.ts";
 import { NO_GROUP } from "./group_shares_table.ts";
 import { type Panel, plotPanel, titled } from "./panel.ts";
 import { shorten } from "./text_layout.ts";
-import { classLabel, colors, images, percent } from "./theme.ts";
+import { classLabel, colors } from "./theme.ts";
 
 /** With more groups there is no room for their names. */
 const MOST_NAMED = 40;
@@ -49,21 +51,9 @@ export function groupSharesChart(
     }`,
     legend,
     rows: rows.length === 0 ? [] : [[named ? namedGroups(drawn, all) : manyGroups(drawn, all)]],
-    note: note(all) +
+    note: `All images: ${describeShare(all)}` +
       (left > 0 ? ` Drawn are ${MOST_DRAWN} of the groups, evenly spread over their order.` : ""),
   });
-}
-
-function note({ positive, n, share, interval, corrected }: GroupShare): string {
-  if (share === null) return "There are no images.";
-  const { low, high } = corrected;
-  return `All images: ${positive.toLocaleString("en-GB")} of ${images(n)} called positive, ` +
-    `${percent(share)} (95 % interval ${percent(interval.low!)} to ${percent(interval.high!)})` +
-    (corrected.share === null
-      ? "."
-      : `; corrected for the model's errors ${percent(corrected.share)} (${percent(low!)} to ${
-        percent(high!)
-      }).`);
 }
 
 /** A row of the chart. */

@@ -1,7 +1,7 @@
 import type { GroupShare, GroupShares } from "../evaluation/group_shares.ts";
+import { percent } from "../in_words.ts";
 import type { Displayable } from "./displayable.ts";
 import { htmlTable } from "./table.ts";
-import { percent } from "./theme.ts";
 
 /** How an unknown group is shown. */
 export const NO_GROUP = "(group not known)";

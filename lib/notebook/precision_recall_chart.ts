@@ -1,4 +1,5 @@
 import * as Plot from "@observablehq/plot";
+import { percent } from "../in_words.ts";
 import { type CurveBand, precisionRecallBand } from "../metrics/curve_band.ts";
 import {
   averagePrecision,
@@ -10,7 +11,7 @@ import { bandMark, bandNote, curveHeading, type CurveInput, curveLegend } from "
 import type { Figure } from "./figure.ts";
 import { type OperatingPoint, operatingPoint } from "./operating_point.ts";
 import { type Panel, plotPanel } from "./panel.ts";
-import { colors, percent } from "./theme.ts";
+import { colors } from "./theme.ts";
 import { unitAxes } from "./unit_axes.ts";
 
 /**

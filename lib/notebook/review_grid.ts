@@ -1,9 +1,10 @@
 import type { ExplainedReview } from "../evaluation/explain_review.ts";
+import { images } from "../in_words.ts";
 import { card } from "./card.ts";
 import { explanationRows, explanationTile, MAPS_DIFFER } from "./explanation_tile.ts";
 import type { Figure } from "./figure.ts";
 import type { Panel } from "./panel.ts";
-import { classLabel, images } from "./theme.ts";
+import { classLabel } from "./theme.ts";
 
 /**
  * The images that need a person's look most, each beside itself with the evidence for the model's

@@ -1,4 +1,5 @@
 import * as Plot from "@observablehq/plot";
+import { percent } from "../in_words.ts";
 import { type CurveBand, rocBand } from "../metrics/curve_band.ts";
 import { type RocCurve, rocCurve } from "../metrics/roc_curve.ts";
 import { rocAuc } from "../roc_auc.ts";
@@ -7,7 +8,7 @@ import { bandMark, bandNote, curveHeading, type CurveInput, curveLegend } from "
 import type { Figure } from "./figure.ts";
 import { operatingPoint } from "./operating_point.ts";
 import { type Panel, plotPanel } from "./panel.ts";
-import { colors, percent } from "./theme.ts";
+import { colors } from "./theme.ts";
 import { unitAxes } from "./unit_axes.ts";
 
 /** ROC curve of the positive class with its band, the diagonal of chance and the operating point. */

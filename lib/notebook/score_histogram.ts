@@ -1,8 +1,9 @@
 import * as Plot from "@observablehq/plot";
+import { images } from "../in_words.ts";
 import { card, CONTENT_WIDTH, type LegendItem } from "./card.ts";
 import type { Figure } from "./figure.ts";
 import { type Panel, plotPanel, titled } from "./panel.ts";
-import { classLabel, colors, images, thresholdText } from "./theme.ts";
+import { classLabel, colors, thresholdText } from "./theme.ts";
 
 const BINS = 20;
 

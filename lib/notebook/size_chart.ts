@@ -1,8 +1,9 @@
 import * as Plot from "@observablehq/plot";
+import { images } from "../in_words.ts";
 import { card, CONTENT_WIDTH } from "./card.ts";
 import type { Figure } from "./figure.ts";
 import { type Panel, plotPanel, titled } from "./panel.ts";
-import { classColors, classLabel, colors, images } from "./theme.ts";
+import { classColors, classLabel, colors } from "./theme.ts";
 
 /** More dots than this make a file of many megabytes and a blot on the page. */
 const MAX_DOTS = 3000;

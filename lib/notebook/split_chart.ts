@@ -1,8 +1,9 @@
 import * as Plot from "@observablehq/plot";
+import { images, percent } from "../in_words.ts";
 import { card, CONTENT_WIDTH } from "./card.ts";
 import type { Figure } from "./figure.ts";
 import { type Panel, plotPanel, titled } from "./panel.ts";
-import { classColors, classLabel, colors, images, percent } from "./theme.ts";
+import { classColors, classLabel, colors } from "./theme.ts";
 
 /**
  * Images per subset and class, with the fraction that was asked for, where there is one, marked on

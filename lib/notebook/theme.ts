@@ -52,16 +52,6 @@ export function classLabel(name: string): string {
   return shorten(printable(name).replaceAll("_", " "), 280, 12);
 }
 
-/** A share as a percentage with one decimal: 0.817 → "81.7 %". */
-export function percent(share: number): string {
-  return Number.isFinite(share) ? `${(100 * share).toFixed(1)} %` : "–";
-}
-
-/** "1 image", "2 images". */
-export function images(count: number): string {
-  return `${count.toLocaleString("en-GB")} image${count === 1 ? "" : "s"}`;
-}
-
 /** A threshold with as many decimals as tell it from 0 and 1: 0.37, 0.0042. */
 export function thresholdText(threshold: number): string {
   const edge = Math.min(threshold, 1 - threshold);

@@ -1,11 +1,12 @@
 import * as Plot from "@observablehq/plot";
+import { percent } from "../in_words.ts";
 import { confusionMatrix } from "../metrics/confusion_matrix.ts";
 import { thresholdCurve, type ThresholdRates } from "../metrics/threshold_curve.ts";
 import { card, CONTENT_WIDTH, type LegendItem } from "./card.ts";
 import { curveHeading, type CurveInput } from "./curve_parts.ts";
 import type { Figure } from "./figure.ts";
 import { type Panel, plotPanel, titled } from "./panel.ts";
-import { colors, percent, thresholdText } from "./theme.ts";
+import { colors, thresholdText } from "./theme.ts";
 
 const RATES = [
   { name: "sensitivity", color: colors.positive, mark: "line", dash: "" },

@@ -9,7 +9,17 @@ Deno.test(
     const counts = `37 images classified, ${result.review} of them to be reviewed; ` +
       "3 could not be read.";
     const { text } = result.priorShift!;
-    assert.deepEqual(describeEvaluation(result), [counts, places.out, text]);
+    const { positive, share } = result.shares.all;
+    const shareLine = describeEvaluation(result)[2]!;
+    assert.ok(
+      shareLine.startsWith(
+        `“=positive”: ${positive} of 37 images called positive, ${
+          (100 * share!).toFixed(1)
+        } % (95 %`,
+      ),
+      shareLine,
+    );
+    assert.deepEqual(describeEvaluation(result), [counts, places.out, shareLine, text]);
 
     const stopped = {
       ...result,
@@ -36,6 +46,7 @@ Deno.test(
     assert.deepEqual(describeEvaluation({ ...result, exports }).slice(1), [
       places.out,
       "a.geojson",
+      shareLine,
       text,
       "The sidecar gives no place for 3 images.",
     ]);

@@ -1,3 +1,4 @@
+import { images, percent } from "../../in_words.ts";
 import type { Interval } from "../../metrics/interval.ts";
 import type { Decision } from "../../model/decision.ts";
 import { FEWEST_IMAGES, FEWEST_OF_A_CLASS, MOST_UNLIKE, SIGNIFICANT } from "./auto_limits.ts";
@@ -153,16 +154,8 @@ function chance(p: number): string {
   return p < 0.001 ? "p < 0.001" : `p = ${p.toFixed(3)}`;
 }
 
-function percent(share: number): string {
-  return `${(100 * share).toFixed(1)} %`;
-}
-
 /** Two decimals, more next to 0 and 1. */
 function digits(threshold: number): string {
   const rest = Math.min(threshold, 1 - threshold);
   return threshold.toFixed(rest >= 0.01 || rest === 0 ? 2 : 2 - Math.floor(Math.log10(rest) + 2));
-}
-
-function images(count: number): string {
-  return `${count.toLocaleString("en-GB")} image${count === 1 ? "" : "s"}`;
 }

@@ -1,8 +1,9 @@
 import { auditCounts } from "../../../data/audit_policy.ts";
 import { classCounts } from "../../../data/class_counts.ts";
+import { images, percent } from "../../../in_words.ts";
 import { median } from "../../../median.ts";
 import { basename } from "node:path";
-import { classLabel, images, percent } from "../../theme.ts";
+import { classLabel } from "../../theme.ts";
 import { type Html, html, nothing } from "../html.ts";
 import { paragraph, type Section, table, tiles } from "../parts.ts";
 import type { ReportData } from "../report_data.ts";

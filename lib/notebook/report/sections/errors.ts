@@ -1,6 +1,7 @@
 import { basename } from "node:path";
+import { images } from "../../../in_words.ts";
 import { EXPLAINED } from "../../save_plots.ts";
-import { classLabel, images } from "../../theme.ts";
+import { classLabel } from "../../theme.ts";
 import { html, nothing } from "../html.ts";
 import { decimal, figure, note, paragraph, type Section, table, tiles } from "../parts.ts";
 import type { ReportData } from "../report_data.ts";

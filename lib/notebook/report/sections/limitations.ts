@@ -1,4 +1,5 @@
-import { classLabel, images, percent } from "../../theme.ts";
+import { images, percent } from "../../../in_words.ts";
+import { classLabel } from "../../theme.ts";
 import { type Content, html, nothing } from "../html.ts";
 import { paragraph, points, type Section } from "../parts.ts";
 import type { ReportData } from "../report_data.ts";

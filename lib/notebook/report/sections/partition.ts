@@ -1,6 +1,7 @@
+import { percent } from "../../../in_words.ts";
 import type { SplitCertificate } from "../../../split/certificate.ts";
 import { SUBSETS } from "../../../split/split.ts";
-import { classLabel, percent } from "../../theme.ts";
+import { classLabel } from "../../theme.ts";
 import { type Html, html, nothing } from "../html.ts";
 import { facts, note, paragraph, type Section, table } from "../parts.ts";
 import type { ReportData } from "../report_data.ts";

@@ -1,8 +1,9 @@
 import { majorityBaseline } from "../../../data/class_counts.ts";
+import { images, percent } from "../../../in_words.ts";
 import { betterThanBaseline } from "../../../metrics/better_than_baseline.ts";
 import { positiveClass } from "../../../metrics/positive_class.ts";
 import { SYNTHETIC_NOTE } from "../../../setup/summary.ts";
-import { classLabel, images, percent } from "../../theme.ts";
+import { classLabel } from "../../theme.ts";
 import { type Content, type Html, html, nothing } from "../html.ts";
 import { decimal, facts, interval, note, points } from "../parts.ts";
 import type { ReportData, ReportedTest } from "../report_data.ts";

@@ -104,6 +104,8 @@ async function* readFolder(folder: string): AsyncGenerator<Deno.DirEntry, void, 
   } catch (cause) {
     const reason = cause instanceof Deno.errors.NotFound
       ? "is not there"
+      : cause instanceof Deno.errors.NotADirectory
+      ? "is a file, and the folder that holds the images is needed"
       : `cannot be read (${cause instanceof Error ? cause.message : String(cause)})`;
     throw new DataError(
       `The folder ${JSON.stringify(folder)} ${reason}.`,

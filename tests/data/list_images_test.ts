@@ -115,7 +115,8 @@ Deno.test("listImages() is not blown up by links to links to links", () =>
     assert.equal(paths.length, 40);
   }));
 
-Deno.test("listImages() throws on a missing folder", async () => {
+Deno.test("listImages() throws on a missing folder, and on a file", async () => {
+  await assert.rejects(listImages(import.meta.filename!), /test\.ts" is a file, and the folder/);
   await assert.rejects(listImages("/no/such/folder"), (error: unknown) => {
     assert(error instanceof DataError);
     assert.match(error.message, /"\/no\/such\/folder" is not there/);

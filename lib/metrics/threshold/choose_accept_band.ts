@@ -60,7 +60,8 @@ export function chooseAcceptBand(sample: BandSample, errorRate: number): BandCho
     acceptBand: { low: best.low.edge, high: best.high.edge, errorRate },
     reason: `Accepted without review: probabilities up to ${best.low.edge.toFixed(4)} and from ` +
       `${best.high.edge.toFixed(4)} on. On validation that is ${most} of ${n} images, ${fewest} ` +
-      `of them wrong; with 95 % confidence at most ${percent} are.`,
+      `of them wrong; with 95 % confidence at most ${percent} are, if images of one patient err ` +
+      "independently of each other.",
   };
 }
 

@@ -41,7 +41,6 @@ export { testRun } from "./metrics/test_run.ts";
 export { writeModelCard } from "./metrics/write_model_card.ts";
 
 // 07 evaluation on a new dataset
-export { describeEvaluation } from "./evaluation/describe_evaluation.ts";
 export { evaluateRun } from "./evaluation/evaluate_run.ts";
 export { explainReview } from "./evaluation/explain_review.ts";
 export { DETAILS_COLUMNS } from "./evaluation/write_evaluation.ts";
@@ -55,6 +54,7 @@ export { createLive } from "./notebook/live.ts";
 export { groupChart } from "./notebook/group_chart.ts";
 export { groupSharesChart } from "./notebook/group_shares_chart.ts";
 export { groupSharesTable } from "./notebook/group_shares_table.ts";
+export { evaluationNotices } from "./notebook/evaluation_notices.ts";
 export { explanationGrid } from "./notebook/explanation_grid.ts";
 export { htmlTable } from "./notebook/table.ts";
 export { imageGrid } from "./notebook/image_grid.ts";

@@ -41,7 +41,6 @@ export function describeEvaluation(evaluation: Evaluation): string[] {
     const positive = evaluation.card.architecture.classes.at(-1)!.replaceAll("_", " ");
     lines.push(`“${positive}”: ${describeShare(evaluation.shares.all)}`);
   }
-  if (evaluation.priorShift) lines.push(evaluation.priorShift.text);
   const { withoutPlace } = evaluation.exports;
   if (withoutPlace > 0) lines.push(`The sidecar gives no place for ${n(withoutPlace)} images.`);
   return lines;

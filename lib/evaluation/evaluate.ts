@@ -78,6 +78,7 @@ async function evaluate({ folder, followLinks, run, options }: Request): Promise
   const onProgress = showProgress("Classifying");
   const result = await evaluateRun(config, { ...options, onProgress });
   for (const line of describeEvaluation(result)) console.log(line);
+  if (result.priorShift) console.log(result.priorShift.text);
   return result.state === "stopped" ? 130 : 0;
 }
 

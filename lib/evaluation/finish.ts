@@ -163,6 +163,7 @@ async function summarise(
       change: priorShift.change,
       threshold: priorShift.threshold,
       estimate: priorShift.estimate,
+      another_shift: priorShift.anotherShift,
       scores_moved: priorShift.moved,
       least_gain: priorShift.leastGain,
       text: priorShift.text,

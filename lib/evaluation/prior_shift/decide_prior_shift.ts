@@ -19,6 +19,11 @@ export interface PriorShift {
   estimate: ShareShift | null;
   /** By how much all scores may lie elsewhere than in validation; `null`: too few images to tell. */
   moved: ScoreExplanations["moved"] | null;
+  /**
+   * Whether something else than the share differs from the images that the model knows: many of these
+   * look unlike them, the scores have moved, or the two estimates of the share contradict each other.
+   */
+  anotherShift: boolean;
   /** The least that the correction changes F1 by; `null`: none was in question. */
   leastGain: number | null;
   /** On the probabilities after the correction, if there is one. */
@@ -74,8 +79,10 @@ export function decidePriorShift(input: PriorShiftInput): PriorShift {
   const threshold = change ? correctedThreshold(decision, change) : decision.threshold;
   const decided = { reason, change, estimate, moved: explained?.moved ?? null, leastGain };
   const unlikeShare = unlike / summary.n;
+  const anotherShift = unlikeShare > MOST_UNLIKE || estimate?.agree === false ||
+    (explained !== null && haveMoved(explained.moved));
   const text = describePriorShift({ ...decided, decision, classes, unlikeShare });
-  return { ...decided, threshold, text };
+  return { ...decided, anotherShift, threshold, text };
 }
 
 interface Evidence {

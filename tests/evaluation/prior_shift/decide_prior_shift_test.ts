@@ -43,7 +43,7 @@ function judge(
 const few = syntheticScores(createRandom("few positives"), { n: 400, share: 0.04 });
 
 Deno.test("auto corrects a folder whose share has clearly moved, and says so", () => {
-  const { change, reason, estimate, threshold, text } = judge(few.probabilities);
+  const { change, reason, estimate, threshold, text, anotherShift } = judge(few.probabilities);
   assert.equal(reason, "moved");
   assert.equal(change!.reference, REFERENCE);
   assert.equal(
@@ -56,7 +56,7 @@ Deno.test("auto corrects a folder whose share has clearly moved, and says so", (
   assert.ok(Math.abs(estimate!.share - 0.04) < 0.015, String(estimate!.share));
   assert.ok(estimate!.interval.low! <= 0.04 && estimate!.interval.high! >= 0.04);
   assert.ok(estimate!.interval.high! - estimate!.interval.low! < 0.08);
-  assert.ok(estimate!.p < 1e-9 && estimate!.agree && threshold === 0.5);
+  assert.ok(estimate!.p < 1e-9 && estimate!.agree && threshold === 0.5 && !anotherShift);
   assert.match(text, /^Of these 400 images, an estimated \d\.\d % are “globally sclerotic glomer/);
   assert.match(
     text,
@@ -121,10 +121,12 @@ Deno.test("auto does not correct where another stain has moved all scores", () =
   // every log odds 3 lower, as on pale slides: EM sees few positive images, and would miss half
   const pale = syntheticScores(createRandom("pale"), { n: 2000, share: REFERENCE });
   const shifted = pale.probabilities.map((p) => 1 / (1 + (1 - p) / p * Math.exp(3)));
-  const { reason, change, estimate, text } = judge(shifted, {
+  const { reason, change, estimate, text, anotherShift } = judge(shifted, {
     decision: decisionWith(validate(1, 2000)),
   });
   assert.deepEqual([reason, change], ["contradicted", null], JSON.stringify(estimate));
+  assert.ok(anotherShift);
+  assert.ok(judge(few.probabilities, { unlike: 41 }).anotherShift);
   assert.match(text, /cross-check contradicts: .* would be .*another scanner, stain/);
 });
 

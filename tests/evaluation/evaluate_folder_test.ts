@@ -237,7 +237,7 @@ Deno.test(
         );
       await refused({ folder }, DataError, /There is no image in ".*new images"/);
       await refused({ folder: join(folder, "no") }, DataError, /"[^"]*no" is not there/);
-      await refused({ folder: join(folder, "notes.txt") }, DataError, /cannot be read/);
+      await refused({ folder: join(folder, "notes.txt") }, DataError, /is a file, and the folder/);
       await put(folder, "a.png", await picture(1).png().toBuffer());
       await refused(
         { folder, modelFolder: join(folder, "no") },

@@ -22,7 +22,7 @@ export interface LinkFollower {
  * Follows links so that every folder is entered once and under one name: what the folder holds
  * itself keeps its own name, and neither a loop nor many links to one place add anything.
  *
- * @param root The folder whose links are followed; it exists.
+ * @param root The folder whose links are followed.
  * @param isListed Whether a file or folder of this name is listed where it lies. What is not, as in
  *   hidden folders of tools that store files by their content, is reached through links alone.
  */
@@ -30,7 +30,9 @@ export async function createLinkFollower(
   root: string,
   isListed: (name: string, kind: "file" | "folder") => boolean,
 ): Promise<LinkFollower> {
-  const home = await realpath(root);
+  // what cannot be looked at keeps its name: reading it tells what is wrong
+  const real = (path: string) => realpath(path).catch(() => path);
+  const home = await real(root);
   const entered = new Set<string>();
   const outside: string[] = [];
   const isListedAtHome = (target: string, kind: "file" | "folder"): boolean => {
@@ -41,15 +43,15 @@ export async function createLinkFollower(
   return {
     outside,
     kindOf: async (path) => {
-      const target = await realpath(path).catch(() => null);
-      const info = target === null ? null : await stat(target).catch(() => null);
-      if (target === null || info === null) return "file";
+      const info = await stat(path).catch(() => null);
+      if (info === null) return "file";
+      const target = await real(path);
       const kind = info.isDirectory() ? "folder" : info.isFile() ? "file" : null;
       if (kind === null || isListedAtHome(target, kind)) return "link";
       return kind === "folder" && namesBetween(target, home) !== null ? "link" : kind;
     },
     enter: async (path) => {
-      const [target, parent] = [await realpath(path), await realpath(dirname(path))];
+      const [target, parent] = [await real(path), await real(dirname(path))];
       if (entered.has(target)) return false;
       entered.add(target);
       if (dirname(target) !== parent && target !== home) outside.push(target);

@@ -115,13 +115,16 @@ Deno.test("listImages() is not blown up by links to links to links", () =>
     assert.equal(paths.length, 40);
   }));
 
-Deno.test("listImages() throws on a missing folder, and on a file", async () => {
-  await assert.rejects(listImages(import.meta.filename!), /test\.ts" is a file, and the folder/);
-  await assert.rejects(listImages("/no/such/folder"), (error: unknown) => {
-    assert(error instanceof DataError);
-    assert.match(error.message, /"\/no\/such\/folder" is not there/);
-    return true;
-  });
+Deno.test("listImages() throws on a missing folder, and on a file, following links or not", async () => {
+  for (const followLinks of [false, true]) {
+    const list = (folder: string) => listImages(folder, { followLinks });
+    await assert.rejects(list(import.meta.filename!), /test\.ts" is a file, and the folder/);
+    await assert.rejects(list("/no/such/folder"), (error: unknown) => {
+      assert(error instanceof DataError, String(error));
+      assert.match(error.message, /"\/no\/such\/folder" is not there/);
+      return true;
+    });
+  }
 });
 
 Deno.test("listImages() sorts whole paths, folders and files mixed", async () => {

@@ -48,6 +48,17 @@ export async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<vo
   while (written < bytes.length) written += await file.write(bytes.subarray(written));
 }
 
+/** Fills `bytes` from the file's position on; a single `read` may give fewer. @returns How many. */
+export async function readAll(file: Deno.FsFile, bytes: Uint8Array): Promise<number> {
+  let filled = 0;
+  while (filled < bytes.length) {
+    const count = await file.read(bytes.subarray(filled));
+    if (count === null) break; // the file ends here
+    filled += count;
+  }
+  return filled;
+}
+
 /** Whether something is at this path (a dangling link is not). */
 export async function exists(path: string): Promise<boolean> {
   try {

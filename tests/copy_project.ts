@@ -13,6 +13,13 @@ export interface ProjectCopy {
   load<Module>(path: string): Promise<Module>;
 }
 
+/** Calls functions of the copy's sections, such as `scanRun`, with a config: by name and module. */
+export function sectionsOf({ load }: Pick<ProjectCopy, "load">, config: unknown) {
+  type Module = Record<string, (config: unknown) => Promise<unknown>>;
+  return async (name: string, path: string): Promise<unknown> =>
+    await (await load<Module>(path))[name]!(config);
+}
+
 /** Runs a test with a copy of lib/ in a folder of its own, which is removed afterwards. */
 export function inProjectCopy(test: (project: ProjectCopy) => Promise<void>): Promise<void> {
   return inFolder(async (root) => {

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { DataError } from "../errors.ts";
+import { describeSkipped } from "./describe_skipped.ts";
 import { listImages, type Skipped } from "./list_images.ts";
 
 /** The images of one class folder. */
@@ -81,18 +82,6 @@ async function listClassFolder(
     );
   }
   return listed;
-}
-
-/** What was passed over: "2 links, 1 file of another type not looked at"; empty: nothing was. */
-export function describeSkipped({ hidden, links, otherType }: Skipped): string {
-  const parts = [
-    [links, "link", "links"],
-    [otherType, "file of another type", "files of other types"],
-    [hidden, "hidden file", "hidden files"],
-  ] as const;
-  const some = parts.filter(([n]) => n > 0);
-  if (some.length === 0) return "";
-  return some.map(([n, one, many]) => `${n} ${n === 1 ? one : many}`).join(", ") + " not looked at";
 }
 
 async function foldersIn(folder: string): Promise<string[]> {

@@ -1,5 +1,6 @@
 import { realpath, stat } from "node:fs/promises";
-import { dirname, relative, sep } from "node:path";
+import { dirname } from "node:path";
+import { namesBetween } from "../names_between.ts";
 
 /** What an entry of a folder counts as; `link`: one that is not followed. */
 export type EntryKind = "file" | "folder" | "link" | "other";
@@ -58,11 +59,4 @@ export async function createLinkFollower(
       return true;
     },
   };
-}
-
-/** The names on the way from a folder to what lies in it, none to itself; `null`: it lies elsewhere. */
-function namesBetween(folder: string, path: string): string[] | null {
-  const way = relative(folder, path);
-  const names = way === "" ? [] : way.split(sep);
-  return names[0] === ".." || way.startsWith(sep) ? null : names;
 }

@@ -12,7 +12,7 @@ export interface Skipped {
   hidden: number;
   /**
    * Symbolic links that were not followed: all of them, unless following is asked for; then those
-   * to what is listed anyway and to nothing that could be an image.
+   * to what is listed anyway, and to devices and pipes.
    */
   links: number;
   /** Files with another extension than those of images. */

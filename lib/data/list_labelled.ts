@@ -3,8 +3,9 @@ import type { Config } from "../config_schema.ts";
 import { DataError } from "../errors.ts";
 import { exists } from "../files.ts";
 import { LABELS_FILE } from "../paths.ts";
-import { describeSkipped, listClassFolders } from "./class_folders.ts";
+import { listClassFolders } from "./class_folders.ts";
 import { compareCodePoints } from "./compare_code_points.ts";
+import { describeSkipped } from "./describe_skipped.ts";
 import type { Finding } from "./findings.ts";
 import { groupsOf } from "./group.ts";
 import { type LabelledImage, readLabels } from "./labels.ts";
@@ -27,9 +28,9 @@ export type ListedImage = Pick<ManifestRow, "path" | "label" | "group">;
  */
 export async function listLabelled(
   folder: string,
-  { classes, groupPattern, followLinks }: Omit<
+  { classes, groupPattern, followLinks }: Pick<
     Config["data"],
-    "folder" | "maxMegapixels" | "audit"
+    "classes" | "groupPattern" | "followLinks"
   >,
 ): Promise<{ listed: ListedImage[]; findings: Finding[] }> {
   const file = join(folder, LABELS_FILE);

@@ -1,4 +1,4 @@
-import { describeSkipped } from "../data/class_folders.ts";
+import { describeSkipped } from "../data/describe_skipped.ts";
 import { describeShare } from "./describe_share.ts";
 import type { Evaluation } from "./evaluation.ts";
 import { HOW_TO_FOLLOW } from "./list_folder.ts";

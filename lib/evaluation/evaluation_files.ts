@@ -1,9 +1,10 @@
 import { realpath } from "node:fs/promises";
-import { basename, dirname, join, relative, sep } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { z } from "zod";
 import { DataError } from "../errors.ts";
 import { exists } from "../files.ts";
 import { type WrittenList, writtenListSchema } from "../metrics/review/write_list.ts";
+import { namesBetween } from "../names_between.ts";
 import type { Shard } from "./shard.ts";
 
 /** The files of an evaluation. */
@@ -66,8 +67,7 @@ export function workPath({ parts }: EvaluationFiles, shard: Shard | null): strin
  */
 export async function refuseInside(evaluation: string, folder: string): Promise<void> {
   const parent = await realParent(evaluation);
-  const way = relative(await realpath(folder), parent);
-  if (way.split(sep)[0] !== ".." && !way.startsWith(sep)) {
+  if (namesBetween(await realpath(folder), parent) !== null) {
     throw new DataError(
       `${evaluation} would be written into the folder of the images, ${folder}.`,
       "Name a file outside it with --out. Nothing is ever written among the images.",

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { breathe } from "../breathe.ts";
-import { describeSkipped } from "../data/class_folders.ts";
+import { describeSkipped } from "../data/describe_skipped.ts";
 import { listImages, type Skipped } from "../data/list_images.ts";
 import { DataError } from "../errors.ts";
 import type { OnProgress } from "../progress.ts";

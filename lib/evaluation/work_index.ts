@@ -1,4 +1,5 @@
 import { DataError } from "../errors.ts";
+import { readAll } from "../files.ts";
 import {
   parseBatch,
   parseIdentity,
@@ -66,11 +67,7 @@ export async function readBatch(
 ): Promise<StoredImage[]> {
   const bytes = new Uint8Array(length);
   await file.seek(offset, Deno.SeekMode.Start);
-  for (let filled = 0; filled < length;) {
-    const read = await file.read(bytes.subarray(filled));
-    if (read === null) break;
-    filled += read;
-  }
+  await readAll(file, bytes);
   const stored = parseBatch(new TextDecoder().decode(bytes));
   if (stored === null) {
     throw new DataError(`${path} has been changed meanwhile.`, "Run the evaluation again.");

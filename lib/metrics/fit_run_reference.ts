@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import type { Config } from "../config_schema.ts";
 import { imageTraits } from "../images/image_traits.ts";
 import { decodeOptions } from "../model/decode_options.ts";
@@ -9,11 +8,12 @@ import { fitReference } from "../model/reference/fit_reference.ts";
 import type { Reference } from "../model/reference/reference.ts";
 import { writeReference } from "../model/reference/reference_file.ts";
 import type { Appearance } from "../model/reference/strangeness.ts";
-import { fromRoot, runPaths } from "../paths.ts";
+import { runPaths } from "../paths.ts";
 import type { OnProgress } from "../progress.ts";
 import { createRandom } from "../random.ts";
 import type { SplitRow, Subset } from "../split/split.ts";
 import type { RunModel } from "./run_model.ts";
+import { splitContents } from "./split_contents.ts";
 
 /** Images of a subset that are looked at: enough for what is fitted, and no minutes of waiting. */
 const MOST = 1000;
@@ -65,8 +65,7 @@ async function appearances(
   config: Config,
   onSeen: (path: string) => void,
 ): Promise<Appearance[]> {
-  const folder = fromRoot(config.data.folder);
-  const contents = new Map(rows.map(({ path, sha256 }) => [join(folder, path), sha256]));
+  const contents = splitContents(rows, config);
   const { batchSize } = config.training;
   const options = { ...decodeOptions(card), batchSize, contents };
   const seen: Appearance[] = [];

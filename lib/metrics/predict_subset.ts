@@ -1,12 +1,11 @@
-import { join } from "node:path";
 import type { Config } from "../config_schema.ts";
 import { answeringPredictor } from "../model/answering_predictor.ts";
 import { decodeOptions } from "../model/decode_options.ts";
 import { predictImages } from "../model/predict_images.ts";
-import { fromRoot } from "../paths.ts";
 import type { OnProgress } from "../progress.ts";
 import type { SplitRow, Subset } from "../split/split.ts";
 import type { RunModel } from "./run_model.ts";
+import { splitContents } from "./split_contents.ts";
 
 /** An image of the split with what the model says of it. */
 export interface SubsetPrediction extends Pick<SplitRow, "path" | "label" | "group"> {
@@ -26,12 +25,11 @@ export async function predictSubset(
   config: Config,
   onProgress?: OnProgress,
 ): Promise<SubsetPrediction[]> {
-  const folder = fromRoot(config.data.folder);
   const rows = split.filter((row) => row.subset === subset);
   const predictor = answeringPredictor(model, card);
   const predictions: SubsetPrediction[] = [];
   try {
-    const contents = new Map(rows.map(({ path, sha256 }) => [join(folder, path), sha256]));
+    const contents = splitContents(rows, config);
     const results = predictImages(predictor, contents.keys(), {
       ...decodeOptions(card),
       batchSize: config.training.batchSize,

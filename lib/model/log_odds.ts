@@ -6,3 +6,8 @@ export function logOdds(probability: number): number {
   const odds = Math.log(probability / (1 - probability)); // ±Infinity at 1 and 0
   return Math.min(LARGEST_LOG_ODDS, Math.max(-LARGEST_LOG_ODDS, odds));
 }
+
+/** The probability of these log odds: greater than 0, less than 1 within ±{@linkcode LARGEST_LOG_ODDS}. */
+export function probabilityOf(logOdds: number): number {
+  return 1 / (1 + Math.exp(-logOdds));
+}

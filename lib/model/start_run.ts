@@ -1,9 +1,9 @@
-import { relative } from "node:path";
 import type { Config } from "../config_schema.ts";
 import { ModelError } from "../errors.ts";
 import type { DecodeOptions } from "../images/decode.ts";
 import { fitStainReference } from "../images/fit_stain_reference.ts";
 import { subsetItems } from "../images/subset_items.ts";
+import { namesBetween } from "../names_between.ts";
 import { fromRoot, runPaths } from "../paths.ts";
 import type { OnProgress } from "../progress.ts";
 import { isSynthetic } from "../setup/sample_set.ts";
@@ -44,8 +44,7 @@ export async function startRun(config: Config, onProgress?: OnProgress): Promise
 /** A run that starts from its own result would overwrite it, and be another run each time. */
 function refuseOwnFolder({ run, model: { weights } }: Config): void {
   const own = runPaths(run).model;
-  const within = relative(own, fromRoot(weights));
-  if (within !== "" && within.startsWith("..")) return;
+  if (namesBetween(own, fromRoot(weights)) === null) return;
   throw new ModelError(
     `The run ${
       JSON.stringify(run)

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { ModelError } from "../errors.ts";
-import { writeAll, writeAtomicWith } from "../files.ts";
+import { readAll, writeAll, writeAtomicWith } from "../files.ts";
 import { type TensorFlow, tf } from "../setup/tensorflow.ts";
 
 /** One tensor of a tensor file, in the form of a tfjs weights manifest. */
@@ -61,7 +61,9 @@ export async function readTensors(
     for (const [index, { name, shape }] of entries.entries()) {
       const values = new Float32Array(sizes[index]!);
       const bytes = new Uint8Array(values.buffer);
-      if (!await readAll(file, bytes)) throw fail("has become shorter while it was read.");
+      if (await readAll(file, bytes) < bytes.length) {
+        throw fail("has become shorter while it was read.");
+      }
       hash.update(bytes);
       tensors.set(name, tf.tensor(values, shape, "float32"));
     }
@@ -73,14 +75,4 @@ export async function readTensors(
     tf.dispose([...tensors.values()]);
     throw error;
   }
-}
-
-/** Fills `bytes` from a file; whether there was enough. */
-async function readAll(file: Deno.FsFile, bytes: Uint8Array): Promise<boolean> {
-  for (let at = 0; at < bytes.length;) {
-    const count = await file.read(bytes.subarray(at));
-    if (count === null) return false;
-    at += count;
-  }
-  return true;
 }

@@ -1,5 +1,5 @@
 import { crc32, inflateRawSync } from "node:zlib";
-import { writeAll, writeAtomicWith } from "../files.ts";
+import { readAll, writeAll, writeAtomicWith } from "../files.ts";
 
 const LOCAL = 0x04034b50;
 const CENTRAL = 0x02014b50;
@@ -159,11 +159,7 @@ function unpack(bytes: Uint8Array, method: number, size: number): Uint8Array {
 async function readAt(file: Deno.FsFile, start: number, length: number): Promise<Uint8Array> {
   await file.seek(start, Deno.SeekMode.Start);
   const bytes = new Uint8Array(length);
-  for (let done = 0; done < length;) {
-    const read = await file.read(bytes.subarray(done));
-    if (read === null) throw new ZipError("it is cut off");
-    done += read;
-  }
+  if (await readAll(file, bytes) < length) throw new ZipError("it is cut off");
   return bytes;
 }
 

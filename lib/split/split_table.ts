@@ -1,7 +1,6 @@
+import { percent } from "../in_words.ts";
 import type { Fractions, SplitRow } from "./split.ts";
 import { subsetCounts } from "./subset_counts.ts";
-
-const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
 
 /**
  * What each subset holds beside what was asked for, a row a subset, ready for a table: images,

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { parseConfig } from "../../lib/config.ts";
 import { readCsv } from "../../lib/csv.ts";
-import { inProjectCopy } from "../copy_project.ts";
+import { inProjectCopy, sectionsOf } from "../copy_project.ts";
 import { picture, put } from "../data/test_images.ts";
 
 const CLASSES = ["normal", "segmental", "global"];
@@ -20,9 +20,7 @@ Deno.test("a task of three classes needs no code, from the scan to the new folde
       evaluation: { folder: "data" },
     });
     await put(root, "results/default/config.json", JSON.stringify(config));
-    type Module<Name extends string> = Record<Name, (config: unknown) => Promise<unknown>>;
-    const run = async <Name extends string>(name: Name, path: string) =>
-      await (await load<Module<Name>>(path))[name](config);
+    const run = sectionsOf({ load }, config);
 
     await run("scanRun", "lib/data/scan_run.ts");
     await run("splitRun", "lib/split/split_run.ts");

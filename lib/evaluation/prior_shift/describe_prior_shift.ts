@@ -116,13 +116,12 @@ function whyNot({ reason, estimate, leastGain, unlikeShare }: DecidedShift): str
 
 /** Another kind of shift than that of the share. */
 function describeMove({ low, high }: ScoreExplanations["moved"]): string {
-  const [least, most] = [Math.min(Math.abs(low), Math.abs(high)), Math.max(-low, high)];
-  const side = low > 0 ? "higher" : "lower";
-  return `Whatever the share, the scores of both classes seem to lie ${side} here than in ` +
-    `validation (by ${least.toFixed(2)} to ${
-      most.toFixed(2)
-    } in log odds), as with another stain ` +
-    "or scanner: look at the answers with care, the accepted ones too.";
+  const ends = [Math.min(Math.abs(low), Math.abs(high)), Math.max(-low, high)];
+  const [least, most] = ends.map((end) => end.toFixed(2));
+  return `Whatever the share, the scores of both classes seem to lie ${
+    low > 0 ? "higher" : "lower"
+  } here than in validation (by ${least} to ${most} in log odds), as with another stain or ` +
+    "scanner: look at the answers with care, the accepted ones too.";
 }
 
 /** What a correction does to the answers. */

@@ -1,8 +1,10 @@
 import type { ValidationScores } from "../../model/decision.ts";
+import { probabilityOf } from "../../model/log_odds.ts";
 import { createRandom, type Random } from "../../random.ts";
 import { BINS } from "./log_odds_bins.ts";
 import { CELL, CELLS, type ScoreDensity, scoreDensity } from "./score_density.ts";
 import type { ScoreSummary } from "./score_summary.ts";
+import { standardDeviation } from "./standard_deviation.ts";
 
 /** A mixture of the scores of both classes of validation that a folder can be. */
 export interface Explanation {
@@ -36,7 +38,7 @@ export function haveMoved({ low, high }: ScoreExplanations["moved"]): boolean {
 const MOVES = Array.from({ length: 33 }, (_, i) => 2 * (i - 16));
 
 /** Shares that are tried: 0.1 to 99.9 %, evenly in log odds. */
-const SHARES = Array.from({ length: 57 }, (_, i) => 1 / (1 + Math.exp(7 - i / 4)));
+const SHARES = Array.from({ length: 57 }, (_, i) => probabilityOf(i / 4 - 7));
 
 /** Resamples of the validation images that are tried beside these themselves. */
 const RESAMPLES = 30;
@@ -122,10 +124,7 @@ function occupiedCells({ byImage, n }: ScoreSummary): OccupiedCells {
 
 /** Half of the 95 % interval of a mean, by the normal approximation. */
 function doubtOfMean(scores: readonly number[]): number {
-  const n = scores.length;
-  const mean = scores.reduce((sum, score) => sum + score, 0) / n;
-  const variance = scores.reduce((sum, score) => sum + (score - mean) ** 2, 0) / n;
-  return 1.96 * Math.sqrt(variance / n);
+  return 1.96 * standardDeviation(scores) / Math.sqrt(scores.length);
 }
 
 function resample(scores: readonly number[], random: Random): number[] {

@@ -1,4 +1,4 @@
-import { LARGEST_LOG_ODDS, logOdds } from "../../model/log_odds.ts";
+import { LARGEST_LOG_ODDS, logOdds, probabilityOf } from "../../model/log_odds.ts";
 
 /** Number of bins of {@linkcode binOf}. */
 export const BINS = 4096;
@@ -24,5 +24,5 @@ export function binOf(probability: number): number {
 
 /** The probability at the centre of a bin: greater than 0, less than 1. */
 export function binProbability(bin: number): number {
-  return 1 / (1 + Math.exp(LARGEST_LOG_ODDS - (bin + 0.5) * WIDTH));
+  return probabilityOf((bin + 0.5) * WIDTH - LARGEST_LOG_ODDS);
 }

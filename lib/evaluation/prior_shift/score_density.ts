@@ -1,4 +1,5 @@
 import { LARGEST_LOG_ODDS } from "../../model/log_odds.ts";
+import { standardDeviation } from "./standard_deviation.ts";
 
 /** Width of a cell in log odds. A whole number of bins of `binOf` make one. */
 export const CELL = 1 / 8;
@@ -68,8 +69,7 @@ function centreOf(cell: number): number {
 function bandwidthOf(scores: readonly number[]): number {
   const n = scores.length;
   const sorted = scores.toSorted((a, b) => a - b);
-  const mean = sorted.reduce((sum, score) => sum + score, 0) / n;
-  const sd = Math.sqrt(sorted.reduce((sum, score) => sum + (score - mean) ** 2, 0) / n);
+  const sd = standardDeviation(sorted);
   const range = sorted[Math.floor(0.75 * (n - 1))]! - sorted[Math.floor(0.25 * (n - 1))]!;
   const spread = range > 0 ? Math.min(sd, range / 1.34) : sd;
   return Math.max(LEAST_BANDWIDTH, 0.9 * spread * n ** -0.2);

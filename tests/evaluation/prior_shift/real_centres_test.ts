@@ -8,16 +8,12 @@ import {
 } from "../../../lib/evaluation/prior_shift/correct.ts";
 import { decidePriorShift } from "../../../lib/evaluation/prior_shift/decide_prior_shift.ts";
 import { addScore, createScoreSummary } from "../../../lib/evaluation/prior_shift/score_summary.ts";
-import { exists } from "../../../lib/files.ts";
 import { type Decision, decisionSchema } from "../../../lib/model/decision.ts";
 import { projectRoot } from "../../../lib/paths.ts";
 import { createRandom } from "../../../lib/random.ts";
-import { inProjectCopy } from "../../copy_project.ts";
+import { inProjectCopy, sectionsOf } from "../../copy_project.ts";
 import { f1At } from "./synthetic_scores.ts";
-
-const crops = join(projectRoot, "..", "shared", "glomeruli");
-const areThere = await exists(crops);
-if (!areThere) console.log(`Skipped where it is absent: real crops in ${crops}`);
+import { areThere, realCrops } from "../../real_crops.ts";
 
 const CLASSES = ["non_globally_sclerotic_glomeruli", "globally_sclerotic_glomeruli"];
 
@@ -37,10 +33,10 @@ async function trainAndEvaluate(
   await inProjectCopy(async ({ root, load }) => {
     await Deno.symlink(join(projectRoot, ".venv"), join(root, ".venv"));
     for (const label of CLASSES) {
-      for await (const { name } of Deno.readDir(join(crops, label))) {
+      for await (const { name } of Deno.readDir(join(realCrops, label))) {
         const centre = name.split("_")[0]!;
         await Deno.mkdir(join(root, centre, label), { recursive: true });
-        await Deno.copyFile(join(crops, label, name), join(root, centre, label, name));
+        await Deno.copyFile(join(realCrops, label, name), join(root, centre, label, name));
       }
     }
     const config = parseConfig({
@@ -52,10 +48,7 @@ async function trainAndEvaluate(
     });
     await Deno.mkdir(join(root, "results/default"), { recursive: true });
     await Deno.writeTextFile(join(root, "results/default/config.json"), JSON.stringify(config));
-    const run = async (name: string, path: string) =>
-      await (await load<Record<string, (config: unknown) => Promise<unknown>>>(path))[name]!(
-        config,
-      );
+    const run = sectionsOf({ load }, config);
     await run("scanRun", "lib/data/scan_run.ts");
     await run("splitRun", "lib/split/split_run.ts");
     await run("trainRun", "lib/training/train_run.ts");

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import sharp from "sharp";
-import { exists } from "../../../lib/files.ts";
 import { loadEfficientnetLite0 } from "../../../lib/model/efficientnet_lite0_weights.ts";
 import { weightSpecs } from "../../../lib/model/graph.ts";
 import { isHeadLayer } from "../../../lib/model/head.ts";
@@ -15,7 +14,6 @@ import {
 import { createPredictor } from "../../../lib/model/predictor.ts";
 import { fitReference } from "../../../lib/model/reference/fit_reference.ts";
 import { readFlagger, writeReference } from "../../../lib/model/reference/reference_file.ts";
-import { projectRoot } from "../../../lib/paths.ts";
 import { createRandom } from "../../../lib/random.ts";
 import { drawCrop } from "../../../lib/setup/sample/draw_crop.ts";
 import { encodeCrop } from "../../../lib/setup/sample/encode_crop.ts";
@@ -24,6 +22,7 @@ import { planSampleSet } from "../../../lib/setup/sample/plan.ts";
 import { tf } from "../../../lib/setup/tensorflow.ts";
 import { inFolder } from "../../data/test_images.ts";
 import { appearances, outliersOf, type Picture, see } from "./planted_outliers.ts";
+import { areThere, realCrops } from "../../real_crops.ts";
 
 const SIZE = 96;
 const SHA256 = "a".repeat(64);
@@ -118,15 +117,11 @@ Deno.test("fitReference() of drawn crops flags every kind of planted outlier, ea
   assert.ok(falseAlarms <= 2, `${falseAlarms} of 10 ordinary crops are flagged`);
 });
 
-const crops = join(projectRoot, "..", "shared", "glomeruli");
-const areThere = await exists(crops);
-if (!areThere) console.log(`Skipped where it is absent: real crops in ${crops}`);
-
 Deno.test({
   name: "fitReference() of real crops flags planted outliers, and few crops of slides never seen",
   ignore: !areThere,
   fn: async () => {
-    const label = join(crops, "non_globally_sclerotic_glomeruli");
+    const label = join(realCrops, "non_globally_sclerotic_glomeruli");
     const bySlide = Map.groupBy(
       (await Array.fromAsync(Deno.readDir(label))).map(({ name }) => name).sort(),
       (name) => name.replace(/-[^-]+$/, ""),

@@ -172,10 +172,11 @@ function range(values: readonly number[]): [number, number] {
   return high > low ? [low, high] : [low - 0.05, high + 0.05];
 }
 
-/** Half a decade around the values, so that a constant rate is a line in the middle. */
+/** Half a decade around the values: a constant rate is a line in the middle, near a power of ten. */
 function logDomain(values: readonly number[]): [number, number] {
   if (values.length === 0) return [1e-6, 1e-3];
-  return [Math.min(...values) / 3, Math.max(...values) * 3];
+  const half = Math.sqrt(10);
+  return [Math.min(...values) / half, Math.max(...values) * half];
 }
 
 /** The powers of ten within a domain: the only lines that a logarithmic axis needs here. */

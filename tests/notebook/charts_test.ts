@@ -185,6 +185,14 @@ Deno.test("splitChart() shows achieved beside requested fractions", () => {
   assert.ok(read.includes("5 positive, 14.3 %"));
 });
 
+Deno.test("learningCurves() has a line to read a learning rate by that stays, whatever it is", () => {
+  for (const rate of [1e-4, 2.5e-4, 3e-4, 9e-4, 5e-6].map(Math.fround)) { // as they are recorded
+    const steady = history.map((row) => ({ ...row, learning_rate: rate }));
+    const read = texts(learningCurves({ history: steady, events: [], run }));
+    assert.ok(read.some((text) => /^1e-\d$/.test(text)), `${rate}: ${read.join()}`);
+  }
+});
+
 Deno.test("learningCurves() draws a history of any length and names the kept epoch", () => {
   for (const length of [0, 1, 2, 3]) {
     const figure = learningCurves({ history: history.slice(0, length), events, run });

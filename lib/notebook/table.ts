@@ -60,9 +60,9 @@ export function htmlTable(
   return htmlDisplay(html, `${caption ?? "Table"}: ${rows.length} rows`);
 }
 
-/** Long names break after their separators where there is no space, before they break anywhere. */
+/** Where there is no space, texts break after a separator before they break in a word or number. */
 function breakable(html: string): string {
-  return html.replace(/[_/](?=\w)/g, "$&<wbr>");
+  return html.replace(/[_/\u00a0](?=\w)/g, "$&<wbr>");
 }
 
 function cellText(value: unknown): string {

@@ -47,6 +47,11 @@ Deno.test("htmlTable() lets long names break after their separators, and keeps t
   assert.match(html, />S_<wbr>1\/&lt;b&gt;_&amp;\/<wbr>x_<wbr>y\.png</);
 });
 
+Deno.test("htmlTable() breaks a narrow column beside a number, not within it", () => {
+  const { html } = htmlTable([{ settings: "learningRate\u00a00.0003" }]);
+  assert.ok(html.includes("learningRate\u00a0<wbr>0.0003<"));
+});
+
 Deno.test("notice() keeps line breaks", () => {
   const { html } = notice("one\ntwo");
   assert.match(html, /white-space:pre-line.*one\ntwo/);

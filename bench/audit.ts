@@ -1,16 +1,19 @@
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import sharp from "sharp";
-import { parseConfig } from "../lib/config.ts";
+import { mapAhead } from "../lib/core/ahead.ts";
+import { parseConfig } from "../lib/core/config.ts";
+import { createRandom } from "../lib/core/random.ts";
 import { DECODES_IN_FLIGHT } from "../lib/data/open_image.ts";
-import { mapAhead } from "../lib/data/map_ahead.ts";
-import { scanDataset } from "../lib/data/scan_dataset.ts";
-import { createRandom } from "../lib/random.ts";
+import { scanDataset } from "../lib/data/scan.ts";
 import { type BenchRow, benchRow } from "./row.ts";
 
 const [FEW, MANY] = [1000, 10_000];
+
 const REPETITIONS = 3;
+
 const SIDE = 128;
+
 /** Pixels of the random pictures before they are enlarged: no two are alike. */
 const GRAIN = 12;
 

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import sharp from "sharp";
-import { createRandom } from "../lib/random.ts";
+import { createRandom } from "../lib/core/random.ts";
 
 /** Size of the crops of the public set, about. */
 const [WIDTH, HEIGHT] = [700, 730];

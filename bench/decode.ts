@@ -1,11 +1,13 @@
 import { join } from "node:path";
-import { batches } from "../lib/images/batches.ts";
+import { batches } from "../lib/images/decode.ts";
 import { writeCrops } from "./crops.ts";
 import { startPython } from "./python.ts";
 import { type BenchRow, benchRow } from "./row.ts";
 
 const IMAGES = 128;
+
 const REPEATS = 3;
+
 const CORES = navigator.hardwareConcurrency;
 
 /**

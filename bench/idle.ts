@@ -1,17 +1,18 @@
-import { cutGraph } from "../lib/model/cut.ts";
-import { createModel, disposeModel } from "../lib/model/model.ts";
-import { frozenLayerCount } from "../lib/model/stages.ts";
-import { tf } from "../lib/setup/tensorflow.ts";
+import { tf } from "../lib/core/tensorflow.ts";
+import { cutGraph } from "../lib/model/graph.ts";
+import { createModel, disposeModel, frozenLayerCount } from "../lib/model/model.ts";
 import {
   createFeatureExtractor,
+  everyImage,
   type FeatureExtractor,
-} from "../lib/training/feature_extractor.ts";
-import { everyImage, featureSource } from "../lib/training/features.ts";
+  featureSource,
+} from "../lib/training/features.ts";
 import { createTrainable, disposeTrainable, trainStep } from "../lib/training/trainable.ts";
 import { writeCrops } from "./crops.ts";
 import { type BenchRow, benchRow } from "./row.ts";
 
 const IMAGES = 192;
+
 const REPEATS = 3;
 
 /**

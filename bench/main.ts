@@ -1,8 +1,8 @@
 import { join } from "node:path";
-import { ConfigError } from "../lib/errors.ts";
-import { projectRoot } from "../lib/paths.ts";
-import { runMain } from "../lib/setup/main.ts";
-import { setUp } from "../lib/setup/setup.ts";
+import { ConfigError } from "../lib/core/errors.ts";
+import { projectRoot } from "../lib/core/paths.ts";
+import { runMain } from "../lib/core/terminal.ts";
+import { setUp } from "../tools/setup.ts";
 import type { BenchRow } from "./row.ts";
 
 /** Every benchmark by name, loaded when its turn comes: set-up has to be first. */
@@ -22,8 +22,8 @@ machine alone meanwhile. Without names all are run.`;
 
 async function bench(names: readonly string[]): Promise<void> {
   const { writeJson } = await import(
-    import.meta.resolve("../lib/files.ts")
-  ) as typeof import("../lib/files.ts");
+    import.meta.resolve("../lib/core/files.ts")
+  ) as typeof import("../lib/core/files.ts");
   const rows: BenchRow[] = [];
   for (const name of names) {
     console.log(`\n${name} …`);

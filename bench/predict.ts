@@ -1,20 +1,22 @@
 import { join } from "node:path";
-import { mapAhead } from "../lib/data/map_ahead.ts";
+import { mapAhead } from "../lib/core/ahead.ts";
+import { projectRoot } from "../lib/core/paths.ts";
+import { venvPython } from "../lib/core/python.ts";
 import { decodeImage, DECODES_AHEAD } from "../lib/images/decode.ts";
+import { saveKeras } from "../lib/model/keras_files.ts";
 import { createModel, disposeModel, type Model } from "../lib/model/model.ts";
-import { predictImages } from "../lib/model/predict_images.ts";
-import { createPredictor } from "../lib/model/predictor.ts";
-import { saveKeras } from "../lib/model/save_keras.ts";
-import { saveModel } from "../lib/model/save_model.ts";
-import { projectRoot } from "../lib/paths.ts";
-import { venvPython } from "../lib/setup/venv.ts";
+import { createPredictor, predictImages } from "../lib/model/predict.ts";
+import { saveModel } from "../lib/model/saved.ts";
 import { testCard } from "../tests/model/model_card.ts";
 import { writeCrops } from "./crops.ts";
 import { type BenchRow, benchRow } from "./row.ts";
 
 const IMAGES = 256;
+
 const REPEATS = 3;
+
 const BATCH = 32;
+
 const DECODE = { size: 224, resize: "squash", maxMegapixels: 100 } as const;
 
 /**

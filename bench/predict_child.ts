@@ -1,8 +1,10 @@
-/** Section 7 in a process of its own: `predict_child.ts MODEL_FOLDER FOLDER CSV`; prints its peak. */
 import { resourceUsage } from "node:process";
-import { evaluateFolder } from "../lib/evaluation/evaluate_folder.ts";
+import { evaluateFolder } from "../lib/evaluation/evaluate.ts";
 
 const [modelFolder, folder, out] = Deno.args as [string, string, string];
+
 const { state, unreadable } = await evaluateFolder({ modelFolder, folder, out });
+
 if (state !== "finished" || unreadable > 0) throw new Error("not every image was classified");
+
 console.log(resourceUsage().maxRSS / 1024);

@@ -1,5 +1,4 @@
-import { venvPython } from "../lib/setup/venv.ts";
-import { textLines } from "../lib/setup/text_lines.ts";
+import { textLines, venvPython } from "../lib/core/python.ts";
 
 /** A Python program that answers each line with one line. */
 export interface PythonPeer extends AsyncDisposable {

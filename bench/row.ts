@@ -1,4 +1,4 @@
-import { median } from "../lib/median.ts";
+import { median } from "../lib/core/stats.ts";
 
 /** Smallest, middle and largest of some repetitions. */
 export interface Spread {

@@ -1,13 +1,14 @@
 import { join } from "node:path";
-import { projectRoot } from "../lib/paths.ts";
-import { textLines } from "../lib/setup/text_lines.ts";
-import { venvPython } from "../lib/setup/venv.ts";
-import { median } from "../lib/median.ts";
+import { projectRoot } from "../lib/core/paths.ts";
+import { textLines, venvPython } from "../lib/core/python.ts";
+import { median } from "../lib/core/stats.ts";
 import { writeCrops } from "./crops.ts";
 import { type BenchRow, benchRow } from "./row.ts";
 
 const [TRAIN, VALIDATION] = [320, 64];
+
 const EPOCHS = 6;
+
 const REPEATS = 3;
 
 /** What one training took. */

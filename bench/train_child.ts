@@ -1,27 +1,27 @@
-/**
- * The recipe, beside train.py: `train_child.ts FOLDER WEIGHTS EPOCHS`. Prints the same lines, which
- * are the time from the start of the process to the first batch, each epoch and the end.
- */
 import { join } from "node:path";
 import { memoryUsage, resourceUsage } from "node:process";
-import { parseConfig } from "../lib/config.ts";
-import { listImages } from "../lib/data/list_images.ts";
-import { sha256File } from "../lib/files.ts";
+import { parseConfig } from "../lib/core/config.ts";
+import { sha256File } from "../lib/core/files.ts";
+import { tf } from "../lib/core/tensorflow.ts";
+import { listImages } from "../lib/data/list.ts";
 import { disposeModel } from "../lib/model/model.ts";
-import { saveModel } from "../lib/model/save_model.ts";
-import { startingModel } from "../lib/model/starting_model.ts";
-import { tf } from "../lib/setup/tensorflow.ts";
+import { saveModel } from "../lib/model/saved.ts";
+import { startingModel } from "../lib/model/start.ts";
 import { fit } from "../lib/training/fit.ts";
 import { testCard } from "../tests/model/model_card.ts";
 
 const [folder, weights, epochs] = Deno.args as [string, string, string];
+
 const started = performance.now();
+
 const classes = ["negative", "positive"];
+
 const config = parseConfig({
   data: { classes },
   model: { weights },
   training: { epochs: Number(epochs), earlyStopping: { patience: Number(epochs) } },
 });
+
 const decode = { size: 224, resize: "squash", maxMegapixels: 100 } as const;
 
 async function itemsOf(subset: string) {
@@ -33,8 +33,11 @@ async function itemsOf(subset: string) {
 }
 
 const { model } = await startingModel(config, [], { fallBack: false, decode });
+
 const { architecture } = model;
+
 let batches = 0;
+
 const result = await fit({
   model,
   train: await itemsOf("train"),
@@ -50,9 +53,13 @@ const result = await fit({
     if (batches++ === 1) console.log("batch");
   },
 });
+
 tf.dispose([...result.trained.values()]);
+
 disposeModel(model);
+
 const megabytes = 1 / 1024;
+
 console.log(JSON.stringify({
   seconds: (performance.now() - started) / 1000,
   peak_megabytes: Math.max(resourceUsage().maxRSS * megabytes, memoryUsage().rss / 2 ** 20),

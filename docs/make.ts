@@ -1,23 +1,21 @@
-/**
- * Makes what the README shows: the pictures in docs/, from a run on the sample set, and the table
- * of config fields.
- *
- *     deno task run --run synthetic-sample && deno run -A docs/make.ts
- */
 import { join } from "node:path";
 import sharp from "sharp";
-import { describeConfig, readRunConfig } from "../lib/config.ts";
-import { classCounts } from "../lib/data/class_counts.ts";
-import { readManifest } from "../lib/data/manifest.ts";
-import { writeAtomic } from "../lib/files.ts";
-import { classCountsChart } from "../lib/notebook/class_counts_chart.ts";
-import type { Figure } from "../lib/notebook/figure.ts";
-import { fromRoot, projectRoot, runPaths } from "../lib/paths.ts";
-import { isSynthetic } from "../lib/setup/sample_set.ts";
+import { describeConfig, readRunConfig } from "../lib/core/config.ts";
+import { writeAtomic } from "../lib/core/files.ts";
+import { fromRoot, isSynthetic, projectRoot, runPaths } from "../lib/core/paths.ts";
+import { classCounts } from "../lib/data/scan.ts";
+import { readManifest } from "../lib/run/manifest.ts";
+import type { Figure } from "../lib/show/card.ts";
+import { classCountsChart } from "../lib/show/data_charts.ts";
 
 const RUN = "synthetic-sample";
-const TILE = 180; // pixels
-const TILES = 4; // of each class
+
+const TILE = 180;
+
+// pixels
+const TILES = 4;
+
+// of each class
 
 /** The table of config fields, as the README has it. */
 export function configTable(): string {

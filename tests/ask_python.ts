@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { projectRoot } from "../lib/paths.ts";
+import { projectRoot } from "../lib/core/paths.ts";
 
 /** Sends a JSON request to a script in the Python of the .venv and returns its JSON answer. */
 export async function askPython(script: string, request: unknown): Promise<unknown> {

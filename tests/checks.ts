@@ -1,5 +1,5 @@
-import { projectRoot } from "../lib/paths.ts";
-import { duration } from "../lib/setup/status_line.ts";
+import { projectRoot } from "../lib/core/paths.ts";
+import { duration } from "../lib/core/terminal.ts";
 
 /** How many checks ended how. */
 export interface Counts {
@@ -13,6 +13,7 @@ export const NONE: Counts = { passed: 0, failed: 0, skipped: 0 };
 
 /** A single check that went well, and one that did not. */
 export const PASSED: Counts = { ...NONE, passed: 1 };
+
 export const FAILED: Counts = { ...NONE, failed: 1 };
 
 /** The sum of two counts. */

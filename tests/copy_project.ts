@@ -1,13 +1,13 @@
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { projectRoot } from "../lib/paths.ts";
+import { projectRoot } from "../lib/core/paths.ts";
 import { inFolder } from "./data/test_images.ts";
 
 /** A project of its own, whose data/, model/ and results/ a test may fill. */
 export interface ProjectCopy {
   root: string;
   /**
-   * A module of the copy, such as `lib/config.ts`; it reads and writes below `root`. Its error
+   * A module of the copy, such as `lib/core/config.ts`; it reads and writes below `root`. Its error
    * classes are not those of the test's own imports: tell errors by their names.
    */
   load<Module>(path: string): Promise<Module>;

@@ -1,8 +1,7 @@
 import { join } from "node:path";
-import { projectRoot } from "../lib/paths.ts";
-import { runMain } from "../lib/setup/main.ts";
-import { setUp } from "../lib/setup/setup.ts";
-import { duration } from "../lib/setup/status_line.ts";
+import { projectRoot } from "../lib/core/paths.ts";
+import { duration, runMain } from "../lib/core/terminal.ts";
+import { setUp } from "../tools/setup.ts";
 import { add, checkDeno, type Counts, FAILED, formatCounts, NONE, reportCheck } from "./checks.ts";
 import { runUnitTests } from "./unit_tests.ts";
 
@@ -67,8 +66,8 @@ async function later<T>(name: string): Promise<T> {
 }
 
 async function listNotebooks(): Promise<string[]> {
-  const { listNotebooks }: typeof import("../lib/setup/run_notebooks.ts") = await import(
-    import.meta.resolve("../lib/setup/run_notebooks.ts")
+  const { listNotebooks }: typeof import("../tools/notebooks.ts") = await import(
+    import.meta.resolve("../tools/notebooks.ts")
   );
   return await listNotebooks(join(projectRoot, "notebooks"));
 }

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { configTable } from "../docs/make.ts";
-import { exists } from "../lib/files.ts";
-import { projectRoot } from "../lib/paths.ts";
+import { exists } from "../lib/core/files.ts";
+import { projectRoot } from "../lib/core/paths.ts";
 
 const readme = await Deno.readTextFile(join(projectRoot, "README.md"));
 

@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import { exists } from "../lib/files.ts";
-import { projectRoot } from "../lib/paths.ts";
+import { exists } from "../lib/core/files.ts";
+import { projectRoot } from "../lib/core/paths.ts";
 
 /** Folder of real crops, one folder a class, that is no part of the project. */
 export const realCrops: string = join(projectRoot, "..", "shared", "glomeruli");

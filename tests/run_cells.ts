@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { projectRoot } from "../lib/paths.ts";
+import { projectRoot } from "../lib/core/paths.ts";
 import { askPython } from "./ask_python.ts";
 
 /** What a cell of a real kernel shows, and how it ended. */

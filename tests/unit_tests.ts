@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import { projectRoot } from "../lib/paths.ts";
-import { textLines } from "../lib/setup/text_lines.ts";
+import { projectRoot } from "../lib/core/paths.ts";
+import { textLines } from "../lib/core/python.ts";
 import { add, type Counts, FAILED, NONE, readTestCounts, reportCheck } from "./checks.ts";
 
 /**

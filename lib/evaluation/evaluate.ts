@@ -1,92 +1,271 @@
-import { resolve } from "node:path";
-import { ConfigError } from "../errors.ts";
-import { runMain } from "../setup/main.ts";
-import { setUp } from "../setup/setup.ts";
-import type { RunOptions } from "./evaluate_run.ts";
-import { parseFormats } from "./export/write_exports.ts";
-import { parseFolderArguments } from "./folder_arguments.ts";
-import { parseShard } from "./shard.ts";
+import { createHash } from "node:crypto";
+import { realpath } from "node:fs/promises";
+import { join } from "node:path";
+import { DataError, type ImageError } from "../core/errors.ts";
+import { sha256File } from "../core/files.ts";
+import { fromRoot, runPaths } from "../core/paths.ts";
+import type { Config } from "../core/settings.ts";
+import { type OnProgress, stoppable, type StopRequested } from "../core/stop.ts";
+import { disposeModel, type Model } from "../model/model.ts";
+import { type Flagger, readFlagger, REFERENCE_FILE } from "../model/ordinary.ts";
+import { answeringPredictor, decodeOptions, seeImages, type SeenImage } from "../model/predict.ts";
+import { loadModel } from "../model/saved.ts";
+import { evaluationFiles, refuseInside, refuseOverwriting } from "../run/evaluation_files.ts";
+import type { ModelCard } from "../run/model_card.ts";
+import { readSidecar } from "./export.ts";
+import { readTestSample } from "./external.ts";
+import {
+  type Done,
+  type Evaluation,
+  type EvaluationOptions,
+  finish,
+  listFolder,
+  type Setting,
+} from "./finish.ts";
+import {
+  BATCH_SIZE,
+  batchCount,
+  openParts,
+  openWorkFile,
+  type Shard,
+  shardBatches,
+  type StoredImage,
+  type WorkFile,
+  type WorkIdentity,
+  workPath,
+} from "./work.ts";
 
-const USAGE = `deno task evaluate DIR [--run NAME] [--out FILE] [--force] [--follow-links]
-                       [--format NAMES] [--sidecar FILE] [--shard I/N | --merge]
-
-Classifies every image under DIR with the model of a run, as notebook 07 does. Interrupted
-(Ctrl-C, or a kill) and run again, it goes on where it ended.
-
-  --run NAME      the run whose model is used (default: "default")
-  --out FILE      where to write; details and errors go beside it
-                  (default: results/RUN/evaluation.csv)
-  --force         overwrite an evaluation of another folder or model
-  --follow-links  classify what symbolic links in DIR lead to as well; every folder once
-  --format NAMES  other layouts beside the CSVs, separated by commas: parquet and jsonl (the
-                  details), timm (every class probability in a column)
-  --sidecar FILE  a CSV of name,x,y,width,height[,slide] that tells where on its slide each crop
-                  is: writes annotations for QuPath (.geojson)
-  --shard I/N     evaluate part I of N, on this or another machine; every part has batches from
-                  the whole of DIR (batch I, I + N, I + 2N … of 32 images)
-  --merge         join the parts: the files are those of an undivided evaluation`;
-
-/** What the command line asks for; paths are absolute. */
-interface Request {
-  folder: string;
-  followLinks: boolean;
-  run: string;
-  options: Omit<RunOptions, "onProgress">;
-}
-
-/** Reads the arguments; `null` when only help is wanted. Relative paths are meant from `cwd`. */
-export function parseEvaluateArguments(args: string[], cwd: string): Request | null {
-  const text = { type: "string" } as const;
-  const yes = { type: "boolean" } as const;
-  const parsed = parseFolderArguments(args, cwd, USAGE, {
-    ...{ run: text, out: text, shard: text, format: text, sidecar: text },
-    ...{ merge: yes, force: yes, "follow-links": yes },
+/**
+ * Classifies every image of a folder with a saved model and writes evaluation.csv, its details and
+ * its errors, in code-point order of the names. Beside the list of names memory is the same for ten
+ * images and for a million.
+ *
+ * Results go to a work file as they come. An evaluation that was interrupted, by Stop or by a kill,
+ * goes on from it when it is run again, and writes the same bytes as an uninterrupted one. When the
+ * folder or the model has changed since, it begins anew.
+ *
+ * @throws {ModelError} When the model cannot be used.
+ * @throws {DataError} When the folder is missing or holds no image, or results would be written into
+ *   it or over those of another, or cannot be written at all.
+ * @throws {StoppedError} When the person stops while the folder is listed or the files are written.
+ */
+export async function evaluateFolder(options: EvaluationOptions): Promise<Evaluation> {
+  return await stoppable(async (stopRequested) => {
+    const files = evaluationFiles(options.out);
+    const listing = await listFolder(options, stopRequested);
+    for (const folder of [options.folder, ...listing.outside]) {
+      await refuseInside(options.out, folder);
+    }
+    const places = options.sidecar === undefined ? null : await readSidecar(options.sidecar);
+    const { model, card } = await loadModel(options.modelFolder);
+    try {
+      const flagger = await readFlagger(options.modelFolder, model, card);
+      const reference = flagger && await sha256File(join(options.modelFolder, REFERENCE_FILE));
+      const setting = { options, files, listing, card, reference, places, stopRequested };
+      if (!options.shard) await checkOverwriting(setting);
+      return await (options.merge ? merge(setting) : evaluate(setting, model, flagger));
+    } catch (error) {
+      throw explainWriteError(error, options.out);
+    } finally {
+      disposeModel(model);
+    }
   });
-  if (parsed === null) return null;
-  const { folder, values: { run = "default", ...values }, switches } = parsed;
-  for (const name of ["out", "sidecar"]) {
-    if (values[name] === "") throw new ConfigError(`--${name} needs a file.`, USAGE);
-  }
-  const path = (name: string) =>
-    values[name] === undefined ? {} : { [name]: resolve(cwd, values[name]) };
-  const shard = values["shard"] === undefined ? {} : { shard: parseShard(values["shard"]) };
-  const formats = values["format"] === undefined ? {} : { formats: parseFormats(values["format"]) };
-  const merge = switches.has("merge") ? { merge: true } : {};
-  const force = switches.has("force") ? { force: true } : {};
-  if ("shard" in shard && ("merge" in merge || "formats" in formats || "sidecar" in values)) {
-    throw new ConfigError(
-      "--shard evaluates a part; --merge, --format and --sidecar are for joining the parts.",
-      USAGE,
-    );
-  }
-  const options = { ...path("out"), ...path("sidecar"), ...shard, ...merge, ...force, ...formats };
-  return { folder, followLinks: switches.has("follow-links"), run, options };
 }
 
-/** @returns The exit code: that of an interrupted command when the person stopped it. */
-async function evaluate({ folder, followLinks, run, options }: Request): Promise<number> {
-  const { readRunConfig } = await import("../config.ts");
-  const { evaluateRun } = await import("./evaluate_run.ts");
-  const { describeEvaluation } = await import("./describe_evaluation.ts");
-  const { showProgress } = await import("../notebook/progress.ts");
-  const runConfig = await readRunConfig(run);
-  const { evaluation } = runConfig;
-  const config = {
-    ...runConfig,
-    evaluation: { ...evaluation, folder, followLinks: followLinks || evaluation.followLinks },
+/** What the file system refuses here is writing: files that cannot be read are results. */
+function explainWriteError(error: unknown, out: string): unknown {
+  if (!isFileSystemError(error)) return error;
+  return new DataError(
+    `The results cannot be written (${out}): ${(error as Error).message}.`,
+    "Make room on the disk, or see to the permission to write there. Then run this again: it goes " +
+      "on where it ended.",
+    { cause: error },
+  );
+}
+
+async function checkOverwriting({ options, files, card }: Setting): Promise<void> {
+  if (options.force) return;
+  const folder = await realpath(options.folder);
+  await refuseOverwriting(files, { folder, model: card.weights.sha256 });
+}
+
+async function merge(setting: Setting): Promise<Evaluation> {
+  const { files } = setting;
+  const parts = await openParts(files, identify(setting, null));
+  try {
+    const done: Done = {
+      state: "finished",
+      resumed: setting.listing.names.length,
+      restarted: null,
+      imagesPerSecond: null,
+    };
+    return await finish(setting, parts.sources, done);
+  } finally {
+    parts.close();
+  }
+}
+
+async function evaluate(
+  setting: Setting,
+  model: Model,
+  flagger: Flagger | null,
+): Promise<Evaluation> {
+  const { options: { folder, shard, onProgress }, files, listing, card, stopRequested } = setting;
+  const { names } = listing;
+  const path = workPath(files, shard ?? null);
+  const work = await openWorkFile(path, identify(setting, shard ?? null));
+  try {
+    const all = shardBatches(batchCount(names.length), shard ?? WHOLE);
+    const batches = all.filter((batch) => !work.has(batch));
+    const total = imageCount(all, names.length);
+    const missing = imageCount(batches, names.length);
+    const counts = { done: total - missing, total };
+    const start = performance.now();
+    const options = { model, card, flagger, folder, names, batches, counts, onProgress };
+    const classified = await classify(work, stopRequested, options);
+    const seconds = (performance.now() - start) / 1000;
+    const done: Done = {
+      state: classified < missing ? "stopped" : shard ? "part" : "finished",
+      resumed: counts.done,
+      restarted: work.restarted,
+      imagesPerSecond: classified === 0 ? null : classified / seconds,
+    };
+    return await finish(setting, [work], done);
+  } finally {
+    await work.close();
+  }
+}
+
+const WHOLE: Shard = { index: 1, count: 1 };
+
+function identify({ listing, card, reference }: Setting, shard: Shard | null): WorkIdentity {
+  const { architecture, preprocessing, weights, decision } = card;
+  const text = JSON.stringify([ // all that answers and flags depend on
+    ...[weights.sha256, architecture, preprocessing],
+    ...[decision.testTimeAugmentation, reference],
+  ]);
+  return {
+    listing: listing.sha256,
+    images: listing.names.length,
+    model: createHash("sha256").update(text).digest("hex"),
+    shard: shard ?? WHOLE,
   };
-  const onProgress = showProgress("Classifying");
-  const result = await evaluateRun(config, { ...options, onProgress });
-  for (const line of describeEvaluation(result)) console.log(line);
-  if (result.priorShift) console.log(result.priorShift.text);
-  return result.state === "stopped" ? 130 : 0;
 }
 
-if (import.meta.main) {
-  await runMain(async () => {
-    const request = parseEvaluateArguments(Deno.args, Deno.env.get("INIT_CWD") ?? Deno.cwd());
-    if (request === null) return console.log(USAGE);
-    await setUp({ sampleImages: false });
-    return await evaluate(request);
+/** How many images some batches hold, of a folder of so many. */
+function imageCount(batches: readonly number[], images: number): number {
+  const holdsLast = batches.at(-1) === batchCount(images) - 1;
+  return BATCH_SIZE * batches.length - (holdsLast ? BATCH_SIZE * batchCount(images) - images : 0);
+}
+
+/** What {@linkcode evaluateRun} can be told beside the config. */
+export type RunOptions = Partial<
+  Pick<
+    EvaluationOptions,
+    "out" | "shard" | "merge" | "force" | "formats" | "sidecar" | "onProgress"
+  >
+>;
+
+/**
+ * Section 7: classifies the images of `evaluation.folder` with the run's saved model and writes
+ * evaluation.csv, its details and its errors. See {@linkcode evaluateFolder}.
+ *
+ * @param options.out Absolute path of the main file; default results/RUN/evaluation.csv.
+ * @returns Counts and some rows to be shown; never all of them.
+ * @throws {ModelError} When the run has no usable model.
+ * @throws {DataError} When the folder is missing or holds no image, or results would be written into
+ *   it or over those of another.
+ */
+export async function evaluateRun(config: Config, options: RunOptions = {}): Promise<Evaluation> {
+  const paths = runPaths(config.run);
+  const isOwnData = fromRoot(config.evaluation.folder) === fromRoot(config.data.folder);
+  return await evaluateFolder({
+    ...options,
+    // the images that the model was trained on would be no test of it
+    internal: isOwnData ? undefined : (card) => readTestSample(paths, card, config.seed),
+    out: options.out ?? paths.evaluation,
+    folder: fromRoot(config.evaluation.folder),
+    followLinks: config.evaluation.followLinks,
+    modelFolder: paths.model,
+    priorShift: config.evaluation.priorShift,
   });
+}
+
+/** What {@linkcode classify} needs to know. */
+interface ClassifyOptions {
+  /** Consumed: it can only be disposed afterwards. */
+  model: Model;
+  card: ModelCard;
+  /** Says what is unusual about an image; `null`: it is not known what is usual. */
+  flagger: Flagger | null;
+  /** Absolute path of the new images. */
+  folder: string;
+  /** Paths of all images relative to the folder. */
+  names: readonly string[];
+  /** Batches to be computed, ascending. */
+  batches: readonly number[];
+  /** Images that have been classified before, and those that will have been in the end. */
+  counts: { done: number; total: number };
+  onProgress?: OnProgress | undefined;
+}
+
+/**
+ * Classifies the images of some batches into a work file, until the end or until the person asks to
+ * stop. Memory does not grow with their number.
+ *
+ * @returns How many images were classified.
+ */
+async function classify(
+  work: WorkFile,
+  stopRequested: StopRequested,
+  { model, card, flagger, folder, names, batches, counts, onProgress }: ClassifyOptions,
+): Promise<number> {
+  if (batches.length === 0) return 0;
+  const predictor = answeringPredictor(model, card, { consume: true });
+  const options = { ...decodeOptions(card), batchSize: BATCH_SIZE };
+  let [done, turn, waiting]: [number, number, StoredImage[]] = [0, 0, []];
+  try {
+    // Batches are whole but for the folder's last one: seeImages groups them as they are here.
+    for await (const result of seeImages(predictor, paths(folder, names, batches), options)) {
+      waiting.push("error" in result ? failed(result.error) : classified(result, flagger));
+      const batch = batches[turn]!;
+      const position = BATCH_SIZE * batch + waiting.length;
+      done += 1;
+      if (waiting.length === BATCH_SIZE || position === names.length) {
+        await work.append(batch, waiting);
+        [turn, waiting] = [turn + 1, []];
+      }
+      onProgress?.(counts.done + done, counts.total, names[position - 1]!);
+      if (waiting.length === 0 && stopRequested()) break;
+    }
+  } finally {
+    predictor.dispose();
+  }
+  return done;
+}
+
+function* paths(
+  folder: string,
+  names: readonly string[],
+  batches: readonly number[],
+): Generator<string, void, void> {
+  for (const batch of batches) {
+    for (const name of names.slice(BATCH_SIZE * batch, BATCH_SIZE * (batch + 1))) {
+      yield join(folder, name);
+    }
+  }
+}
+
+function classified(image: SeenImage, flagger: Flagger | null): StoredImage {
+  const { probabilities, width, height } = image;
+  return { probabilities, width, height, flags: flagger?.(image).flags ?? [] };
+}
+
+function failed({ reason, cause }: ImageError): StoredImage {
+  return { error: reason, retry: isFileSystemError(cause) };
+}
+
+/** Whether the operating system refused something. Deno gives a code to some of its errors only. */
+function isFileSystemError(error: unknown): boolean {
+  return error instanceof Error && ("code" in error || /\(os error \d+\)/.test(error.message));
 }

@@ -1,28 +1,44 @@
+import { createHash } from "node:crypto";
 import { realpath } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { DataError } from "../errors.ts";
-import { writeJson } from "../files.ts";
-import type { ModelCard } from "../model/model_card.ts";
-import type { StopRequested } from "../stop.ts";
-import type { Evaluation, EvaluationOptions } from "./evaluation.ts";
-import { writeList } from "../metrics/review/write_list.ts";
-import { type EvaluationFiles, readReviewLists } from "./evaluation_files.ts";
-import type { SlidePlace } from "./export/sidecar.ts";
-import { writeExports } from "./export/write_exports.ts";
-import { describeExternal, NO_EXTERNAL_SCORES, NO_TEST_SCORES } from "./describe_external.ts";
-import { externalScores } from "./external_scores.ts";
-import { folderLabels } from "./folder_labels.ts";
-import { groupShares } from "./group_shares.ts";
-import { judge } from "./judge.ts";
-import type { Listing } from "./list_folder.ts";
-import { createLabelledSample, type LabelledSample } from "./labelled_sample.ts";
-import { readResults, type Result } from "./results.ts";
-import { decidePriorShift, type PriorShift } from "./prior_shift/decide_prior_shift.ts";
-import { addScore, createScoreSummary } from "./prior_shift/score_summary.ts";
-import { createReviewQueue, reviewCsv } from "./review_queue.ts";
-import { count, createTally, type Verdict } from "./tally.ts";
-import type { Source } from "./work_file.ts";
-import { writeEvaluation } from "./write_evaluation.ts";
+import { DataError } from "../core/errors.ts";
+import { writeJson } from "../core/files.ts";
+import { breathe, type OnProgress, type StopRequested, throwIfStopped } from "../core/stop.ts";
+import { folderLabels } from "../data/labels.ts";
+import { describeSkipped, listImages, type Skipped } from "../data/list.ts";
+import type { ScoredSample } from "../metrics/scores.ts";
+import { type EvaluationFiles, readReviewLists, writeList } from "../run/evaluation_files.ts";
+import type { ModelCard } from "../run/model_card.ts";
+import {
+  count,
+  createLabelledSample,
+  createTally,
+  judge,
+  type LabelledSample,
+  type Tally,
+  type Verdict,
+  writeEvaluation,
+} from "./answers.ts";
+import { type Exports, type Format, type SlidePlace, writeExports } from "./export.ts";
+import {
+  describeExternal,
+  type ExternalScores,
+  externalScores,
+  NO_EXTERNAL_SCORES,
+  NO_TEST_SCORES,
+} from "./external.ts";
+import { createReviewQueue, reviewCsv, type ReviewImage } from "./queue.ts";
+import { addScore, createScoreSummary } from "./score_summary.ts";
+import { describeShare, type GroupShares, groupShares } from "./shares.ts";
+import { decidePriorShift, type PriorShift, type PriorShiftInput } from "./shift.ts";
+import {
+  BATCH_SIZE,
+  batchCount,
+  type Shard,
+  type Source,
+  type StoredImage,
+  type WorkFile,
+} from "./work.ts";
 
 /** What is known once the folder is listed and the model loaded. */
 export interface Setting {
@@ -179,4 +195,204 @@ async function summarise(
     exports: exports.files,
     images_per_second: evaluation.imagesPerSecond,
   };
+}
+
+/** What became of a folder. */
+export interface Evaluation extends Tally {
+  /**
+   * `finished`: every image found is in evaluation.csv or evaluation_errors.csv. `stopped`: the
+   * person did; run again to go on. `part`: a shard is done. Of the latter two no CSV is written.
+   */
+  state: "finished" | "stopped" | "part";
+  /** Images found: classified, unreadable, and those not yet looked at or in other parts. */
+  images: number;
+  /** Images whose results an earlier, interrupted evaluation had left. */
+  resumed: number;
+  /** Why an earlier evaluation's work could not be used; `null`: it was, or there was none. */
+  restarted: WorkFile["restarted"];
+  /** Images a second, in this evaluation; `null`: none was classified now. */
+  imagesPerSecond: number | null;
+  /** Files that are no images by their names. */
+  skipped: Skipped;
+  card: ModelCard;
+  /** What was decided about the share of classes; `null`: not all images are there yet. */
+  priorShift: PriorShift | null;
+  /** The share of positive images in each patient or slide, and in all. */
+  shares: GroupShares;
+  /** Those that need a person's look most; `flags`: whether it is known what is usual. */
+  queue: { first: (ReviewImage & { need: number })[]; flags: boolean };
+  /** Scores where the folder tells the true classes; `null`: they were not asked for, or not yet. */
+  external: { scores: ExternalScores | null; text: string } | null;
+  files: EvaluationFiles;
+  exports: Exports;
+}
+
+/** What {@linkcode evaluateFolder} needs to know. */
+export interface EvaluationOptions {
+  /** Absolute path of the new images. */
+  folder: string;
+  /** `config.evaluation.followLinks`; by default links are not followed. */
+  followLinks?: boolean | undefined;
+  /** Absolute path of the model folder; classes and preprocessing come from it. */
+  modelFolder: string;
+  /** Absolute path of evaluation.csv; the other files go beside it. */
+  out: string;
+  /** `config.evaluation.priorShift`; by default "auto". */
+  priorShift?: PriorShiftInput["setting"] | undefined;
+  /** Evaluates this part alone, to be merged later. */
+  shard?: Shard | undefined;
+  /** Joins the parts that are there, and evaluates nothing. */
+  merge?: boolean | undefined;
+  /** Overwrites an evaluation of another folder or model. */
+  force?: boolean | undefined;
+  /** Layouts to be written beside the CSVs. */
+  formats?: readonly Format[] | undefined;
+  /** The test images to compare a labelled folder with; `null` when there are none of this model. */
+  internal?: ((card: ModelCard) => Promise<ScoredSample | null>) | undefined;
+  /** Absolute path of a CSV that tells where on their slides the crops are. */
+  sidecar?: string | undefined;
+  onProgress?: OnProgress | undefined;
+}
+
+/** What became of the image with this name. */
+type Result = StoredImage & { name: string };
+
+/**
+ * The results that sources hold, in the order of the names; images without one are passed over.
+ * Memory holds a batch.
+ *
+ * @param sources At most one of them has a batch.
+ * @throws {StoppedError} When the person has asked to stop.
+ */
+async function* readResults(
+  names: readonly string[],
+  sources: readonly Source[],
+  stopRequested: StopRequested,
+): AsyncGenerator<Result, void, void> {
+  for (let batch = 0; batch < batchCount(names.length); batch++) {
+    throwIfStopped(stopRequested);
+    const source = sources.find((source) => source.has(batch));
+    if (!source) continue;
+    const images = await source.read(batch);
+    for (const [i, image] of images.entries()) {
+      yield { name: names[BATCH_SIZE * batch + i]!, ...image };
+    }
+  }
+}
+
+/** The images of a folder, as they were when it was listed. */
+interface Listing {
+  /** Paths relative to the folder, in code-point order. */
+  names: string[];
+  /** SHA-256 of all names, sizes and times of change: tells whether the folder is still the same. */
+  sha256: string;
+  skipped: Skipped;
+  /** Real paths of the folders elsewhere that links led to. */
+  outside: readonly string[];
+}
+
+/** Files that are looked at between two breaths. */
+const AT_A_TIME = 512;
+
+/** What {@linkcode listFolder} needs to know. */
+interface ListOptions {
+  /** Absolute path. */
+  folder: string;
+  /** `config.evaluation.followLinks`. */
+  followLinks?: boolean | undefined;
+  onProgress?: OnProgress | undefined;
+}
+
+/**
+ * Lists a folder of new images. Memory holds the names: about 0.1 kB an image.
+ *
+ * @param options.onProgress Told now and then, in large folders alone.
+ * @throws {DataError} When the folder is missing or holds no image.
+ * @throws {StoppedError} When the person has asked to stop.
+ */
+export async function listFolder(
+  { folder, followLinks = false, onProgress }: ListOptions,
+  stopRequested: StopRequested,
+): Promise<Listing> {
+  const { paths: names, skipped, outside } = await listImages(folder, { followLinks });
+  if (names.length === 0) throw noImage(folder, skipped, followLinks);
+  const hash = createHash("sha256");
+  for (let start = 0; start < names.length; start += AT_A_TIME) {
+    const some = names.slice(start, start + AT_A_TIME);
+    for (const name of some) hash.update(`${name}\0${describe(join(folder, name))}\0`);
+    if (names.length <= AT_A_TIME) break;
+    const done = start + some.length;
+    throwIfStopped(stopRequested);
+    onProgress?.(done, names.length, "", {
+      place: `${done.toLocaleString("en-GB")} files looked at`,
+      unit: "files",
+    });
+    await breathe();
+  }
+  return { names, sha256: hash.digest("hex"), skipped, outside };
+}
+
+function noImage(folder: string, skipped: Skipped, followLinks: boolean): DataError {
+  const passedOver = describeSkipped(skipped);
+  return new DataError(
+    `There is no image in ${JSON.stringify(folder)}${passedOver && ` (${passedOver})`}.`,
+    "Name a folder that holds .png, .jpg, .tif, .bmp or .webp files, at any depth" +
+      (skipped.links > 0 && !followLinks ? `, or follow its links: ${HOW_TO_FOLLOW}.` : "."),
+  );
+}
+
+/** How links come to be followed, in words. */
+const HOW_TO_FOLLOW = "evaluation.followLinks: true, or --follow-links";
+
+/** Size and time of change. Asked without waiting: a million asynchronous questions take minutes. */
+function describe(path: string): string {
+  try {
+    const { size, mtime } = Deno.statSync(path);
+    return `${size} ${mtime?.getTime()}`;
+  } catch {
+    return "cannot be looked at"; // reading it will say why
+  }
+}
+
+const RESTARTED = {
+  folder: "The folder has changed since the evaluation that was interrupted: all was begun anew.",
+  model: "The model is another than that of the earlier evaluation: all was begun anew.",
+  damaged: "What an earlier evaluation had left was damaged: all was begun anew.",
+} as const;
+
+const LINKS = ` Links are followed with ${HOW_TO_FOLLOW}, except to what is listed already.`;
+
+/** What became of an evaluation, in a few sentences: one a line. */
+export function describeEvaluation(evaluation: Evaluation): string[] {
+  const { classified, unreadable, review, images, resumed, restarted, state, files, skipped } =
+    evaluation;
+  const n = (count: number) => count.toLocaleString("en-GB");
+  const lines = [];
+  if (restarted !== null) lines.push(RESTARTED[restarted]);
+  if (resumed > 0 && evaluation.imagesPerSecond !== null) {
+    lines.push(`${n(resumed)} images had been classified before.`);
+  }
+  lines.push(
+    `${n(classified)} images classified, ${n(review)} of them to be reviewed; ` +
+      `${n(unreadable)} could not be read.`,
+  );
+  const passedOver = describeSkipped(skipped);
+  if (passedOver) lines.push(`In the folder: ${passedOver}.${skipped.links > 0 ? LINKS : ""}`);
+  if (state === "stopped") {
+    lines.push(
+      `Stopped after ${n(classified + unreadable)} of ${
+        n(images)
+      } images: no CSV is written yet. ` +
+        "Run this again to go on.",
+    );
+  } else if (state === "part") {
+    lines.push(`This part is done, in ${files.parts}. Join the parts with --merge.`);
+  } else lines.push(files.evaluation, ...evaluation.exports.files);
+  if (state === "finished" && classified > 0) {
+    const positive = evaluation.card.architecture.classes.at(-1)!.replaceAll("_", " ");
+    lines.push(`“${positive}”: ${describeShare(evaluation.shares.all)}`);
+  }
+  const { withoutPlace } = evaluation.exports;
+  if (withoutPlace > 0) lines.push(`The sidecar gives no place for ${n(withoutPlace)} images.`);
+  return lines;
 }

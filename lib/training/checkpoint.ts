@@ -1,11 +1,13 @@
 import { join } from "node:path";
 import { z } from "zod";
-import { writeJson } from "../files.ts";
-import { readTensors, type TensorEntry, writeTensors } from "../model/tensor_file.ts";
-import { type TensorFlow, tf } from "../setup/tensorflow.ts";
+import { ProjectError, TrainingError } from "../core/errors.ts";
+import { writeJson } from "../core/files.ts";
+import { type TensorFlow, tf } from "../core/tensorflow.ts";
+import { readTensors, type TensorEntry, writeTensors } from "../model/saved.ts";
+import type { HistoryRow, TrainingEvent } from "../run/history.ts";
 import type { PlateauState, StoppingState } from "./callbacks.ts";
 import type { ScoresSoFar } from "./epoch_scores.ts";
-import type { HistoryRow, TrainingEvent } from "./history.ts";
+import { restore, snapshot, type Trainable, type TrainingJob, withWeights } from "./trainable.ts";
 
 type Tensors = Map<string, TensorFlow.Tensor>;
 
@@ -39,7 +41,7 @@ export interface TrainingState {
 }
 
 /** A checkpoint as it is read back. The caller disposes the tensors. */
-export interface Checkpoint {
+interface Checkpoint {
   state: TrainingState;
   /** Weights of the trainable part and Adam's moments (`adam_first/NAME`, `adam_second/NAME`). */
   tensors: Tensors;
@@ -82,8 +84,11 @@ const placeOf = ({ epoch, partial }: TrainingState): Place => ({
   epoch,
   steps: partial?.steps ?? 0,
 });
+
 const order = (a: Place, b: Place): number => a.epoch - b.epoch || a.steps - b.steps;
+
 const number = (value: number, digits = 4) => String(value).padStart(digits, "0");
+
 const idOf = ({ epoch, steps }: Place): string =>
   number(epoch) + (steps > 0 ? `-${number(steps, 6)}` : "");
 
@@ -222,4 +227,178 @@ async function namesIn(folder: string): Promise<string[]> {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
   return names;
+}
+
+type SavedTensors = ReadonlyMap<string, TensorFlow.Tensor>;
+
+/** A training as it was at one time. Its tensors are no copies: a step puts others in their place. */
+interface SavePoint {
+  state: TrainingState;
+  /** Of the trainable part. */
+  weights: SavedTensors;
+  /** Adam's, named as a checkpoint has them. */
+  moments: SavedTensors;
+  /** Weights of EarlyStopping's best epoch. */
+  best: SavedTensors | null;
+}
+
+/** Holds a training as it is now; {@linkcode writeSavePoint} frees it. */
+export function takeSavePoint(
+  part: Trainable,
+  state: TrainingState,
+  best: SavedTensors | null,
+): SavePoint {
+  return {
+    state,
+    weights: snapshot(part),
+    moments: momentsOf(part),
+    best: best && new Map([...best].map(([name, value]) => [name, value.clone()])),
+  };
+}
+
+/**
+ * Writes the model, if this is its best epoch, then the checkpoint, and frees the tensors.
+ *
+ * @param bestRow The best epoch's history; `null`: this is not it.
+ * @throws {TrainingError} When something cannot be written; what it would have replaced is still
+ *   there.
+ */
+export async function writeSavePoint(
+  { model, checkpoints, fingerprint, onBest }: TrainingJob,
+  { state, weights, moments, best }: SavePoint,
+  bestRow: HistoryRow | null,
+): Promise<void> {
+  try {
+    if (bestRow) {
+      const whole = withWeights(model, weights);
+      await writing("The model", state.epoch, () => onBest(whole, bestRow));
+    }
+    const tensors = new Map([...weights, ...moments]);
+    await writing(
+      "The checkpoint",
+      state.epoch,
+      () => writeCheckpoint(checkpoints, fingerprint, state, tensors, best),
+    );
+  } finally {
+    tf.dispose([...weights.values(), ...moments.values(), ...best?.values() ?? []]);
+  }
+}
+
+async function writing(what: string, epoch: number, write: () => Promise<void>): Promise<void> {
+  try {
+    await write();
+  } catch (cause) {
+    if (cause instanceof ProjectError) throw cause;
+    throw new TrainingError(
+      `${what} could not be written: ${cause instanceof Error ? cause.message : cause}.`,
+      "Free some disk space, then run this again. It goes on from the last checkpoint, after " +
+        `epoch ${Math.max(0, epoch - 1)}.`,
+      { cause },
+    );
+  }
+}
+
+const FIRST = "adam_first/";
+
+const SECOND = "adam_second/";
+
+function momentsOf({ adam }: Trainable): SavedTensors {
+  return new Map([...adam.variables].flatMap(([name, { first, second }]) => [
+    [FIRST + name, first.read()],
+    [SECOND + name, second.read()],
+  ]));
+}
+
+/** Puts a checkpoint's weights and moments back in place and frees them. */
+export function resume(part: Trainable, tensors: SavedTensors, adamStep: number): void {
+  for (const [name, { first, second }] of part.adam.variables) {
+    first.assign(tensors.get(FIRST + name)!);
+    second.assign(tensors.get(SECOND + name)!);
+  }
+  part.adam.step = adamStep;
+  restore(part, new Map([...part.weights.keys()].map((name) => [name, tensors.get(name)!])));
+  tf.dispose([...tensors.values()]);
+}
+
+/**
+ * Makes sure that no interrupted training of other settings or data is about to be lost. One that had
+ * come to its end is not: its best model and its history are there.
+ *
+ * @param folder Of checkpoints.
+ * @param fingerprint Of the training that is about to start: a JSON object.
+ * @throws {TrainingError} Saying what differs, and how to continue or discard it.
+ */
+export async function requireNoOther(folder: string, fingerprint: string): Promise<void> {
+  const other = await latestCheckpoint(folder);
+  if (!other || other.fingerprint === fingerprint || other.state.over) return;
+  const { epoch, partial } = other.state;
+  const place = `epoch ${epoch + (partial ? 1 : 0)}`;
+  const lines = differences(other.fingerprint, fingerprint);
+  throw new TrainingError(
+    `There is an interrupted training of this run, saved in ${place}, that was made with other ` +
+      `settings or data:\n  - ${lines.join("\n  - ")}`,
+    "To continue it, put these back as they were. To discard it, set training.startAnew to true. " +
+      'To keep it and train beside it, give this training another name ("run").',
+  );
+}
+
+/** What differs between two fingerprints, a line a field. */
+function differences(before: string, now: string): string[] {
+  const [a, b] = [fieldsOf(before), fieldsOf(now)];
+  const lines = [...new Set([...a.keys(), ...b.keys()])]
+    .filter((field) => a.get(field) !== b.get(field))
+    .map((field) => `${field} was ${a.get(field) ?? "not there"}, is ${b.get(field) ?? "gone"}`);
+  return lines.length > 0 ? lines : ["it is of another version of this project"];
+}
+
+/** Leaves of a JSON object by dotted path, as JSON; none where it is no object. */
+function fieldsOf(json: string): Map<string, string> {
+  const fields = new Map<string, string>();
+  const visit = (value: unknown, path: string): void => {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) {
+      fields.set(path, JSON.stringify(value));
+      return;
+    }
+    for (const [key, child] of Object.entries(value)) visit(child, path ? `${path}.${key}` : key);
+  };
+  try {
+    const value: unknown = JSON.parse(json);
+    if (typeof value === "object" && value !== null) visit(value, "");
+  } catch {
+    // of a version that wrote something else
+  }
+  return fields;
+}
+
+/** Work that goes on while the training does, one piece after another. */
+interface Background {
+  /**
+   * Starts a piece of work when the one before it has ended, and returns then.
+   *
+   * @throws What the piece before it threw; this one is then not started.
+   */
+  start(work: () => Promise<void>): Promise<void>;
+  /**
+   * Returns when nothing is under way.
+   *
+   * @throws What the last piece threw, once.
+   */
+  settle(): Promise<void>;
+}
+
+/** Nothing is under way yet. */
+export function createBackground(): Background {
+  let running: Promise<{ error: unknown } | null> = Promise.resolve(null);
+  const settle = async (): Promise<void> => {
+    const failed = await running;
+    running = Promise.resolve(null);
+    if (failed) throw failed.error;
+  };
+  return {
+    settle,
+    start: async (work) => {
+      await settle();
+      running = work().then(() => null, (error: unknown) => ({ error }));
+    },
+  };
 }

@@ -1,4 +1,4 @@
-import { rocAuc } from "../roc_auc.ts";
+import { rocAuc } from "../core/stats.ts";
 import type { BatchResult } from "./trainable.ts";
 
 /** Sums and answers so far, as a checkpoint within an epoch holds them. */

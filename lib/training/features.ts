@@ -1,13 +1,20 @@
-import { mapAhead } from "../data/map_ahead.ts";
-import type { LabelledFile } from "../images/labelled_file.ts";
-import { decodeImage, type DecodeOptions, DECODES_AHEAD } from "../images/decode.ts";
-import type { Draw } from "../images/epoch_draws.ts";
-import type { PixelCache } from "../images/pixel_cache.ts";
-import { imagesAtOnce } from "../model/images_at_once.ts";
-import type { TensorFlow } from "../setup/tensorflow.ts";
+import { createHash } from "node:crypto";
+import { mapAhead } from "../core/ahead.ts";
+import { TrainingError } from "../core/errors.ts";
+import { type TensorFlow, tf } from "../core/tensorflow.ts";
+import {
+  decodeImage,
+  type DecodeOptions,
+  DECODES_AHEAD,
+  type Draw,
+  type PixelCache,
+} from "../images/decode.ts";
+import { foldBatchNorms, forward, preprocess, requireWeight } from "../model/forward.ts";
+import { type Cut, inferShapes, type Shape, weightSpecs } from "../model/graph.ts";
+import { backbones, INPUT_LAYER, inputShape, type Model } from "../model/model.ts";
+import { imagesAtOnce } from "../model/predict.ts";
+import type { LabelledFile } from "../run/split_file.ts";
 import type { FeatureCache } from "./feature_cache.ts";
-import type { FeatureExtractor } from "./feature_extractor.ts";
-import { fromRecords, toRecords } from "./feature_records.ts";
 
 /**
  * Images that the frozen part takes at once on a processor: with 32 the peak of memory was a quarter
@@ -49,7 +56,7 @@ export function everyImage(count: number): Draw[] {
 }
 
 /** What a {@linkcode featureSource} is made of. */
-export interface FeatureSourceOptions {
+interface FeatureSourceOptions {
   /** With the hash of their content where the outputs are to be kept. */
   images: readonly LabelledFile[];
   extractor: FeatureExtractor;
@@ -158,4 +165,123 @@ async function extractRecords(
   } finally {
     for (const tensor of features.values()) tensor.dispose();
   }
+}
+
+/** Runs the frozen part, folded once. */
+export interface FeatureExtractor {
+  /** Shapes of the boundary tensors for one image. */
+  shapes: ReadonlyMap<string, Shape>;
+  /** RGB pixels [n, size, size, 3] to boundary tensors [n, ...], which the caller disposes. */
+  extract(pixels: Uint8Array): Map<string, TensorFlow.Tensor>;
+  dispose(): void;
+}
+
+/** Makes the frozen part of a model ready to run. */
+export function createFeatureExtractor(model: Model, cut: Cut): FeatureExtractor {
+  const { graph, weights, dispose } = foldBatchNorms(cut.frozen, model.weights);
+  const { imageSize, backbone } = model.architecture;
+  const all = inferShapes(cut.frozen, inputShape(model.architecture));
+  return {
+    shapes: new Map(cut.boundary.map((name) => [name, all.get(name)!])),
+    extract: (pixels) => {
+      const images = preprocess(pixels, imageSize, backbones[backbone].preprocessing);
+      const tensors = forward(graph, weights, new Map([[INPUT_LAYER, images]]), cut.boundary);
+      images.dispose();
+      return new Map(cut.boundary.map((name, index) => [name, tensors[index]!]));
+    },
+    dispose,
+  };
+}
+
+/**
+ * SHA-256, in hexadecimal, of all that the frozen part's outputs for an image file depend on:
+ * its layers and weights, the boundary, how files become pixels and pixels become inputs.
+ */
+export async function hashFrozenPart(
+  { architecture, weights }: Model,
+  cut: Cut,
+  decode: DecodeOptions,
+): Promise<string> {
+  const { backbone, imageSize } = architecture;
+  const hash = createHash("sha256").update(JSON.stringify({
+    format: 1,
+    layers: cut.frozen,
+    boundary: cut.boundary,
+    preprocessing: backbones[backbone].preprocessing,
+    decode: { resize: decode.resize, stain: decode.stain ?? null, size: imageSize },
+  }));
+  for (const { name } of weightSpecs(cut.frozen, inputShape(architecture))) {
+    const values = await requireWeight(weights, name).data();
+    hash.update(name).update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+  }
+  return hash.digest("hex");
+}
+
+/** Shapes of the boundary tensors for one image, by layer. */
+type Shapes = ReadonlyMap<string, Shape>;
+
+const sizeOf = (shape: Shape): number => shape.reduce((product, extent) => product * extent, 1);
+
+/** Values that the boundary tensors of one image hold together. */
+export function valuesPerImage(shapes: Shapes): number {
+  return [...shapes.values()].reduce((sum, shape) => sum + sizeOf(shape), 0);
+}
+
+/**
+ * The boundary tensors of each image as one row of 16-bit floats: half the bytes, with a relative
+ * error of at most 2⁻¹¹, less than one 8-bit step of the image causes.
+ *
+ * @param features [n, ...] each; not disposed.
+ * @returns n records of {@linkcode valuesPerImage} values, the layers one after another.
+ * @throws {TrainingError} When a value is not a number or is beyond 65,504, the largest of 16 bits.
+ */
+export async function toRecords(
+  features: ReadonlyMap<string, TensorFlow.Tensor>,
+  shapes: Shapes,
+): Promise<Float16Array<ArrayBuffer>[]> {
+  const length = valuesPerImage(shapes);
+  const count = features.values().next().value!.shape[0]!;
+  const records = Array.from({ length: count }, () => new Float16Array(length));
+  let at = 0;
+  for (const [name, shape] of shapes) {
+    const values = await features.get(name)!.data() as Float32Array;
+    const size = sizeOf(shape);
+    for (const [row, record] of records.entries()) {
+      record.set(values.subarray(row * size, (row + 1) * size), at);
+    }
+    at += size;
+  }
+  if (!records.every(isFinite16)) {
+    throw new TrainingError(
+      "The frozen layers give values that are no numbers, or far beyond what they learnt.",
+      "Their weights are damaged or of another network: choose other ones (model.weights).",
+    );
+  }
+  return records;
+}
+
+/** Whether no exponent has all its bits set, as those of infinities and NaN have. */
+function isFinite16(record: Float16Array<ArrayBuffer>): boolean {
+  const bits = new Uint16Array(record.buffer);
+  for (let i = 0; i < bits.length; i++) if ((bits[i]! & 0x7c00) === 0x7c00) return false;
+  return true;
+}
+
+/** The tensors of a batch again, [records, ...] each; the caller disposes them. */
+export function fromRecords(
+  records: readonly Float16Array[],
+  shapes: Shapes,
+): Map<string, TensorFlow.Tensor> {
+  const tensors = new Map<string, TensorFlow.Tensor>();
+  let at = 0;
+  for (const [name, shape] of shapes) {
+    const size = sizeOf(shape);
+    const values = new Float32Array(records.length * size);
+    for (const [row, record] of records.entries()) {
+      values.set(record.subarray(at, at + size), row * size);
+    }
+    tensors.set(name, tf.tensor(values, [records.length, ...shape]));
+    at += size;
+  }
+  return tensors;
 }

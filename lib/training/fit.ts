@@ -1,49 +1,56 @@
 import { join } from "node:path";
-import type { Config } from "../config_schema.ts";
-import type { LabelledFile } from "../images/labelled_file.ts";
-import type { DecodeOptions } from "../images/decode.ts";
-import { cutGraph } from "../model/cut.ts";
-import type { Model } from "../model/model.ts";
-import { frozenLayerCount } from "../model/stages.ts";
-import type { OnProgress } from "../progress.ts";
-import type { StopRequested } from "../stop.ts";
-import { type TensorFlow, tf } from "../setup/tensorflow.ts";
-import { resetAdam } from "./adam.ts";
-import { createBackground } from "./background.ts";
-import { endEpoch } from "./end_epoch.ts";
-import { readCheckpoint, removeCheckpoints, type TrainingState } from "./checkpoint.ts";
-import { startPlateau, startStopping } from "./callbacks.ts";
-import { openSources, type Sources } from "./open_sources.ts";
-import { requireNoOther } from "./other_training.ts";
-import { runEpoch } from "./run_epoch.ts";
-import { resume, takeSavePoint, writeSavePoint } from "./save_point.ts";
-import { createFeatureExtractor, hashFrozenPart } from "./feature_extractor.ts";
-import type { HistoryRow, TrainingEvent } from "./history.ts";
-import { createTrainable, disposeTrainable, snapshot, withWeights } from "./trainable.ts";
-
-/** What a training run is made of. */
-export interface TrainingJob {
-  /** The model to start from; its weights are not changed. */
-  model: Model;
-  train: readonly LabelledFile[];
-  validation: readonly LabelledFile[];
-  /** How images are read. */
-  decode: DecodeOptions;
-  config: Config;
-  /** Folder of checkpoints. */
-  checkpoints: string;
-  /** Folder in which the frozen layers' outputs of all runs are kept. */
-  features: string;
-  /** Text that is equal only for runs that may continue each other's checkpoints. */
-  fingerprint: string;
-  /** Called with the whole model whenever an epoch is the best yet; the model is only lent. */
-  onBest: (model: Model, row: HistoryRow) => Promise<void>;
-  /** Called after every epoch with all rows and events so far. */
-  onEpoch?: (history: HistoryRow[], events: TrainingEvent[]) => Promise<void> | void;
-  onProgress?: OnProgress;
-  /** Whether the person has asked to stop. */
-  stopRequested?: StopRequested;
-}
+import { createRandom } from "../core/random.ts";
+import type { Config, Monitor } from "../core/settings.ts";
+import { breathe } from "../core/stop.ts";
+import { type TensorFlow, tf } from "../core/tensorflow.ts";
+import { augment } from "../images/augment.ts";
+import { createPixelCache, type Draw, epochDraws } from "../images/decode.ts";
+import { isAugmented, viewRandom } from "../images/views.ts";
+import { cutGraph } from "../model/graph.ts";
+import { frozenLayerCount, type Model } from "../model/model.ts";
+import type { HistoryRow, TrainingEvent } from "../run/history.ts";
+import {
+  isImprovement,
+  startPlateau,
+  startStopping,
+  stepPlateau,
+  stepStopping,
+  watchLoss,
+} from "./callbacks.ts";
+import {
+  createBackground,
+  type PartialEpoch,
+  readCheckpoint,
+  removeCheckpoints,
+  requireNoOther,
+  resume,
+  takeSavePoint,
+  type TrainingState,
+  writeSavePoint,
+} from "./checkpoint.ts";
+import { type EpochScores, epochScores } from "./epoch_scores.ts";
+import { openFeatureCache } from "./feature_cache.ts";
+import {
+  createFeatureExtractor,
+  everyImage,
+  type FeatureExtractor,
+  type FeatureSource,
+  featureSource,
+  hashFrozenPart,
+  valuesPerImage,
+  type View,
+} from "./features.ts";
+import {
+  createTrainable,
+  disposeTrainable,
+  resetAdam,
+  snapshot,
+  type Trainable,
+  type TrainingJob,
+  trainStep,
+  validateBatch,
+  withWeights,
+} from "./trainable.ts";
 
 /** What a training run leaves. */
 export interface TrainingResult {
@@ -176,5 +183,281 @@ function startState({ training }: Config): TrainingState {
     history: [],
     events: [],
     adamStep: 0,
+  };
+}
+
+/** What {@linkcode runEpoch} asks and tells between two batches. */
+interface EpochControl {
+  /** Whether the person has asked to stop. */
+  stopRequested: () => boolean;
+  /** Saves where the epoch is, so that it can go on from there. */
+  save: (partial: PartialEpoch) => Promise<void>;
+}
+
+/**
+ * Trains on this epoch's draw of training images, then scores the validation images; an epoch that
+ * was interrupted goes on behind its last saved batch.
+ *
+ * Warm-up epochs train the head alone (Keras guide "Transfer learning & fine-tuning": first the new
+ * layers; then, at a lower rate, the unfrozen ones with them).
+ *
+ * @returns `null` when the person has stopped it; where it is has then been saved.
+ * @throws {TrainingError} When the loss is no longer a number, or has exploded.
+ */
+async function runEpoch(
+  job: TrainingJob,
+  part: Trainable,
+  sources: Sources,
+  state: TrainingState,
+  control: EpochControl,
+): Promise<HistoryRow | null> {
+  const { classes } = job.config.data;
+  const epoch = state.epoch + 1;
+  const started = performance.now() - 1000 * (state.partial?.seconds ?? 0);
+  const seconds = () => (performance.now() - started) / 1000;
+  const seen = epochScores(classes.length, state.partial?.scores);
+  const report = reportEpoch(job, sources, epoch, seen.count());
+  const learningRate = epoch <= job.config.training.warmupEpochs
+    ? job.config.training.warmupLearningRate
+    : state.plateau.learningRate;
+  const watch = watchLoss({ classes: classes.length, epoch, learningRate });
+
+  let steps = state.partial?.steps ?? 0;
+  const save = () => control.save({ steps, seconds: seconds(), scores: seen.soFar() });
+  let lastSave = performance.now();
+  for await (const { result, labels, weight } of train(job, part, sources, state, learningRate)) {
+    steps += 1;
+    seen.add(result, labels);
+    watch.step(result.loss, { images: labels.length, weight });
+    report(seen);
+    await breathe();
+    const stop = control.stopRequested();
+    if (stop || performance.now() - lastSave > 60_000 * job.config.training.checkpoint.minutes) {
+      await save();
+      lastSave = performance.now();
+    }
+    if (stop) return null;
+  }
+  watch.endOfSteps();
+  const held = epochScores(classes.length);
+  const inOrder = everyImage(sources.validation.count);
+  for await (const batch of sources.validation.read(inOrder, job.config.training.batchSize)) {
+    const result = await validateBatch(part, batch);
+    tf.dispose([...batch.features.values()]);
+    watch.validation(result.loss);
+    held.add(result, batch.labels);
+    report(seen, held);
+    await breathe();
+    if (control.stopRequested()) {
+      await save();
+      return null;
+    }
+  }
+  const [train_, validation] = [seen.summary(), held.summary()];
+  return {
+    epoch,
+    ...train_,
+    val_loss: validation.loss,
+    val_accuracy: validation.accuracy,
+    val_auc: validation.auc,
+    learning_rate: learningRate,
+    seconds: seconds(),
+  };
+}
+
+/** The steps of an epoch, from the first that has not been made. */
+async function* train(
+  job: TrainingJob,
+  part: Trainable,
+  sources: Sources,
+  state: TrainingState,
+  learningRate: number,
+) {
+  const { seed, training: { batchSize, sampling, warmupEpochs } } = job.config;
+  const epoch = state.epoch + 1;
+  const classWeights = weightsOfClasses(job);
+  const draws = epochDraws(job.train.map(({ label }) => label), { seed, epoch, sampling });
+  let step = state.partial?.steps ?? 0;
+  for await (const batch of sources.train.read(draws.slice(step * batchSize), batchSize)) {
+    const { labels } = batch;
+    const result = await trainStep(part, batch, {
+      learningRate,
+      classWeights,
+      random: createRandom(`${seed}/dropout/${epoch}/${++step}`), // known without the steps before
+      headOnly: epoch <= warmupEpochs,
+    });
+    tf.dispose([...batch.features.values()]);
+    const weight = labels.reduce((sum, label) => sum + classWeights[label]!, 0);
+    yield { result, labels, weight };
+  }
+}
+
+/** Weight of each class's images: n / (classes · n of the class), as scikit-learn's "balanced". */
+export function weightsOfClasses(
+  { config, train }: Pick<TrainingJob, "config" | "train">,
+): number[] {
+  const { classes } = config.data;
+  if (config.training.classWeights === "none") return classes.map(() => 1);
+  return classes.map((_, label) =>
+    train.length / (classes.length * train.filter((image) => image.label === label).length)
+  );
+}
+
+/** Reports where an epoch is, at its start (`before` images are done) and after each batch. */
+function reportEpoch(
+  { config: { training }, onProgress }: TrainingJob,
+  { train, validation }: Sources,
+  epoch: number,
+  before: number,
+): (seen: EpochScores, held?: EpochScores) => void {
+  const total = train.count + validation.count;
+  const batchesOf = (images: number) => Math.ceil(images / training.batchSize);
+  const report = (done: number, what: string, note?: string) =>
+    onProgress?.((epoch - 1) * total + done, training.epochs * total, note, {
+      place: `epoch ${epoch} of at most ${training.epochs}, ${what}`,
+      unit: "images",
+    });
+  report(before, "starting"); // the speed is reckoned from here, in a continued training too
+  return (seen, held) => {
+    const [name, { count }, scores] = held
+      ? ["validation batch", validation, held] as const
+      : ["batch", train, seen] as const;
+    report(
+      seen.count() + (held?.count() ?? 0),
+      `${name} ${batchesOf(scores.count())} of ${batchesOf(count)}`,
+      `loss ${seen.meanLoss().toFixed(4)}`,
+    );
+  };
+}
+
+/** What the three callbacks make of a finished epoch. */
+interface EndedEpoch {
+  /** The state for the next epoch, with the row and the events added. */
+  state: TrainingState;
+  /** ModelCheckpoint keeps this epoch. */
+  isBest: boolean;
+  /** EarlyStopping would go back to this epoch. */
+  isBestToRestore: boolean;
+}
+
+/**
+ * Runs the callbacks on a finished epoch: checkpoint, learning rate, early stopping. Pure. During
+ * warm-up only the checkpoint is at work; the others begin with the phase that they are for.
+ */
+export function endEpoch(
+  state: TrainingState,
+  row: HistoryRow,
+  options: Config["training"],
+): EndedEpoch {
+  const { epoch } = row;
+  const events: TrainingEvent[] = [];
+
+  const { monitor } = options.checkpoint;
+  const value = row[monitor];
+  // Without a value Keras keeps the epoch: a model of the last one is better than none.
+  const isBest = value === null || isImprovement(value, state.best.value, monitor);
+  if (isBest) {
+    const note = value === null ? `no ${monitor}: kept` : `best ${monitor} ${value.toFixed(4)}`;
+    events.push({ epoch, kind: "checkpoint", note });
+  }
+
+  if (epoch === options.warmupEpochs) {
+    events.push({ epoch, kind: "unfreeze", note: "from the next epoch on, all unfrozen layers" });
+  }
+  const watched = (name: Monitor) => epoch <= options.warmupEpochs ? null : row[name];
+  const plateau = stepPlateau(
+    state.plateau,
+    watched(options.reduceLROnPlateau.monitor),
+    options.reduceLROnPlateau,
+  );
+  if (plateau.reduced) {
+    const [before, after] = [state.plateau, plateau.state].map(({ learningRate }) =>
+      Number(learningRate.toPrecision(3)).toExponential()
+    );
+    events.push({ epoch, kind: "reduce_lr", note: `learning rate ${before} → ${after}` });
+  }
+  const stopping = stepStopping(
+    state.stopping,
+    epoch,
+    watched(options.earlyStopping.monitor),
+    options.earlyStopping,
+  );
+  if (stopping.stop) {
+    const note = `no better ${options.earlyStopping.monitor} for ${stopping.state.wait} epochs`;
+    events.push({ epoch, kind: "early_stopping", note });
+  }
+  return {
+    state: {
+      ...state,
+      epoch,
+      stopped: stopping.stop,
+      plateau: plateau.state,
+      stopping: stopping.state,
+      best: isBest ? { value: value ?? state.best.value, epoch } : state.best,
+      history: [...state.history, row],
+      events: [...state.events, ...events],
+    },
+    isBest,
+    isBestToRestore: stopping.improved,
+  };
+}
+
+/** The features of both subsets. */
+export interface Sources {
+  train: FeatureSource;
+  validation: FeatureSource;
+  /** Why some outputs of the frozen layers are not kept, in words; `null`: all are, so far. */
+  refusal(): string | null;
+  close(): Promise<void>;
+}
+
+/**
+ * Features of both subsets. The frozen layers' outputs are kept in memory
+ * (`training.cacheMegabytes`) and on disk (`training.cacheGigabytes`), for other kernels and other
+ * settings of the trainable part as well; what does not fit is computed at every reading.
+ *
+ * With augmentation every view of a training image is another. `training.cachedViews` says how many
+ * an image there are; they come in turn and are kept. 0: without end, and the frozen part runs on
+ * each, from decoded pixels as far as those fit (`training.pixelCacheMegabytes`). Validation images
+ * are never augmented.
+ *
+ * @param folder Of the outputs on disk; its name is `hashFrozenPart`.
+ */
+export async function openSources(
+  { config, decode, train, validation }: Pick<
+    TrainingJob,
+    "config" | "decode" | "train" | "validation"
+  >,
+  extractor: FeatureExtractor,
+  folder: string,
+): Promise<Sources> {
+  const { augmentation, cachedViews, cacheMegabytes, cacheGigabytes, pixelCacheMegabytes } =
+    config.training;
+  const cache = await openFeatureCache({
+    folder,
+    values: valuesPerImage(extractor.shapes),
+    memoryBytes: cacheMegabytes * 1e6,
+    diskBytes: cacheGigabytes * 1e9,
+  });
+  const common = { extractor, decode, cache };
+  const endless = isAugmented(augmentation) && cachedViews === 0;
+  const viewOf = ({ index, view: turn }: Draw): View => {
+    const view = endless ? turn : (turn - 1) % cachedViews + 1;
+    return {
+      key: endless ? null : JSON.stringify([config.seed, view, index, augmentation]),
+      change: (pixels) =>
+        augment(pixels, decode.size, augmentation, viewRandom(config.seed, view, index)),
+    };
+  };
+  return {
+    train: featureSource({
+      ...common,
+      images: train,
+      ...(endless ? { pixels: createPixelCache(pixelCacheMegabytes) } : {}),
+      ...(isAugmented(augmentation) ? { viewOf } : {}),
+    }),
+    validation: featureSource({ ...common, images: validation }),
+    refusal: cache.refusal,
+    close: cache.close,
   };
 }

@@ -1,31 +1,33 @@
 import { z } from "zod";
-import type { Config } from "../config_schema.ts";
-import { DataError } from "../errors.ts";
-import { exists, readJson, sha256File, writeAtomic } from "../files.ts";
+import { DataError } from "../core/errors.ts";
+import { exists, readJson, sha256File, writeAtomic } from "../core/files.ts";
+import { FEATURES_FOLDER, fromRoot, type RunPaths, runPaths } from "../core/paths.ts";
+import type { Config } from "../core/settings.ts";
+import { type OnProgress, stoppable } from "../core/stop.ts";
+import { tf, versions } from "../core/tensorflow.ts";
 import type { DecodeOptions } from "../images/decode.ts";
-import { subsetItems } from "../images/subset_items.ts";
-import { backbones } from "../model/backbone.ts";
-import { type Architecture, disposeModel, type Model } from "../model/model.ts";
-import { loadModel } from "../model/load_model.ts";
-import { DEFAULT_DECISION } from "../model/decision.ts";
-import { MODEL_FORMAT, PARITY_TOLERANCE } from "../model/model_card.ts";
-import { modelCardMarkdown } from "../model/model_card_markdown.ts";
-import { saveKeras } from "../model/save_keras.ts";
-import { type CardDraft, saveModel } from "../model/save_model.ts";
-import { frozenLayerCount } from "../model/stages.ts";
-import { startRun } from "../model/start_run.ts";
-import type { StartingWeights } from "../model/starting_model.ts";
-import { versions } from "../setup/versions.ts";
-import { FEATURES_FOLDER, fromRoot, type RunPaths, runPaths } from "../paths.ts";
-import type { OnProgress } from "../progress.ts";
-import { tf } from "../setup/tensorflow.ts";
-import { stoppable } from "../stop.ts";
-import { type SplitRow, type Subset, SUBSETS } from "../split/split.ts";
+import { saveKeras } from "../model/keras_files.ts";
+import {
+  type Architecture,
+  backbones,
+  disposeModel,
+  frozenLayerCount,
+  type Model,
+} from "../model/model.ts";
+import { type CardDraft, loadModel, saveModel } from "../model/saved.ts";
+import { type StartingWeights, startRun } from "../model/start.ts";
+import { type HistoryRow, type TrainingEvent, writeEvents, writeHistory } from "../run/history.ts";
+import {
+  DEFAULT_DECISION,
+  MODEL_FORMAT,
+  modelCardMarkdown,
+  PARITY_TOLERANCE,
+} from "../run/model_card.ts";
+import { type TrainingRecord, writeTrainingRecord } from "../run/runs.ts";
+import { type SplitRow, type Subset, subsetItems, SUBSETS } from "../run/split_file.ts";
 import { latestCheckpoint, removeCheckpoints } from "./checkpoint.ts";
 import { fit } from "./fit.ts";
-import { type HistoryRow, type TrainingEvent, writeEvents, writeHistory } from "./history.ts";
-import { type TrainingRecord, writeTrainingRecord } from "./runs.ts";
-import { tensorboardLog } from "./tensorboard_log.ts";
+import { tensorboardLog } from "./tensorboard.ts";
 
 /** What notebook 05 shows of a training. */
 export interface TrainedRun {

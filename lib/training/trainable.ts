@@ -1,13 +1,39 @@
-import type { Config } from "../config_schema.ts";
-import type { Cut } from "../model/cut.ts";
+import type { Random } from "../core/random.ts";
+import type { Config } from "../core/settings.ts";
+import type { OnProgress, StopRequested } from "../core/stop.ts";
+import { nativeBackend, type TensorFlow, tf } from "../core/tensorflow.ts";
+import type { DecodeOptions } from "../images/decode.ts";
+import { isHeadLayer, OUTPUT_LAYER } from "../model/architectures.ts";
 import { forward, type Moments } from "../model/forward.ts";
-import { isTrainable, type Shape, weightSpecs } from "../model/graph.ts";
-import { isHeadLayer, OUTPUT_LAYER } from "../model/head.ts";
+import { type Cut, isTrainable, type Shape, weightSpecs } from "../model/graph.ts";
 import type { Model } from "../model/model.ts";
-import type { Random } from "../random.ts";
-import { type TensorFlow, tf } from "../setup/tensorflow.ts";
-import { type AdamState, disposeAdam, startAdam, stepAdam } from "./adam.ts";
+import type { HistoryRow, TrainingEvent } from "../run/history.ts";
+import type { LabelledFile } from "../run/split_file.ts";
 import type { FeatureBatch } from "./features.ts";
+
+/** What a training run is made of. */
+export interface TrainingJob {
+  /** The model to start from; its weights are not changed. */
+  model: Model;
+  train: readonly LabelledFile[];
+  validation: readonly LabelledFile[];
+  /** How images are read. */
+  decode: DecodeOptions;
+  config: Config;
+  /** Folder of checkpoints. */
+  checkpoints: string;
+  /** Folder in which the frozen layers' outputs of all runs are kept. */
+  features: string;
+  /** Text that is equal only for runs that may continue each other's checkpoints. */
+  fingerprint: string;
+  /** Called with the whole model whenever an epoch is the best yet; the model is only lent. */
+  onBest: (model: Model, row: HistoryRow) => Promise<void>;
+  /** Called after every epoch with all rows and events so far. */
+  onEpoch?: (history: HistoryRow[], events: TrainingEvent[]) => Promise<void> | void;
+  onProgress?: OnProgress;
+  /** Whether the person has asked to stop. */
+  stopRequested?: StopRequested;
+}
 
 type Tensor = TensorFlow.Tensor;
 
@@ -179,4 +205,143 @@ export function withWeights(model: Model, weights: ReadonlyMap<string, Tensor>):
 export function disposeTrainable(part: Trainable): void {
   tf.dispose([...part.weights.values()]);
   disposeAdam(part.adam);
+}
+
+const BETA_1 = 0.9;
+
+const BETA_2 = 0.999;
+
+const EPSILON = 1e-7;
+
+/** A weight that Adam changes, with its first and second moment. */
+interface AdamVariable {
+  value: ResourceVariable;
+  first: ResourceVariable;
+  second: ResourceVariable;
+}
+
+/** Adam's memory: steps taken, and the weights by name. */
+interface AdamState {
+  step: number;
+  variables: ReadonlyMap<string, AdamVariable>;
+}
+
+/** Adam before the first step, with copies of the weights and moments of zero. */
+export function startAdam(weights: ReadonlyMap<string, Tensor>): AdamState {
+  const variables = new Map([...weights].map(([name, weight]) => [name, {
+    value: variableOf(() => weight.mul(1)), // a buffer of its own, which may be changed in place
+    first: variableOf(() => tf.zeros(weight.shape)),
+    second: variableOf(() => tf.zeros(weight.shape)),
+  }]));
+  return { step: 0, variables };
+}
+
+/** A variable that is alone in holding the value that `make` gives. */
+function variableOf(make: () => Tensor): ResourceVariable {
+  const value = tf.tidy(make);
+  const variable = createResourceVariable(value);
+  value.dispose();
+  return variable;
+}
+
+/**
+ * One step of Adam (Kingma and Ba, ICLR 2015) in the form and with the defaults of
+ * `keras.optimizers.Adam`: the bias corrections are in the step size and epsilon, 1e-7, is added to
+ * the uncorrected root. It is TensorFlow's fused kernel: one pass over each weight where a dozen
+ * elementwise operations would make as many.
+ *
+ * @param weights Their tensors are disposed and replaced by the new values, for the names that have a
+ *   gradient; the caller owns these.
+ * @param gradients By weight name; not disposed.
+ */
+export function stepAdam(
+  state: AdamState,
+  weights: Map<string, Tensor>,
+  gradients: ReadonlyMap<string, Tensor>,
+  learningRate: number,
+): void {
+  state.step += 1;
+  const backend = nativeBackend();
+  const { TF_ATTR_BOOL, TF_ATTR_TYPE, TF_FLOAT } = backend.binding;
+  const attributes = [
+    { name: "T", type: TF_ATTR_TYPE, value: TF_FLOAT },
+    { name: "use_locking", type: TF_ATTR_BOOL, value: false },
+    { name: "use_nesterov", type: TF_ATTR_BOOL, value: false },
+  ];
+  tf.tidy(() => {
+    const { step } = state;
+    const numbers = [BETA_1 ** step, BETA_2 ** step, learningRate, BETA_1, BETA_2, EPSILON]
+      .map((value) => tf.scalar(value));
+    for (const [name, gradient] of gradients) {
+      const { value, first, second } = state.variables.get(name)!;
+      weights.get(name)?.dispose(); // else the kernel would have to copy
+      const inputs = [value.handle, first.handle, second.handle, ...numbers, gradient];
+      backend.executeMultipleOutputs("ResourceApplyAdam", attributes, inputs, 0);
+      weights.set(name, tf.keep(value.read()));
+    }
+  });
+}
+
+/** Adam as before its first step, as for a new phase of training; the weights stay. */
+export function resetAdam(state: AdamState): void {
+  state.step = 0;
+  for (const { first, second } of state.variables.values()) {
+    tf.tidy(() => {
+      first.assign(tf.zeros(first.shape));
+      second.assign(tf.zeros(second.shape));
+    });
+  }
+}
+
+/** Frees weights and moments. */
+export function disposeAdam(state: AdamState): void {
+  for (const { value, first, second } of state.variables.values()) {
+    for (const variable of [value, first, second]) variable.dispose();
+  }
+}
+
+/**
+ * A variable that TensorFlow itself holds, so that its fused optimizer kernels can change it in
+ * place. tfjs' own variables are tensors that are replaced.
+ */
+interface ResourceVariable {
+  /** What TensorFlow's kernels take. */
+  handle: TensorFlow.Tensor;
+  shape: number[];
+  /**
+   * The value now; the caller disposes it. No copy is made: as long as it is there, the next change
+   * makes one.
+   */
+  read(): TensorFlow.Tensor;
+  /** Takes a value over; the tensor stays the caller's. */
+  assign(value: TensorFlow.Tensor): void;
+  dispose(): void;
+}
+
+/** TensorFlow's name for variables that live as long as their handle (`ResourceHandle`). */
+const ANONYMOUS = "cd2c89b7-88b7-44c8-ad83-06c2a9158347";
+
+/** A variable of 32-bit floats that begins with this value; the tensor stays the caller's. */
+function createResourceVariable(value: TensorFlow.Tensor): ResourceVariable {
+  const backend = nativeBackend();
+  const { TF_ATTR_TYPE, TF_ATTR_SHAPE, TF_ATTR_STRING, TF_FLOAT } = backend.binding;
+  const dtype = { name: "dtype", type: TF_ATTR_TYPE, value: TF_FLOAT };
+  const { shape } = value;
+  const handle = backend.executeSingleOutput("VarHandleOp", [
+    dtype,
+    { name: "shape", type: TF_ATTR_SHAPE, value: shape },
+    { name: "container", type: TF_ATTR_STRING, value: "" },
+    { name: "shared_name", type: TF_ATTR_STRING, value: ANONYMOUS },
+  ], []);
+  const assign = (next: TensorFlow.Tensor): void => {
+    backend.executeMultipleOutputs("AssignVariableOp", [dtype], [handle, next], 0);
+  };
+  assign(value);
+  return {
+    handle,
+    shape,
+    read: () => backend.executeSingleOutput("ReadVariableOp", [dtype], [handle]),
+    assign,
+    dispose: () => handle.dispose(),
+  };
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { classCounts, majorityBaseline } from "../../lib/data/class_counts.ts";
-import type { ManifestRow } from "../../lib/data/manifest.ts";
+import { classCounts, majorityBaseline } from "../../lib/data/scan.ts";
+import type { ManifestRow } from "../../lib/run/manifest.ts";
 
 const row = (label: string, group: string, status = "ok") =>
   ({ label, group, status }) as ManifestRow;

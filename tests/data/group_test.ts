@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { groupOf, groupsOf } from "../../lib/data/group.ts";
-import { DataError } from "../../lib/errors.ts";
+import { DataError } from "../../lib/core/errors.ts";
+import { groupOf, groupsOf } from "../../lib/data/labels.ts";
 
 const pattern = "([^/]+)-[^-]+\\.png$";
 

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { createHashIndex } from "../../lib/data/hash_index.ts";
+import { createHashIndex } from "../../lib/data/duplicates.ts";
 
 const hex = (hash: bigint) => hash.toString(16).padStart(16, "0");
+
 const bitsOf = (hash: bigint) => hash.toString(2).replaceAll("0", "").length;
 
 Deno.test("createHashIndex() finds what comparing with every hash finds", () => {

@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { imageFindings, type LookedAt } from "../../lib/data/image_findings.ts";
-import type { Look } from "../../lib/data/look_at.ts";
-import type { Measures } from "../../lib/data/measure_image.ts";
+import type { Look, Measures } from "../../lib/data/look.ts";
+import { imageFindings, type LookedAt } from "../../lib/data/outliers.ts";
 
 type Change = Partial<Omit<Look, "measures">> & { measures?: Partial<Measures> };
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { DataError } from "../../lib/core/errors.ts";
 import { readLabels } from "../../lib/data/labels.ts";
-import { DataError } from "../../lib/errors.ts";
 import { inFolder, put } from "./test_images.ts";
 
 const classes = ["non", "sclerotic"];

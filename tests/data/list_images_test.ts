@@ -2,11 +2,10 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import fc from "fast-check";
-import { compareCodePoints } from "../../lib/data/compare_code_points.ts";
-import { listImages } from "../../lib/data/list_images.ts";
-import { sortCodePoints } from "../../lib/data/sort_code_points.ts";
-import { DataError } from "../../lib/errors.ts";
-import { createRandom } from "../../lib/random.ts";
+import { DataError } from "../../lib/core/errors.ts";
+import { createRandom } from "../../lib/core/random.ts";
+import { compareCodePoints } from "../../lib/core/words.ts";
+import { listImages, sortCodePoints } from "../../lib/data/list.ts";
 import { inFolder, put } from "./test_images.ts";
 
 Deno.test("listImages() finds images at any depth, in code-point order", () =>

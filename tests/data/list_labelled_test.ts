@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { parseConfig } from "../../lib/config.ts";
-import { listLabelled } from "../../lib/data/list_labelled.ts";
-import { usable } from "../../lib/data/manifest.ts";
-import { scanDataset } from "../../lib/data/scan_dataset.ts";
-import { DataError } from "../../lib/errors.ts";
+import { parseConfig } from "../../lib/core/config.ts";
+import { DataError } from "../../lib/core/errors.ts";
+import { listLabelled } from "../../lib/data/labels.ts";
+import { scanDataset } from "../../lib/data/scan.ts";
+import { usable } from "../../lib/run/manifest.ts";
 import { inFolder, picture, put } from "./test_images.ts";
 
 const classes = ["non", "sclerotic"];
+
 const config = { classes, groupPattern: null, followLinks: false };
 
 /** A data folder with these (empty) image files and this labels.csv. */

@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { nearDuplicatePairs, readFindings, writeFindings } from "../../lib/data/findings.ts";
-import type { Finding } from "../../lib/data/findings.ts";
-import { readManifest, usable, writeManifest } from "../../lib/data/manifest.ts";
-import type { ManifestRow } from "../../lib/data/manifest.ts";
-import { DataError } from "../../lib/errors.ts";
+import { DataError } from "../../lib/core/errors.ts";
+import {
+  type Finding,
+  nearDuplicatePairs,
+  readFindings,
+  writeFindings,
+} from "../../lib/run/findings.ts";
+import { type ManifestRow, readManifest, usable, writeManifest } from "../../lib/run/manifest.ts";
 import { inFolder } from "./test_images.ts";
 
 const hostile = "non/=cmd(),\"a'\n<script>.png";

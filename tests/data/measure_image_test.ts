@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import sharp from "sharp";
-import { measureImage, type Measures } from "../../lib/data/measure_image.ts";
+import { createRandom } from "../../lib/core/random.ts";
+import { hidesTissue, makePreview, measureImage, type Measures } from "../../lib/data/look.ts";
 import { openImage } from "../../lib/data/open_image.ts";
-import { hidesTissue, makePreview } from "../../lib/data/preview.ts";
-import { createRandom } from "../../lib/random.ts";
 import { askPython } from "../ask_python.ts";
 import { picture, picturePixels } from "./test_images.ts";
 

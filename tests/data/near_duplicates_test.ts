@@ -1,10 +1,14 @@
 import assert from "node:assert/strict";
-import type { Sharp } from "sharp";
 import fc from "fast-check";
-import sharp from "sharp";
-import { differenceHash, type Fingerprint, fingerprint } from "../../lib/data/fingerprint.ts";
-import { findNearDuplicates } from "../../lib/data/near_duplicates.ts";
-import { SYMMETRIES, symmetryIndices } from "../../lib/data/symmetries.ts";
+import sharp, { type Sharp } from "sharp";
+import { findNearDuplicates } from "../../lib/data/duplicates.ts";
+import {
+  differenceHash,
+  type Fingerprint,
+  fingerprint,
+  SYMMETRIES,
+  symmetryIndices,
+} from "../../lib/data/look.ts";
 import { openImage } from "../../lib/data/open_image.ts";
 import { picture } from "./test_images.ts";
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import sharp from "sharp";
+import { ImageError } from "../../lib/core/errors.ts";
 import { type OpenedImage, openImage, readImageFile } from "../../lib/data/open_image.ts";
-import { ImageError } from "../../lib/errors.ts";
 import { boundByPermissions } from "../bound_by_permissions.ts";
 import { hugePng, inFolder, picture, picturePixels, put } from "./test_images.ts";
 

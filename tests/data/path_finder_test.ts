@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { pathFinder } from "../../lib/data/path_finder.ts";
+import { pathFinder } from "../../lib/data/labels.ts";
 
 Deno.test("pathFinder() accepts backslashes, ./ and detours inside the folder", () => {
   const find = pathFinder(["non/a.png", "b.png"]);

@@ -1,19 +1,22 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import fc from "fast-check";
-import { type ReadImage, readImages } from "../../lib/data/read_images.ts";
 import {
   type CachedImage,
   isUnchanged,
+  type ReadImage,
+  readImages,
   readScanCache,
   scanCachePath,
   type Stamp,
   writeScanCache,
-} from "../../lib/data/scan_cache.ts";
+} from "../../lib/data/read_images.ts";
 import { inFolder, picture, put } from "./test_images.ts";
 
 const MAX = 100;
+
 const png = (seed: number) => picture(seed).png().toBuffer();
+
 /** Files of one size, whatever they show. */
 const flat = (seed: number) => picture(seed).tiff({ compression: "none" }).toBuffer();
 

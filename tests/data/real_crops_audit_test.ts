@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { parseConfig } from "../../lib/config.ts";
-import { scanDataset } from "../../lib/data/scan_dataset.ts";
+import { parseConfig } from "../../lib/core/config.ts";
+import { scanDataset } from "../../lib/data/scan.ts";
 import { areThere, realCrops } from "../real_crops.ts";
 
 Deno.test({

@@ -2,24 +2,26 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import sharp from "sharp";
-import { parseConfig } from "../../lib/config.ts";
-import type { AuditPolicies } from "../../lib/data/audit_policy.ts";
-import { listClassFolders } from "../../lib/data/class_folders.ts";
-import type { Finding } from "../../lib/data/findings.ts";
-import { scanDataset } from "../../lib/data/scan_dataset.ts";
-import { DataError } from "../../lib/errors.ts";
-import { exists } from "../../lib/files.ts";
+import { parseConfig } from "../../lib/core/config.ts";
+import { DataError } from "../../lib/core/errors.ts";
+import { exists } from "../../lib/core/files.ts";
+import { listClassFolders } from "../../lib/data/labels.ts";
+import { scanDataset } from "../../lib/data/scan.ts";
+import type { AuditPolicies, Finding } from "../../lib/run/findings.ts";
 import { hugePng, inFolder, picture, put } from "./test_images.ts";
 
 const { audit } = parseConfig({}).data;
+
 const config = {
   ...{ classes: ["non", "sclerotic"], groupPattern: null },
   ...{ followLinks: false, maxMegapixels: 100, audit },
 };
+
 const withAudit = (policies: Partial<AuditPolicies>) => ({
   ...config,
   audit: { ...audit, ...policies },
 });
+
 const png = (seed: number) => picture(seed).png().toBuffer();
 
 async function putCleanImages(folder: string): Promise<void> {

@@ -1,6 +1,6 @@
-import sharp, { type Sharp } from "sharp";
 import { join } from "node:path";
-import { createRandom } from "../../lib/random.ts";
+import sharp, { type Sharp } from "sharp";
+import { createRandom } from "../../lib/core/random.ts";
 
 /** Runs a test in a folder of its own, which is removed afterwards. */
 export async function inFolder(test: (folder: string) => Promise<void>): Promise<void> {

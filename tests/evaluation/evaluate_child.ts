@@ -1,11 +1,8 @@
-/**
- * An evaluation in a process of its own, to be stopped, killed or starved: says how many images are
- * done, and at the end how it ended.
- */
-import { ProjectError } from "../../lib/errors.ts";
-import { evaluateFolder } from "../../lib/evaluation/evaluate_folder.ts";
+import { ProjectError } from "../../lib/core/errors.ts";
+import { evaluateFolder } from "../../lib/evaluation/evaluate.ts";
 
 const [folder, modelFolder, out, waitAt] = Deno.args as [string, string, string, string];
+
 const say = (text: string) => void Deno.stdout.writeSync(new TextEncoder().encode(`${text}\n`));
 
 const PAUSE = new Int32Array(new SharedArrayBuffer(4));

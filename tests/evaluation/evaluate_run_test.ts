@@ -1,18 +1,18 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { parseConfig } from "../../lib/config.ts";
+import { parseConfig } from "../../lib/core/config.ts";
 import { disposeModel } from "../../lib/model/model.ts";
-import { saveModel } from "../../lib/model/save_model.ts";
+import { saveModel } from "../../lib/model/saved.ts";
 import { inProjectCopy } from "../copy_project.ts";
 import { picture, put } from "../data/test_images.ts";
 import { testCard } from "../model/model_card.ts";
 import { smallModel } from "../model/small_model.ts";
 
-type EvaluateRun = typeof import("../../lib/evaluation/evaluate_run.ts");
+type EvaluateRun = typeof import("../../lib/evaluation/evaluate.ts");
 
 Deno.test("evaluateRun() takes classes and preprocessing from the run's model, and writes its three files", () =>
   inProjectCopy(async ({ root, load }) => {
-    const { evaluateRun } = await load<EvaluateRun>("lib/evaluation/evaluate_run.ts");
+    const { evaluateRun } = await load<EvaluateRun>("lib/evaluation/evaluate.ts");
     const model = smallModel(["negative", "positive"]);
     await saveModel(join(root, "model/mine"), model, testCard(model.architecture));
     disposeModel(model);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { ConfigError } from "../../lib/errors.ts";
-import { parseEvaluateArguments } from "../../lib/evaluation/evaluate.ts";
+import { ConfigError } from "../../lib/core/errors.ts";
+import { parseEvaluateArguments } from "../../tools/evaluate.ts";
 
 const parse = (...args: string[]) => parseEvaluateArguments(args, "/here")!;
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { DataError } from "../../lib/errors.ts";
-import { evaluationFiles } from "../../lib/evaluation/evaluation_files.ts";
-import { exists } from "../../lib/files.ts";
+import { DataError } from "../../lib/core/errors.ts";
+import { exists } from "../../lib/core/files.ts";
+import { evaluationFiles } from "../../lib/run/evaluation_files.ts";
 import { inFolder, picture, put } from "../data/test_images.ts";
 import { evaluate, putImages, saveSmallModel, withNewImages } from "./with_new_images.ts";
 

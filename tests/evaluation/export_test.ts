@@ -2,14 +2,15 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import pl from "nodejs-polars";
-import { readCsv } from "../../lib/csv.ts";
-import { DataError } from "../../lib/errors.ts";
-import { writeClassProbabilities } from "../../lib/evaluation/export/class_probabilities.ts";
-import { writeParquet } from "../../lib/evaluation/export/parquet.ts";
-import { readSidecar } from "../../lib/evaluation/export/sidecar.ts";
-import { writeExports } from "../../lib/evaluation/export/write_exports.ts";
-import type { EvaluatedImage } from "../../lib/evaluation/judge.ts";
-import { DETAILS_COLUMNS } from "../../lib/evaluation/write_evaluation.ts";
+import { readCsv } from "../../lib/core/csv.ts";
+import { DataError } from "../../lib/core/errors.ts";
+import { DETAILS_COLUMNS, type EvaluatedImage } from "../../lib/evaluation/answers.ts";
+import {
+  readSidecar,
+  writeClassProbabilities,
+  writeExports,
+  writeParquet,
+} from "../../lib/evaluation/export.ts";
 import { inFolder, put } from "../data/test_images.ts";
 
 const NAMES = [

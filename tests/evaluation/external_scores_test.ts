@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { describeExternal, NO_EXTERNAL_SCORES } from "../../lib/evaluation/describe_external.ts";
-import { externalScores } from "../../lib/evaluation/external_scores.ts";
-import { newcombe } from "../../lib/evaluation/newcombe.ts";
-import type { ScoredSample } from "../../lib/metrics/scores.ts";
-import { computeScores } from "../../lib/metrics/scores.ts";
-import { createRandom } from "../../lib/random.ts";
-import { externalScoresTable } from "../../lib/notebook/external_scores_table.ts";
+import { createRandom } from "../../lib/core/random.ts";
+import {
+  describeExternal,
+  externalScores,
+  NO_EXTERNAL_SCORES,
+} from "../../lib/evaluation/external.ts";
+import { newcombe } from "../../lib/metrics/intervals.ts";
+import { computeScores, type ScoredSample } from "../../lib/metrics/scores.ts";
+import { externalScoresTable } from "../../lib/show/group_charts.ts";
 import { askPython } from "../ask_python.ts";
 
 /** Predictions that are as good as `signal`; images of a group share a part of their noise. */

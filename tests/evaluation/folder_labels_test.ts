@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { folderLabels } from "../../lib/evaluation/folder_labels.ts";
-import { createLabelledSample } from "../../lib/evaluation/labelled_sample.ts";
-import { readTestSample } from "../../lib/evaluation/test_sample.ts";
 import { join } from "node:path";
+import { folderLabels } from "../../lib/data/labels.ts";
+import { createLabelledSample } from "../../lib/evaluation/answers.ts";
+import { readTestSample } from "../../lib/evaluation/external.ts";
 import { inFolder, put } from "../data/test_images.ts";
 
 const CLASSES = ["negative", "positive"];

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { readCsv } from "../../lib/csv.ts";
-import { DataError } from "../../lib/errors.ts";
+import { readCsv } from "../../lib/core/csv.ts";
+import { DataError } from "../../lib/core/errors.ts";
 import { picture, put } from "../data/test_images.ts";
 import { evaluate, type Places, withNewImages } from "./with_new_images.ts";
 

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { Sharp } from "sharp";
-import { readCsv } from "../../lib/csv.ts";
-import { compareCodePoints } from "../../lib/data/compare_code_points.ts";
-import { createRandom, type Random } from "../../lib/random.ts";
-import { tf } from "../../lib/setup/tensorflow.ts";
+import { readCsv } from "../../lib/core/csv.ts";
+import { createRandom, type Random } from "../../lib/core/random.ts";
+import { tf } from "../../lib/core/tensorflow.ts";
+import { compareCodePoints } from "../../lib/core/words.ts";
 import { picture } from "../data/test_images.ts";
 import { evaluate, withNewImages } from "./with_new_images.ts";
 

@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { effectiveSize } from "../../lib/evaluation/effective_size.ts";
-import { type GroupCount, groupShares } from "../../lib/evaluation/group_shares.ts";
-import { correctedShare, roganGladen } from "../../lib/evaluation/rogan_gladen.ts";
-import { createRandom, type Random } from "../../lib/random.ts";
+import { createRandom, type Random } from "../../lib/core/random.ts";
+import { type GroupCount, groupShares } from "../../lib/evaluation/shares.ts";
+import { correctedShare, effectiveSize, roganGladen } from "../../lib/metrics/intervals.ts";
 
 const known = { truePositives: 57, falseNegatives: 3, trueNegatives: 85, falsePositives: 5 };
 

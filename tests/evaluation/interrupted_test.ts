@@ -1,12 +1,11 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { exists } from "../../lib/files.ts";
-import type { Decision } from "../../lib/model/decision.ts";
-import { loadModel } from "../../lib/model/load_model.ts";
+import { exists } from "../../lib/core/files.ts";
+import { createRandom } from "../../lib/core/random.ts";
+import { tf } from "../../lib/core/tensorflow.ts";
 import { disposeModel } from "../../lib/model/model.ts";
-import { saveModel } from "../../lib/model/save_model.ts";
-import { createRandom } from "../../lib/random.ts";
-import { tf } from "../../lib/setup/tensorflow.ts";
+import { loadModel, saveModel } from "../../lib/model/saved.ts";
+import type { Decision } from "../../lib/run/model_card.ts";
 import { put } from "../data/test_images.ts";
 import { evaluateInChild } from "./run_child.ts";
 import {

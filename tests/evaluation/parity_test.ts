@@ -1,13 +1,12 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import sharp from "sharp";
-import { ConfigError, DataError, ModelError } from "../../lib/errors.ts";
-import { measureParity } from "../../lib/evaluation/measure_parity.ts";
-import { parseParityArguments } from "../../lib/evaluation/parity.ts";
+import { ConfigError, DataError, ModelError } from "../../lib/core/errors.ts";
+import { tf } from "../../lib/core/tensorflow.ts";
+import { saveKeras } from "../../lib/model/keras_files.ts";
 import { createModel, disposeModel } from "../../lib/model/model.ts";
-import { saveKeras } from "../../lib/model/save_keras.ts";
-import { saveModel } from "../../lib/model/save_model.ts";
-import { tf } from "../../lib/setup/tensorflow.ts";
+import { saveModel } from "../../lib/model/saved.ts";
+import { measureParity, parseParityArguments } from "../../tools/parity.ts";
 import { someImages } from "../model/ask_keras.ts";
 import { testCard } from "../model/model_card.ts";
 

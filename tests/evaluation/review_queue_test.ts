@@ -2,9 +2,8 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import fc from "fast-check";
 import { readLabels } from "../../lib/data/labels.ts";
-import { createReviewQueue, reviewCsv } from "../../lib/evaluation/review_queue.ts";
-import { reviewNeed } from "../../lib/evaluation/review_need.ts";
-import { type Flag, FLAGS } from "../../lib/model/reference/trait_flags.ts";
+import { createReviewQueue, reviewCsv, reviewNeed } from "../../lib/evaluation/queue.ts";
+import { type Flag, FLAGS } from "../../lib/model/ordinary.ts";
 import { inFolder } from "../data/test_images.ts";
 
 const flagsOf = (n: number): Flag[] => FLAGS.slice(0, n);

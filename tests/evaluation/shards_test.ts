@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import fc from "fast-check";
-import { DataError } from "../../lib/errors.ts";
-import { exists } from "../../lib/files.ts";
-import { shardBatches } from "../../lib/evaluation/shard.ts";
+import { DataError } from "../../lib/core/errors.ts";
+import { exists } from "../../lib/core/files.ts";
+import { shardBatches } from "../../lib/evaluation/work.ts";
 import { put } from "../data/test_images.ts";
 import { csvTexts, evaluate, putImages, withNewImages } from "./with_new_images.ts";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { projectRoot } from "../../lib/paths.ts";
+import { projectRoot } from "../../lib/core/paths.ts";
 import { runCells } from "../run_cells.ts";
 import { csvTexts, evaluate, putImages, withNewImages } from "./with_new_images.ts";
 
@@ -11,7 +11,7 @@ Deno.test(
     const expected = await csvTexts(
       await evaluate({ ...places, out: join(places.root, "undisturbed.csv") }),
     );
-    const module = pathToFileURL(join(projectRoot, "lib/evaluation/evaluate_folder.ts")).href;
+    const module = pathToFileURL(join(projectRoot, "lib/evaluation/evaluate.ts")).href;
     const { folder, modelFolder, out } = places;
     const cell = (name: string) => `
       const ${name} = await evaluateFolder({

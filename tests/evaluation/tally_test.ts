@@ -1,8 +1,12 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { EvaluatedImage } from "../../lib/evaluation/judge.ts";
-import { count, createTally, type Verdict } from "../../lib/evaluation/tally.ts";
-import { DEFAULT_DECISION } from "../../lib/model/decision.ts";
+import {
+  count,
+  createTally,
+  type EvaluatedImage,
+  type Verdict,
+} from "../../lib/evaluation/answers.ts";
+import { DEFAULT_DECISION } from "../../lib/run/model_card.ts";
 import { picture, put } from "../data/test_images.ts";
 import { CLASSES, detailsOf, evaluate, withNewImages } from "./with_new_images.ts";
 
@@ -22,6 +26,7 @@ const evaluatedImage: fc.Arbitrary<EvaluatedImage> = fc.record({
   wasPositive: probability >= 0.3,
   probabilities: [1 - probability, probability],
 }));
+
 const failure = fc.record({ name: fc.string(), error: fc.string() });
 
 Deno.test("count() says of any number of images what a table of all of them would", () => {

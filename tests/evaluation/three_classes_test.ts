@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { parseConfig } from "../../lib/config.ts";
-import { readCsv } from "../../lib/csv.ts";
+import { parseConfig } from "../../lib/core/config.ts";
+import { readCsv } from "../../lib/core/csv.ts";
 import { inProjectCopy, sectionsOf } from "../copy_project.ts";
 import { picture, put } from "../data/test_images.ts";
 
@@ -22,17 +22,17 @@ Deno.test("a task of three classes needs no code, from the scan to the new folde
     await put(root, "results/default/config.json", JSON.stringify(config));
     const run = sectionsOf({ load }, config);
 
-    await run("scanRun", "lib/data/scan_run.ts");
-    await run("splitRun", "lib/split/split_run.ts");
+    await run("scanRun", "lib/data/scan.ts");
+    await run("splitRun", "lib/split/split.ts");
     await run("trainRun", "lib/training/train_run.ts");
-    const { decision } = await run("chooseDecision", "lib/metrics/choose_decision.ts") as {
+    const { decision } = await run("chooseDecision", "lib/metrics/decision.ts") as {
       decision: { threshold: number; rule: string };
     };
     assert.deepEqual([decision.threshold, decision.rule], [0.5, "default"]);
-    const tested = await run("testRun", "lib/metrics/test_run.ts") as {
+    const tested = await run("testRun", "lib/metrics/test.ts") as {
       scores: Record<string, { value: number | null; n: number }>;
     };
-    await run("evaluateRun", "lib/evaluation/evaluate_run.ts");
+    await run("evaluateRun", "lib/evaluation/evaluate.ts");
 
     const results = join(root, "results/default");
     const columns = ["path", "label", "predicted", "probability"] as const;

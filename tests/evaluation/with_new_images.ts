@@ -1,10 +1,10 @@
 import { join } from "node:path";
-import { readCsv } from "../../lib/csv.ts";
-import { evaluateFolder } from "../../lib/evaluation/evaluate_folder.ts";
-import type { Evaluation, EvaluationOptions } from "../../lib/evaluation/evaluation.ts";
+import { readCsv } from "../../lib/core/csv.ts";
+import { evaluateFolder } from "../../lib/evaluation/evaluate.ts";
+import type { Evaluation, EvaluationOptions } from "../../lib/evaluation/finish.ts";
 import { disposeModel } from "../../lib/model/model.ts";
-import { DEFAULT_DECISION } from "../../lib/model/decision.ts";
-import { type CardDraft, saveModel } from "../../lib/model/save_model.ts";
+import { type CardDraft, saveModel } from "../../lib/model/saved.ts";
+import { DEFAULT_DECISION } from "../../lib/run/model_card.ts";
 import { inFolder, picture, put } from "../data/test_images.ts";
 import { testCard } from "../model/model_card.ts";
 import { smallModel } from "../model/small_model.ts";

@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import fc from "fast-check";
-import { FLAGS } from "../../lib/model/reference/trait_flags.ts";
-import { openWorkFile } from "../../lib/evaluation/work_file.ts";
-import type { StoredImage, WorkIdentity } from "../../lib/evaluation/work_format.ts";
+import { openWorkFile, type StoredImage, type WorkIdentity } from "../../lib/evaluation/work.ts";
+import { FLAGS } from "../../lib/model/ordinary.ts";
 import { inFolder } from "../data/test_images.ts";
 
 const IDENTITY: WorkIdentity = {
@@ -14,6 +13,7 @@ const IDENTITY: WorkIdentity = {
 };
 
 const PLAIN = { noNullPrototype: true };
+
 const image: fc.Arbitrary<StoredImage> = fc.oneof(
   fc.record({
     probabilities: fc.array(fc.float({ min: 0, max: 1, noNaN: true }).map((p) => p + 0), {

@@ -2,29 +2,36 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import fc from "fast-check";
-import { parseConfig } from "../../lib/config.ts";
-import type { Augmentation } from "../../lib/config_schema.ts";
-import { SYMMETRIES } from "../../lib/data/symmetries.ts";
-import { applySymmetry } from "../../lib/images/augment/apply_symmetry.ts";
-import { applyChanges, augment } from "../../lib/images/augment/augment.ts";
-import { changeLight } from "../../lib/images/augment/change_light.ts";
-import { cutOut } from "../../lib/images/augment/cut_out.ts";
-import { drawChanges, NO_CHANGES, viewRandom } from "../../lib/images/augment/draw_changes.ts";
-import { gaussianBlur } from "../../lib/images/augment/gaussian_blur.ts";
-import { isAugmented } from "../../lib/images/augment/is_augmented.ts";
-import { recompress } from "../../lib/images/augment/recompress.ts";
-import { varyStain } from "../../lib/images/augment/vary_stain.ts";
-import { warp } from "../../lib/images/augment/warp.ts";
-import { createRandom } from "../../lib/random.ts";
+import { parseConfig } from "../../lib/core/config.ts";
+import { createRandom } from "../../lib/core/random.ts";
+import type { Augmentation } from "../../lib/core/settings.ts";
+import { SYMMETRIES } from "../../lib/data/look.ts";
+import {
+  applyChanges,
+  applySymmetry,
+  augment,
+  changeLight,
+  cutOut,
+  gaussianBlur,
+  recompress,
+  varyStain,
+  warp,
+} from "../../lib/images/augment.ts";
+import { drawChanges, isAugmented, NO_CHANGES, viewRandom } from "../../lib/images/views.ts";
 import { askPython } from "../ask_python.ts";
 import { picturePixels } from "../data/test_images.ts";
 
 const SIZE = 40;
+
 const picture = picturePixels(5, SIZE, SIZE);
+
 const random = createRandom("noise");
+
 /** Nothing is hidden by smoothness. */
 const noise = Uint8Array.from(picture, () => random.integer(256));
+
 const OFF = parseConfig({}).training.augmentation;
+
 const ALL: Augmentation = {
   symmetries: true,
   rotation: 20,

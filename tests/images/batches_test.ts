@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { ImageError } from "../../lib/errors.ts";
-import { batches } from "../../lib/images/batches.ts";
-import { decodeImage } from "../../lib/images/decode.ts";
+import { ImageError } from "../../lib/core/errors.ts";
+import { batches, decodeImage } from "../../lib/images/decode.ts";
 import { inFolder, picture, put } from "../data/test_images.ts";
 
 const shape = { size: 16, resize: "squash", maxMegapixels: 100 } as const;

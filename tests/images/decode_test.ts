@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import sharp from "sharp";
-import { ImageError } from "../../lib/errors.ts";
+import { ImageError } from "../../lib/core/errors.ts";
 import { decodeImage } from "../../lib/images/decode.ts";
 import { inFolder, picture, picturePixels, put } from "../data/test_images.ts";
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { ConfigError } from "../../lib/errors.ts";
-import { parseConfig } from "../../lib/config.ts";
-import { type Draw, epochDraws } from "../../lib/images/epoch_draws.ts";
+import { parseConfig } from "../../lib/core/config.ts";
+import { ConfigError } from "../../lib/core/errors.ts";
+import { type Draw, epochDraws } from "../../lib/images/decode.ts";
 
 /** Labels of up to 60 images of up to 5 classes, of which some may have none. */
 const anyLabels = fc.array(fc.nat(4), { minLength: 1, maxLength: 60 });

@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
-import { ImageError } from "../../lib/errors.ts";
-import { decodeImage } from "../../lib/images/decode.ts";
-import { createPixelCache } from "../../lib/images/pixel_cache.ts";
+import { ImageError } from "../../lib/core/errors.ts";
+import { createPixelCache, decodeImage } from "../../lib/images/decode.ts";
 import { inFolder, picture, put } from "../data/test_images.ts";
 
 const SIZE = 16;
+
 const BYTES = SIZE * SIZE * 3;
+
 const decode = { size: SIZE, resize: "squash", maxMegapixels: 1 } as const;
 
 Deno.test("createPixelCache() decodes once what fits, and the rest every time", () =>

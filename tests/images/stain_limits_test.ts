@@ -2,15 +2,12 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import fc from "fast-check";
 import sharp from "sharp";
-import { DataError } from "../../lib/errors.ts";
-import { fitStainReference } from "../../lib/images/fit_stain_reference.ts";
-import { normaliseStain } from "../../lib/images/stain/normalise_stain.ts";
-import { percentile } from "../../lib/images/stain/percentile.ts";
-import {
-  type StainReference,
-  stainReferenceSchema,
-} from "../../lib/images/stain/stain_reference.ts";
-import { createRandom } from "../../lib/random.ts";
+import { DataError } from "../../lib/core/errors.ts";
+import { createRandom } from "../../lib/core/random.ts";
+import { percentile } from "../../lib/core/stats.ts";
+import { normaliseStain } from "../../lib/images/stain.ts";
+import { fitStainReference } from "../../lib/model/start.ts";
+import { type StainReference, stainReferenceSchema } from "../../lib/run/model_card.ts";
 import { inFolder, put } from "../data/test_images.ts";
 
 const REFERENCES: readonly StainReference[] = [

@@ -1,21 +1,23 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import fc from "fast-check";
-import { fitStainReference } from "../../lib/images/fit_stain_reference.ts";
-import { macenkoColours, normaliseMacenko } from "../../lib/images/stain/macenko.ts";
+import sharp from "sharp";
+import { createRandom } from "../../lib/core/random.ts";
 import {
   invert,
+  macenkoColours,
   type Matrix3,
   multiply,
+  normaliseMacenko,
+  normaliseReinhard,
+  normaliseStain,
+  reinhardColours,
   symmetricEigenvectors,
-} from "../../lib/images/stain/matrix3.ts";
-import { normaliseStain } from "../../lib/images/stain/normalise_stain.ts";
-import { normaliseReinhard, reinhardColours } from "../../lib/images/stain/reinhard.ts";
-import { stainReferenceSchema } from "../../lib/images/stain/stain_reference.ts";
-import { createRandom } from "../../lib/random.ts";
+} from "../../lib/images/stain.ts";
+import { fitStainReference } from "../../lib/model/start.ts";
+import { stainReferenceSchema } from "../../lib/run/model_card.ts";
 import { askPython } from "../ask_python.ts";
 import { inFolder, put } from "../data/test_images.ts";
-import sharp from "sharp";
 
 const SIDE = 40;
 

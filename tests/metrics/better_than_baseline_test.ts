@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { betterThanBaseline } from "../../lib/metrics/better_than_baseline.ts";
+import { betterThanBaseline } from "../../lib/metrics/baseline.ts";
 
 const labels = Array.from({ length: 100 }, (_, i) => i < 20 ? 1 : 0);
 

@@ -1,11 +1,10 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { loadModel } from "../../lib/model/load_model.ts";
+import { ModelError } from "../../lib/core/errors.ts";
+import { tf } from "../../lib/core/tensorflow.ts";
+import { readKerasCard } from "../../lib/model/keras_files.ts";
 import { disposeModel } from "../../lib/model/model.ts";
-import { readKerasCard } from "../../lib/model/save_keras.ts";
-import { updateCard } from "../../lib/model/update_card.ts";
-import { ModelError } from "../../lib/errors.ts";
-import { tf } from "../../lib/setup/tensorflow.ts";
+import { loadModel, updateCard } from "../../lib/model/saved.ts";
 import { CLASSES, withRun } from "./with_run.ts";
 
 Deno.test(

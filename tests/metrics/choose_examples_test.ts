@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { chooseExamples } from "../../lib/metrics/choose_examples.ts";
+import { chooseExamples } from "../../lib/metrics/test.ts";
 
 const classes = ["non", "sclerotic"];
 

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
-import { mcc } from "../../lib/metrics/agreement.ts";
-import { confusionMatrix } from "../../lib/metrics/confusion_matrix.ts";
+import { confusionMatrix, mcc } from "../../lib/metrics/rates.ts";
 
 Deno.test("confusionMatrix() counts the four outcomes, weighted where asked", () => {
   const [labels, predicted] = [[1, 1, 0, 0, 0], [1, 0, 1, 0, 0]];

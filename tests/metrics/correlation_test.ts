@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import fc from "fast-check";
 import { join } from "node:path";
-import { correlation, rankCorrelation } from "../../lib/metrics/correlation.ts";
-import { createRandom } from "../../lib/random.ts";
+import fc from "fast-check";
+import { createRandom } from "../../lib/core/random.ts";
+import { correlation, rankCorrelation } from "../../lib/core/stats.ts";
 import { askPython } from "../ask_python.ts";
 
 Deno.test("correlation() and rankCorrelation() are scipy's, ties and constants included", async () => {

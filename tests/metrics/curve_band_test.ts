@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import fc from "fast-check";
-import { eachResample } from "../../lib/metrics/bootstrap.ts";
+import { createRandom } from "../../lib/core/random.ts";
 import {
   type CurveBand,
   type CurveSample,
   precisionRecallBand,
   rocBand,
-} from "../../lib/metrics/curve_band.ts";
-import { createRandom } from "../../lib/random.ts";
+} from "../../lib/metrics/curves.ts";
+import { eachResample } from "../../lib/metrics/intervals.ts";
 import { askPython } from "../ask_python.ts";
 
 /** Labels and probabilities that go together, with ties; groups of three images where asked for. */

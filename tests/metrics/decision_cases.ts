@@ -1,4 +1,4 @@
-import { createRandom, type Random } from "../../lib/random.ts";
+import { createRandom, type Random } from "../../lib/core/random.ts";
 
 /** Predictions of two or three classes. */
 export interface FitCase {

@@ -1,11 +1,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { parseConfig } from "../../lib/config.ts";
-import { fitCalibration } from "../../lib/metrics/calibration/fit_calibration.ts";
-import { chooseAcceptBand } from "../../lib/metrics/threshold/choose_accept_band.ts";
-import { chooseThreshold } from "../../lib/metrics/threshold/choose_threshold.ts";
-import { mostErrors } from "../../lib/metrics/threshold/most_errors.ts";
-import { calibrate, type Decision } from "../../lib/model/decision.ts";
+import { parseConfig } from "../../lib/core/config.ts";
+import { fitCalibration } from "../../lib/metrics/calibration.ts";
+import { chooseAcceptBand, chooseThreshold, mostErrors } from "../../lib/metrics/threshold.ts";
+import { calibrate, type Decision } from "../../lib/run/model_card.ts";
 import { askPython } from "../ask_python.ts";
 import { bandCases, type FitCase, fitCases, thresholdCases } from "./decision_cases.ts";
 
@@ -29,10 +27,15 @@ interface Answers {
 }
 
 const fits = fitCases(400);
+
 const thresholds = thresholdCases(300);
+
 const bands = bandCases(150);
+
 const limits = [{ rate: 0.02, most: 400 }, { rate: 0.05, most: 200 }, { rate: 0.4, most: 50 }];
+
 const request = { fits, thresholds, bands, limits };
+
 const answers = await askPython(
   join(import.meta.dirname!, "decision_oracle.py"),
   request,

@@ -1,20 +1,19 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { parseConfig } from "../../lib/config.ts";
-import type { ConfigInput } from "../../lib/config_schema.ts";
-import { calibrationFolds } from "../../lib/metrics/calibration/calibration_folds.ts";
+import { parseConfig } from "../../lib/core/config.ts";
+import { createRandom } from "../../lib/core/random.ts";
+import type { ConfigInput } from "../../lib/core/settings.ts";
 import {
+  calibrationFolds,
   type CalibrationSample,
   chooseCalibration,
-} from "../../lib/metrics/calibration/choose_calibration.ts";
-import { fitDecision } from "../../lib/metrics/fit_decision.ts";
-import { chooseAcceptBand } from "../../lib/metrics/threshold/choose_accept_band.ts";
-import { chooseThreshold } from "../../lib/metrics/threshold/choose_threshold.ts";
-import { cuts } from "../../lib/metrics/threshold/cuts.ts";
-import { decisionSchema } from "../../lib/model/decision.ts";
-import { createRandom } from "../../lib/random.ts";
+} from "../../lib/metrics/calibration.ts";
+import { fitDecision } from "../../lib/metrics/decision.ts";
+import { chooseAcceptBand, chooseThreshold, cuts } from "../../lib/metrics/threshold.ts";
+import { decisionSchema } from "../../lib/run/model_card.ts";
 
 const CLASSES = ["negative", "positive"];
+
 const sigmoid = (logit: number) => 1 / (1 + Math.exp(-logit));
 
 /** Images whose true log odds are `slope` times what the model says, plus `intercept`. */

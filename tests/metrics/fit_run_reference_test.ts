@@ -1,21 +1,21 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { parseConfig } from "../../lib/config.ts";
+import { parseConfig } from "../../lib/core/config.ts";
+import { sha256Of } from "../../lib/core/files.ts";
+import { tf } from "../../lib/core/tensorflow.ts";
 import { disposeModel } from "../../lib/model/model.ts";
-import { sha256Of } from "../../lib/files.ts";
-import { saveModel } from "../../lib/model/save_model.ts";
-import type { SplitRow } from "../../lib/split/split.ts";
-import { tf } from "../../lib/setup/tensorflow.ts";
+import { saveModel } from "../../lib/model/saved.ts";
+import type { SplitRow } from "../../lib/run/split_file.ts";
 import { inProjectCopy } from "../copy_project.ts";
 import { picture, put } from "../data/test_images.ts";
 import { testCard } from "../model/model_card.ts";
 import { smallModel } from "../model/small_model.ts";
 
-type FitRunReference = typeof import("../../lib/metrics/fit_run_reference.ts");
+type FitRunReference = typeof import("../../lib/model/ordinary.ts");
 
 Deno.test("fitRunReference() looks at training and validation images, writes, and leaves no tensor", () =>
   inProjectCopy(async ({ root, load }) => {
-    const { fitRunReference } = await load<FitRunReference>("lib/metrics/fit_run_reference.ts");
+    const { fitRunReference } = await load<FitRunReference>("lib/model/ordinary.ts");
     const split: SplitRow[] = [];
     for (let i = 0; i < 40; i++) {
       const subset = i < 24 ? "train" : i < 36 ? "validation" : "test";

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { bootstrap } from "../../lib/metrics/bootstrap.ts";
-import { wilson } from "../../lib/metrics/wilson.ts";
+import { bootstrap, wilson } from "../../lib/metrics/intervals.ts";
 
 Deno.test("wilson() holds the share, stays within 0 to 1 and narrows with n", () => {
   fc.assert(
@@ -22,6 +21,7 @@ Deno.test("wilson() refuses a share of nothing", () => {
 });
 
 const values = Float64Array.from({ length: 100 }, (_, i) => i);
+
 const mean = (weights: Uint32Array) => ({
   mean: weights.reduce((sum, weight, i) => sum + weight * values[i]!, 0) /
     weights.reduce((sum, weight) => sum + weight, 0),

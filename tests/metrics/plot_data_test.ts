@@ -1,13 +1,16 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { countConfusions } from "../../lib/metrics/count_confusions.ts";
-import { confusionMatrix } from "../../lib/metrics/confusion_matrix.ts";
-import { groupScores } from "../../lib/metrics/group_scores.ts";
-import { expectedCalibrationError } from "../../lib/metrics/probability_scores.ts";
-import { precision, sensitivity, specificity } from "../../lib/metrics/rates.ts";
-import { reliabilityBins } from "../../lib/metrics/reliability.ts";
-import { thresholdCurve } from "../../lib/metrics/threshold_curve.ts";
-import { wilson } from "../../lib/metrics/wilson.ts";
+import { reliabilityBins, thresholdCurve } from "../../lib/metrics/curves.ts";
+import { wilson } from "../../lib/metrics/intervals.ts";
+import {
+  confusionMatrix,
+  countConfusions,
+  expectedCalibrationError,
+  precision,
+  sensitivity,
+  specificity,
+} from "../../lib/metrics/rates.ts";
+import { groupScores } from "../../lib/metrics/scores.ts";
 
 /** Images with a label and a probability, many of them on the edges of bins and thresholds. */
 const predictions = fc.array(

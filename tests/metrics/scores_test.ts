@@ -1,14 +1,13 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { DataError } from "../../lib/errors.ts";
-import { betterThanBaseline } from "../../lib/metrics/better_than_baseline.ts";
-import { countConfusions } from "../../lib/metrics/count_confusions.ts";
-import { precisionRecallCurve } from "../../lib/metrics/precision_recall.ts";
-import { rocCurve } from "../../lib/metrics/roc_curve.ts";
-import type { ScoreName } from "../../lib/score_names.ts";
+import { DataError } from "../../lib/core/errors.ts";
+import { createRandom } from "../../lib/core/random.ts";
+import type { ScoreName } from "../../lib/core/words.ts";
+import { betterThanBaseline } from "../../lib/metrics/baseline.ts";
+import { rocCurve } from "../../lib/metrics/curves.ts";
+import { wilson } from "../../lib/metrics/intervals.ts";
+import { countConfusions, precisionRecallCurve } from "../../lib/metrics/rates.ts";
 import { computeScores } from "../../lib/metrics/scores.ts";
-import { wilson } from "../../lib/metrics/wilson.ts";
-import { createRandom } from "../../lib/random.ts";
 import { askOracle, type Case, type ConfusionCase, type IntervalCase } from "./oracle.ts";
 
 const TOLERANCE = 1e-9;

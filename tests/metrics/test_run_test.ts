@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { readCsv } from "../../lib/csv.ts";
-import { writeJson } from "../../lib/files.ts";
-import { countTestRead, describeTestReads } from "../../lib/metrics/test_reads.ts";
-import { DEFAULT_DECISION } from "../../lib/model/decision.ts";
-import { tf } from "../../lib/setup/tensorflow.ts";
-import { type SplitRow, writeSplit } from "../../lib/split/split.ts";
+import { readCsv } from "../../lib/core/csv.ts";
+import { writeJson } from "../../lib/core/files.ts";
+import { tf } from "../../lib/core/tensorflow.ts";
+import { countTestRead, describeTestReads } from "../../lib/run/metrics_file.ts";
+import { DEFAULT_DECISION } from "../../lib/run/model_card.ts";
+import { type SplitRow, writeSplit } from "../../lib/run/split_file.ts";
 import { inFolder } from "../model/in_folder.ts";
 import { CLASSES, withRun } from "./with_run.ts";
 

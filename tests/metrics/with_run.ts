@@ -1,18 +1,19 @@
 import { join } from "node:path";
-import { parseConfig } from "../../lib/config.ts";
-import type { Config } from "../../lib/config_schema.ts";
-import { sha256File } from "../../lib/files.ts";
+import { parseConfig } from "../../lib/core/config.ts";
+import { sha256File } from "../../lib/core/files.ts";
+import type { Config } from "../../lib/core/settings.ts";
+import { saveKeras } from "../../lib/model/keras_files.ts";
 import { disposeModel } from "../../lib/model/model.ts";
-import { saveKeras } from "../../lib/model/save_keras.ts";
-import { saveModel } from "../../lib/model/save_model.ts";
-import { type SplitRow, SUBSETS, writeSplit } from "../../lib/split/split.ts";
+import { saveModel } from "../../lib/model/saved.ts";
+import { type SplitRow, SUBSETS, writeSplit } from "../../lib/run/split_file.ts";
 import { inProjectCopy } from "../copy_project.ts";
 import { picture, put } from "../data/test_images.ts";
 import { testCard } from "../model/model_card.ts";
 import { smallModel } from "../model/small_model.ts";
 
-type ChooseDecision = typeof import("../../lib/metrics/choose_decision.ts");
-type TestRun = typeof import("../../lib/metrics/test_run.ts");
+type ChooseDecision = typeof import("../../lib/metrics/decision.ts");
+
+type TestRun = typeof import("../../lib/metrics/test.ts");
 
 /** Classes of the run. */
 export const CLASSES: [string, string] = ["negative", "positive"];
@@ -33,8 +34,8 @@ export function withRun(
 ): () => Promise<void> {
   return () =>
     inProjectCopy(async ({ root, load }) => {
-      const { testRun } = await load<TestRun>("lib/metrics/test_run.ts");
-      const { chooseDecision } = await load<ChooseDecision>("lib/metrics/choose_decision.ts");
+      const { testRun } = await load<TestRun>("lib/metrics/test.ts");
+      const { chooseDecision } = await load<ChooseDecision>("lib/metrics/decision.ts");
       const rows: SplitRow[] = [];
       for (let i = 0; i < 24; i++) {
         const label = CLASSES[(i + 1) % 2]!; // the random model is then better than chance

@@ -1,14 +1,15 @@
 import assert from "node:assert/strict";
-import { SYMMETRIES } from "../../lib/data/symmetries.ts";
-import { applySymmetry } from "../../lib/images/augment/apply_symmetry.ts";
-import { averageSymmetries } from "../../lib/model/average_symmetries.ts";
-import { disposeModel, INPUT_LAYER } from "../../lib/model/model.ts";
-import { backbones } from "../../lib/model/backbone.ts";
-import { forward } from "../../lib/model/forward.ts";
-import { FEATURE_LAYER } from "../../lib/model/head.ts";
-import { createPredictor, type FeaturePredictor } from "../../lib/model/predictor.ts";
-import { preprocess } from "../../lib/model/preprocess.ts";
-import { tf } from "../../lib/setup/tensorflow.ts";
+import { tf } from "../../lib/core/tensorflow.ts";
+import { SYMMETRIES } from "../../lib/data/look.ts";
+import { applySymmetry } from "../../lib/images/augment.ts";
+import { FEATURE_LAYER } from "../../lib/model/architectures.ts";
+import { forward, preprocess } from "../../lib/model/forward.ts";
+import { backbones, disposeModel, INPUT_LAYER } from "../../lib/model/model.ts";
+import {
+  averageSymmetries,
+  createPredictor,
+  type FeaturePredictor,
+} from "../../lib/model/predict.ts";
 import { someImages } from "./ask_keras.ts";
 import { SMALL, smallModel } from "./small_model.ts";
 

@@ -1,18 +1,17 @@
 import assert from "node:assert/strict";
-import { cutGraph } from "../../lib/model/cut.ts";
+import { tf } from "../../lib/core/tensorflow.ts";
+import { OUTPUT_LAYER } from "../../lib/model/architectures.ts";
 import { forward } from "../../lib/model/forward.ts";
-import { type Graph, inferShapes } from "../../lib/model/graph.ts";
-import { OUTPUT_LAYER } from "../../lib/model/head.ts";
+import { cutGraph, type Graph, inferShapes } from "../../lib/model/graph.ts";
 import {
   type Architecture,
   buildGraph,
   createModel,
   disposeModel,
+  frozenLayerCount,
   INPUT_LAYER,
   inputShape,
 } from "../../lib/model/model.ts";
-import { frozenLayerCount } from "../../lib/model/stages.ts";
-import { tf } from "../../lib/setup/tensorflow.ts";
 
 const architecture = (backbone: Architecture["backbone"], imageSize: number): Architecture => ({
   backbone,

@@ -1,25 +1,22 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import sharp from "sharp";
-import { ModelError } from "../../lib/errors.ts";
-import { backbones } from "../../lib/model/backbone.ts";
-import { efficientnetLite0 } from "../../lib/model/efficientnet_lite0.ts";
+import { ModelError } from "../../lib/core/errors.ts";
+import { runTool, venvPython } from "../../lib/core/python.ts";
+import { createRandom } from "../../lib/core/random.ts";
+import { type TensorFlow, tf } from "../../lib/core/tensorflow.ts";
+import { efficientnetLite0 } from "../../lib/model/architectures.ts";
+import { foldBatchNorms, forward, isConvolution, preprocess } from "../../lib/model/forward.ts";
+import { type Graph, inferShapes, type Layer, weightSpecs } from "../../lib/model/graph.ts";
+import { backbones, createModel, disposeModel, INPUT_LAYER } from "../../lib/model/model.ts";
+import { saveModel } from "../../lib/model/saved.ts";
 import {
   EFFICIENTNET_LITE0_FILE,
   loadEfficientnetLite0,
   toKerasWeights,
-} from "../../lib/model/efficientnet_lite0_weights.ts";
-import { foldBatchNorms, isConvolution } from "../../lib/model/fold.ts";
-import { forward } from "../../lib/model/forward.ts";
-import { type Graph, inferShapes, type Layer, weightSpecs } from "../../lib/model/graph.ts";
-import { createModel, disposeModel, INPUT_LAYER } from "../../lib/model/model.ts";
-import { preprocess } from "../../lib/model/preprocess.ts";
-import { saveModel } from "../../lib/model/save_model.ts";
-import { type TorchTensor, torchTensors } from "../../lib/model/torch_tensors.ts";
-import { createRandom } from "../../lib/random.ts";
-import { runTool } from "../../lib/setup/tool.ts";
-import { type TensorFlow, tf } from "../../lib/setup/tensorflow.ts";
-import { venvPython } from "../../lib/setup/venv.ts";
+  type TorchTensor,
+  torchTensors,
+} from "../../lib/model/torch_tensors.ts";
 import { askKeras, disturbBatchNorms, someImages } from "./ask_keras.ts";
 import { inFolder } from "./in_folder.ts";
 import { testCard } from "./model_card.ts";
@@ -27,8 +24,11 @@ import { testCard } from "./model_card.ts";
 type Tensor = TensorFlow.Tensor;
 
 const graph = efficientnetLite0();
+
 const inputs = new Map([[INPUT_LAYER, [224, 224, 3]]]);
+
 const specs = weightSpecs(graph, inputs);
+
 const { preprocessing } = backbones.efficientnet_lite0;
 
 Deno.test("efficientnetLite0() has the layers, shapes and weights of a model built in Keras", async () => {

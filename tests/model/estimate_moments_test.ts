@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
-import { estimateMoments } from "../../lib/model/estimate_moments.ts";
-import { forward } from "../../lib/model/forward.ts";
-import { createModel, disposeModel, INPUT_LAYER } from "../../lib/model/model.ts";
-import { backbones } from "../../lib/model/backbone.ts";
-import { preprocess } from "../../lib/model/preprocess.ts";
-import { tf } from "../../lib/setup/tensorflow.ts";
+import { tf } from "../../lib/core/tensorflow.ts";
+import { forward, preprocess } from "../../lib/model/forward.ts";
+import {
+  backbones,
+  createModel,
+  disposeModel,
+  estimateMoments,
+  INPUT_LAYER,
+} from "../../lib/model/model.ts";
 import { someImages } from "./ask_keras.ts";
 
 const LAYERS = ["conv1_bn", "conv3_block1_0_bn", "conv5_block3_1_bn"];

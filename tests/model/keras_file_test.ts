@@ -2,15 +2,19 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import h5wasm from "h5wasm/node";
-import { ModelError, WeightsMissingError } from "../../lib/errors.ts";
-import { exists } from "../../lib/files.ts";
+import { ModelError, WeightsMissingError } from "../../lib/core/errors.ts";
+import { exists } from "../../lib/core/files.ts";
 import type { WeightSpec } from "../../lib/model/graph.ts";
-import { loadKerasFile } from "../../lib/model/keras_file.ts";
+import { loadKerasFile } from "../../lib/model/imagenet.ts";
 
 const SPECS: WeightSpec[] = [{ name: "conv/kernel", layer: "conv", shape: [100, 1000] }];
+
 const VALUES = Float32Array.from({ length: 100_000 }, (_, i) => i / 7);
+
 const NAME = "weights.h5";
+
 const content = await officialFile();
+
 const FILE = { name: NAME, md5: createHash("md5").update(content).digest("hex") };
 
 /** A small file in the layout of Keras' official ones. */
@@ -235,7 +239,7 @@ Deno.test("loadKerasFile() fetches a file once when two want it at the same time
 
 Deno.test("download() goes through the proxy of the environment, except for NO_PROXY", async () => {
   await withServer([whole], async ({ folder, baseUrl, starts }) => {
-    const module = new URL("../../lib/model/download.ts", import.meta.url).href;
+    const module = new URL("../../lib/model/imagenet.ts", import.meta.url).href;
     const fetchInto = async (path: string, env: Record<string, string>) => {
       const wanted = { url: "http://weights.invalid/weights.h5", path, md5: FILE.md5 };
       const { code } = await new Deno.Command(Deno.execPath(), {

@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { ModelError } from "../../lib/errors.ts";
-import { loadModel } from "../../lib/model/load_model.ts";
+import { ModelError } from "../../lib/core/errors.ts";
+import { tf } from "../../lib/core/tensorflow.ts";
 import { disposeModel } from "../../lib/model/model.ts";
-import { saveModel } from "../../lib/model/save_model.ts";
-import { tf } from "../../lib/setup/tensorflow.ts";
+import { loadModel, saveModel } from "../../lib/model/saved.ts";
 import { inFolder } from "../data/test_images.ts";
 import { testCard } from "./model_card.ts";
 import { smallModel } from "./small_model.ts";

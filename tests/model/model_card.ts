@@ -1,8 +1,6 @@
-import { backbones } from "../../lib/model/backbone.ts";
-import { DEFAULT_DECISION } from "../../lib/model/decision.ts";
-import type { Architecture } from "../../lib/model/model.ts";
-import { MODEL_FORMAT, PARITY_TOLERANCE } from "../../lib/model/model_card.ts";
-import type { CardDraft } from "../../lib/model/save_model.ts";
+import { type Architecture, backbones } from "../../lib/model/model.ts";
+import type { CardDraft } from "../../lib/model/saved.ts";
+import { DEFAULT_DECISION, MODEL_FORMAT, PARITY_TOLERANCE } from "../../lib/run/model_card.ts";
 
 /** A card for a model of the tests, which was never trained. */
 export function testCard(architecture: Architecture): CardDraft {

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { modelCardMarkdown } from "../../lib/model/model_card_markdown.ts";
-import type { ModelCard } from "../../lib/model/model_card.ts";
+import { type ModelCard, modelCardMarkdown } from "../../lib/run/model_card.ts";
 import { testCard } from "./model_card.ts";
 
 const classes = ["negative", "positive_one"];
+
 const card: ModelCard = {
   ...testCard({ backbone: "efficientnet_lite0", imageSize: 224, classes }),
   weights: { sha256: "a".repeat(64), parameters: 4203810 },

@@ -1,23 +1,21 @@
 import assert from "node:assert/strict";
-import { cutGraph } from "../../lib/model/cut.ts";
-import { estimateMoments } from "../../lib/model/estimate_moments.ts";
-import { forward } from "../../lib/model/forward.ts";
-import { inferShapes, weightSpecs } from "../../lib/model/graph.ts";
+import { BACKBONES } from "../../lib/core/settings.ts";
+import { tf } from "../../lib/core/tensorflow.ts";
+import { resnet50 } from "../../lib/model/architectures.ts";
+import { forward, preprocess } from "../../lib/model/forward.ts";
+import { cutGraph, inferShapes, weightSpecs } from "../../lib/model/graph.ts";
 import {
   type Architecture,
+  backbones,
   createModel,
   disposeModel,
+  estimateMoments,
+  frozenLayerCount,
   INPUT_LAYER,
   type Model,
 } from "../../lib/model/model.ts";
-import { BACKBONES } from "../../lib/config_schema.ts";
-import { createPredictor } from "../../lib/model/predictor.ts";
-import { preprocess } from "../../lib/model/preprocess.ts";
-import { backbones } from "../../lib/model/backbone.ts";
-import { resnet50 } from "../../lib/model/resnet50.ts";
-import { frozenLayerCount } from "../../lib/model/stages.ts";
-import { tf } from "../../lib/setup/tensorflow.ts";
-import { createFeatureExtractor } from "../../lib/training/feature_extractor.ts";
+import { createPredictor } from "../../lib/model/predict.ts";
+import { createFeatureExtractor } from "../../lib/training/features.ts";
 import { createTrainable, disposeTrainable, trainStep } from "../../lib/training/trainable.ts";
 import { askKeras, askKerasAbout, disturbBatchNorms, someImages } from "./ask_keras.ts";
 

@@ -1,8 +1,13 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { type PredictedImage, predictImages, seeImages } from "../../lib/model/predict_images.ts";
-import type { FeaturePredictor, Predictor } from "../../lib/model/predictor.ts";
 import { decodeImage } from "../../lib/images/decode.ts";
+import {
+  type FeaturePredictor,
+  type PredictedImage,
+  predictImages,
+  type Predictor,
+  seeImages,
+} from "../../lib/model/predict.ts";
 import { inFolder, picture, put } from "../data/test_images.ts";
 
 const SIZE = 8;

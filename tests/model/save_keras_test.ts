@@ -1,20 +1,25 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { sha256File } from "../../lib/files.ts";
-import { backbones } from "../../lib/model/backbone.ts";
-import { estimateMoments } from "../../lib/model/estimate_moments.ts";
-import { loadWeights } from "../../lib/model/load_weights.ts";
-import { type Architecture, createModel, disposeModel } from "../../lib/model/model.ts";
-import { createPredictor } from "../../lib/model/predictor.ts";
-import { preprocess } from "../../lib/model/preprocess.ts";
-import { saveKeras } from "../../lib/model/save_keras.ts";
-import { saveModel } from "../../lib/model/save_model.ts";
-import { tf } from "../../lib/setup/tensorflow.ts";
+import { sha256File } from "../../lib/core/files.ts";
+import { tf } from "../../lib/core/tensorflow.ts";
+import { preprocess } from "../../lib/model/forward.ts";
+import { saveKeras } from "../../lib/model/keras_files.ts";
+import {
+  type Architecture,
+  backbones,
+  createModel,
+  disposeModel,
+  estimateMoments,
+} from "../../lib/model/model.ts";
+import { createPredictor } from "../../lib/model/predict.ts";
+import { saveModel } from "../../lib/model/saved.ts";
+import { loadWeights } from "../../lib/model/start.ts";
 import { askPython } from "../ask_python.ts";
 import { disturbBatchNorms, someImages } from "./ask_keras.ts";
 import { testCard } from "./model_card.ts";
 
 const SIZE = 64;
+
 const script = join(import.meta.dirname!, "keras_files_oracle.py");
 
 for (const backbone of Object.keys(backbones) as Architecture["backbone"][]) {

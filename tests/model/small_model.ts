@@ -1,8 +1,12 @@
-import { backbones } from "../../lib/model/backbone.ts";
-import { estimateMoments } from "../../lib/model/estimate_moments.ts";
-import { type Architecture, createModel, type Model } from "../../lib/model/model.ts";
-import { preprocess } from "../../lib/model/preprocess.ts";
-import { tf } from "../../lib/setup/tensorflow.ts";
+import { tf } from "../../lib/core/tensorflow.ts";
+import { preprocess } from "../../lib/model/forward.ts";
+import {
+  type Architecture,
+  backbones,
+  createModel,
+  estimateMoments,
+  type Model,
+} from "../../lib/model/model.ts";
 import { disturbBatchNorms, someImages } from "./ask_keras.ts";
 
 /** Side of the small model's input: the least that there is. */

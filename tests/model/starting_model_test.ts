@@ -1,11 +1,9 @@
 import assert from "node:assert/strict";
-import { parseConfig } from "../../lib/config.ts";
-import { ModelError, WeightsMissingError } from "../../lib/errors.ts";
-import type { ImagenetWeights } from "../../lib/model/backbone.ts";
-import { disposeModel } from "../../lib/model/model.ts";
-import { startingModel, type StartingOptions } from "../../lib/model/starting_model.ts";
-import { startRun } from "../../lib/model/start_run.ts";
-import { tf } from "../../lib/setup/tensorflow.ts";
+import { parseConfig } from "../../lib/core/config.ts";
+import { ModelError, WeightsMissingError } from "../../lib/core/errors.ts";
+import { tf } from "../../lib/core/tensorflow.ts";
+import { disposeModel, type ImagenetWeights } from "../../lib/model/model.ts";
+import { startingModel, type StartingOptions, startRun } from "../../lib/model/start.ts";
 
 const config = parseConfig({ model: { imageSize: 32 } });
 

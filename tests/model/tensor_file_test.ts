@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { ModelError } from "../../lib/errors.ts";
-import { sha256File } from "../../lib/files.ts";
-import { readTensors, writeTensors } from "../../lib/model/tensor_file.ts";
-import { tf } from "../../lib/setup/tensorflow.ts";
+import { ModelError } from "../../lib/core/errors.ts";
+import { sha256File } from "../../lib/core/files.ts";
+import { tf } from "../../lib/core/tensorflow.ts";
+import { readTensors, writeTensors } from "../../lib/model/saved.ts";
 import { inFolder } from "../data/test_images.ts";
 
 const odd = [0, -0, 1e-45, 3.4e38, -1.5, 1 / 3];

@@ -1,10 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { ModelError, WeightsMissingError } from "../../lib/errors.ts";
-import { EFFICIENTNET_LITE0_FILE } from "../../lib/model/efficientnet_lite0_weights.ts";
-import { torchTensors } from "../../lib/model/torch_tensors.ts";
-import { runTool, ToolError } from "../../lib/setup/tool.ts";
-import { venvPython } from "../../lib/setup/venv.ts";
+import { ModelError, WeightsMissingError } from "../../lib/core/errors.ts";
+import { runTool, ToolError, venvPython } from "../../lib/core/python.ts";
+import { EFFICIENTNET_LITE0_FILE, torchTensors } from "../../lib/model/torch_tensors.ts";
 import { inFolder } from "./in_folder.ts";
 
 Deno.test("torchTensors() converts once, and again when the converted file is damaged", async () => {

@@ -1,31 +1,39 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { ModelError } from "../../lib/errors.ts";
-import { loadWeights } from "../../lib/model/load_weights.ts";
+import { ModelError } from "../../lib/core/errors.ts";
+import { tf } from "../../lib/core/tensorflow.ts";
 import { createModel, disposeModel, type Model } from "../../lib/model/model.ts";
-import { createPredictor } from "../../lib/model/predictor.ts";
-import { saveModel } from "../../lib/model/save_model.ts";
-import { tf } from "../../lib/setup/tensorflow.ts";
+import { createPredictor } from "../../lib/model/predict.ts";
+import { saveModel } from "../../lib/model/saved.ts";
+import { loadWeights } from "../../lib/model/start.ts";
 import { askPython } from "../ask_python.ts";
 import { someImages } from "./ask_keras.ts";
 import { testCard } from "./model_card.ts";
 
 const SIZE = 32;
+
 const CLASSES = ["negative", "positive"];
+
 const script = join(import.meta.dirname!, "keras_files_oracle.py");
+
 const folder = await Deno.makeTempDir();
+
 const pixels = someImages(4, SIZE);
+
 await Deno.writeFile(join(folder, "images.bin"), pixels);
+
 const expected = (await askPython(script, {
   question: "write",
   folder,
   imageSize: SIZE,
   images: join(folder, "images.bin"),
 }) as number[][]).flat();
+
 globalThis.addEventListener("unload", () => Deno.removeSync(folder, { recursive: true }));
 
 const start = createModel({ backbone: "resnet50", imageSize: SIZE, classes: CLASSES }, 1);
+
 const startWeights = [weightsOf(start, "backbone"), weightsOf(start, "head")] as const;
 
 function freshModel(): Model {
@@ -157,7 +165,7 @@ Deno.test("loadWeights() refuses a .keras archive with a damaged or missing weig
   bytes[bytes.length >> 1]! ^= 1;
   await Deno.writeFile(inFolder("flipped.keras"), bytes);
   await refuses(inFolder("flipped.keras"), /a file in it is damaged/);
-  const { writeZip } = await import("../../lib/model/zip.ts");
+  const { writeZip } = await import("../../lib/model/keras_files.ts");
   await writeZip(inFolder("hollow.keras"), [["config.json", new TextEncoder().encode("{}")]]);
   await refuses(inFolder("hollow.keras"), /no model.weights.h5 inside/);
 });

@@ -1,5 +1,5 @@
 import { basename, join } from "node:path";
-import { projectRoot } from "../../lib/paths.ts";
+import { projectRoot } from "../../lib/core/paths.ts";
 import { add, checkDeno, type Counts, FAILED, PASSED, reportCheck } from "../checks.ts";
 import { cellsAsModule, type Notebook, uncleanCells } from "./code_cells.ts";
 

@@ -1,9 +1,9 @@
 import { basename, join } from "node:path";
-import { exists } from "../../lib/files.ts";
-import { projectRoot, runPaths } from "../../lib/paths.ts";
-import { makeSampleSet } from "../../lib/setup/sample_set.ts";
-import { SYNTHETIC_NOTE } from "../../lib/setup/summary.ts";
-import { textLines } from "../../lib/setup/text_lines.ts";
+import { exists } from "../../lib/core/files.ts";
+import { projectRoot, runPaths } from "../../lib/core/paths.ts";
+import { textLines } from "../../lib/core/python.ts";
+import { SYNTHETIC_NOTE } from "../../lib/core/words.ts";
+import { makeSampleSet } from "../../tools/sample.ts";
 import { add, type Counts, FAILED, NONE, PASSED, reportCheck } from "../checks.ts";
 import { executionFaults, type Notebook } from "./code_cells.ts";
 
@@ -53,7 +53,7 @@ export async function checkRun(notebooks: readonly string[]): Promise<Counts> {
 
 async function checkRunCommand(run: string, data: string): Promise<Counts> {
   const start = performance.now();
-  const { success, output } = await runScript("lib/setup/run.ts", [
+  const { success, output } = await runScript("tools/run.ts", [
     "--data",
     data,
     "--new",
@@ -103,7 +103,7 @@ async function checkEvaluate(
   const start = performance.now();
   const out = join(folder, "evaluation.csv");
   const args = [join(data, "new"), "--run", run, "--out", out];
-  const { success, output } = await runScript("lib/evaluation/evaluate.ts", args);
+  const { success, output } = await runScript("tools/evaluate.ts", args);
   const [expected, found] = await Promise.all(
     [fromNotebook, out].map((path) => Deno.readTextFile(path).catch(() => null)),
   );

@@ -1,27 +1,34 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { DataError } from "../../lib/core/errors.ts";
 import {
   certifySplit,
+  groupWarning,
   manifestHash,
+  readSplit,
+  type SplitRow,
   verifyCertificate,
   writeCertificate,
-} from "../../lib/split/certificate.ts";
-import { DataError } from "../../lib/errors.ts";
-import { groupWarning } from "../../lib/split/group_warning.ts";
-import { readSplit, type SplitRow, writeSplit } from "../../lib/split/split.ts";
-import { stratifiedSplit } from "../../lib/split/stratified_split.ts";
+  writeSplit,
+} from "../../lib/run/split_file.ts";
+import { stratifiedSplit } from "../../lib/split/split.ts";
 import { inFolder } from "../data/test_images.ts";
 import { manifestRow } from "./manifest_rows.ts";
 
 const fractions = { train: 0.6, validation: 0.2, test: 0.2 };
+
 const requested = { seed: 42, fractions };
+
 const manifest = [
   ...Array.from({ length: 60 }, (_, i) => manifestRow(i, i % 4 === 0, `S${i % 9}`)),
   { ...manifestRow(60, true, "S1"), status: "unreadable: the file is empty (0 bytes)." },
 ];
+
 const [a, b, c] = [manifest[0]!, manifest[1]!, manifest[2]!];
+
 const pairs: [string, string][] = [[a.path, b.path]];
+
 const split = stratifiedSplit(manifest, fractions, 42, pairs);
 
 /** The split with some rows changed. */

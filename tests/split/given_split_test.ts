@@ -1,16 +1,22 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import fc from "fast-check";
-import { DataError } from "../../lib/errors.ts";
-import { certifySplit, verifyCertificate } from "../../lib/split/certificate.ts";
-import { readGivenSplit } from "../../lib/split/given_split.ts";
-import { splitText, SUBSETS, writeSplit } from "../../lib/split/split.ts";
-import { stratifiedSplit } from "../../lib/split/stratified_split.ts";
+import { DataError } from "../../lib/core/errors.ts";
+import {
+  certifySplit,
+  splitText,
+  SUBSETS,
+  verifyCertificate,
+  writeSplit,
+} from "../../lib/run/split_file.ts";
+import { readGivenSplit, stratifiedSplit } from "../../lib/split/split.ts";
 import { inFolder, put } from "../data/test_images.ts";
 import { manifestRow } from "./manifest_rows.ts";
 
 const fractions = { train: 0.6, validation: 0.2, test: 0.2 };
+
 const manifest = Array.from({ length: 60 }, (_, i) => manifestRow(i, i % 4 === 0, `S${i % 9}`));
+
 const made = stratifiedSplit(manifest, fractions, 1, []);
 
 const given = async (text: string) => {

@@ -1,4 +1,4 @@
-import type { ManifestRow } from "../../lib/data/manifest.ts";
+import type { ManifestRow } from "../../lib/run/manifest.ts";
 
 /** A usable image; without a group it is its own. */
 export function manifestRow(i: number, positive: boolean, group?: string): ManifestRow {

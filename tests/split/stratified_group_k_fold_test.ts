@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import type { ManifestRow } from "../../lib/data/manifest.ts";
-import { createRandom } from "../../lib/random.ts";
-import { SUBSETS } from "../../lib/split/split.ts";
-import { stratifiedSplit } from "../../lib/split/stratified_split.ts";
+import { createRandom } from "../../lib/core/random.ts";
+import type { ManifestRow } from "../../lib/run/manifest.ts";
+import { SUBSETS } from "../../lib/run/split_file.ts";
+import { stratifiedSplit } from "../../lib/split/split.ts";
 import { askPython } from "../ask_python.ts";
 import { manifestRow } from "./manifest_rows.ts";
 
 const fractions = { train: 0.7, validation: 0.15, test: 0.15 };
+
 const CASES = 100;
 
 /** Slides of very different size and share of sclerotic glomeruli (4 to 40 % in all), as they come. */

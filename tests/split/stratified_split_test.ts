@@ -1,12 +1,10 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { ManifestRow } from "../../lib/data/manifest.ts";
-import { DataError } from "../../lib/errors.ts";
-import { createRandom } from "../../lib/random.ts";
-import { balanceFromManyStarts } from "../../lib/split/balance.ts";
-import { type SplitRow, splitText, SUBSETS } from "../../lib/split/split.ts";
-import { stratifiedSplit } from "../../lib/split/stratified_split.ts";
-import { subsetCounts } from "../../lib/split/subset_counts.ts";
+import { DataError } from "../../lib/core/errors.ts";
+import { createRandom } from "../../lib/core/random.ts";
+import type { ManifestRow } from "../../lib/run/manifest.ts";
+import { type SplitRow, splitText, subsetCounts, SUBSETS } from "../../lib/run/split_file.ts";
+import { balanceFromManyStarts, stratifiedSplit } from "../../lib/split/split.ts";
 import { manifestRow } from "./manifest_rows.ts";
 
 const fractions = { train: 0.7, validation: 0.15, test: 0.15 };

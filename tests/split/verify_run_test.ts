@@ -1,17 +1,21 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { parseConfig } from "../../lib/config.ts";
-import type { ConfigInput } from "../../lib/config_schema.ts";
-import { sha256File } from "../../lib/files.ts";
+import { parseConfig } from "../../lib/core/config.ts";
+import { sha256File } from "../../lib/core/files.ts";
+import type { ConfigInput } from "../../lib/core/settings.ts";
 import { inProjectCopy } from "../copy_project.ts";
 import { picture, put } from "../data/test_images.ts";
 
-type Scan = typeof import("../../lib/data/scan_run.ts");
-type Split = typeof import("../../lib/split/split_run.ts");
-type Verify = typeof import("../../lib/split/verify_run.ts");
-type Manifest = typeof import("../../lib/data/manifest.ts");
+type Scan = typeof import("../../lib/data/scan.ts");
+
+type Split = typeof import("../../lib/split/split.ts");
+
+type Verify = typeof import("../../lib/split/verify.ts");
+
+type Manifest = typeof import("../../lib/run/manifest.ts");
 
 const CLASSES = ["non", "sclerotic"];
+
 const image = (i: number) => `data/${CLASSES[i % 2]}/S${i % 8}_${i}.png`;
 
 /** A project with 25 images of 8 slides and a run whose files can be tampered with. */
@@ -29,10 +33,10 @@ const withRun = (
   }) => Promise<void>,
 ) =>
   inProjectCopy(async ({ root, load }) => {
-    const { scanRun } = await load<Scan>("lib/data/scan_run.ts");
-    const { splitRun } = await load<Split>("lib/split/split_run.ts");
-    const { verifyRun } = await load<Verify>("lib/split/verify_run.ts");
-    const manifest = await load<Manifest>("lib/data/manifest.ts");
+    const { scanRun } = await load<Scan>("lib/data/scan.ts");
+    const { splitRun } = await load<Split>("lib/split/split.ts");
+    const { verifyRun } = await load<Verify>("lib/split/verify.ts");
+    const manifest = await load<Manifest>("lib/run/manifest.ts");
     for (let i = 0; i < 24; i++) await put(root, image(i), await picture(i).png().toBuffer());
     // a near-duplicate of image 0, in another position and on another slide
     await put(root, "data/non/S1_copy.png", await picture(0).flop().png().toBuffer());

@@ -1,23 +1,27 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import type { ConfigInput } from "../../lib/config_schema.ts";
-import { augment } from "../../lib/images/augment/augment.ts";
-import { viewRandom } from "../../lib/images/augment/draw_changes.ts";
-import type { LabelledFile } from "../../lib/images/labelled_file.ts";
-import { decodeImage } from "../../lib/images/decode.ts";
-import { epochDraws } from "../../lib/images/epoch_draws.ts";
-import { cutGraph } from "../../lib/model/cut.ts";
-import { frozenLayerCount } from "../../lib/model/stages.ts";
-import { createRandom } from "../../lib/random.ts";
-import { tf } from "../../lib/setup/tensorflow.ts";
-import { everyImage, type FeatureSource, featureSource } from "../../lib/training/features.ts";
-import { createFeatureExtractor } from "../../lib/training/feature_extractor.ts";
-import { openSources } from "../../lib/training/open_sources.ts";
+import { createRandom } from "../../lib/core/random.ts";
+import type { ConfigInput } from "../../lib/core/settings.ts";
+import { tf } from "../../lib/core/tensorflow.ts";
+import { augment } from "../../lib/images/augment.ts";
+import { decodeImage, epochDraws } from "../../lib/images/decode.ts";
+import { viewRandom } from "../../lib/images/views.ts";
+import { cutGraph } from "../../lib/model/graph.ts";
+import { frozenLayerCount } from "../../lib/model/model.ts";
+import type { LabelledFile } from "../../lib/run/split_file.ts";
+import {
+  createFeatureExtractor,
+  everyImage,
+  type FeatureSource,
+  featureSource,
+} from "../../lib/training/features.ts";
+import { openSources } from "../../lib/training/fit.ts";
 import { createTrainable, disposeTrainable, trainStep } from "../../lib/training/trainable.ts";
 import { SIZE, toyConfig, toyDecode, type ToyJob, toyModel, toyTests, trainToy } from "./toy.ts";
 
 const model = toyModel();
+
 const augmentation = {
   symmetries: true,
   rotation: 15,

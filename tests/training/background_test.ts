@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createBackground } from "../../lib/training/background.ts";
+import { createBackground } from "../../lib/training/checkpoint.ts";
 
 const tick = () => new Promise<void>((resolve) => setTimeout(resolve, 1));
 

@@ -1,26 +1,28 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { parseConfig } from "../../lib/config.ts";
-import type { Config, Monitor } from "../../lib/config_schema.ts";
-import { createRandom, type Random } from "../../lib/random.ts";
+import { parseConfig } from "../../lib/core/config.ts";
+import { createRandom, type Random } from "../../lib/core/random.ts";
+import type { Config, Monitor } from "../../lib/core/settings.ts";
+import { type HistoryRow, lowerIsBetter } from "../../lib/run/history.ts";
 import {
   isImprovement,
-  lowerIsBetter,
   startPlateau,
   startStopping,
   stepPlateau,
   stepStopping,
 } from "../../lib/training/callbacks.ts";
 import type { TrainingState } from "../../lib/training/checkpoint.ts";
-import { endEpoch } from "../../lib/training/end_epoch.ts";
-import type { HistoryRow } from "../../lib/training/history.ts";
+import { endEpoch } from "../../lib/training/fit.ts";
 import { askPython } from "../ask_python.ts";
 
 type Options = Config["training"];
+
 type Plateau = Options["reduceLROnPlateau"];
+
 type Stopping = Options["earlyStopping"];
 
 const DEFAULTS = parseConfig({}).training;
+
 const MONITORS: Monitor[] = ["val_loss", "val_accuracy", "val_auc"];
 
 /** Learning rates in force after each epoch. */

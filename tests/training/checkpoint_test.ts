@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { type TensorFlow, tf } from "../../lib/setup/tensorflow.ts";
+import { type TensorFlow, tf } from "../../lib/core/tensorflow.ts";
 import { startPlateau } from "../../lib/training/callbacks.ts";
 import {
   readCheckpoint,

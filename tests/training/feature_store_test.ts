@@ -1,13 +1,17 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import fc from "fast-check";
-import { type FeatureStore, openFeatureStore } from "../../lib/training/feature_store.ts";
+import { type FeatureStore, openFeatureStore } from "../../lib/training/feature_cache.ts";
 import { inFolder } from "../data/test_images.ts";
 
 const RECORD = 1000;
+
 const BUDGET = 1e6;
+
 const name = (digit: string) => digit.repeat(64);
+
 const record = (value: number) => new Uint8Array(RECORD).fill(value);
+
 const some = (...values: number[]) =>
   new Map(values.map((value) => [`image ${value}`, record(value)]));
 

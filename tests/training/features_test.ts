@@ -1,18 +1,21 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { ImageError, TrainingError } from "../../lib/errors.ts";
-import { cutGraph } from "../../lib/model/cut.ts";
-import { disposeModel } from "../../lib/model/model.ts";
-import { frozenLayerCount } from "../../lib/model/stages.ts";
-import { tf } from "../../lib/setup/tensorflow.ts";
+import { ImageError, TrainingError } from "../../lib/core/errors.ts";
+import { tf } from "../../lib/core/tensorflow.ts";
+import { cutGraph } from "../../lib/model/graph.ts";
+import { disposeModel, frozenLayerCount } from "../../lib/model/model.ts";
 import { openFeatureCache } from "../../lib/training/feature_cache.ts";
 import {
   createFeatureExtractor,
+  everyImage,
   type FeatureExtractor,
+  type FeatureSource,
+  featureSource,
+  fromRecords,
   hashFrozenPart,
-} from "../../lib/training/feature_extractor.ts";
-import { fromRecords, toRecords, valuesPerImage } from "../../lib/training/feature_records.ts";
-import { everyImage, type FeatureSource, featureSource } from "../../lib/training/features.ts";
+  toRecords,
+  valuesPerImage,
+} from "../../lib/training/features.ts";
 import { inFolder, put } from "../data/test_images.ts";
 import { SIZE, toyDecode, toyImages, toyModel } from "./toy.ts";
 

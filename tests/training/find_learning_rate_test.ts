@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { sha256File } from "../../lib/files.ts";
-import { tf } from "../../lib/setup/tensorflow.ts";
+import { sha256File } from "../../lib/core/files.ts";
+import { tf } from "../../lib/core/tensorflow.ts";
 import { withToyProject } from "./toy_project.ts";
 
-type Find = typeof import("../../lib/training/find_learning_rate.ts");
+type Find = typeof import("../../lib/training/learning_rate.ts");
+
 type Train = typeof import("../../lib/training/train_run.ts");
 
 /** Every file below a folder with the hash of its content. */
@@ -21,7 +22,7 @@ async function contents(folder: string, prefix = ""): Promise<Record<string, str
 Deno.test(
   "findLearningRate() tries rates in equal factors, seeded, and leaves run and memory as they were",
   withToyProject(async ({ root, load, config }) => {
-    const { findLearningRate } = await load<Find>("lib/training/find_learning_rate.ts");
+    const { findLearningRate } = await load<Find>("lib/training/learning_rate.ts");
     const { trainRun } = await load<Train>("lib/training/train_run.ts");
     await trainRun(config());
     const folders = ["results", "model"].map((name) => join(root, name));
@@ -50,7 +51,7 @@ Deno.test(
 Deno.test(
   "findLearningRate() stops when the loss has diverged, also in augmented and balanced trainings",
   withToyProject(async ({ load, config }) => {
-    const { findLearningRate } = await load<Find>("lib/training/find_learning_rate.ts");
+    const { findLearningRate } = await load<Find>("lib/training/learning_rate.ts");
     const tensors = tf.memory().numTensors;
     const { points } = await findLearningRate(config({
       model: { unfreezeLast: 4 },
@@ -67,7 +68,7 @@ Deno.test(
 Deno.test(
   "findLearningRate() ends when the person asks to stop, and frees its tensors",
   withToyProject(async ({ load, config }) => {
-    const { findLearningRate } = await load<Find>("lib/training/find_learning_rate.ts");
+    const { findLearningRate } = await load<Find>("lib/training/learning_rate.ts");
     const tensors = tf.memory().numTensors;
     const { addSignalListener, removeSignalListener } = Deno; // the test runner ends at a real one
     let interrupt = () => {};

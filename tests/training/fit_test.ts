@@ -1,15 +1,14 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import type { ConfigInput } from "../../lib/config_schema.ts";
-import { ImageError, TrainingError } from "../../lib/errors.ts";
-import { epochDraws } from "../../lib/images/epoch_draws.ts";
-import { cutGraph } from "../../lib/model/cut.ts";
-import { frozenLayerCount } from "../../lib/model/stages.ts";
-import { createRandom } from "../../lib/random.ts";
-import { tf } from "../../lib/setup/tensorflow.ts";
+import { ImageError, TrainingError } from "../../lib/core/errors.ts";
+import { createRandom } from "../../lib/core/random.ts";
+import type { ConfigInput } from "../../lib/core/settings.ts";
+import { tf } from "../../lib/core/tensorflow.ts";
+import { epochDraws } from "../../lib/images/decode.ts";
+import { cutGraph } from "../../lib/model/graph.ts";
+import { frozenLayerCount } from "../../lib/model/model.ts";
 import { readCheckpoint } from "../../lib/training/checkpoint.ts";
-import { createFeatureExtractor } from "../../lib/training/feature_extractor.ts";
-import { featureSource } from "../../lib/training/features.ts";
+import { createFeatureExtractor, featureSource } from "../../lib/training/features.ts";
 import { createTrainable, disposeTrainable, trainStep } from "../../lib/training/trainable.ts";
 import {
   bitsOf,

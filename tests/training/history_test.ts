@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { DataError } from "../../lib/errors.ts";
+import { DataError } from "../../lib/core/errors.ts";
 import {
   type HistoryRow,
   readEvents,
@@ -8,7 +8,7 @@ import {
   type TrainingEvent,
   writeEvents,
   writeHistory,
-} from "../../lib/training/history.ts";
+} from "../../lib/run/history.ts";
 import { inFolder, put } from "../data/test_images.ts";
 
 const rows: HistoryRow[] = [

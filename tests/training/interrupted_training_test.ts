@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { TrainingError } from "../../lib/errors.ts";
-import { exists } from "../../lib/files.ts";
-import { tf } from "../../lib/setup/tensorflow.ts";
+import { TrainingError } from "../../lib/core/errors.ts";
+import { exists } from "../../lib/core/files.ts";
+import { tf } from "../../lib/core/tensorflow.ts";
 import { latestCheckpoint } from "../../lib/training/checkpoint.ts";
 import { type ToyJob, toyModel, toyTests, trainToy } from "./toy.ts";
 
@@ -11,6 +11,7 @@ const model = toyModel();
 
 /** A test with 20 training images (5 batches of 4) and 6 validation images (2 batches). */
 const withToy = toyTests(model, { train: 20, validation: 6 });
+
 const change = { training: { epochs: 3, batchSize: 4 } };
 
 /** Runs with checkpoints of its own. */

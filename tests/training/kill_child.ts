@@ -1,16 +1,17 @@
-/**
- * Trains a toy model in a process that a test kills: `kill_child.ts FOLDER CHECKPOINTS`, with
- * FOLDER/items.json. Prints "begun" when the training has begun, and its result as JSON at its end.
- */
 import { join } from "node:path";
 import { createModel } from "../../lib/model/model.ts";
 import { SIZE, trainToy } from "./toy.ts";
 
 const [folder, checkpoints] = Deno.args as [string, string];
+
 const items = JSON.parse(await Deno.readTextFile(join(folder, "items.json")));
+
 const classes = ["negative", "positive"];
+
 const model = createModel({ backbone: "efficientnet_lite0", imageSize: SIZE, classes }, 1);
+
 let begun = false;
+
 const { history, events, bestEpoch } = await trainToy({
   ...items,
   folder,
@@ -32,4 +33,5 @@ const { history, events, bestEpoch } = await trainToy({
     begun = true;
   },
 });
+
 console.log(JSON.stringify({ history, events, bestEpoch }));

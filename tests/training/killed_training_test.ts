@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { projectRoot } from "../../lib/paths.ts";
-import { createRandom } from "../../lib/random.ts";
-import { textLines } from "../../lib/setup/text_lines.ts";
-import type { HistoryRow } from "../../lib/training/history.ts";
+import { projectRoot } from "../../lib/core/paths.ts";
+import { textLines } from "../../lib/core/python.ts";
+import { createRandom } from "../../lib/core/random.ts";
+import type { HistoryRow } from "../../lib/run/history.ts";
 import { inFolder } from "../data/test_images.ts";
 import { toyImages } from "./toy.ts";
 

@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import fc from "fast-check";
-import { parseConfig } from "../../lib/config.ts";
-import { type TrainingEvent, writeEvents, writeHistory } from "../../lib/training/history.ts";
-import { configDifferences, rankRuns, writeTrainingRecord } from "../../lib/training/runs.ts";
+import { parseConfig } from "../../lib/core/config.ts";
+import { type TrainingEvent, writeEvents, writeHistory } from "../../lib/run/history.ts";
+import { configDifferences, rankRuns, writeTrainingRecord } from "../../lib/run/runs.ts";
 import { inProjectCopy } from "../copy_project.ts";
 import { put } from "../data/test_images.ts";
 import { historyOf, runSummary } from "./run_summaries.ts";
 
-type RunsModule = typeof import("../../lib/training/runs.ts");
+type RunsModule = typeof import("../../lib/run/runs.ts");
 
 const names = (runs: readonly { run: string }[]) => runs.map(({ run }) => run);
 
@@ -35,7 +35,7 @@ const METRICS = JSON.stringify({
 /** Runs with a project of its own, and what {@linkcode readRuns} finds in it. */
 const withRuns = (test: (root: string, readRuns: RunsModule["readRuns"]) => Promise<void>) => () =>
   inProjectCopy(async ({ root, load }) => {
-    const { readRuns } = await load<RunsModule>("lib/training/runs.ts");
+    const { readRuns } = await load<RunsModule>("lib/run/runs.ts");
     await test(root, readRuns);
   });
 

@@ -1,18 +1,17 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import sharp from "sharp";
-import { ModelError } from "../../lib/errors.ts";
-import { sha256File } from "../../lib/files.ts";
-import { readSplit, writeSplit } from "../../lib/split/split.ts";
-import { measureParity } from "../../lib/evaluation/measure_parity.ts";
-import { fitStainReference } from "../../lib/images/fit_stain_reference.ts";
-import { normaliseStain } from "../../lib/images/stain/normalise_stain.ts";
-import type { StainReference } from "../../lib/images/stain/stain_reference.ts";
-import { loadModel } from "../../lib/model/load_model.ts";
+import { ModelError } from "../../lib/core/errors.ts";
+import { sha256File } from "../../lib/core/files.ts";
+import { createRandom } from "../../lib/core/random.ts";
+import { normaliseStain } from "../../lib/images/stain.ts";
+import { saveKeras } from "../../lib/model/keras_files.ts";
 import { disposeModel } from "../../lib/model/model.ts";
-import { saveKeras } from "../../lib/model/save_keras.ts";
-import { saveModel } from "../../lib/model/save_model.ts";
-import { createRandom } from "../../lib/random.ts";
+import { loadModel, saveModel } from "../../lib/model/saved.ts";
+import { fitStainReference } from "../../lib/model/start.ts";
+import type { StainReference } from "../../lib/run/model_card.ts";
+import { readSplit, writeSplit } from "../../lib/run/split_file.ts";
+import { measureParity } from "../../tools/parity.ts";
 import { inFolder, put } from "../data/test_images.ts";
 import { evaluateRows } from "../evaluation/with_new_images.ts";
 import { testCard } from "../model/model_card.ts";
@@ -20,9 +19,11 @@ import { SMALL, smallModel } from "../model/small_model.ts";
 import { CLASSES, withToyProject } from "./toy_project.ts";
 
 type TrainRun = typeof import("../../lib/training/train_run.ts");
-type TestRun = typeof import("../../lib/metrics/test_run.ts");
+
+type TestRun = typeof import("../../lib/metrics/test.ts");
 
 const raw = { width: SMALL, height: SMALL, channels: 3 } as const;
+
 const png = (pixels: Uint8Array) => sharp(pixels, { raw }).png().toBuffer();
 
 /** Two stains in random amounts, all of them stronger by a factor, [32 · 32, 3]. */
@@ -106,7 +107,7 @@ Deno.test(
   "trainRun() fits the reference to training images alone, and testRun() uses the one of the card",
   withToyProject(async ({ root, load, config }) => {
     const { trainRun } = await load<TrainRun>("lib/training/train_run.ts");
-    const { testRun } = await load<TestRun>("lib/metrics/test_run.ts");
+    const { testRun } = await load<TestRun>("lib/metrics/test.ts");
     const images = join(root, "data/toy");
     const names = (await Array.fromAsync(Deno.readDir(images))).map(({ name }) => name).sort();
     const split = await Deno.readTextFile(join(root, "results/default/split.csv"));

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { createRandom } from "../../lib/random.ts";
+import { createRandom } from "../../lib/core/random.ts";
 import {
   averageLosses,
   type RangePoint,
   suggestLearningRate,
-} from "../../lib/training/suggest_learning_rate.ts";
+} from "../../lib/training/learning_rate.ts";
 
 /** A test's points from its losses: 100 rates from 1e-7 to 10. */
 function pointsOf(lossAt: (exponent: number, step: number) => number, steps = 100): RangePoint[] {

@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { crc32c } from "../../lib/training/event_file.ts";
-import type { HistoryRow } from "../../lib/training/history.ts";
-import { tensorboardLog } from "../../lib/training/tensorboard_log.ts";
+import type { HistoryRow } from "../../lib/run/history.ts";
+import { crc32c, tensorboardLog } from "../../lib/training/tensorboard.ts";
 import { askPython } from "../ask_python.ts";
 import { inFolder } from "../data/test_images.ts";
 

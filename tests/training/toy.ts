@@ -1,19 +1,18 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import sharp from "sharp";
-import { merge, parseConfig } from "../../lib/config.ts";
-import type { Config, ConfigInput } from "../../lib/config_schema.ts";
-import { sha256File } from "../../lib/files.ts";
-import type { LabelledFile } from "../../lib/images/labelled_file.ts";
-import { backbones } from "../../lib/model/backbone.ts";
-import { estimateMoments } from "../../lib/model/estimate_moments.ts";
-import { createModel, type Model } from "../../lib/model/model.ts";
-import { preprocess } from "../../lib/model/preprocess.ts";
-import { createRandom } from "../../lib/random.ts";
-import { type TensorFlow, tf } from "../../lib/setup/tensorflow.ts";
-import { fit, type TrainingJob, type TrainingResult } from "../../lib/training/fit.ts";
+import { merge, parseConfig } from "../../lib/core/config.ts";
+import { sha256File } from "../../lib/core/files.ts";
+import { createRandom } from "../../lib/core/random.ts";
+import type { Config, ConfigInput } from "../../lib/core/settings.ts";
+import { type TensorFlow, tf } from "../../lib/core/tensorflow.ts";
+import { preprocess } from "../../lib/model/forward.ts";
+import { backbones, createModel, estimateMoments, type Model } from "../../lib/model/model.ts";
+import type { HistoryRow } from "../../lib/run/history.ts";
+import type { LabelledFile } from "../../lib/run/split_file.ts";
+import { fit, type TrainingResult } from "../../lib/training/fit.ts";
+import type { TrainingJob } from "../../lib/training/trainable.ts";
 import { inFolder } from "../data/test_images.ts";
-import type { HistoryRow } from "../../lib/training/history.ts";
 
 /** Side of the toy model's input: the least that there is, for speed. */
 export const SIZE = 32;

@@ -1,8 +1,8 @@
 import { join } from "node:path";
-import { merge, parseConfig } from "../../lib/config.ts";
-import type { Config, ConfigInput } from "../../lib/config_schema.ts";
-import { sha256File } from "../../lib/files.ts";
-import { type SplitRow, SUBSETS, writeSplit } from "../../lib/split/split.ts";
+import { merge, parseConfig } from "../../lib/core/config.ts";
+import { sha256File } from "../../lib/core/files.ts";
+import type { Config, ConfigInput } from "../../lib/core/settings.ts";
+import { type SplitRow, SUBSETS, writeSplit } from "../../lib/run/split_file.ts";
 import { inProjectCopy, type ProjectCopy } from "../copy_project.ts";
 import { put } from "../data/test_images.ts";
 import { toyImages } from "./toy.ts";

@@ -4,7 +4,8 @@ import { askPython } from "../ask_python.ts";
 import { withToyProject } from "./toy_project.ts";
 
 type Train = typeof import("../../lib/training/train_run.ts");
-type Runs = typeof import("../../lib/training/runs.ts");
+
+type Runs = typeof import("../../lib/run/runs.ts");
 
 const isThere = (path: string) => Deno.stat(path).then(() => true, () => false);
 
@@ -48,7 +49,7 @@ Deno.test(
   "trainRun() records the config that the history is of, with the weights really started from",
   withToyProject(async ({ load, config }) => {
     const { trainRun } = await load<Train>("lib/training/train_run.ts");
-    const { readRuns } = await load<Runs>("lib/training/runs.ts");
+    const { readRuns } = await load<Runs>("lib/run/runs.ts");
     assert.deepEqual((await readRuns()).remarks, [
       { run: "default", text: "left out: it is no run of this project" },
     ]);

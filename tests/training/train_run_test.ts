@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import type { Config, ConfigInput } from "../../lib/config_schema.ts";
-import { sha256File } from "../../lib/files.ts";
-import { loadModel } from "../../lib/model/load_model.ts";
+import { sha256File } from "../../lib/core/files.ts";
+import type { Config, ConfigInput } from "../../lib/core/settings.ts";
+import { tf } from "../../lib/core/tensorflow.ts";
 import { disposeModel } from "../../lib/model/model.ts";
-import { tf } from "../../lib/setup/tensorflow.ts";
-import { readHistory } from "../../lib/training/history.ts";
+import { loadModel } from "../../lib/model/saved.ts";
+import { readHistory } from "../../lib/run/history.ts";
 import { CLASSES, withToyProject } from "./toy_project.ts";
 
 type TrainRun = typeof import("../../lib/training/train_run.ts");

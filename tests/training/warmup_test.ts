@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { isHeadLayer } from "../../lib/model/head.ts";
+import { isHeadLayer } from "../../lib/model/architectures.ts";
 import { inFolder } from "../data/test_images.ts";
 import { bitsOf, toyImages, type ToyJob, toyModel, trainToy } from "./toy.ts";
 

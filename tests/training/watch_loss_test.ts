@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { TrainingError } from "../../lib/errors.ts";
-import { watchLoss } from "../../lib/training/watch_loss.ts";
+import { TrainingError } from "../../lib/core/errors.ts";
+import { watchLoss } from "../../lib/training/callbacks.ts";
 
 const watch = (classes = 2) => watchLoss({ classes, epoch: 3, learningRate: 0.015 });
+
 const batch = { images: 32, weight: 32 };
 
 /** Runs steps of these losses; the 1-based step at which it is stopped, or `null`. */

@@ -1,18 +1,24 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { createRandom } from "../../../lib/core/random.ts";
+import { emShares } from "../../../lib/evaluation/estimate_shift.ts";
 import {
   correctedThreshold,
   correctProbabilities,
   uncorrectedThreshold,
-} from "../../../lib/evaluation/prior_shift/correct.ts";
-import { emShares } from "../../../lib/evaluation/prior_shift/em_shares.ts";
-import { binOf, binProbability, BINS } from "../../../lib/evaluation/prior_shift/log_odds_bins.ts";
-import { occupiedBins } from "../../../lib/evaluation/prior_shift/occupied_bins.ts";
-import { addScore, createScoreSummary } from "../../../lib/evaluation/prior_shift/score_summary.ts";
-import { createRandom } from "../../../lib/random.ts";
+} from "../../../lib/evaluation/explain_scores.ts";
+import {
+  addScore,
+  binOf,
+  binProbability,
+  BINS,
+  createScoreSummary,
+  occupiedBins,
+} from "../../../lib/evaluation/score_summary.ts";
 import { syntheticScores } from "./synthetic_scores.ts";
 
 const probability = fc.double({ min: 0, max: 1, noNaN: true });
+
 const share = fc.double({ min: 0.001, max: 0.999, noNaN: true });
 
 Deno.test("correctProbabilities() moves the odds by the ratio of the shares' odds", () => {

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
-import { ModelError } from "../../../lib/errors.ts";
-import { correctProbabilities } from "../../../lib/evaluation/prior_shift/correct.ts";
+import { ModelError } from "../../../lib/core/errors.ts";
+import { createRandom } from "../../../lib/core/random.ts";
+import { estimateShift } from "../../../lib/evaluation/estimate_shift.ts";
+import { correctProbabilities } from "../../../lib/evaluation/explain_scores.ts";
 import {
   decidePriorShift,
   type PriorShift,
   type PriorShiftInput,
-} from "../../../lib/evaluation/prior_shift/decide_prior_shift.ts";
-import { estimateShift } from "../../../lib/evaluation/prior_shift/estimate_shift.ts";
-import { createRandom } from "../../../lib/random.ts";
+} from "../../../lib/evaluation/shift.ts";
 import {
   decisionWith,
   f1At,

@@ -1,13 +1,11 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import fc from "fast-check";
-import { effectiveSize } from "../../../lib/evaluation/effective_size.ts";
-import { chiSquareTail } from "../../../lib/evaluation/prior_shift/chi_square_tail.ts";
-import { drawRate } from "../../../lib/evaluation/prior_shift/draw_rate.ts";
-import { emShares } from "../../../lib/evaluation/prior_shift/em_shares.ts";
-import { likeliestShare } from "../../../lib/evaluation/prior_shift/likeliest_share.ts";
-import { groupShares } from "../../../lib/evaluation/group_shares.ts";
-import { createRandom } from "../../../lib/random.ts";
+import { createRandom } from "../../../lib/core/random.ts";
+import { chiSquareTail } from "../../../lib/core/stats.ts";
+import { drawRate, emShares, likeliestShare } from "../../../lib/evaluation/estimate_shift.ts";
+import { groupShares } from "../../../lib/evaluation/shares.ts";
+import { effectiveSize } from "../../../lib/metrics/intervals.ts";
 import { askPython } from "../../ask_python.ts";
 import { REFERENCE, syntheticScores } from "./synthetic_scores.ts";
 

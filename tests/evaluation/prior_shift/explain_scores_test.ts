@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { explainScores } from "../../../lib/evaluation/prior_shift/explain_scores.ts";
-import { leastGain } from "../../../lib/evaluation/prior_shift/least_gain.ts";
+import { createRandom } from "../../../lib/core/random.ts";
 import {
   CELLS,
+  explainScores,
   scoreDensity,
   shareFrom,
-} from "../../../lib/evaluation/prior_shift/score_density.ts";
-import { createRandom } from "../../../lib/random.ts";
+} from "../../../lib/evaluation/explain_scores.ts";
+import { leastGain } from "../../../lib/evaluation/shift.ts";
 import { askPython } from "../../ask_python.ts";
 import { summaryOf, syntheticScores, validationOf } from "./synthetic_scores.ts";
 

@@ -1,19 +1,19 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { parseConfig } from "../../../lib/config.ts";
-import { readCsv } from "../../../lib/csv.ts";
+import { parseConfig } from "../../../lib/core/config.ts";
+import { readCsv } from "../../../lib/core/csv.ts";
+import { projectRoot } from "../../../lib/core/paths.ts";
+import { createRandom } from "../../../lib/core/random.ts";
 import {
   correctProbabilities,
   uncorrectedThreshold,
-} from "../../../lib/evaluation/prior_shift/correct.ts";
-import { decidePriorShift } from "../../../lib/evaluation/prior_shift/decide_prior_shift.ts";
-import { addScore, createScoreSummary } from "../../../lib/evaluation/prior_shift/score_summary.ts";
-import { type Decision, decisionSchema } from "../../../lib/model/decision.ts";
-import { projectRoot } from "../../../lib/paths.ts";
-import { createRandom } from "../../../lib/random.ts";
+} from "../../../lib/evaluation/explain_scores.ts";
+import { addScore, createScoreSummary } from "../../../lib/evaluation/score_summary.ts";
+import { decidePriorShift } from "../../../lib/evaluation/shift.ts";
+import { type Decision, decisionSchema } from "../../../lib/run/model_card.ts";
 import { inProjectCopy, sectionsOf } from "../../copy_project.ts";
-import { f1At } from "./synthetic_scores.ts";
 import { areThere, realCrops } from "../../real_crops.ts";
+import { f1At } from "./synthetic_scores.ts";
 
 const CLASSES = ["non_globally_sclerotic_glomeruli", "globally_sclerotic_glomeruli"];
 
@@ -49,11 +49,11 @@ async function trainAndEvaluate(
     await Deno.mkdir(join(root, "results/default"), { recursive: true });
     await Deno.writeTextFile(join(root, "results/default/config.json"), JSON.stringify(config));
     const run = sectionsOf({ load }, config);
-    await run("scanRun", "lib/data/scan_run.ts");
-    await run("splitRun", "lib/split/split_run.ts");
+    await run("scanRun", "lib/data/scan.ts");
+    await run("splitRun", "lib/split/split.ts");
     await run("trainRun", "lib/training/train_run.ts");
-    await run("chooseDecision", "lib/metrics/choose_decision.ts");
-    await run("evaluateRun", "lib/evaluation/evaluate_run.ts");
+    await run("chooseDecision", "lib/metrics/decision.ts");
+    await run("evaluateRun", "lib/evaluation/evaluate.ts");
     const card = JSON.parse(await Deno.readTextFile(join(root, "model/default/model_card.json")));
     const columns = ["name", "probability_uncorrected", "group"] as const;
     const rows = await readCsv(join(root, "results/default/evaluation_details.csv"), columns, "");

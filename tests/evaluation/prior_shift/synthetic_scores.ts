@@ -1,8 +1,7 @@
-import { addScore, createScoreSummary } from "../../../lib/evaluation/prior_shift/score_summary.ts";
-import type { KnownOutcomes } from "../../../lib/evaluation/rogan_gladen.ts";
-import { type Decision, DEFAULT_DECISION } from "../../../lib/model/decision.ts";
-import { logOdds } from "../../../lib/model/log_odds.ts";
-import type { Random } from "../../../lib/random.ts";
+import type { Random } from "../../../lib/core/random.ts";
+import { addScore, createScoreSummary } from "../../../lib/evaluation/score_summary.ts";
+import type { KnownOutcomes } from "../../../lib/metrics/intervals.ts";
+import { type Decision, DEFAULT_DECISION, logOdds } from "../../../lib/run/model_card.ts";
 
 /** Share of positive images that the synthetic model is calibrated with. */
 export const REFERENCE = 0.4;

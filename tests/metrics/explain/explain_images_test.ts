@@ -1,18 +1,18 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import sharp from "sharp";
-import { ConfigError, ImageError } from "../../../lib/errors.ts";
-import { checkMaps } from "../../../lib/metrics/explain/check_maps.ts";
-import { explainImages } from "../../../lib/metrics/explain/explain_images.ts";
+import { ConfigError, ImageError } from "../../../lib/core/errors.ts";
+import { tf } from "../../../lib/core/tensorflow.ts";
+import { checkMaps, explainImages } from "../../../lib/metrics/explain.ts";
 import { disposeModel } from "../../../lib/model/model.ts";
-import type { ModelCard } from "../../../lib/model/model_card.ts";
-import { tf } from "../../../lib/setup/tensorflow.ts";
+import type { ModelCard } from "../../../lib/run/model_card.ts";
 import { someImages } from "../../model/ask_keras.ts";
 import { inFolder } from "../../model/in_folder.ts";
 import { testCard } from "../../model/model_card.ts";
 import { SMALL, smallModel } from "../../model/small_model.ts";
 
 const weights = { sha256: "0".repeat(64), parameters: 1 };
+
 const card: ModelCard = {
   ...testCard({
     backbone: "efficientnet_lite0",
@@ -21,7 +21,10 @@ const card: ModelCard = {
   }),
   weights,
 };
-const COUNT = 10; // more than a batch
+
+const COUNT = 10;
+
+// more than a batch
 
 async function writeImages(folder: string): Promise<string[]> {
   const length = SMALL * SMALL * 3;

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { parseConfig } from "../../../lib/config.ts";
+import { parseConfig } from "../../../lib/core/config.ts";
+import { tf } from "../../../lib/core/tensorflow.ts";
+import type { TestPrediction } from "../../../lib/metrics/test.ts";
 import { disposeModel } from "../../../lib/model/model.ts";
-import { saveModel } from "../../../lib/model/save_model.ts";
-import type { TestPrediction } from "../../../lib/metrics/test_run.ts";
-import { tf } from "../../../lib/setup/tensorflow.ts";
+import { saveModel } from "../../../lib/model/saved.ts";
 import { inProjectCopy } from "../../copy_project.ts";
 import { picture, put } from "../../data/test_images.ts";
 import { testCard } from "../../model/model_card.ts";
@@ -14,8 +14,8 @@ const CLASSES: [string, string] = ["negative", "positive"];
 
 Deno.test("explainRun() explains the run's own model on the images worth a look, and checks it", () =>
   inProjectCopy(async ({ root, load }) => {
-    const { explainRun } = await load<typeof import("../../../lib/metrics/explain/explain_run.ts")>(
-      "lib/metrics/explain/explain_run.ts",
+    const { explainRun } = await load<typeof import("../../../lib/metrics/explain.ts")>(
+      "lib/metrics/explain.ts",
     );
     const model = smallModel(CLASSES);
     await saveModel(join(root, "model/default"), model, testCard(model.architecture));

@@ -1,17 +1,17 @@
 import assert from "node:assert/strict";
-import { ConfigError, ModelError } from "../../../lib/errors.ts";
-import { cutAtLayer } from "../../../lib/metrics/explain/cut_at_layer.ts";
-import { createExplainer } from "../../../lib/metrics/explain/explainer.ts";
-import { occlusionMap } from "../../../lib/metrics/explain/occlusion.ts";
-import { shuffleWeights } from "../../../lib/metrics/explain/shuffle_weights.ts";
+import { ConfigError, ModelError } from "../../../lib/core/errors.ts";
+import { tf } from "../../../lib/core/tensorflow.ts";
+import { shuffleWeights } from "../../../lib/metrics/explain.ts";
+import { createExplainer, cutAtLayer, occlusionMap } from "../../../lib/metrics/grad_cam.ts";
+import { resnet50 } from "../../../lib/model/architectures.ts";
 import { disposeModel, INPUT_LAYER } from "../../../lib/model/model.ts";
-import { resnet50 } from "../../../lib/model/resnet50.ts";
-import { tf } from "../../../lib/setup/tensorflow.ts";
 import { smallModel } from "../../model/small_model.ts";
 import { AS_THEY_ARE, painted, redOrBlue, SIDE } from "./toy_model.ts";
 
 const RED = { at: [2, 3, 4, 5], colour: [255, 0, 0] } as const;
+
 const PALE_RED = { at: [8, 1, 3, 3], colour: [51, 0, 0] } as const;
+
 const BLUE = { at: [9, 8, 4, 4], colour: [0, 0, 255] } as const;
 
 /** What every place of the toy's image should have. */

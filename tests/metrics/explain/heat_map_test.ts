@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { resizeMap, toHeatMap } from "../../../lib/metrics/explain/heat_map.ts";
-import { tf } from "../../../lib/setup/tensorflow.ts";
+import { tf } from "../../../lib/core/tensorflow.ts";
+import { resizeMap, toHeatMap } from "../../../lib/metrics/grad_cam.ts";
 
 const evidence = fc.tuple(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 9 }))
   .chain(([height, width]) => {

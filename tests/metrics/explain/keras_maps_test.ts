@@ -1,22 +1,21 @@
 import assert from "node:assert/strict";
-import type { ClassActivation } from "../../../lib/metrics/explain/class_activation.ts";
-import { createExplainer } from "../../../lib/metrics/explain/explainer.ts";
-import { toHeatMap } from "../../../lib/metrics/explain/heat_map.ts";
-import { correlation } from "../../../lib/metrics/correlation.ts";
-import { backbones } from "../../../lib/model/backbone.ts";
-import { estimateMoments } from "../../../lib/model/estimate_moments.ts";
+import { correlation } from "../../../lib/core/stats.ts";
+import { type ClassActivation, createExplainer, toHeatMap } from "../../../lib/metrics/grad_cam.ts";
+import { preprocess } from "../../../lib/model/forward.ts";
 import {
   type Architecture,
+  backbones,
   createModel,
   disposeModel,
+  estimateMoments,
   type Model,
 } from "../../../lib/model/model.ts";
-import { preprocess } from "../../../lib/model/preprocess.ts";
 import { askKeras, disturbBatchNorms, handOver, someImages } from "../../model/ask_keras.ts";
 import { inFolder } from "../../model/in_folder.ts";
 
 /** The last maps are then 4 × 4. */
 const SIZE = 128;
+
 const IMAGES = 3;
 
 /** The last map, layers inside and at the end of blocks, before a BatchNorm and before a ReLU. */

@@ -1,7 +1,7 @@
+import { tf } from "../../../lib/core/tensorflow.ts";
+import type { Preprocessing } from "../../../lib/model/forward.ts";
 import type { Graph } from "../../../lib/model/graph.ts";
 import { INPUT_LAYER, type Model } from "../../../lib/model/model.ts";
-import type { Preprocessing } from "../../../lib/model/preprocess.ts";
-import { tf } from "../../../lib/setup/tensorflow.ts";
 
 /** Side of the toy's input; its map is as large. */
 export const SIDE = 14;

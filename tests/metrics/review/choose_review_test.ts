@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { chooseReview } from "../../../lib/metrics/review/choose_review.ts";
-import { compareLabels } from "../../../lib/metrics/review/compare_labels.ts";
+import { chooseReview, compareLabels } from "../../../lib/metrics/review.ts";
 
 const classes = ["non", "scl"];
+
 const row = (path: string, label: string, probability: number) => ({
   path,
   label,

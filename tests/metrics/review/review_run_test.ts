@@ -1,20 +1,22 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { parseConfig } from "../../../lib/config.ts";
-import type { Config } from "../../../lib/config_schema.ts";
-import { readCsv } from "../../../lib/csv.ts";
-import { scanDataset } from "../../../lib/data/scan_dataset.ts";
-import type { TestPrediction } from "../../../lib/metrics/test_run.ts";
-import type { ModelCard } from "../../../lib/model/model_card.ts";
-import { type SplitRow, writeSplit } from "../../../lib/split/split.ts";
+import { parseConfig } from "../../../lib/core/config.ts";
+import { readCsv } from "../../../lib/core/csv.ts";
+import type { Config } from "../../../lib/core/settings.ts";
+import { scanDataset } from "../../../lib/data/scan.ts";
+import type { TestPrediction } from "../../../lib/metrics/test.ts";
+import type { ModelCard } from "../../../lib/run/model_card.ts";
+import { type SplitRow, writeSplit } from "../../../lib/run/split_file.ts";
 import { inProjectCopy } from "../../copy_project.ts";
 import { picture, put } from "../../data/test_images.ts";
 import { testCard } from "../../model/model_card.ts";
 
-type ReviewRun = typeof import("../../../lib/metrics/review/review_run.ts");
+type ReviewRun = typeof import("../../../lib/metrics/review.ts");
 
 const CLASSES = ["negative", "positive"];
+
 const HEADER = "path,label,predicted,probability,suggested";
+
 const card: ModelCard = {
   ...testCard({ backbone: "efficientnet_lite0", imageSize: 32, classes: CLASSES }),
   weights: { sha256: "0".repeat(64), parameters: 1 },
@@ -35,7 +37,7 @@ interface Place {
 function withRun(test: (place: Place) => Promise<void>): () => Promise<void> {
   return () =>
     inProjectCopy(async ({ root, load }) => {
-      const { reviewRun } = await load<ReviewRun>("lib/metrics/review/review_run.ts");
+      const { reviewRun } = await load<ReviewRun>("lib/metrics/review.ts");
       const config = parseConfig({ data: { folder: "data", classes: CLASSES } });
       const answers = new Map<string, number>();
       for (const [i, probability] of [0.97, 0.1, 0.2, 0.05, 0.9, 0.8].entries()) {

@@ -1,19 +1,25 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { featureDistance, fitFeatureSpace } from "../../../lib/model/reference/feature_space.ts";
-import { principalComponents } from "../../../lib/model/reference/principal_components.ts";
-import { symmetricEigen } from "../../../lib/model/reference/symmetric_eigen.ts";
-import { createRandom } from "../../../lib/random.ts";
-import { tf } from "../../../lib/setup/tensorflow.ts";
+import { createRandom } from "../../../lib/core/random.ts";
+import { tf } from "../../../lib/core/tensorflow.ts";
+import {
+  featureDistance,
+  fitFeatureSpace,
+  principalComponents,
+  symmetricEigen,
+} from "../../../lib/model/feature_space.ts";
 import { askPython } from "../../ask_python.ts";
 
 const WIDTH = 60;
+
 const random = createRandom("features");
+
 /** Features as of a network: not negative, few directions strong, some channels never used. */
 const basis = Array.from(
   { length: 12 },
   (_, k) => Array.from({ length: WIDTH }, () => random.normal() / (k + 1)),
 );
+
 const draw = (shift: number) =>
   Float32Array.from({ length: WIDTH }, (_, j) => j >= WIDTH - 4 ? 0 : 2).map((value, j) => {
     const strength = basis.reduce((sum, row) => sum + 0.5 * random.normal() * row[j]!, 0);
@@ -21,7 +27,9 @@ const draw = (shift: number) =>
       ? 0
       : Math.max(0, value + strength + 0.1 * random.normal() + shift * (j % 2));
   });
+
 const ordinary = Array.from({ length: 160 }, () => draw(0));
+
 const strange = Array.from({ length: 20 }, () => draw(3));
 
 Deno.test("featureDistance() is numpy's, and 1 on the average of what it was fitted to", async () => {

@@ -1,9 +1,8 @@
 import sharp, { type Sharp } from "sharp";
-import { imageTraits } from "../../../lib/images/image_traits.ts";
-import type { FeaturePredictor } from "../../../lib/model/predictor.ts";
-import type { Appearance } from "../../../lib/model/reference/strangeness.ts";
-import type { Flag } from "../../../lib/model/reference/trait_flags.ts";
-import { createRandom } from "../../../lib/random.ts";
+import { createRandom } from "../../../lib/core/random.ts";
+import { imageTraits } from "../../../lib/images/traits.ts";
+import type { Appearance, Flag } from "../../../lib/model/ordinary.ts";
+import type { FeaturePredictor } from "../../../lib/model/predict.ts";
 
 /** A picture as a model sees it, and the size of its file. */
 export interface Picture {

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import sharp from "sharp";
-import { loadEfficientnetLite0 } from "../../../lib/model/efficientnet_lite0_weights.ts";
+import { createRandom } from "../../../lib/core/random.ts";
+import { tf } from "../../../lib/core/tensorflow.ts";
+import { isHeadLayer } from "../../../lib/model/architectures.ts";
 import { weightSpecs } from "../../../lib/model/graph.ts";
-import { isHeadLayer } from "../../../lib/model/head.ts";
 import {
   type Architecture,
   createModel,
@@ -11,20 +12,16 @@ import {
   inputShape,
   type Model,
 } from "../../../lib/model/model.ts";
-import { createPredictor } from "../../../lib/model/predictor.ts";
-import { fitReference } from "../../../lib/model/reference/fit_reference.ts";
-import { readFlagger, writeReference } from "../../../lib/model/reference/reference_file.ts";
-import { createRandom } from "../../../lib/random.ts";
-import { drawCrop } from "../../../lib/setup/sample/draw_crop.ts";
-import { encodeCrop } from "../../../lib/setup/sample/encode_crop.ts";
-import { createNoise } from "../../../lib/setup/sample/noise.ts";
-import { planSampleSet } from "../../../lib/setup/sample/plan.ts";
-import { tf } from "../../../lib/setup/tensorflow.ts";
+import { fitReference, readFlagger, writeReference } from "../../../lib/model/ordinary.ts";
+import { createPredictor } from "../../../lib/model/predict.ts";
+import { loadEfficientnetLite0 } from "../../../lib/model/torch_tensors.ts";
+import { createNoise, drawCrop, encodeCrop, planSampleSet } from "../../../tools/sample_drawing.ts";
 import { inFolder } from "../../data/test_images.ts";
-import { appearances, outliersOf, type Picture, see } from "./planted_outliers.ts";
 import { areThere, realCrops } from "../../real_crops.ts";
+import { appearances, outliersOf, type Picture, see } from "./planted_outliers.ts";
 
 const SIZE = 96;
+
 const SHA256 = "a".repeat(64);
 
 /** The network with ImageNet weights, as a training starts with it. */

@@ -1,23 +1,25 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { readJson, writeJson } from "../../../lib/files.ts";
-import { createModel } from "../../../lib/model/model.ts";
-import { fitReference } from "../../../lib/model/reference/fit_reference.ts";
-import { packFloats, unpackFloats } from "../../../lib/model/reference/packed_floats.ts";
-import type { Reference } from "../../../lib/model/reference/reference.ts";
+import { readJson, writeJson } from "../../../lib/core/files.ts";
+import { createRandom } from "../../../lib/core/random.ts";
+import { imageTraits } from "../../../lib/images/traits.ts";
+import { createModel, disposeModel } from "../../../lib/model/model.ts";
 import {
+  type Appearance,
+  fitReference,
+  packFloats,
   readFlagger,
+  type Reference,
   REFERENCE_FILE,
+  unpackFloats,
   writeReference,
-} from "../../../lib/model/reference/reference_file.ts";
-import type { Appearance } from "../../../lib/model/reference/strangeness.ts";
-import { imageTraits } from "../../../lib/images/image_traits.ts";
-import { disposeModel } from "../../../lib/model/model.ts";
-import { createRandom } from "../../../lib/random.ts";
+} from "../../../lib/model/ordinary.ts";
 import { inFolder, picturePixels } from "../../data/test_images.ts";
 
 const [SIZE, CHANNELS] = [32, 1280];
+
 const card = { weights: { sha256: "a".repeat(64), parameters: 1 } };
+
 const random = createRandom("appearances");
 
 /** A picture of a certain size whose features say nothing. */
@@ -28,8 +30,11 @@ function appearance(seed: number, side = 200): Appearance {
 }
 
 const train = Array.from({ length: 24 }, (_, i) => appearance(i));
+
 const validation = Array.from({ length: 12 }, (_, i) => appearance(100 + i));
+
 const options = { share: 0.01, weightsSha256: card.weights.sha256 };
+
 const reference = fitReference({ train, validation }, options)!;
 
 /** A model of the least weight, for its shapes alone. */
@@ -38,6 +43,7 @@ const model = createModel(
   1,
   () => false,
 );
+
 disposeModel(model);
 
 Deno.test("fitReference() says what it rests on, and nothing of too few images", () => {

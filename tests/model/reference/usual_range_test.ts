@@ -1,11 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import {
-  conformalLimit,
-  spreadsAway,
-  usualRange,
-} from "../../../lib/model/reference/usual_range.ts";
-import { createRandom } from "../../../lib/random.ts";
+import { createRandom } from "../../../lib/core/random.ts";
+import { conformalLimit, spreadsAway, usualRange } from "../../../lib/model/ordinary.ts";
 
 Deno.test("usualRange() is the standard deviation of normal numbers on both sides", () => {
   const random = createRandom("normal");

@@ -1,0 +1,202 @@
+import { z } from "zod";
+import { ConfigError, DataError } from "./errors.ts";
+import { exists, readJson, writeJson } from "./files.ts";
+import { fromRoot, holdsImages, runPaths, SAMPLE_FOLDER } from "./paths.ts";
+import { type Config, type ConfigInput, configSchema } from "./settings.ts";
+
+/**
+ * Validates a config; what is left out takes its default.
+ *
+ * @throws {ConfigError} Listing every field that is misspelt, of the wrong type or out of range.
+ */
+export function parseConfig(input: unknown): Config {
+  const parsed = configSchema.safeParse(input);
+  if (parsed.success) return parsed.data;
+  const lines = parsed.error.issues.map((issue) => {
+    const keys = issue.code === "unrecognized_keys" ? issue.keys : [];
+    const fields = keys.length > 0 ? keys.map((key) => [...issue.path, key]) : [issue.path];
+    const names = fields.map((path) => path.join(".") || "config").join(", ");
+    return keys.length > 0 ? `${names}: there is no such field` : `${names}: ${issue.message}`;
+  });
+  throw new ConfigError(
+    `The config has ${lines.length === 1 ? "a field" : "fields"} that cannot be used:\n  - ` +
+      lines.join("\n  - "),
+    "Correct the config cell (or --set); the README lists every field with its default.",
+  );
+}
+
+/**
+ * The config in force for a notebook, written to results/RUN/config.json.
+ *
+ * A notebook owns the sections that its cell names: they are the defaults with the cell's values,
+ * so that a line taken out of the cell is back at its default. All other sections are what the
+ * notebooks that own them left in config.json. Folders that are not there yet get their stand-ins
+ * (`withDefaultFolders`). Values from the command line (`--data`, `--new`,
+ * `--run`, `--set`) win over both.
+ *
+ * @example
+ * ```ts
+ * const config = await configure({ run: "default", training: { epochs: 10 } });
+ * ```
+ * @throws {ConfigError} See {@linkcode parseConfig}.
+ */
+export async function configure(input: ConfigInput = {}): Promise<Config> {
+  const overrides = commandLineOverrides();
+  const earlier = await readRunConfig(merge(input, overrides)["run"]);
+  const config = await withDefaultFolders(
+    parseConfig(merge({ ...earlier, ...input, run: earlier.run }, overrides)),
+  );
+  await writeJson(runPaths(config.run).config, config);
+  return config;
+}
+
+/**
+ * The config that a run's notebooks left, or the defaults where there is none.
+ *
+ * @param run Name of the run; `undefined` is the default one.
+ * @throws {ConfigError} When it is no name of a run.
+ * @throws {DataError} When its config.json is damaged, or of another version of the project.
+ */
+export async function readRunConfig(run: unknown): Promise<Config> {
+  const fallback = parseConfig({ run });
+  const path = runPaths(fallback.run).config;
+  if (!await exists(path)) return fallback;
+  const remedy = "Delete it, then run the notebooks again from 01.";
+  const earlier = await readJson(path, remedy);
+  try {
+    return parseConfig(earlier);
+  } catch (cause) {
+    const reason = cause instanceof ConfigError ? cause.message.split("\n  What to do")[0] : cause;
+    throw new DataError(`${path} is not a config of this version. ${reason}`, remedy, { cause });
+  }
+}
+
+/**
+ * Environment variable through which the command line reaches the notebooks: a JSON object in the
+ * form of a {@linkcode ConfigInput}.
+ */
+export const OVERRIDES_VARIABLE = "GLOMERULI_CONFIG";
+
+function commandLineOverrides(): Record<string, unknown> {
+  const text = Deno.env.get(OVERRIDES_VARIABLE);
+  if (!text) return {};
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    // not an object either
+  }
+  if (isRecord(value)) return value;
+  throw new ConfigError(`${OVERRIDES_VARIABLE} is not a JSON object.`, "Unset it.");
+}
+
+/** One row of the table of config fields. */
+export interface ConfigField {
+  /** Dotted path, as `--set` takes it. */
+  field: string;
+  value: unknown;
+  default: unknown;
+  meaning: string;
+}
+
+/** Every field of a config with its value, default and meaning, in order. */
+export function describeConfig(config: Config = parseConfig({})): ConfigField[] {
+  const rows: ConfigField[] = [];
+  const at = (values: unknown, name: string) => isRecord(values) ? values[name] : undefined;
+  const walk = (
+    schema: z.core.JSONSchema.BaseSchema,
+    values: unknown,
+    defaults: unknown,
+    path: string[],
+  ): void => {
+    for (const [name, field] of Object.entries(schema.properties ?? {})) {
+      if (typeof field === "boolean") continue;
+      const [value, fallback] = [at(values, name), at(defaults, name)];
+      if (field.properties) walk(field, value, fallback, [...path, name]);
+      else {
+        rows.push({
+          field: [...path, name].join("."),
+          value,
+          default: fallback,
+          meaning: field.description ?? "",
+        });
+      }
+    }
+  };
+  walk(z.toJSONSchema(configSchema, { io: "input" }), config, parseConfig({}), []);
+  return rows;
+}
+
+/**
+ * One `--set FIELD=VALUE` as a config part. The value is read as JSON where it is JSON, else as
+ * text; whether the field exists is for {@linkcode parseConfig} to say.
+ *
+ * @throws {ConfigError} When there is no `=` or no field before it.
+ */
+export function parseAssignment(text: string): Record<string, unknown> {
+  const at = text.indexOf("=");
+  if (at < 1) {
+    throw new ConfigError(
+      `--set ${text}: a field and a value are needed.`,
+      "Write it as --set training.epochs=3.",
+    );
+  }
+  let value: unknown = text.slice(at + 1);
+  try {
+    value = JSON.parse(text.slice(at + 1));
+  } catch {
+    // not JSON: plain text, as in --set model.weights=random
+  }
+  return text.slice(0, at).split(".").reduceRight<unknown>(
+    (inner, key) => ({ [key]: inner }),
+    value,
+  ) as Record<string, unknown>;
+}
+
+/** `change` laid over `base`, object by object; neither is altered. */
+export function merge(
+  base: Readonly<Record<string, unknown>>,
+  change: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
+  const result: Record<string, unknown> = { ...base };
+  for (const [key, value] of Object.entries(change)) {
+    const old = Object.hasOwn(result, key) ? result[key] : undefined;
+    result[key] = isRecord(old) && isRecord(value) ? merge(old, value) : value;
+  }
+  return result;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Where the slide is in the file names of the sample set. */
+const SAMPLE_GROUP_PATTERN = "(slide_\\d+)_";
+
+const DATA_FOLDER = "data";
+
+const NEW_FOLDER = "data/new";
+
+/**
+ * A config whose folders are there, as far as that can be: while a person has put no images into
+ * data/, the sample set stands in for it; while there is no data/new/, the sample's new images do,
+ * or, for a person's own data, that data itself, so that section 7 always has something to show.
+ * The sample set is divided by slide, as any data should be.
+ * Folders that were chosen are left as they are.
+ */
+export async function withDefaultFolders(config: Config): Promise<Config> {
+  const { data, evaluation } = config;
+  const useSample = data.folder === DATA_FOLDER &&
+    !await holdsImages(fromRoot(DATA_FOLDER), data.classes) &&
+    await exists(fromRoot(SAMPLE_FOLDER));
+  const folder = useSample ? SAMPLE_FOLDER : data.folder;
+  const isDefault = evaluation.folder === NEW_FOLDER && !await exists(fromRoot(NEW_FOLDER));
+  const standIn = folder === SAMPLE_FOLDER ? `${SAMPLE_FOLDER}/new` : folder;
+  return {
+    ...config,
+    data: useSample
+      ? { ...data, folder, groupPattern: data.groupPattern ?? SAMPLE_GROUP_PATTERN }
+      : data,
+    evaluation: { ...evaluation, folder: isDefault ? standIn : evaluation.folder },
+  };
+}

@@ -1,0 +1,283 @@
+import { z } from "zod";
+import { SCORE_NAMES } from "./words.ts";
+
+const positive = (meaning: string, fallback: number) =>
+  z.number().positive().default(fallback).describe(meaning);
+
+const count = (meaning: string, fallback: number, least = 1) =>
+  z.int().min(least).default(fallback).describe(meaning);
+
+const monitors = ["val_loss", "val_accuracy", "val_auc"] as const;
+
+const policies = ["drop", "warn", "keep"] as const;
+
+const policy = (meaning: string, fallback: Policy) =>
+  z.enum(policies).default(fallback).describe(meaning);
+
+/**
+ * What the audit does about a kind of finding: `drop` leaves the image out, `warn` uses it and says
+ * so in notebook 02, `keep` uses it and only records the finding in audit.csv.
+ */
+export type Policy = (typeof policies)[number];
+
+/** The architectures that `model.backbone` can name. */
+export const BACKBONES = ["resnet50", "efficientnet_lite0"] as const;
+
+/** A quantity of the history that a callback can watch. */
+export type Monitor = (typeof monitors)[number];
+
+/** The ways in which an image becomes a square. */
+export const RESIZES = ["squash", "letterbox", "centre_crop"] as const;
+
+/** The methods of stain normalisation. */
+const STAIN_NORMALISATIONS = ["none", "reinhard", "macenko"] as const;
+
+const dataSchema = z.strictObject({
+  folder: z.string().min(1).default("data")
+    .describe("Folder that holds one folder per class; relative to the project"),
+  followLinks: z.boolean().default(false)
+    .describe("Takes the images that symbolic links in the class folders lead to as well"),
+  classes: z.array(
+    z.string().regex(/^(?!\.{1,2}$)[^/\\]+$/, "must be a folder name, without slashes"),
+  ).min(2).refine((names) => new Set(names).size === names.length, {
+    error: "must be different folders",
+  })
+    .default(["non_globally_sclerotic_glomeruli", "globally_sclerotic_glomeruli"])
+    .describe("Class folder names; the last one is the positive class"),
+  groupPattern: z.string().nullable().default(null).refine(isGroupPattern, {
+    error: "must be a regular expression with one capturing group",
+  }).describe(
+    "Regular expression on an image's path; its first capturing group is the patient or slide " +
+      "that must not cross subsets. null: every image is its own group",
+  ),
+  maxMegapixels: positive("Larger images are refused, in millions of pixels", 100),
+  audit: z.strictObject({
+    duplicate: policy("The same bytes twice under one label; drop keeps the first", "drop"),
+    conflictingLabels: policy("The same bytes under several labels; drop leaves out all", "drop"),
+    nearDuplicate: policy("Shows the same as another; drop keeps the first of each label", "warn"),
+    conflictingNearDuplicate: policy("Shows the same as another of a different label", "warn"),
+    wrongExtension: policy("The content is of another format than the name says", "keep"),
+    unusualMode: policy("Grey, 16-bit, CMYK, or transparency that hides tissue", "warn"),
+    sizeOutlier: policy("Far smaller or larger than the other images", "warn"),
+    aspectOutlier: policy("Far longer or taller than the other images", "warn"),
+    blurred: policy("Far less sharp than the other images", "warn"),
+    tooDark: policy("Nearly black", "warn"),
+    tooBright: policy("Nearly white", "warn"),
+    nearlyUniform: policy("Hardly any structure", "warn"),
+    emptyMargin: policy("A broad border without tissue", "warn"),
+  }).prefault({}).describe("drop, warn or keep"),
+});
+
+const splitSchema = z.strictObject({
+  train: z.number().gt(0).lt(1).default(0.7).describe("Fraction of the images to learn from"),
+  validation: z.number().gt(0).lt(1).default(0.15)
+    .describe("Fraction that decides when to stop and which epoch to keep"),
+  test: z.number().gt(0).lt(1).default(0.15)
+    .describe("Fraction that is looked at once, in section 6"),
+  file: z.string().min(1).nullable().default(null).describe(
+    "A split of your own: a CSV of path,subset, relative to the project. null: one is made",
+  ),
+}).refine((s) => Math.abs(s.train + s.validation + s.test - 1) < 1e-9, {
+  error: "train + validation + test must be 1",
+});
+
+const modelSchema = z.strictObject({
+  backbone: z.enum(BACKBONES).default("resnet50").describe(
+    "Architecture below the head: resnet50, or efficientnet_lite0, which needs about a tenth of " +
+      "the arithmetic and whose ImageNet weights are installed with the project",
+  ),
+  weights: z.string().min(1).default("imagenet").describe(
+    'Starting weights of the backbone: "imagenet", "random", or a path, relative to the project, ' +
+      "of a Keras file (.h5, .weights.h5, .keras) or of a model folder to train further",
+  ),
+  unfreezeLast: count("Backbone layers that are trained, counted from the end", 30, 0),
+  imageSize: z.int().min(32).max(1024).default(224)
+    .describe("Width and height of the model's input, in pixels"),
+  resize: z.enum(RESIZES).default("squash").describe(
+    "How an image becomes a square: squash (sides keep no ratio), letterbox (white bars) or " +
+      "centre_crop",
+  ),
+  stainNormalisation: z.enum(STAIN_NORMALISATIONS).default("none").describe(
+    "Brings the colours of every image to those of the training images: none, reinhard or macenko",
+  ),
+});
+
+const amount = (meaning: string, most: number) =>
+  z.number().min(0).max(most).default(0).describe(`${meaning}; 0: off`);
+
+const augmentationSchema = z.strictObject({
+  symmetries: z.boolean().default(false)
+    .describe("One of the eight symmetries of the square: flips and quarter turns"),
+  rotation: amount("Largest rotation, in degrees", 45),
+  scale: amount("Largest change of size, as a fraction", 0.5),
+  shift: amount("Largest shift, as a fraction of the side", 0.25),
+  brightness: amount("Largest change of brightness, as a fraction of the range", 0.5),
+  contrast: amount("Largest change of contrast, as a fraction", 0.5),
+  stain: amount("Largest change of each stain's amount, as a fraction", 0.5),
+  stains: z.enum(["hematoxylin_eosin", "pas_hematoxylin"]).default("pas_hematoxylin")
+    .describe("The stains that stain variation separates"),
+  blur: amount("Largest Gaussian blur, standard deviation in pixels", 3),
+  jpegQuality: z.int().min(10).max(100).default(100)
+    .describe("Lowest JPEG quality that images are recompressed with; 100: off"),
+  cutOut: amount("Largest side of a square that is blanked, as a fraction of the side", 0.5),
+});
+
+const trainingSchema = z.strictObject({
+  epochs: count("Passes over the training images, at most", 25),
+  batchSize: count("Images per step", 32),
+  learningRate: positive("Adam's step size at the start", 1e-4),
+  batchNorm: z.enum(["frozen", "trained"]).default("frozen").describe(
+    "BatchNorm inside the unfrozen backbone layers: frozen keeps its moving statistics, trained " +
+      "uses and updates batch statistics",
+  ),
+  warmupEpochs: count(
+    "Epochs at the start in which the head alone is trained, so that its random first steps " +
+      "disturb no backbone layer; they count as epochs",
+    0,
+    0,
+  ),
+  warmupLearningRate: positive("Adam's step size in those epochs", 1e-3),
+  classWeights: z.enum(["none", "balanced"]).default("none")
+    .describe("balanced: errors on the rarer class weigh more, in proportion"),
+  sampling: z.enum(["natural", "balanced"]).default("natural").describe(
+    "balanced: every epoch draws as many images of each class; not together with classWeights",
+  ),
+  augmentation: augmentationSchema.prefault({})
+    .describe("Random changes to training images, never to others"),
+  checkpoint: z.strictObject({
+    monitor: z.enum(monitors).default("val_loss")
+      .describe("The epoch with the best value is the model that is kept"),
+    minutes: positive("Time between two checkpoints within a long epoch, in minutes", 10),
+  }).prefault({}).describe("Keras ModelCheckpoint(save_best_only=True)"),
+  reduceLROnPlateau: z.strictObject({
+    monitor: z.enum(monitors).default("val_loss").describe("Watched quantity"),
+    factor: z.number().gt(0).lt(1).default(0.1).describe("Multiplies the learning rate"),
+    patience: count("Epochs without improvement before it does", 3),
+    minDelta: z.number().min(0).default(1e-4).describe("Smaller changes are no improvement"),
+    cooldown: count("Epochs to wait after a reduction", 0, 0),
+    minLearningRate: z.number().min(0).default(1e-6).describe("Never below this"),
+  }).prefault({}).describe("Keras ReduceLROnPlateau"),
+  earlyStopping: z.strictObject({
+    monitor: z.enum(monitors).default("val_loss").describe("Watched quantity"),
+    patience: count("Epochs without improvement before training stops", 18),
+    minDelta: z.number().min(0).default(0).describe("Smaller changes are no improvement"),
+    restoreBest: z.boolean().default(true).describe("Go back to the best epoch's weights"),
+  }).prefault({}).describe("Keras EarlyStopping"),
+  cacheMegabytes: count(
+    "Memory for the frozen layers' outputs; those that do not fit are read from disk",
+    64,
+    0,
+  ),
+  cacheGigabytes: z.number().min(0).default(20).describe(
+    "Disk space, under results/.cache/, for the frozen layers' outputs of all runs; beyond it they " +
+      "are computed anew every epoch",
+  ),
+  cachedViews: count(
+    "Different augmented views of an image, which come in turn and are kept. 0: always new ones, " +
+      "for which the frozen layers run every epoch",
+    0,
+    0,
+  ),
+  pixelCacheMegabytes: count(
+    "Memory for decoded images, which are kept where they are needed again and fit",
+    2048,
+    0,
+  ),
+  startAnew: z.boolean().default(false).describe(
+    "Discards an interrupted training of this run that was made with other settings or data; " +
+      "without it, training refuses to start over one",
+  ),
+  logs: z.enum(["none", "tensorboard"]).default("none")
+    .describe("tensorboard: the curves also go to results/RUN/tensorboard/, for TensorBoard"),
+}).refine(({ classWeights, sampling }) => classWeights === "none" || sampling === "natural", {
+  error: 'balances the classes twice: set classWeights to "none" or sampling to "natural"',
+  path: ["sampling"],
+});
+
+const metricsSchema = z.strictObject({
+  calibration: z.enum(["auto", "none", "temperature", "platt"]).default("auto").describe(
+    "How probabilities are corrected on validation images; auto: whichever has the lowest log loss " +
+      "out of fold",
+  ),
+  threshold: z.strictObject({
+    rule: z.enum(["default", "youden", "sensitivity", "costs"]).default("costs").describe(
+      "How the threshold is chosen on validation images: costs (the fewest errors, weighed by the " +
+        "two costs below), youden (sensitivity + specificity), sensitivity (at least the one below) " +
+        "or default (0.5). In a folder with another share of the classes, costs and default answer " +
+        "for that share",
+    ),
+    sensitivity: z.number().gt(0).max(1).default(0.95)
+      .describe("Sensitivity to be reached on validation images, for the rule sensitivity"),
+    falseNegativeCost: positive("Cost of a missed positive image, for the rule costs", 1),
+    falsePositiveCost: positive("Cost of a false alarm, for the rule costs", 1),
+  }).prefault({}).describe("From which probability on an image is called positive"),
+  acceptErrorRate: z.number().gt(0).lt(0.5).default(0.05).describe(
+    "Answers on new images are accepted without review only where, by the validation images, at " +
+      "most this fraction is wrong with 95 % confidence",
+  ),
+  testTimeAugmentation: z.boolean().default(false).describe(
+    "Averages the probabilities over the eight symmetries of each image; takes eight times as long",
+  ),
+  flagShare: z.number().gt(0).max(0.5).default(0.01).describe(
+    "Share of ordinary images that may be flagged as unlike the training data, on validation; with " +
+      "a smaller one more unusual images pass",
+  ),
+  references: z.array(z.strictObject({
+    name: z.string().min(1),
+    score: z.enum(SCORE_NAMES),
+    value: z.number(),
+    note: z.string().min(1),
+  })).default([]).describe(
+    "Published scores to be shown beside the run's own: name, score, value and, as note, what " +
+      "limits the comparison",
+  ),
+});
+
+const evaluationSchema = z.strictObject({
+  folder: z.string().min(1).default("data/new")
+    .describe("Folder of new images, searched at any depth; relative to the project"),
+  followLinks: z.boolean().default(false)
+    .describe("Classifies what symbolic links in that folder lead to as well"),
+  priorShift: z.union([z.enum(["auto", "off"]), z.number().gt(0).lt(1)], {
+    error: 'must be "auto", "off" or a share between 0 and 1',
+  }).default("auto").describe(
+    "Corrects probabilities where the share of the positive class is another than in validation: " +
+      "auto (where the images show it beyond doubt), off, or the share itself where it is known",
+  ),
+});
+
+/** Every field: its type, range, default and meaning. */
+export const configSchema = z.strictObject({
+  run: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, {
+    error: "letters, digits, dot, dash and underscore only; 64 at most",
+  }).default("default").describe("Name of the run: results/RUN/ and model/RUN/"),
+  seed: z.int().min(0).default(42).describe("Of everything random: split, order, weights, dropout"),
+  data: dataSchema.prefault({}),
+  split: splitSchema.prefault({}),
+  model: modelSchema.prefault({}),
+  training: trainingSchema.prefault({}),
+  metrics: metricsSchema.prefault({}),
+  evaluation: evaluationSchema.prefault({}),
+});
+
+/** Random changes to training images. */
+export type Augmentation = z.infer<typeof augmentationSchema>;
+
+/** How a trained model is calibrated, cut and compared. */
+export type MetricsConfig = z.infer<typeof metricsSchema>;
+
+/** Every hyperparameter of a run, validated. Defaults are those of the reference recipe. */
+export type Config = z.infer<typeof configSchema>;
+
+/** What a config cell may give: any part of a {@linkcode Config}. */
+export type ConfigInput = z.input<typeof configSchema>;
+
+/** Whether a text can be a `data.groupPattern`: a regular expression with one capturing group. */
+export function isGroupPattern(pattern: string | null): boolean {
+  if (pattern === null) return true;
+  try {
+    return (new RegExp(`${pattern}|`).exec("")?.length ?? 1) - 1 === 1;
+  } catch {
+    return false;
+  }
+}

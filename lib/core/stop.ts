@@ -1,0 +1,120 @@
+import { StoppedError } from "./errors.ts";
+
+/** Whether the person has asked to stop since the work began. */
+export type StopRequested = () => boolean;
+
+let requests = 0;
+
+/** What `requests` was when the outermost work that is running began. */
+let requestsAtStart = 0;
+
+let running = 0;
+
+let listening = false;
+
+/**
+ * Runs long work that the person can stop: with Stop in a notebook, with Ctrl-C in a terminal. The
+ * work asks the function it is given between two batches, saves what there is and returns.
+ *
+ * Without this SIGINT ends the process, and in a notebook all variables with it. A kernel is
+ * protected from the first such work on, for good: Stop then never costs the variables. In a terminal
+ * a second Ctrl-C ends the process at once.
+ *
+ * @example
+ * ```ts
+ * await stoppable(async (stopRequested) => {
+ *   for await (const batch of batches) {
+ *     await step(batch);
+ *     if (stopRequested()) break;
+ *   }
+ * });
+ * ```
+ */
+export async function stoppable<T>(work: (stopRequested: StopRequested) => Promise<T>): Promise<T> {
+  if (!listening) {
+    Deno.addSignalListener("SIGINT", onInterrupt);
+    listening = true;
+  }
+  const before = requests;
+  if (running === 0) requestsAtStart = requests;
+  running += 1;
+  try {
+    return await work(() => requests > before);
+  } finally {
+    running -= 1;
+    if (running === 0 && !currentKernel()) {
+      Deno.removeSignalListener("SIGINT", onInterrupt);
+      listening = false;
+    }
+  }
+}
+
+/**
+ * For work that cannot return a part of its result.
+ *
+ * @throws {StoppedError} When the person has asked to stop.
+ */
+export function throwIfStopped(stopRequested: StopRequested): void {
+  if (!stopRequested()) return;
+  throw new StoppedError(
+    "Stopped as you asked.",
+    "Run this again to go on; what was finished is not done twice.",
+  );
+}
+
+function onInterrupt(): void {
+  requests += 1;
+  if (requests - requestsAtStart > 1 && !currentKernel()) Deno.exit(130); // as shells do for SIGINT
+}
+
+/** Lets progress, messages and signals through between two pieces of work that block the thread. */
+export function breathe(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 0));
+}
+
+/** The part of the Deno kernel that displays need. */
+export interface Kernel {
+  /** Sends a message of the Jupyter protocol to the notebook. Messages keep their order. */
+  broadcast(messageType: string, content: Record<string, unknown>): Promise<void>;
+}
+
+/** The kernel this code runs in, or `null` outside a notebook (there `Deno.jupyter` throws). */
+export function currentKernel(): Kernel | null {
+  try {
+    return Deno.jupyter;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Milliseconds to wait after the last message of a cell. The kernel sends from another thread, so
+ * that "the cell has ended" can overtake a message, and what comes after that is lost to nbclient.
+ * Late messages were seen up to 10 ms, with pictures of 200 kB.
+ */
+export const SETTLE = 50;
+
+/** What progress is said of, where a count of units says too little. */
+export interface ProgressPlace {
+  /** Stands in place of the count: "epoch 3 of at most 25, batch 7 of 42". */
+  place: string;
+  /** What the units are, in the plural: the speed is said in them. */
+  unit: string;
+}
+
+/**
+ * Called by long work as it goes on. The core only reports; `lib/show/progress.ts` shows it in
+ * a notebook or a terminal with the speed and the time left. Work of several phases starts to count
+ * again in each.
+ *
+ * @param done Units finished so far, 0 to total.
+ * @param total All units; it may shrink when work ends early.
+ * @param note What is being worked on, in a few words.
+ * @param place Where the work is.
+ */
+export type OnProgress = (
+  done: number,
+  total: number,
+  note?: string,
+  place?: ProgressPlace,
+) => void;

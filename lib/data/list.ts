@@ -1,0 +1,232 @@
+import { realpath, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { DataError } from "../core/errors.ts";
+import { namesBetween } from "../core/files.ts";
+import { breathe } from "../core/stop.ts";
+import { compareCodePoints } from "../core/words.ts";
+
+const IMAGE_NAME = /\.(jpe?g|png|tiff?|bmp|webp)$/i;
+
+const SYSTEM_NAMES = new Set(["Thumbs.db", "desktop.ini", "__MACOSX", "$RECYCLE.BIN"]);
+
+/** What {@linkcode listImages} passed over. */
+export interface Skipped {
+  /** Names that begin with a dot, and files and folders that operating systems leave behind. */
+  hidden: number;
+  /**
+   * Symbolic links that were not followed: all of them, unless following is asked for; then those
+   * to what is listed anyway, and to devices and pipes.
+   */
+  links: number;
+  /** Files with another extension than those of images. */
+  otherType: number;
+}
+
+/** The images of a folder. */
+interface ImageList {
+  /** Relative to the folder with `/` separators, in code-point order: the same on every machine. */
+  paths: string[];
+  /** How many entries were passed over. */
+  skipped: Skipped;
+  /** Real paths of the folders elsewhere that links led to. */
+  outside: readonly string[];
+}
+
+/**
+ * The images under a folder, at any depth: `.jpg .jpeg .png .tif .tiff .bmp .webp` in any case.
+ *
+ * @param folder May itself be a link.
+ * @param options.followLinks Lists what symbolic links lead to as well, under the links' names, but
+ *   no folder twice. By default none is followed: no loop, no way out of the folder.
+ * @throws {DataError} When the folder, or one inside it, is missing or may not be read: its images
+ *   would be lost in silence.
+ */
+export async function listImages(
+  folder: string,
+  { followLinks = false }: { followLinks?: boolean } = {},
+): Promise<ImageList> {
+  const paths: string[] = [];
+  const skipped: Skipped = { hidden: 0, links: 0, otherType: 0 };
+  const links = followLinks ? await createLinkFollower(folder, isListed) : null;
+  // Each folder is sorted by itself, and a folder inside it as if its name ended in a slash: one
+  // after the other they then are in the order of the whole paths.
+  const waiting = await listFolder(folder, "", skipped, links);
+  for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
+    if (!path.endsWith("/")) paths.push(path);
+    else for (const inner of await listFolder(folder, path, skipped, links)) waiting.push(inner);
+  }
+  return { paths, skipped, outside: links?.outside ?? [] };
+}
+
+/** Images and folders in one folder, the last first; folders end in a slash. */
+async function listFolder(
+  root: string,
+  inner: string,
+  skipped: Skipped,
+  links: LinkFollower | null,
+): Promise<string[]> {
+  const names: string[] = [];
+  const folder = join(root, inner);
+  if (links && !await links.enter(folder)) {
+    skipped.links++;
+    return names;
+  }
+  for await (const entry of readFolder(folder)) {
+    if (isPassedOver(entry.name)) {
+      skipped.hidden++;
+      continue;
+    }
+    const kind = entry.isSymlink && links
+      ? await links.kindOf(join(folder, entry.name))
+      : kindOf(entry);
+    if (kind === "link") skipped.links++;
+    else if (kind === "folder") names.push(`${entry.name}/`);
+    else if (kind === "file" && IMAGE_NAME.test(entry.name)) names.push(entry.name);
+    else skipped.otherType++;
+  }
+  const sorted = await sortCodePoints(names);
+  return sorted.reverse().map((name) => inner + name);
+}
+
+function kindOf({ isSymlink, isDirectory, isFile }: Deno.DirEntry): EntryKind {
+  return isSymlink ? "link" : isDirectory ? "folder" : isFile ? "file" : "other";
+}
+
+function isPassedOver(name: string): boolean {
+  return name.startsWith(".") || SYSTEM_NAMES.has(name);
+}
+
+function isListed(name: string, kind: "file" | "folder"): boolean {
+  return !isPassedOver(name) && (kind === "folder" || IMAGE_NAME.test(name));
+}
+
+/** The entries of one folder; links are not followed. */
+async function* readFolder(folder: string): AsyncGenerator<Deno.DirEntry, void, void> {
+  try {
+    yield* Deno.readDir(folder);
+  } catch (cause) {
+    const reason = cause instanceof Deno.errors.NotFound
+      ? "is not there"
+      : cause instanceof Deno.errors.NotADirectory
+      ? "is a file, and the folder that holds the images is needed"
+      : `cannot be read (${cause instanceof Error ? cause.message : String(cause)})`;
+    throw new DataError(
+      `The folder ${JSON.stringify(folder)} ${reason}.`,
+      "Check the path and the permission to read it.",
+      { cause },
+    );
+  }
+}
+
+/** What an entry of a folder counts as; `link`: one that is not followed. */
+type EntryKind = "file" | "folder" | "link" | "other";
+
+/** Follows symbolic links out of a folder. */
+interface LinkFollower {
+  /**
+   * What a link counts as. `link`: it leads to what the folder holds and lists anyway, to a folder
+   * around it (a loop), or to a device or pipe, which may have no end. One that leads nowhere counts
+   * as a file: reading it tells what is wrong.
+   */
+  kindOf(path: string): Promise<EntryKind>;
+  /** Whether a folder was not entered before, by whatever name. Remembers it. */
+  enter(path: string): Promise<boolean>;
+  /** Real paths of the folders that links led to. */
+  readonly outside: readonly string[];
+}
+
+/**
+ * Follows links so that every folder is entered once and under one name: what the folder holds
+ * itself keeps its own name, and neither a loop nor many links to one place add anything.
+ *
+ * @param root The folder whose links are followed.
+ * @param isListed Whether a file or folder of this name is listed where it lies. What is not, as in
+ *   hidden folders of tools that store files by their content, is reached through links alone.
+ */
+async function createLinkFollower(
+  root: string,
+  isListed: (name: string, kind: "file" | "folder") => boolean,
+): Promise<LinkFollower> {
+  // what cannot be looked at keeps its name: reading it tells what is wrong
+  const real = (path: string) => realpath(path).catch(() => path);
+  const home = await real(root);
+  const entered = new Set<string>();
+  const outside: string[] = [];
+  const isListedAtHome = (target: string, kind: "file" | "folder"): boolean => {
+    const way = namesBetween(home, target);
+    return way !== null &&
+      way.every((name, i) => isListed(name, i === way.length - 1 ? kind : "folder"));
+  };
+  return {
+    outside,
+    kindOf: async (path) => {
+      const info = await stat(path).catch(() => null);
+      if (info === null) return "file";
+      const target = await real(path);
+      const kind = info.isDirectory() ? "folder" : info.isFile() ? "file" : null;
+      if (kind === null || isListedAtHome(target, kind)) return "link";
+      return kind === "folder" && namesBetween(target, home) !== null ? "link" : kind;
+    },
+    enter: async (path) => {
+      const [target, parent] = [await real(path), await real(dirname(path))];
+      if (entered.has(target)) return false;
+      entered.add(target);
+      if (dirname(target) !== parent && target !== home) outside.push(target);
+      return true;
+    },
+  };
+}
+
+/** Texts that are sorted or merged between two breaths: some ten milliseconds of work. */
+const AT_A_TIME = 8192;
+
+/**
+ * Texts in code-point order, as {@linkcode compareCodePoints} has it. A merge sort that lets progress
+ * and signals through: a million names in one folder take seconds.
+ */
+export async function sortCodePoints(texts: readonly string[]): Promise<string[]> {
+  // Without surrogates JavaScript's own order, which is faster, is the same.
+  const compare = texts.some((text) => /[\ud800-\udfff]/.test(text))
+    ? compareCodePoints
+    : (a: string, b: string) => a < b ? -1 : a > b ? 1 : 0;
+  let runs: string[][] = [];
+  for (let start = 0; start < texts.length; start += AT_A_TIME) {
+    if (start > 0) await breathe();
+    runs.push(texts.slice(start, start + AT_A_TIME).sort(compare));
+  }
+  while (runs.length > 1) {
+    const merged: string[][] = [];
+    for (let i = 0; i < runs.length; i += 2) {
+      merged.push(await merge(runs[i]!, runs[i + 1] ?? [], compare));
+    }
+    runs = merged;
+  }
+  return runs[0] ?? [];
+}
+
+async function merge(
+  a: readonly string[],
+  b: readonly string[],
+  compare: (a: string, b: string) => number,
+): Promise<string[]> {
+  const merged: string[] = [];
+  let [i, j] = [0, 0];
+  while (i < a.length || j < b.length) {
+    const fromA = j === b.length || (i < a.length && compare(a[i]!, b[j]!) <= 0);
+    merged.push(fromA ? a[i++]! : b[j++]!);
+    if (merged.length % AT_A_TIME === 0) await breathe();
+  }
+  return merged;
+}
+
+/** What was passed over: "2 links, 1 file of another type not looked at"; empty: nothing was. */
+export function describeSkipped({ hidden, links, otherType }: Skipped): string {
+  const parts = [
+    [links, "link", "links"],
+    [otherType, "file of another type", "files of other types"],
+    [hidden, "hidden file", "hidden files"],
+  ] as const;
+  const some = parts.filter(([n]) => n > 0);
+  if (some.length === 0) return "";
+  return some.map(([n, one, many]) => `${n} ${n === 1 ? one : many}`).join(", ") + " not looked at";
+}

@@ -1,0 +1,282 @@
+import { basename, dirname, join } from "node:path";
+import pl from "nodejs-polars";
+import { escapeFormula, readCsv, writeCsv } from "../core/csv.ts";
+import { ConfigError, DataError } from "../core/errors.ts";
+import { writeAll, writeAtomicWith } from "../core/files.ts";
+import { besideEvaluation } from "../run/evaluation_files.ts";
+import { DETAILS_COLUMNS, evaluated, type EvaluatedImage, type Verdict } from "./answers.ts";
+
+/** What `--format` can name; csv is always written. */
+const FORMATS = ["csv", "parquet", "jsonl", "timm"] as const;
+
+/** A layout of the results. */
+export type Format = (typeof FORMATS)[number];
+
+/**
+ * Reads "csv,parquet".
+ *
+ * @throws {ConfigError} For an unknown format.
+ */
+export function parseFormats(text: string): Format[] {
+  return [...new Set(text.split(","))].map((name) => {
+    const format = FORMATS.find((format) => format === name.trim());
+    if (format) return format;
+    throw new ConfigError(
+      `--format ${text}: there is no format ${JSON.stringify(name)}.`,
+      `Name some of ${FORMATS.join(", ")}, separated by commas.`,
+    );
+  });
+}
+
+/** What was written beside the three files. */
+export interface Exports {
+  files: string[];
+  /** Images that the sidecar has no place for; 0 without a sidecar. */
+  withoutPlace: number;
+}
+
+/** What {@linkcode writeExports} writes. */
+interface ExportOptions {
+  formats: readonly Format[];
+  /** By name; `null`: no annotations are wanted. */
+  places: ReadonlyMap<string, SlidePlace> | null;
+  /** In the model's order. */
+  classes: readonly string[];
+}
+
+/**
+ * Writes the other layouts that are wanted, beside evaluation.csv.
+ *
+ * @param verdicts Begins anew each time it is called: once a file.
+ */
+export async function writeExports(
+  evaluation: string,
+  verdicts: () => AsyncIterable<Verdict>,
+  { formats, places, classes }: ExportOptions,
+): Promise<Exports> {
+  const images = () => evaluated(verdicts());
+  const files: string[] = [];
+  const beside = (ending: string): string => {
+    const path = besideEvaluation(evaluation, ending);
+    files.push(path);
+    return path;
+  };
+  if (formats.includes("jsonl")) await writeJsonLines(beside("_details.jsonl"), images());
+  if (formats.includes("parquet")) await writeParquet(beside("_details.parquet"), images());
+  if (formats.includes("timm")) {
+    await writeClassProbabilities(beside("_probabilities.csv"), images(), classes);
+  }
+  if (places === null) return { files, withoutPlace: 0 };
+  const fileOf = (slide: string) => besideEvaluation(evaluation, `${slideEnding(slide)}.geojson`);
+  const annotations = await writeQupath(images(), places, classes, fileOf);
+  return { files: [...files, ...annotations.files], withoutPlace: annotations.withoutPlace };
+}
+
+/** A slide's name in a file name: what is no letter, digit, dot, dash or underscore is written as %XX. */
+function slideEnding(slide: string): string {
+  if (slide === "") return "";
+  const escape = (text: string) =>
+    [...new TextEncoder().encode(text)]
+      .map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, "0")}`).join("");
+  return `_${slide.replace(/[^\p{L}\p{N}._-]/gu, escape)}`;
+}
+
+/** Where a crop was cut out of its slide, in pixels of the slide at full resolution. */
+export interface SlidePlace {
+  /** The slide; empty where the sidecar does not say. */
+  slide: string;
+  /** Of the left edge. */
+  x: number;
+  /** Of the upper edge. */
+  y: number;
+  width: number;
+  height: number;
+}
+
+const REMEDY = "A sidecar is a CSV with the columns name,x,y,width,height and, where the crops " +
+  "come from several slides, slide; name is a path as in evaluation.csv, the others are pixels.";
+
+/**
+ * Reads where crops were cut out, by their names. Memory grows with the file: about 1 kB a row.
+ *
+ * @throws {DataError} When it is missing or malformed, a number is none, or a name is there twice.
+ */
+export async function readSidecar(path: string): Promise<Map<string, SlidePlace>> {
+  const places = new Map<string, SlidePlace>();
+  const rows = await readCsv(path, ["name", "x", "y", "width", "height"], REMEDY);
+  for (const [index, row] of rows.entries()) {
+    const line = `${path}, row ${index + 1} (${JSON.stringify(row.name)})`;
+    const [x, y, width, height] = [row.x, row.y, row.width, row.height].map((cell) =>
+      cell.trim() === "" ? NaN : Number(cell)
+    ) as [number, number, number, number];
+    if (![x, y, width, height].every(Number.isFinite) || width <= 0 || height <= 0) {
+      throw new DataError(`${line} gives no rectangle.`, REMEDY);
+    }
+    if (places.has(row.name)) throw new DataError(`${line} is there twice.`, REMEDY);
+    const { slide = "" } = row as { slide?: string };
+    places.set(row.name, { slide, x, y, width, height });
+  }
+  return places;
+}
+
+/** Rows that are turned into text at a time. */
+const ROWS_AT_A_TIME = 1000;
+
+/**
+ * Writes the columns of evaluation_details.csv as JSON Lines, one object a line, atomically. Names
+ * are as they are on disk: nothing is escaped for spreadsheets.
+ */
+async function writeJsonLines(
+  path: string,
+  images: AsyncIterable<EvaluatedImage>,
+): Promise<void> {
+  const encoder = new TextEncoder();
+  await writeAtomicWith(path, async (file) => {
+    let lines: string[] = [];
+    const write = async () => {
+      await writeAll(file, encoder.encode(lines.join("")));
+      lines = [];
+    };
+    for await (const image of images) {
+      lines.push(JSON.stringify(image, [...DETAILS_COLUMNS]) + "\n");
+      if (lines.length === ROWS_AT_A_TIME) await write();
+    }
+    await write();
+  });
+}
+
+/**
+ * Writes every class probability in a column of its own, as timm's inference script and Keras'
+ * `flow_from_dataframe` have them: `filename`, then the classes in the model's order. Atomic, of
+ * constant memory.
+ */
+export async function writeClassProbabilities(
+  path: string,
+  images: AsyncIterable<EvaluatedImage>,
+  classes: readonly string[],
+): Promise<void> {
+  const columns = classes.map((name) =>
+    name === "filename" ? "class filename" : escapeFormula(name)
+  );
+  await writeCsv(path, ["filename", ...columns], rows(images, columns));
+}
+
+async function* rows(
+  images: AsyncIterable<EvaluatedImage>,
+  columns: readonly string[],
+): AsyncGenerator<Record<string, string | number>, void, void> {
+  for await (const { name, probabilities } of images) {
+    yield {
+      filename: name,
+      ...Object.fromEntries(columns.map((column, i) => [column, probabilities[i]!])),
+    };
+  }
+}
+
+const NUMBERS: readonly string[] = ["probability", "confidence", "probability_uncorrected"];
+
+const SCHEMA = Object.fromEntries(
+  DETAILS_COLUMNS.map((column) => [column, NUMBERS.includes(column) ? pl.Float64 : pl.Utf8]),
+);
+
+/**
+ * Writes the columns of evaluation_details.csv as Parquet, atomically. Polars streams it from JSON
+ * Lines: memory holds some row groups, about 0.2 GB for a million images.
+ */
+export async function writeParquet(
+  path: string,
+  images: AsyncIterable<EvaluatedImage>,
+): Promise<void> {
+  const stem = join(dirname(path), `.${basename(path)}.${Deno.pid}`);
+  const [lines, temporary] = [`${stem}.jsonl`, `${stem}.tmp`];
+  try {
+    await writeJsonLines(lines, images);
+    if ((await Deno.stat(lines)).size === 0) {
+      pl.DataFrame(DETAILS_COLUMNS.map((name) => pl.Series(name, [], SCHEMA[name])))
+        .writeParquet(temporary);
+    } else {
+      await pl.scanJson(lines, { schema: SCHEMA }).sinkParquet(temporary).collect();
+    }
+    {
+      using file = await Deno.open(temporary, { write: true });
+      await file.sync();
+    }
+    await Deno.rename(temporary, path);
+  } finally {
+    for (const left of [lines, temporary]) await Deno.remove(left).catch(() => {});
+  }
+}
+
+/** Of classes in QuPath: colours that colour-blind people tell apart (Okabe and Ito), red to blue. */
+const COLOURS = [[0, 114, 178], [213, 94, 0], [0, 158, 115], [204, 121, 167], [230, 159, 0]];
+
+/**
+ * Writes the classified crops as rectangles on their slides, which QuPath reads (File > Import
+ * objects from file): one GeoJSON file a slide, since QuPath imports into the slide that is open.
+ * Memory grows with the number of places.
+ *
+ * @param fileOf The path of a slide's file.
+ * @returns The files, and the images that have no place.
+ */
+async function writeQupath(
+  images: AsyncIterable<EvaluatedImage>,
+  places: ReadonlyMap<string, SlidePlace>,
+  classes: readonly string[],
+  fileOf: (slide: string) => string,
+): Promise<{ files: string[]; withoutPlace: number }> {
+  const features = new Map<string, string[]>(); // by slide
+  let withoutPlace = 0;
+  for await (const image of images) {
+    const place = places.get(image.name);
+    if (!place) withoutPlace += 1;
+    else {
+      const ofSlide = features.get(place.slide) ?? [];
+      features.set(place.slide, ofSlide);
+      ofSlide.push(JSON.stringify(feature(image, place, classes)));
+    }
+  }
+  const files: string[] = [];
+  for (const [slide, ofSlide] of features) {
+    const path = fileOf(slide);
+    await writeCollection(path, ofSlide);
+    files.push(path);
+  }
+  return { files, withoutPlace };
+}
+
+/** A crop as an annotation (QuPath 0.4 or later). */
+function feature(
+  { name, predicted, probability, confidence, decision }: EvaluatedImage,
+  { x, y, width, height }: SlidePlace,
+  classes: readonly string[],
+): object {
+  const [right, bottom] = [x + width, y + height];
+  return {
+    type: "Feature",
+    geometry: {
+      type: "Polygon",
+      coordinates: [[[x, y], [right, y], [right, bottom], [x, bottom], [x, y]]],
+    },
+    properties: {
+      objectType: "annotation",
+      name,
+      classification: {
+        name: predicted,
+        color: COLOURS[classes.indexOf(predicted) % COLOURS.length],
+      },
+      measurements: { probability, confidence },
+      metadata: { decision },
+    },
+  };
+}
+
+async function writeCollection(path: string, features: readonly string[]): Promise<void> {
+  const encoder = new TextEncoder();
+  await writeAtomicWith(path, async (file) => {
+    await writeAll(file, encoder.encode('{"type":"FeatureCollection","features":[\n'));
+    for (const [i, text] of features.entries()) {
+      await writeAll(file, encoder.encode(i === 0 ? text : `,\n${text}`));
+    }
+    await writeAll(file, encoder.encode("\n]}\n"));
+  });
+}

@@ -1,0 +1,154 @@
+import { compareCodePoints, images, percent } from "../core/words.ts";
+import {
+  type CorrectedShare,
+  correctedShare,
+  effectiveSize,
+  type KnownOutcomes,
+  wilson,
+} from "../metrics/intervals.ts";
+import type { Interval } from "../run/metrics_file.ts";
+
+/** The answers for the images of one patient or slide. */
+export interface GroupCount {
+  /** Empty: images whose group is not known. */
+  group: string;
+  /** Images that were classified. */
+  n: number;
+  /** Those called positive. */
+  positive: number;
+  /** Those called positive before any correction for another share of classes. */
+  uncorrected: number;
+}
+
+/** The share of positive images in a group. */
+export interface GroupShare extends GroupCount {
+  /** Of the answers, 0 to 1; `null` without images. */
+  share: number | null;
+  /** 95 % interval of `share`. */
+  interval: Interval;
+  /** The true share behind the answers, see `correctedShare`. */
+  corrected: CorrectedShare;
+}
+
+/** The clinical number of a folder. */
+export interface GroupShares {
+  /** A row a group, those with the greatest share first. */
+  rows: GroupShare[];
+  /** Of all images. */
+  all: GroupShare;
+  /** How the numbers came about and what they assume, in plain words. */
+  text: string;
+}
+
+/**
+ * The share of globally sclerotic glomeruli in each patient or slide and in all images.
+ *
+ * Intervals: of a group Wilson's; of all images Wilson's for as many independent images as groups are
+ * worth (`effectiveSize`). The corrected shares go back to the answers at the threshold that
+ * sensitivity and specificity are known for, before any correction for another share of classes.
+ *
+ * @param counts A row a group.
+ * @param known How often the model was right on validation (or test) images at that threshold.
+ * @throws {RangeError} When more images of a group are called positive than it has.
+ */
+export function groupShares(
+  counts: readonly GroupCount[],
+  known: KnownOutcomes | null,
+): GroupShares {
+  const filled = counts.filter(({ n }) => n > 0);
+  const rows = filled.map((count) => groupShare(count, count.n, count.n, known));
+  rows.sort((a, b) => b.share! - a.share! || b.n - a.n || compareCodePoints(a.group, b.group));
+  const sum = (of: (count: GroupCount) => number) =>
+    filled.reduce((total, count) => total + of(count), 0);
+  const total = {
+    group: "",
+    n: sum(({ n }) => n),
+    positive: sum(({ positive }) => positive),
+    uncorrected: sum(({ uncorrected }) => uncorrected),
+  };
+  // images of unknown groups are no group, and nothing is known of how they belong together
+  const groups = filled.every(({ group }) => group !== "") ? filled : [];
+  const size = effectiveSize(groups);
+  const sizeBefore = effectiveSize(groups.map((g) => ({ n: g.n, positive: g.uncorrected })));
+  const all = groupShare(total, size || total.n, sizeBefore || total.n, known);
+  return { rows, all, text: describe(rows.length, all, groups.length > 1, known) };
+}
+
+/**
+ * @param size How many independent images the answers are worth.
+ * @param sizeBefore The same of the answers before a correction.
+ */
+function groupShare(
+  count: GroupCount,
+  size: number,
+  sizeBefore: number,
+  known: KnownOutcomes | null,
+): GroupShare {
+  const { n, positive, uncorrected } = count;
+  const none = (reason: string) => ({ share: null, low: null, high: null, reason });
+  if (n === 0) {
+    const reason = "there are no images";
+    const interval = { low: null, high: null, reason };
+    return { ...count, share: null, interval, corrected: none(reason) };
+  }
+  return {
+    ...count,
+    share: positive / n,
+    interval: wilson(positive / n * size, size),
+    corrected: known
+      ? correctedShare(uncorrected / n * sizeBefore, sizeBefore, known)
+      : none("the model's sensitivity and specificity are not known: run notebook 06"),
+  };
+}
+
+function describe(
+  groups: number,
+  all: GroupShare,
+  independent: boolean,
+  known: KnownOutcomes | null,
+): string {
+  const sentences = [
+    "Share: images called positive, with Wilson's 95 % interval" +
+    (independent
+      ? `; that of all images allows for images of one group being alike (${groups} groups).`
+      : "."),
+  ];
+  if (!known) {
+    return [...sentences, `No corrected share: ${all.corrected.reason}.`].join(" ");
+  }
+  const { truePositives, falseNegatives, trueNegatives, falsePositives } = known;
+  sentences.push(
+    "Corrected share: the true share behind the answers (Rogan and Gladen), if the model finds " +
+      `positive images here as it did where the classes were known (${
+        rate(truePositives, falseNegatives)
+      } found) and leaves negative ones alone as it did there (${
+        rate(trueNegatives, falsePositives)
+      } left alone). Images of another scanner, stain or kind may not keep that assumption. The ` +
+      "interval (Lang and Reiczigel) includes the uncertainty of both rates.",
+  );
+  if (all.uncorrected !== all.positive) {
+    sentences.push(
+      "It goes back to the answers before the correction for another share of classes, which " +
+        "these rates are of.",
+    );
+  }
+  return sentences.join(" ");
+}
+
+/** "57 of 60" */
+function rate(right: number, wrong: number): string {
+  return `${right} of ${right + wrong}`;
+}
+
+/** The share of positive images among some, with its interval and its correction, in a sentence. */
+export function describeShare({ positive, n, share, interval, corrected }: GroupShare): string {
+  if (share === null) return "There are no images.";
+  const { low, high } = corrected;
+  return `${positive.toLocaleString("en-GB")} of ${images(n)} called positive, ` +
+    `${percent(share)} (95 % interval ${percent(interval.low!)} to ${percent(interval.high!)})` +
+    (corrected.share === null
+      ? "."
+      : `; corrected for the model's errors ${percent(corrected.share)} (${percent(low!)} to ${
+        percent(high!)
+      }).`);
+}

@@ -1,0 +1,126 @@
+import { images, percent } from "../core/words.ts";
+import { confusionMatrix } from "./rates.ts";
+
+/** The level below which chance is no longer a fair explanation. */
+const ALPHA = 0.05;
+
+/** With fewer groups even the best of all results has a p above {@linkcode ALPHA}: 1/16. */
+const FEWEST_GROUPS = 5;
+
+/** The outcome of {@linkcode betterThanBaseline}. */
+interface BaselineTest {
+  /** Chance of a result at least this good if the model were no better than the baseline. */
+  p: number;
+  /** Whether p is below 0.05. */
+  better: boolean;
+  /** The test, by name. */
+  test: string;
+  /** The verdict in plain words: the first thing that a reader should know. */
+  headline: string;
+  /** How it was reached, in words. */
+  sentence: string;
+}
+
+/**
+ * Tests whether predictions are right more often than always answering the majority class of
+ * these labels.
+ *
+ * Exact one-sided sign-flip test by group (a paired permutation test, Fisher 1935): were the model
+ * no better, it and the baseline could change places within any patient or slide. p is the share
+ * of all such exchanges whose lead of the model, in images that it alone has right less images that
+ * the baseline alone has right, is at least the one found. Images of one group are exchanged
+ * together, since they are no independent evidence. Where every image is its own group this is the
+ * exact McNemar test (1947), `scipy.stats.binomtest(k, n, 0.5, alternative="greater")`; with groups
+ * it is `scipy.stats.permutation_test(..., permutation_type="samples", alternative="greater")`
+ * with all permutations.
+ *
+ * @param labels 0 or 1 (positive).
+ * @param predicted 0 or 1, in the same order.
+ * @param groups Patient or slide of each image; left out, every image stands for itself.
+ */
+export function betterThanBaseline(
+  { labels, predicted, groups }: {
+    labels: readonly number[];
+    predicted: readonly number[];
+    groups?: readonly string[];
+  },
+): BaselineTest {
+  const n = labels.length;
+  const distinct = groups ? new Set(groups).size : n;
+  const test = distinct === n
+    ? "exact McNemar test, one-sided"
+    : `exact sign-flip test by group, one-sided, ${distinct} group${distinct === 1 ? "" : "s"}`;
+  if (n === 0) {
+    const sentence = "There are no images to compare with the baseline.";
+    return { p: 1, better: false, test, headline: "Nothing was tested.", sentence };
+  }
+  const m = confusionMatrix(labels, predicted);
+  const positives = m.truePositive + m.falseNegative;
+  const majority = 2 * positives > n ? 1 : 0; // the baseline's answer
+  const onlyModel = majority ? m.trueNegative : m.truePositive;
+  const onlyBaseline = majority ? m.falseNegative : m.falsePositive;
+  const leads = new Map<string | number, number>();
+  for (let i = 0; i < n; i++) {
+    if (predicted[i] === majority) continue; // both are right, or both wrong
+    const key = groups?.[i] ?? i;
+    leads.set(key, (leads.get(key) ?? 0) + (predicted[i] === labels[i] ? 1 : -1));
+  }
+  const p = chanceOfLead([...leads.values()]);
+  const better = p < ALPHA;
+  const right = m.truePositive + m.trueNegative;
+  const baselineRight = Math.max(positives, n - positives);
+  const accuracy = percent(right / n);
+  const baseline = percent(baselineRight / n);
+  const chance = p < 0.001 ? "p < 0.001" : `p = ${p.toFixed(3)}`;
+  const tooFew = distinct < FEWEST_GROUPS && distinct < n
+    ? ` With fewer than ${FEWEST_GROUPS} patients or slides no result can show it.`
+    : "";
+  const verdict = better ? "better than" : "not shown to be better than";
+  return {
+    p,
+    better,
+    test,
+    headline: describeVerdict(better, right - baselineRight, n),
+    sentence:
+      `The accuracy of ${accuracy} is ${verdict} the ${baseline} of always answering the more ` +
+      `frequent class (${test}: ${chance}; only the model is right on ${images(onlyModel)}, only ` +
+      `the baseline on ${images(onlyBaseline)}).${tooFew}`,
+  };
+}
+
+/** @param lead Images that the model has right beyond those of the baseline. */
+function describeVerdict(better: boolean, lead: number, n: number): string {
+  if (better) return "Better than always giving the more frequent answer.";
+  const baseline = "no better than the baseline, which always gives the more frequent answer";
+  return lead > 0
+    ? `It is not shown that this model is better than the baseline, which always gives the more ` +
+      `frequent answer: its lead on these ${images(n)} may be chance.`
+    : `This model is ${baseline}. Do not rely on its answers.`;
+}
+
+/**
+ * P(Σ ±leads ≥ Σ leads) when every sign is a fair coin's: the exact distribution of the sum, group
+ * by group.
+ */
+function chanceOfLead(leads: readonly number[]): number {
+  const steps = leads.map(Math.abs).filter((step) => step > 0);
+  const reach = steps.reduce((sum, step) => sum + step, 0);
+  const lead = leads.reduce((sum, step) => sum + step, 0);
+  // chances[s] is that of the sum s - reach
+  let chances = new Float64Array(2 * reach + 1);
+  chances[reach] = 1;
+  let reached = 0;
+  for (const step of steps) {
+    const next = new Float64Array(chances.length);
+    for (let at = reach - reached; at <= reach + reached; at++) {
+      const half = chances[at]! / 2;
+      next[at - step]! += half;
+      next[at + step]! += half;
+    }
+    chances = next;
+    reached += step;
+  }
+  let sum = 0;
+  for (let at = 2 * reach; at >= lead + reach; at--) sum += chances[at]!; // the smallest first
+  return Math.min(1, sum);
+}

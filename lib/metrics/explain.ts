@@ -1,0 +1,338 @@
+import { basename, join } from "node:path";
+import { ConfigError } from "../core/errors.ts";
+import { writeJson } from "../core/files.ts";
+import { fromRoot, runPaths } from "../core/paths.ts";
+import { createRandom, type Random } from "../core/random.ts";
+import type { Config } from "../core/settings.ts";
+import { correlation, rankCorrelation } from "../core/stats.ts";
+import { breathe, type OnProgress } from "../core/stop.ts";
+import { type TensorFlow, tf } from "../core/tensorflow.ts";
+import { batches } from "../images/decode.ts";
+import { isHeadLayer } from "../model/architectures.ts";
+import { weightSpecs } from "../model/graph.ts";
+import { disposeModel, inputShape, type Model } from "../model/model.ts";
+import { decodeOptions } from "../model/predict.ts";
+import { loadModel } from "../model/saved.ts";
+import { calibrate, decide, type ModelCard } from "../run/model_card.ts";
+import {
+  type ClassActivation,
+  createExplainer,
+  type HeatMap,
+  occlusionMap,
+  resizeMap,
+} from "./grad_cam.ts";
+import { chooseExamples, type ExampleGroup, type TestPrediction } from "./test.ts";
+
+/** Images explained at once: what an early layer of a deep network keeps for them fits in 2 GB. */
+const BATCH_SIZE = 8;
+
+/** An image with where the evidence for a class is in it. */
+export interface ExplainedImage {
+  path: string;
+  /** As the model saw the image: RGB, row-major [size, size, 3]. */
+  pixels: Uint8Array;
+  /** In pixels. */
+  size: number;
+  /** Calibrated, one a class. */
+  probabilities: number[];
+  /** Class folder name that the model answers. */
+  predicted: string;
+  /** Class folder name that the map is of. */
+  explained: string;
+  /** At the layer's size, or that of the grid of squares. */
+  map: HeatMap;
+}
+
+/** How {@linkcode explainImages} explains. */
+interface ExplainOptions {
+  /** `grad_cam` when left out. */
+  method?: ClassActivation | "occlusion";
+  /** Name of the layer for maps by gradient; the last one that still has places when left out. */
+  layer?: string | undefined;
+  /** Class folder names to explain, one a path; the model's answers when left out. */
+  classes?: readonly string[];
+  onProgress?: OnProgress | undefined;
+}
+
+/**
+ * Shows where in images a model finds evidence for a class: by the gradient of the class's logit
+ * (Grad-CAM, Grad-CAM++), or by covering one place after another (occlusion sensitivity).
+ *
+ * @param card Says how images are read and how probabilities become answers.
+ * @param paths Absolute. Everything stays in memory: 0.15 MB an image of 224 pixels.
+ * @returns One a path, in their order.
+ * @throws {ConfigError} When a layer or a class is not the model's.
+ * @throws {ImageError} When an image cannot be read.
+ * @throws {ModelError} When the model gives no finite numbers.
+ */
+export async function explainImages(
+  model: Model,
+  card: ModelCard,
+  paths: readonly string[],
+  options: ExplainOptions = {},
+): Promise<ExplainedImage[]> {
+  const { method = "grad_cam", layer, classes, onProgress } = options;
+  const names = card.architecture.classes;
+  const wanted = classes?.map((name) => indexOfClass(names, name));
+  const answer = answerOf(card);
+  const explainer = createExplainer(model, { layer, preprocessing: card.preprocessing });
+  const results: ExplainedImage[] = [];
+  try {
+    const decode = { ...decodeOptions(card), batchSize: BATCH_SIZE };
+    for await (const { pixels, paths: own } of batches(paths, decode)) {
+      const first = results.length;
+      const explained = await explainer.explain(
+        pixels,
+        method === "occlusion" ? "grad_cam" : method,
+        (raw, row) => wanted?.[first + row] ?? answer(raw).label,
+      );
+      const length = pixels.length / own.length;
+      for (const [row, path] of own.entries()) {
+        const label = explained.classes[row]!;
+        const image = pixels.slice(row * length, (row + 1) * length);
+        const { label: predicted, probabilities } = answer(explained.probabilities[row]!);
+        results.push({
+          path,
+          pixels: image,
+          size: decode.size,
+          probabilities,
+          predicted: names[predicted]!,
+          explained: names[label]!,
+          map: method === "occlusion"
+            ? await occlusionMap(explainer, image, label)
+            : explained.maps[row]!,
+        });
+        onProgress?.(results.length, paths.length, basename(path));
+      }
+      await breathe();
+    }
+    return results;
+  } finally {
+    explainer.dispose();
+  }
+}
+
+/** A model's answer: calibrated probabilities and the class they stand for. */
+function answerOf({ decision }: ModelCard) {
+  return (raw: readonly number[]): { probabilities: number[]; label: number } => {
+    const probabilities = calibrate(raw, decision.calibration);
+    return { probabilities, label: decide(probabilities, decision.threshold) };
+  };
+}
+
+function indexOfClass(names: readonly string[], name: string): number {
+  const index = names.indexOf(name);
+  if (index >= 0) return index;
+  throw new ConfigError(
+    `The model has no class ${JSON.stringify(name)}.`,
+    `Name one of its classes: ${names.join(", ")}.`,
+  );
+}
+
+/** Pictures a group. */
+const MOST = 6;
+
+/** Images of each group that the maps are checked on: occlusion is slow. */
+const CHECKED = 2;
+
+/** A test image with its prediction and its map. */
+export type ExplainedPrediction = TestPrediction & { image: ExplainedImage };
+
+/** What notebook 06 shows of the reasons for predictions. */
+export interface ExplainedRun {
+  groups: ExampleGroup<ExplainedPrediction>[];
+  /** Of the maps of some of them; `null` when there are none. */
+  check: MapCheck | null;
+}
+
+/**
+ * Explains the answers of the run's saved model to the test images that are worth a look: the most
+ * confident mistakes, the least certain, and typical right ones of each class. What the check of the
+ * maps found goes to explanation_check.json.
+ *
+ * @param predictions Of notebook 06, by the same model.
+ * @param options `method` and `layer` as {@linkcode explainImages} takes them.
+ * @throws {ModelError} When there is no usable model.
+ * @throws {ConfigError} When the model has no such layer.
+ * @throws {ImageError} When an image has gone or broken since.
+ */
+export async function explainRun(
+  config: Pick<Config, "run" | "seed" | "data">,
+  predictions: readonly TestPrediction[],
+  { onProgress, ...how }: {
+    method?: ClassActivation;
+    layer?: string;
+    onProgress?: OnProgress;
+  } = {},
+): Promise<ExplainedRun> {
+  const runFiles = runPaths(config.run);
+  const { model, card } = await loadModel(runFiles.model);
+  try {
+    const chosen = chooseExamples(predictions, {
+      threshold: card.decision.threshold,
+      classes: card.architecture.classes,
+      most: MOST,
+    });
+    const rows = chosen.flatMap(({ examples }) => examples);
+    const folder = fromRoot(config.data.folder);
+    const paths = rows.map(({ path }) => join(folder, path));
+    const images = await explainImages(model, card, paths, { ...how, onProgress });
+    const imageOf = new Map(rows.map((row, i) => [row, images[i]!]));
+    const groups = chosen.map((group) => ({
+      ...group,
+      examples: group.examples.map((row) => ({ ...row, image: imageOf.get(row)! })),
+    }));
+    const checked = groups.flatMap(({ examples }) =>
+      examples.slice(0, CHECKED).map(({ image }) => image)
+    );
+    const check = checked.length === 0
+      ? null
+      : await checkMaps(model, card, checked, { ...how, seed: config.seed, onProgress });
+    await writeJson(runFiles.explanationCheck, check);
+    return { groups, check };
+  } finally {
+    disposeModel(model);
+  }
+}
+
+/** Layers of the backbone that the sanity check randomises, beside the head. */
+const LAST_LAYERS = 30;
+
+/**
+ * From this rank correlation with a randomised model's maps on, maps are doubtful: a convention of
+ * this project, there is none in the literature.
+ */
+const DOUBTFUL = 0.5;
+
+/** Whether maps can be believed. Correlations are means over images; `null`: undefined in all. */
+export interface MapCheck {
+  /** How many were checked. */
+  images: number;
+  /** Rank correlation with the maps of a model whose head is randomised. */
+  randomHead: number | null;
+  /** Rank correlation with the maps of a model whose head and last 30 other layers are. */
+  randomLastLayers: number | null;
+  /** Pearson correlation with occlusion sensitivity. */
+  occlusion: number | null;
+  /** The maps would look much the same had the model learnt nothing: they are no reasons. */
+  doubtful: boolean;
+  /** All of it in words. */
+  sentence: string;
+}
+
+/**
+ * Checks maps in two ways: a model of randomised weights must give other maps, or the maps show the
+ * picture rather than what the model has learnt (Adebayo et al., Sanity Checks for Saliency Maps,
+ * NeurIPS 2018); and occlusion sensitivity, which uses no gradient, should point to the same places.
+ *
+ * @param explained Maps of this model by gradient.
+ * @param options `method` and `layer` as they were explained with; `seed` of the randomisation.
+ */
+export async function checkMaps(
+  model: Model,
+  card: ModelCard,
+  explained: readonly ExplainedImage[],
+  { seed, onProgress, ...how }: Pick<ExplainOptions, "method" | "layer"> & {
+    seed: number;
+    onProgress?: OnProgress | undefined;
+  },
+): Promise<MapCheck> {
+  const paths = explained.map(({ path }) => path);
+  const classes = explained.map((image) => image.explained);
+  const against = async (
+    other: Model,
+    options: ExplainOptions,
+    compare: (a: HeatMap, b: HeatMap) => number | null,
+    note: string,
+  ): Promise<number | null> => {
+    const others = await explainImages(other, card, paths, {
+      ...options,
+      classes,
+      onProgress: (done, total) => onProgress?.(done, total, note),
+    });
+    return meanOf(others.map(({ map }, i) => compare(explained[i]!.map, map)));
+  };
+  const randomised = async (layers: number): Promise<number | null> => {
+    const random = await shuffleWeights(model, layers, seed);
+    const ranks = (a: HeatMap, b: HeatMap) => rankCorrelation(a.values, b.values);
+    try {
+      return await against(random.model, how, ranks, "checking with randomised weights");
+    } finally {
+      random.dispose();
+    }
+  };
+  const headLayers = model.graph.filter(({ name }) => isHeadLayer(name)).length;
+  const randomHead = await randomised(headLayers);
+  const randomLastLayers = await randomised(headLayers + LAST_LAYERS);
+  const check = {
+    images: explained.length,
+    randomHead,
+    randomLastLayers,
+    doubtful: Math.max(randomHead ?? 0, randomLastLayers ?? 0) >= DOUBTFUL,
+    occlusion: await against(
+      model,
+      { method: "occlusion" },
+      (a, b) => correlation(resizeMap(a, b.height, b.width), b.values),
+      "checking by covering places",
+    ),
+  };
+  return { ...check, sentence: describe(check) };
+}
+
+function meanOf(values: readonly (number | null)[]): number | null {
+  const defined = values.filter((value) => value !== null);
+  return defined.length === 0 ? null : defined.reduce((a, b) => a + b, 0) / defined.length;
+}
+
+function describe(check: Omit<MapCheck, "sentence">): string {
+  const said = (value: number | null) => value === null ? "undefined" : value.toFixed(2);
+  const { images, randomHead, randomLastLayers, doubtful, occlusion } = check;
+  const verdict = doubtful
+    ? "These maps show the picture more than what the model learnt: do not read them as reasons. "
+    : "";
+  return `${verdict}Checked on ${images} image${
+    images === 1 ? "" : "s"
+  }. Mean rank correlation with the ` +
+    `maps of a model whose head is randomised: ${said(randomHead)}; whose last ${LAST_LAYERS} ` +
+    `other layers are too: ${said(randomLastLayers)} (the nearer to 1, the less the maps depend ` +
+    `on what was learnt). Mean correlation with occlusion sensitivity, which uses no gradient: ` +
+    `${said(occlusion)}.`;
+}
+
+/**
+ * A copy of a model that has unlearnt its last layers: in each of their weights the values have
+ * changed places at random. They keep their distribution, so that activations keep their scale;
+ * freshly drawn ones would not, behind BatchNorms with moving statistics of their own.
+ *
+ * @param count How many layers, counted from the output.
+ * @returns `dispose` frees the new weights only; the others are the given model's.
+ */
+export async function shuffleWeights(
+  model: Model,
+  count: number,
+  seed: number,
+): Promise<{ model: Model; dispose: () => void }> {
+  const layers = new Set(model.graph.slice(-count).map(({ name }) => name));
+  const specs = weightSpecs(model.graph, inputShape(model.architecture));
+  const made: [name: string, tensor: TensorFlow.Tensor][] = [];
+  for (const { name, shape } of specs.filter(({ layer }) => layers.has(layer))) {
+    const values = (await model.weights.get(name)!.data() as Float32Array).slice();
+    shuffleInPlace(values, createRandom(`${seed}/shuffle/${name}`));
+    made.push([name, tf.tensor(values, shape)]);
+    await breathe();
+  }
+  return {
+    model: { ...model, weights: new Map([...model.weights, ...made]) },
+    dispose: () => tf.dispose(made.map(([, tensor]) => tensor)),
+  };
+}
+
+/** Fisher-Yates on the array itself: the weights of a layer may be millions. */
+function shuffleInPlace(values: Float32Array, random: Random): void {
+  for (let i = values.length - 1; i > 0; i--) {
+    const j = random.integer(i + 1);
+    const value = values[i]!;
+    values[i] = values[j]!;
+    values[j] = value;
+  }
+}

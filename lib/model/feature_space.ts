@@ -1,0 +1,219 @@
+import { createRandom } from "../core/random.ts";
+import { type TensorFlow, tf } from "../core/tensorflow.ts";
+
+/** Where the features of ordinary images lie. */
+export interface FeatureSpace {
+  /** Of features of length 1: [channels]. */
+  mean: Float32Array;
+  /** Directions in which they differ most, nearly orthonormal: row-major [k, channels]. */
+  directions: Float32Array;
+  /** Along each of the directions, above 0: [k]. */
+  variances: number[];
+  /** Mean square of what the directions leave, above 0. */
+  rest: number;
+}
+
+/** Directions that are kept: more of them told outliers of real crops apart no better. */
+const DIRECTIONS = 32;
+
+/** Images for each direction, at least: fewer do not tell its variance. */
+const IMAGES_PER_DIRECTION = 4;
+
+/** Of features of length 1: keeps distances finite where all images are the same. */
+const LEAST_VARIANCE = 1e-9;
+
+/**
+ * Fits the space of ordinary features: scaled to length 1, their mean and their first principal
+ * components. Numbers are rounded to the 16 bits in which they are stored.
+ *
+ * @param features One an image, [channels] each; at least 4.
+ */
+export function fitFeatureSpace(features: readonly Float32Array[]): FeatureSpace {
+  const width = features[0]!.length;
+  const n = features.length;
+  const rows = features.map(unitLength);
+  const mean = new Float32Array(width);
+  for (const row of rows) row.forEach((value, k) => mean[k]! += value / n);
+  const kept = new Float32Array(new Float16Array(mean));
+  const centred = new Float32Array(n * width); // [n, width]
+  rows.forEach((row, i) => row.forEach((value, k) => centred[i * width + k] = value - kept[k]!));
+  const count = Math.min(DIRECTIONS, width, Math.max(1, Math.floor(n / IMAGES_PER_DIRECTION)));
+  const exact = principalComponents(centred, width, count);
+  const directions = new Float32Array(new Float16Array(exact)); // [count, width]
+  const variances = new Array<number>(count).fill(0);
+  let rest = 0;
+  for (let i = 0; i < n; i++) {
+    const part = project(centred.subarray(i * width, (i + 1) * width), directions);
+    part.along.forEach((value, k) => variances[k]! += value * value / n);
+    rest += part.rest / n;
+  }
+  return {
+    mean: kept,
+    directions,
+    variances: variances.map((value) => Math.max(LEAST_VARIANCE, value)),
+    rest: Math.max(LEAST_VARIANCE, rest),
+  };
+}
+
+/**
+ * How far an image is from ordinary ones in feature space: about 1 for those that the space was
+ * fitted to.
+ *
+ * Features are scaled to length 1 first, since their length tells confidence rather than content (Mueller
+ * & Hein 2025, Mahalanobis++). Within the directions it is a Mahalanobis distance (Lee et al. 2018),
+ * outside of them the length of the rest; the squares of both count the same, each by its mean over
+ * ordinary images (the combined index of Hotelling's T² and the squared prediction error: Yue & Qin
+ * 2001), as a covariance shrunk to few directions.
+ *
+ * @param features [channels]; any finite scale.
+ * @returns Infinity when they are not finite.
+ */
+export function featureDistance(features: Float32Array, space: FeatureSpace): number {
+  const centred = unitLength(features).map((value, k) => value - space.mean[k]!);
+  const { along, rest } = project(centred, space.directions);
+  const within = along.reduce((sum, value, k) => sum + value * value / space.variances[k]!, 0);
+  const squared = (within / along.length + rest / space.rest) / 2;
+  return Number.isFinite(squared) ? Math.sqrt(squared) : Infinity;
+}
+
+function unitLength(row: Float32Array): Float32Array {
+  let squares = 0;
+  for (const value of row) squares += value * value;
+  const length = Math.max(1e-12, Math.sqrt(squares));
+  return row.map((value) => value / length);
+}
+
+/** Coordinates along the directions, and the square of what they leave. */
+function project(
+  centred: Float32Array,
+  directions: Float32Array,
+): { along: number[]; rest: number } {
+  const width = centred.length;
+  const along: number[] = [];
+  let rest = 0;
+  for (const value of centred) rest += value * value;
+  for (let start = 0; start < directions.length; start += width) {
+    let sum = 0;
+    for (let k = 0; k < width; k++) sum += centred[k]! * directions[start + k]!;
+    along.push(sum);
+    rest -= sum * sum;
+  }
+  return { along, rest: Math.max(0, rest) };
+}
+
+/** Rounds of the subspace iteration: the directions kept are then right to some digits. */
+const ROUNDS = 6;
+
+/** Directions that are followed beyond those wanted. */
+const SPARE = 10;
+
+/**
+ * The directions in which rows differ most, by a randomised subspace iteration (Halko, Martinsson &
+ * Tropp 2011, algorithm 4.4). The same rows give the same directions.
+ *
+ * @param rows Centred, row-major [n, width].
+ * @param count At most n and width.
+ * @returns Orthonormal, row-major [count, width], that of the greatest variance first.
+ */
+export function principalComponents(
+  rows: Float32Array,
+  width: number,
+  count: number,
+): Float32Array {
+  const n = rows.length / width;
+  const followed = Math.min(count + SPARE, n, width);
+  const random = createRandom("principal components");
+  let basis = Float32Array.from({ length: followed * width }, () => random.normal());
+  return tf.tidy(() => {
+    const data = tf.tensor2d(rows, [n, width]);
+    const asTensor = () => tf.tensor2d(orthonormal(basis, width), [followed, width]);
+    for (let round = 0; round < ROUNDS; round++) {
+      const projected = data.matMul(asTensor(), false, true); // [n, followed]
+      basis = projected.matMul(data, true).dataSync<"float32">() as Float32Array<ArrayBuffer>;
+    }
+    const directions = asTensor();
+    const projected = data.matMul(directions, false, true); // [n, followed]
+    const covariance = projected.matMul(projected, true).dataSync<"float32">();
+    const { vectors } = symmetricEigen(Float64Array.from(covariance), followed);
+    const turn = tf.tensor2d(Float32Array.from(vectors), [followed, followed]);
+    const turned = turn.slice([0, 0], [count, followed]).matMul(directions as TensorFlow.Tensor2D);
+    return turned.dataSync<"float32">() as Float32Array; // [count, width]
+  });
+}
+
+/** Rows made orthonormal one after another (Gram-Schmidt, twice for the sake of rounding). */
+function orthonormal(rows: Float32Array, width: number): Float32Array {
+  const result = Float32Array.from(rows);
+  const row = (i: number) => result.subarray(i * width, (i + 1) * width);
+  for (let i = 0; i < result.length / width; i++) {
+    const own = row(i);
+    for (let pass = 0; pass < 2; pass++) {
+      for (let j = 0; j < i; j++) subtract(own, row(j), dot(own, row(j)));
+      const length = Math.sqrt(dot(own, own));
+      // what depends on the rows before it is left out, as zeros
+      for (let k = 0; k < width; k++) own[k] = length > 1e-30 ? own[k]! / length : 0;
+    }
+  }
+  return result;
+}
+
+function dot(a: Float32Array, b: Float32Array): number {
+  let sum = 0;
+  for (let k = 0; k < a.length; k++) sum += a[k]! * b[k]!;
+  return sum;
+}
+
+function subtract(from: Float32Array, row: Float32Array, times: number): void {
+  for (let k = 0; k < from.length; k++) from[k]! -= times * row[k]!;
+}
+
+/** Sweeps until nothing is left off the diagonal; some six are enough for any matrix. */
+const SWEEPS = 30;
+
+/**
+ * Eigenvalues and eigenvectors of a small symmetric matrix, by Jacobi's rotations (Golub & Van Loan,
+ * Matrix Computations, 8.5).
+ *
+ * @param matrix Row-major [n, n]; changed.
+ * @returns `values`, the largest first; `vectors`, row-major [n, n], a row each in that order.
+ */
+export function symmetricEigen(
+  matrix: Float64Array,
+  n: number,
+): { values: Float64Array; vectors: Float64Array } {
+  const turns = Float64Array.from({ length: n * n }, (_, i) => i % (n + 1) === 0 ? 1 : 0);
+  const scale = matrix.reduce((sum, value) => sum + value * value, 0);
+  for (let sweep = 0; sweep < SWEEPS; sweep++) {
+    let off = 0;
+    for (let p = 0; p < n; p++) {
+      for (let q = p + 1; q < n; q++) off += matrix[p * n + q]! ** 2;
+    }
+    if (off <= 1e-24 * scale) break;
+    for (let p = 0; p < n; p++) {
+      for (let q = p + 1; q < n; q++) rotate(matrix, turns, n, p, q);
+    }
+  }
+  const order = Array.from({ length: n }, (_, i) => i)
+    .sort((a, b) => matrix[b * (n + 1)]! - matrix[a * (n + 1)]!);
+  const vectors = new Float64Array(n * n);
+  order.forEach((from, to) => vectors.set(turns.subarray(from * n, (from + 1) * n), to * n));
+  return { values: Float64Array.from(order, (i) => matrix[i * (n + 1)]!), vectors };
+}
+
+/** Makes the element in row p and column q zero. */
+function rotate(matrix: Float64Array, turns: Float64Array, n: number, p: number, q: number): void {
+  const between = matrix[p * n + q]!;
+  if (between === 0) return;
+  const theta = (matrix[q * (n + 1)]! - matrix[p * (n + 1)]!) / (2 * between);
+  const tangent = (theta >= 0 ? 1 : -1) / (Math.abs(theta) + Math.hypot(theta, 1));
+  const cosine = 1 / Math.hypot(tangent, 1);
+  const sine = tangent * cosine;
+  const turn = (values: Float64Array, atP: number, atQ: number) => {
+    const [a, b] = [values[atP]!, values[atQ]!];
+    values[atP] = cosine * a - sine * b;
+    values[atQ] = sine * a + cosine * b;
+  };
+  for (let k = 0; k < n; k++) turn(matrix, k * n + p, k * n + q);
+  for (let k = 0; k < n; k++) turn(matrix, p * n + k, q * n + k);
+  for (let k = 0; k < n; k++) turn(turns, p * n + k, q * n + k);
+}

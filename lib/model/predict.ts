@@ -1,0 +1,350 @@
+import { mapAhead } from "../core/ahead.ts";
+import { ImageError } from "../core/errors.ts";
+import type { Config } from "../core/settings.ts";
+import type { OnProgress } from "../core/stop.ts";
+import { nativeBackend, type TensorFlow, tf } from "../core/tensorflow.ts";
+import { SYMMETRIES } from "../data/look.ts";
+import { applySymmetry } from "../images/augment.ts";
+import {
+  type DecodedImage,
+  decodeImage,
+  type DecodeOptions,
+  DECODES_AHEAD,
+} from "../images/decode.ts";
+import type { ModelCard } from "../run/model_card.ts";
+import { splitContents, type SplitRow, type Subset } from "../run/split_file.ts";
+import { FEATURE_LAYER, OUTPUT_LAYER } from "./architectures.ts";
+import { foldBatchNorms, forward, preprocess, type Preprocessing } from "./forward.ts";
+import { backbones, INPUT_LAYER, type Model } from "./model.ts";
+import type { RunModel } from "./saved.ts";
+
+/** An image that was classified. */
+export interface PredictedImage {
+  path: string;
+  /** One a class, in the model's order; they sum to 1. */
+  probabilities: number[];
+  /** In pixels, as displayed. */
+  width: number;
+  /** In pixels, as displayed. */
+  height: number;
+}
+
+/** An image that was classified, with what the model saw and made of it. */
+export interface SeenImage extends PredictedImage {
+  /** Of the model's size, before stains were normalised: RGB, row-major [size, size, 3]. */
+  original: Uint8Array;
+  /** Of the backbone: [channels]. */
+  features: Float32Array;
+}
+
+/** An image that could not be read. */
+interface UnreadableImage {
+  path: string;
+  error: ImageError;
+}
+
+/** How {@linkcode predictImages} reads and groups. */
+export interface PredictOptions extends DecodeOptions {
+  batchSize: number;
+  /** SHA-256 of what files must hold, by path; others may hold anything. */
+  contents?: ReadonlyMap<string, string>;
+}
+
+/**
+ * Classifies image files, decoding the next ones meanwhile. Memory does not grow with their number.
+ *
+ * @param paths Absolute.
+ * @returns One result a path, in their order; an unreadable image is a result, not an end.
+ */
+export async function* predictImages(
+  predictor: Predictor,
+  paths: Iterable<string>,
+  options: PredictOptions,
+): AsyncGenerator<PredictedImage | UnreadableImage, void, void> {
+  yield* inBatches(paths, options, async (images, pixels) => {
+    const values = await predictor.predict(pixels); // [n, classes]
+    return images.map((image, row) => classified(image, rowOf(values, row, images.length)));
+  });
+}
+
+/**
+ * As {@linkcode predictImages}, with pixels and features: what tells whether an image is like those
+ * that the model was trained on. They come from the same forward pass.
+ */
+export async function* seeImages(
+  predictor: FeaturePredictor,
+  paths: Iterable<string>,
+  options: PredictOptions,
+): AsyncGenerator<SeenImage | UnreadableImage, void, void> {
+  yield* inBatches(paths, options, async (images, pixels) => {
+    const { probabilities, features } = await predictor.predictWithFeatures(pixels);
+    return images.map((image, row) => ({
+      ...classified(image, rowOf(probabilities, row, images.length)),
+      original: image.original,
+      features: rowOf(features, row, images.length),
+    }));
+  });
+}
+
+interface Decoded extends DecodedImage {
+  path: string;
+}
+
+function classified({ path, width, height }: Decoded, probabilities: Float32Array): PredictedImage {
+  return { path, width, height, probabilities: [...probabilities] };
+}
+
+function rowOf(values: Float32Array, row: number, rows: number): Float32Array {
+  const length = values.length / rows;
+  return values.subarray(row * length, (row + 1) * length);
+}
+
+/** @param predict Of the readable images of a batch and their pixels: a result each. */
+async function* inBatches<T>(
+  paths: Iterable<string>,
+  { batchSize, contents, ...options }: PredictOptions,
+  predict: (images: readonly Decoded[], pixels: Uint8Array) => Promise<T[]>,
+): AsyncGenerator<T | UnreadableImage, void, void> {
+  const decoded = mapAhead(paths, (path) => decode(path, options, contents?.get(path)), {
+    inFlight: DECODES_AHEAD,
+    ahead: 4 * batchSize,
+  });
+  let waiting: (Decoded | UnreadableImage)[] = [];
+  const finish = async (): Promise<(T | UnreadableImage)[]> => {
+    const readable = waiting.filter((image) => "pixels" in image);
+    const length = options.size * options.size * 3;
+    const pixels = new Uint8Array(readable.length * length); // [n, size, size, 3]
+    readable.forEach((image, row) => pixels.set(image.pixels, row * length));
+    const results = readable.length === 0 ? [] : await predict(readable, pixels);
+    let row = 0;
+    const finished = waiting.map((image) => "pixels" in image ? results[row++]! : image);
+    waiting = [];
+    return finished;
+  };
+  for await (const image of decoded) {
+    waiting.push(image);
+    if (waiting.length === batchSize) yield* await finish();
+  }
+  if (waiting.length > 0) yield* await finish();
+}
+
+async function decode(
+  path: string,
+  options: DecodeOptions,
+  sha256: string | undefined,
+): Promise<Decoded | UnreadableImage> {
+  try {
+    return { path, ...await decodeImage(path, options, sha256) };
+  } catch (error) {
+    if (error instanceof ImageError) return { path, error };
+    throw error;
+  }
+}
+
+/** Images that a processor predicts at once: 32 need 400 MB more, for 5 to 7 % less time. */
+const AT_ONCE = 8;
+
+/** A model made ready for prediction. */
+export interface Predictor {
+  /**
+   * Class probabilities of a batch of RGB pixels [n, size, size, 3].
+   *
+   * @returns Row-major [n, classes]; each row sums to 1.
+   */
+  predict(pixels: Uint8Array): Promise<Float32Array>;
+  /** Frees what was made for prediction; the model itself stays. */
+  dispose(): void;
+}
+
+/** A model's answers with what they were made from. */
+interface PredictionWithFeatures {
+  /** Row-major [n, classes]. */
+  probabilities: Float32Array;
+  /** The backbone's last feature map, averaged over its places: row-major [n, channels]. */
+  features: Float32Array;
+}
+
+/** A {@linkcode Predictor} that gives the features behind its answers too, from the same pass. */
+export interface FeaturePredictor extends Predictor {
+  /** As `predict`, with the features. */
+  predictWithFeatures(pixels: Uint8Array): Promise<PredictionWithFeatures>;
+}
+
+/**
+ * Folds a model's BatchNorms once and predicts with the result.
+ *
+ * @param preprocessing From the model's card where it was loaded; else its backbone's own.
+ * @param options.consume Frees the model's weights that folding replaces, which halves the memory:
+ *   the model is then good for nothing but to be disposed.
+ */
+export function createPredictor(
+  model: Model,
+  preprocessing: Preprocessing = backbones[model.architecture.backbone].preprocessing,
+  { consume = false }: { consume?: boolean } = {},
+): FeaturePredictor {
+  const free = (names: string[]) => {
+    for (const name of names) {
+      model.weights.get(name)?.dispose();
+      model.weights.delete(name);
+    }
+  };
+  const folded = foldBatchNorms(model.graph, model.weights, consume ? free : undefined);
+  const { imageSize } = model.architecture;
+  const atOnce = imagesAtOnce(AT_ONCE) * imageSize ** 2 * 3;
+  const run = async (pixels: Uint8Array, outputs: string[]): Promise<Float32Array[]> => {
+    const parts: Float32Array[][] = outputs.map(() => []);
+    for (let start = 0; start < pixels.length; start += atOnce) {
+      const tensors = tf.tidy(() => {
+        const images = preprocess(pixels.subarray(start, start + atOnce), imageSize, preprocessing);
+        return forward(folded.graph, folded.weights, new Map([[INPUT_LAYER, images]]), outputs);
+      });
+      (await read(tensors)).forEach((values, i) => parts[i]!.push(values));
+    }
+    return parts.map(join);
+  };
+  return {
+    predict: async (pixels) => (await run(pixels, [OUTPUT_LAYER]))[0]!,
+    predictWithFeatures: async (pixels) => {
+      const [probabilities, features] = await run(pixels, [OUTPUT_LAYER, FEATURE_LAYER]);
+      return { probabilities: probabilities!, features: features! };
+    },
+    dispose: folded.dispose,
+  };
+}
+
+function join(parts: readonly Float32Array[]): Float32Array {
+  const whole = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+/** The values of tensors, which are freed. */
+async function read(tensors: readonly TensorFlow.Tensor[]): Promise<Float32Array[]> {
+  try {
+    return await Promise.all(tensors.map((tensor) => tensor.data() as Promise<Float32Array>));
+  } finally {
+    tf.dispose([...tensors]);
+  }
+}
+
+/**
+ * A predictor that answers as the model's card says: alone, or as the mean over the symmetries.
+ *
+ * @param options See `createPredictor`.
+ */
+export function answeringPredictor(
+  model: Model,
+  { preprocessing, decision, architecture }: ModelCard,
+  options: { consume?: boolean } = {},
+): FeaturePredictor {
+  const predictor = createPredictor(model, preprocessing, options);
+  return decision.testTimeAugmentation
+    ? averageSymmetries(predictor, architecture.imageSize)
+    : predictor;
+}
+
+/**
+ * A predictor whose probabilities are the means over the eight turned and mirrored copies of each
+ * image: a crop has no up and down, so neither should an answer. It takes eight times as long.
+ *
+ * The mean is that of the probabilities, as the softmax outputs of changed copies are averaged since
+ * Krizhevsky, Sutskever & Hinton (2012): by convexity its log loss and Brier score are never above the means of
+ * the copies' own. Answers become less extreme by it, so calibration and threshold must be chosen
+ * with it too.
+ *
+ * Features are those of the image as it is: means of eight would lie closer together than the ones
+ * that they are compared with.
+ *
+ * @param predictor Does the work, and is disposed with the result.
+ * @param size Side of the images, in pixels.
+ */
+export function averageSymmetries(predictor: FeaturePredictor, size: number): FeaturePredictor {
+  /** Adds to the probabilities of the images as they are those of the others, and divides. */
+  const average = async (pixels: Uint8Array, first: Float32Array): Promise<Float32Array> => {
+    const sums = Float64Array.from(first);
+    for (let symmetry = 1; symmetry < SYMMETRIES.length; symmetry++) {
+      const values = await predictor.predict(turned(pixels, size, symmetry));
+      values.forEach((value, i) => sums[i]! += value);
+    }
+    return Float32Array.from(sums, (sum) => sum / SYMMETRIES.length);
+  };
+  return {
+    predict: async (pixels) => await average(pixels, await predictor.predict(pixels)),
+    predictWithFeatures: async (pixels) => {
+      const { probabilities, features } = await predictor.predictWithFeatures(pixels);
+      return { probabilities: await average(pixels, probabilities), features };
+    },
+    dispose: predictor.dispose,
+  };
+}
+
+/** Every image of a batch [n, size, size, 3] turned or mirrored alike. */
+function turned(pixels: Uint8Array, size: number, symmetry: number): Uint8Array {
+  const length = size * size * 3;
+  const result = new Uint8Array(pixels.length);
+  for (let start = 0; start < pixels.length; start += length) {
+    result.set(applySymmetry(pixels.subarray(start, start + length), size, symmetry), start);
+  }
+  return result;
+}
+
+/**
+ * How many images a network takes in one pass. Its first layers hold the largest tensors of all, so
+ * on a processor fewer at once bound the peak of memory and cost little; a graphics card takes all
+ * that it is given.
+ *
+ * @param onProcessor At most so many where there is no graphics card.
+ */
+export function imagesAtOnce(onProcessor: number): number {
+  return nativeBackend().isUsingGpuDevice ? Infinity : onProcessor;
+}
+
+/** How images have to be read for a saved model: as those it was trained on. */
+export function decodeOptions({ architecture, preprocessing }: ModelCard): DecodeOptions {
+  const { resize, stain, maxMegapixels } = preprocessing;
+  return { size: architecture.imageSize, resize, stain, maxMegapixels };
+}
+
+/** An image of the split with what the model says of it. */
+interface SubsetPrediction extends Pick<SplitRow, "path" | "label" | "group"> {
+  /** As the model gives them, not calibrated: one a class. */
+  probabilities: number[];
+}
+
+/**
+ * Predicts the images of one subset, in the order of the split.
+ *
+ * @throws {ImageError} When an image cannot be read, or is another one than the split was made of: a
+ *   score over other images is another score.
+ */
+export async function predictSubset(
+  { model, card, split }: RunModel,
+  subset: Subset,
+  config: Config,
+  onProgress?: OnProgress,
+): Promise<SubsetPrediction[]> {
+  const rows = split.filter((row) => row.subset === subset);
+  const predictor = answeringPredictor(model, card);
+  const predictions: SubsetPrediction[] = [];
+  try {
+    const contents = splitContents(rows, config);
+    const results = predictImages(predictor, contents.keys(), {
+      ...decodeOptions(card),
+      batchSize: config.training.batchSize,
+      contents,
+    });
+    for await (const result of results) {
+      if ("error" in result) throw result.error;
+      const { path, label, group } = rows[predictions.length]!;
+      predictions.push({ path, label, group, probabilities: result.probabilities });
+      onProgress?.(predictions.length, rows.length, path);
+    }
+  } finally {
+    predictor.dispose();
+  }
+  return predictions;
+}

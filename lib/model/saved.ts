@@ -1,0 +1,271 @@
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import { z } from "zod";
+import { DataError, ModelError } from "../core/errors.ts";
+import {
+  exists,
+  readAll,
+  readJson,
+  sha256File,
+  writeAll,
+  writeAtomicWith,
+  writeJson,
+} from "../core/files.ts";
+import { runPaths } from "../core/paths.ts";
+import type { Config } from "../core/settings.ts";
+import { type TensorFlow, tf } from "../core/tensorflow.ts";
+import { type ModelCard, modelCardSchema } from "../run/model_card.ts";
+import { readSplit, type SplitRow } from "../run/split_file.ts";
+import { requireWeight } from "./forward.ts";
+import { weightSpecs } from "./graph.ts";
+import { KERAS_FILE, kerasTopology, readKerasCard, saveKeras } from "./keras_files.ts";
+import { buildGraph, disposeModel, inputShape, type Model } from "./model.ts";
+
+/** Names of weights files in a model folder: each is named after its content. */
+const WEIGHTS_FILE = /^weights-[0-9a-f]{12}\.bin$/;
+
+/** The card of a model that is yet to be written; saving adds what it learns by writing. */
+export type CardDraft = Omit<ModelCard, "weights">;
+
+/**
+ * Saves a model folder: model.json (tfjs layers format, so that `tf.loadLayersModel` reads it too,
+ * with the card as its metadata), the weights, and model_card.json.
+ *
+ * A kill at any moment leaves the old model or the new one: the weights get a name of their own by
+ * content, model.json is then replaced in one step, and the old weights are removed last.
+ */
+export async function saveModel(
+  folder: string,
+  model: Model,
+  draft: CardDraft,
+): Promise<ModelCard> {
+  const inputs = inputShape(model.architecture);
+  const specs = weightSpecs(model.graph, inputs);
+  const pending = join(folder, "weights.bin.pending");
+  const { entries, sha256 } = await writeTensors(
+    pending,
+    specs.map(({ name }) => [name, requireWeight(model.weights, name)] as const),
+  );
+  const file = `weights-${sha256.slice(0, 12)}.bin`;
+  await Deno.rename(pending, join(folder, file));
+  const parameters = specs.reduce(
+    (sum, { shape }) => sum + shape.reduce((product, extent) => product * extent, 1),
+    0,
+  );
+  const card: ModelCard = { ...draft, weights: { sha256, parameters } };
+  await writeJson(join(folder, "model.json"), {
+    format: "layers-model",
+    generatedBy: `glomeruli model format ${card.format}`,
+    convertedBy: null,
+    modelTopology: kerasTopology(card.architecture.backbone, model.graph, inputs),
+    weightsManifest: [{ paths: [file], weights: entries }],
+    userDefinedMetadata: card,
+  });
+  await writeJson(join(folder, "model_card.json"), card);
+  for await (const { name } of Deno.readDir(folder)) {
+    if (WEIGHTS_FILE.test(name) && name !== file) {
+      await Deno.remove(join(folder, name));
+    }
+  }
+  return card;
+}
+
+/** A topology of some 200 layers takes 100 kB; nothing honest comes near this. */
+const MAX_MODEL_JSON_BYTES = 5_000_000;
+
+const modelJsonSchema = z.object({
+  weightsManifest: z.tuple([z.object({
+    paths: z.tuple([z.string().regex(WEIGHTS_FILE)]),
+    weights: z.array(z.object({
+      name: z.string(),
+      shape: z.array(z.int().positive()),
+      dtype: z.literal("float32"),
+    })),
+  })]),
+  userDefinedMetadata: modelCardSchema,
+});
+
+/**
+ * Loads a model folder written by `saveModel`. The folder is untrusted: the layers are rebuilt from
+ * the architecture's name, never from the file, and every weight's name and shape must be the one
+ * that these layers need before anything is read.
+ *
+ * @returns The model, which the caller disposes, and its card.
+ * @throws {ModelError} When the folder is missing, incomplete, damaged, or of another version.
+ */
+export async function loadModel(folder: string): Promise<{ model: Model; card: ModelCard }> {
+  const path = join(folder, "model.json");
+  const remedy = "Train a model first (notebook 05), or name the run that has one.";
+  if (!await exists(path)) throw new ModelError(`There is no model in ${folder}.`, remedy);
+  if ((await Deno.stat(path)).size > MAX_MODEL_JSON_BYTES) {
+    throw new ModelError(`${path} is far too large for a model.`, remedy);
+  }
+  let json: unknown;
+  try {
+    json = JSON.parse(await Deno.readTextFile(path));
+  } catch (cause) {
+    throw new ModelError(`${path} is damaged: it is not JSON.`, remedy, { cause });
+  }
+  const parsed = modelJsonSchema.safeParse(json);
+  if (!parsed.success) {
+    const { path: field, message } = parsed.error.issues[0]!;
+    throw new ModelError(
+      `${path} was not written by this version of the project (${field.join(".")}: ${message}).`,
+      "Train again with this version (notebook 05).",
+    );
+  }
+  const { weightsManifest: [{ paths: [file], weights: entries }], userDefinedMetadata: card } =
+    parsed.data;
+  const graph = buildGraph(card.architecture);
+  const specs = weightSpecs(graph, inputShape(card.architecture));
+  const mismatch = specs.findIndex((spec, index) =>
+    entries[index]?.name !== spec.name ||
+    entries[index].shape.join() !== spec.shape.join()
+  );
+  if (mismatch >= 0 || entries.length !== specs.length) {
+    const spec = specs[mismatch];
+    throw new ModelError(
+      `${path} does not hold the weights of ${card.architecture.backbone}: ` +
+        (spec ? `${spec.name} [${spec.shape}] is missing or misshapen.` : "it has too many."),
+      remedy,
+    );
+  }
+  const weights = await readTensors(join(folder, file), entries, card.weights.sha256);
+  return { model: { architecture: card.architecture, graph, weights }, card };
+}
+
+/** One tensor of a tensor file, in the form of a tfjs weights manifest. */
+export interface TensorEntry {
+  name: string;
+  shape: number[];
+  dtype: "float32";
+}
+
+/**
+ * Writes tensors one after another as little-endian 32-bit floats, atomically.
+ *
+ * @returns The entries that {@linkcode readTensors} needs, and the SHA-256 of the file.
+ */
+export async function writeTensors(
+  path: string,
+  tensors: Iterable<readonly [string, TensorFlow.Tensor]>,
+): Promise<{ entries: TensorEntry[]; sha256: string }> {
+  const entries: TensorEntry[] = [];
+  const hash = createHash("sha256");
+  await writeAtomicWith(path, async (file) => {
+    for (const [name, tensor] of tensors) {
+      const values = await tensor.data() as Float32Array;
+      const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+      hash.update(bytes);
+      await writeAll(file, bytes);
+      entries.push({ name, shape: tensor.shape, dtype: "float32" });
+    }
+  });
+  return { entries, sha256: hash.digest("hex") };
+}
+
+/**
+ * Reads a tensor file, one tensor after the other: memory holds the weights once. Its size is checked
+ * before anything is read, its hash before anything is returned.
+ *
+ * @returns The tensors by name; the caller disposes them.
+ * @throws {ModelError} When the file is missing, or its size or hash is not what the entries say.
+ */
+export async function readTensors(
+  path: string,
+  entries: readonly TensorEntry[],
+  sha256: string,
+): Promise<Map<string, TensorFlow.Tensor>> {
+  const sizes = entries.map(({ shape }) => shape.reduce((product, extent) => product * extent, 1));
+  const expected = 4 * sizes.reduce((sum, size) => sum + size, 0);
+  const remedy = "Train again (notebook 05), or copy the whole model folder again.";
+  const fail = (what: string, cause?: unknown) =>
+    new ModelError(`${path} ${what}`, remedy, { cause });
+  const { size } = await Deno.stat(path).catch((cause) => {
+    throw fail("cannot be read.", cause);
+  });
+  if (size !== expected) throw fail(`has ${size} bytes where ${expected} were written.`);
+  const tensors = new Map<string, TensorFlow.Tensor>();
+  const hash = createHash("sha256");
+  using file = await Deno.open(path);
+  try {
+    for (const [index, { name, shape }] of entries.entries()) {
+      const values = new Float32Array(sizes[index]!);
+      const bytes = new Uint8Array(values.buffer);
+      if (await readAll(file, bytes) < bytes.length) {
+        throw fail("has become shorter while it was read.");
+      }
+      hash.update(bytes);
+      tensors.set(name, tf.tensor(values, shape, "float32"));
+    }
+    if (hash.digest("hex") !== sha256) {
+      throw fail("is damaged: its content is not what was written.");
+    }
+    return tensors;
+  } catch (error) {
+    tf.dispose([...tensors.values()]);
+    throw error;
+  }
+}
+
+/**
+ * Replaces the card of a saved model: in model.json, in model_card.json and, where there is one, in
+ * model.keras; weights stay as they are. Each file is replaced in one step. After a kill between
+ * them, the same call again puts all in order; model.json is the one that counts.
+ *
+ * @param model As loaded from the folder.
+ * @param card The loaded one with changes.
+ * @throws {ModelError} When another model has taken the folder's place since.
+ */
+export async function updateCard(folder: string, model: Model, card: ModelCard): Promise<void> {
+  const path = join(folder, "model.json");
+  const remedy = "Run the notebook again.";
+  const json = await readJson(path, remedy) as Record<string, unknown>;
+  const { weights } = json["userDefinedMetadata"] as ModelCard;
+  if (weights.sha256 !== card.weights.sha256) {
+    throw new ModelError(`${path} has been replaced by another model meanwhile.`, remedy);
+  }
+  await writeJson(path, { ...json, userDefinedMetadata: card });
+  await writeJson(join(folder, "model_card.json"), card);
+  const keras = join(folder, KERAS_FILE);
+  if (!await exists(keras)) return;
+  const exported = await readKerasCard(keras).catch(() => null); // damaged: written anew
+  if (!isDeepStrictEqual(exported, card)) await saveKeras(folder, model, card);
+}
+
+/** A trained run: its model, which the caller disposes, and the split that it was trained on. */
+export interface RunModel {
+  model: Model;
+  card: ModelCard;
+  split: SplitRow[];
+}
+
+/**
+ * Loads the run's saved model together with its split.
+ *
+ * @throws {ModelError} When there is no usable model.
+ * @throws {DataError} When the split is missing, or is not the one that the model was trained on:
+ * its other images could then be ones the model has learnt.
+ */
+export async function loadRunModel(config: Config): Promise<RunModel> {
+  const paths = runPaths(config.run);
+  const split = await readSplit(paths.split);
+  const { model, card } = await loadModel(paths.model);
+  try {
+    await checkSplit(paths.split, card);
+  } catch (error) {
+    disposeModel(model);
+    throw error;
+  }
+  return { model, card, split };
+}
+
+async function checkSplit(path: string, card: ModelCard): Promise<void> {
+  if (await sha256File(path) === card.data.splitSha256) return;
+  throw new DataError(
+    `${path} is not the split that the model was trained on: some of its test images may be ones ` +
+      "that the model has learnt.",
+    "Train again with this split (notebook 05), then run notebook 06.",
+  );
+}

@@ -1,0 +1,243 @@
+import { createHash } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
+import { z } from "zod";
+import { DataError } from "../core/errors.ts";
+import { exists, readJson } from "../core/files.ts";
+import { runFolders, runPaths } from "../core/paths.ts";
+import { SCORE_NAMES, type ScoreName } from "../core/words.ts";
+import { type Decision, decisionSchema } from "./model_card.ts";
+import type { SplitRow } from "./split_file.ts";
+
+const number = z.number().nullable();
+
+const scoreSchema = z.object({
+  value: number,
+  low: number,
+  high: number,
+  baseline: number,
+  n: z.int().min(0),
+  method: z.string(),
+  reason: z.string().exactOptional(),
+  references: z.array(z.object({ name: z.string(), value: z.number(), note: z.string() }))
+    .exactOptional(),
+});
+
+/** What metrics.json holds. */
+export interface Metrics {
+  scores: Partial<Scores>;
+  reads: TestReads;
+}
+
+/**
+ * Reads metrics.json.
+ *
+ * @throws {DataError} When it is missing or damaged.
+ */
+export async function readMetrics(path: string): Promise<Metrics> {
+  const remedy = "Run notebook 06 again; it writes this file.";
+  const json = await readJson(path, remedy) as Record<string, unknown> | null;
+  const { data: reads } = testReadsSchema.safeParse(json?.["test_reads"]);
+  if (!json || !reads) throw new DataError(`${path} is damaged, or of another version.`, remedy);
+  const scores: Partial<Scores> = {};
+  for (const name of SCORE_NAMES) {
+    if (!Object.hasOwn(json, name)) continue;
+    const { data: score } = scoreSchema.safeParse(json[name]);
+    if (!score) throw new DataError(`${path}: the score ${name} cannot be read.`, remedy);
+    scores[name] = score;
+  }
+  return { scores, reads };
+}
+
+/** A published value of a score, with what limits the comparison (`config.metrics.references`). */
+interface Reference {
+  /** Who reported it. */
+  name: string;
+  value: number;
+  /** The caveat: other images, other labels, another question. */
+  note: string;
+}
+
+/** One score with what is needed to judge it. */
+export interface Score {
+  /** `null` when undefined, never 0; `reason` then says why. */
+  value: number | null;
+  /** 95 % interval; `null` where there is none, with the reason. */
+  low: number | null;
+  high: number | null;
+  /** The same score of the majority baseline; `null` where that is undefined. */
+  baseline: number | null;
+  /** Images the score is a share or mean of: for sensitivity, the positive ones. */
+  n: number;
+  /** How the interval was found. */
+  method: string;
+  /** Why value, interval or baseline is `null`. */
+  reason?: string;
+  /** Published values of this score; measured elsewhere. */
+  references?: Reference[];
+}
+
+/** Every score by name. */
+export type Scores = Record<ScoreName, Score>;
+
+const readerSchema = z.object({
+  weights_sha256: z.string(),
+  calibration: decisionSchema.shape.calibration,
+  threshold: z.number(),
+  reads: z.int().min(1),
+});
+
+/** See {@linkcode TestReads}. */
+const testReadsSchema = z.object({
+  count: z.int().min(1),
+  test_sha256: z.string(),
+  readers: z.array(readerSchema).min(1),
+  other_runs: z.array(z.string()).default([]),
+});
+
+/**
+ * How often and by whom this run's test images have been read: `test_reads` of metrics.json.
+ *
+ * - `count`: all reads of these test images in this run.
+ * - `test_sha256`: of their paths and contents; with other test images the count starts anew.
+ * - `readers`: the models, each with what turned its probabilities into answers, and how often each
+ *   was scored; the last one is that of the scores in the file.
+ * - `other_runs`: names of runs whose scores were of the same test images when these were written.
+ */
+export type TestReads = z.infer<typeof testReadsSchema>;
+
+/** Who reads: a model and its decision. */
+interface TestReader {
+  weightsSha256: string;
+  decision: Decision;
+}
+
+/**
+ * The count after one more read. What is in metrics.json counts; without it, or with one of other
+ * test images, this is the first read.
+ *
+ * @param path Of metrics.json.
+ * @param rows Those of the test subset.
+ * @throws {DataError} When metrics.json is no JSON: the count in it would be lost.
+ */
+export async function countTestRead(
+  path: string,
+  rows: readonly SplitRow[],
+  { weightsSha256, decision: { calibration, threshold } }: TestReader,
+): Promise<Omit<TestReads, "other_runs">> {
+  const text = rows.map((row) => JSON.stringify([row.path, row.sha256])).sort().join("\n");
+  const test_sha256 = createHash("sha256").update(text).digest("hex");
+  const earlier = await readEarlier(path);
+  const readers = earlier?.test_sha256 === test_sha256 ? earlier.readers : [];
+  const own = { weights_sha256: weightsSha256, calibration, threshold };
+  const isOwn = ({ reads: _reads, ...reader }: TestReads["readers"][number]) =>
+    isDeepStrictEqual(reader, own);
+  const reads = 1 + (readers.find(isOwn)?.reads ?? 0);
+  const all = [...readers.filter((reader) => !isOwn(reader)), { ...own, reads }];
+  return { count: all.reduce((sum, reader) => sum + reader.reads, 0), test_sha256, readers: all };
+}
+
+async function readEarlier(path: string): Promise<TestReads | null> {
+  if (!await exists(path)) return null;
+  const metrics = await readJson(
+    path,
+    "Delete it and run notebook 06 again; the count of how often the test images have been read " +
+      "then starts anew.",
+  );
+  const { data } = z.object({ test_reads: testReadsSchema }).safeParse(metrics);
+  return data?.test_reads ?? null;
+}
+
+/** What the count means for the scores, in words; `isClean` while only one reader has seen them. */
+export function describeTestReads({ count, readers, other_runs }: TestReads): {
+  text: string;
+  isClean: boolean;
+} {
+  const times = count === 1 ? "once" : `${count} times`;
+  const read = `The test images have been read ${times} in this run`;
+  const own = readers.length > 1
+    ? `${read}, by ${readers.length} different models or decisions. Whatever was changed after a ` +
+      "test score had been seen makes the scores here look better than they will be on new images."
+    : count === 1
+    ? `${read}.`
+    : `${read}, always with this model and threshold: a repeat adds nothing.`;
+  const text = other_runs.length === 0 ? own : `${own} ${describeOthers(other_runs)}`;
+  return { text, isClean: readers.length === 1 && other_runs.length === 0 };
+}
+
+/** Other runs that are named; of the rest their number is enough. */
+const MOST_NAMES = 5;
+
+function describeOthers(runs: readonly string[]): string {
+  const more = runs.length - MOST_NAMES;
+  const names = runs.slice(0, MOST_NAMES).map((run) => `“${run}”`).join(", ") +
+    (more > 0 ? ` and ${more} more` : "");
+  const who = runs.length === 1 ? "Another run was" : `${runs.length} other runs were`;
+  return `${who} tested on the same images (${names}): choose between runs by their validation ` +
+    "scores, since the best of several test scores owes part of itself to luck.";
+}
+
+const metricsSchema = z.object({ test_reads: testReadsSchema.pick({ test_sha256: true }) });
+
+/**
+ * The other runs whose scores are of the same test images, by name: whoever chooses between runs by
+ * these scores chooses by luck as well. What cannot be read is no score that anybody compares.
+ *
+ * @param testSha256 `test_sha256` of `TestReads`.
+ */
+export async function otherTestRuns(run: string, testSha256: string): Promise<string[]> {
+  const others: string[] = [];
+  for (const name of await runFolders()) {
+    if (name === run) continue;
+    const metrics = await readJson(runPaths(name).metrics, "").catch(() => null);
+    const { data } = metricsSchema.safeParse(metrics);
+    if (data?.test_reads.test_sha256 === testSha256) others.push(name);
+  }
+  return others;
+}
+
+/** A 95 % confidence interval; both ends `null`, with the reason, where there is none. */
+export interface Interval {
+  low: number | null;
+  high: number | null;
+  /** Why there is no interval. */
+  reason?: string;
+}
+
+/** A test score as metrics.json has it. */
+export interface SummaryScore {
+  /** null where the score is undefined, as with one class only. */
+  value: number | null;
+  /** Ends of its interval, where there is one. */
+  low: number | null;
+  high: number | null;
+  /** What a reader should compare it with: the score without any learning. */
+  baseline: number | null;
+}
+
+const SHOWN = ["roc_auc", "balanced_accuracy", "accuracy", "f1"];
+
+/** The scores that a summary shows, out of metrics.json. */
+export function pickScores(metrics: unknown): Record<string, SummaryScore> {
+  const scores: Record<string, SummaryScore> = {};
+  for (const name of SHOWN) {
+    const score = field(metrics, name);
+    if (score === undefined) continue;
+    const number = (key: string) => {
+      const found = field(score, key);
+      return typeof found === "number" ? found : null;
+    };
+    scores[name] = {
+      value: number("value"),
+      low: number("low"),
+      high: number("high"),
+      baseline: number("baseline"),
+    };
+  }
+  return scores;
+}
+
+function field(value: unknown, key: string): unknown {
+  return typeof value === "object" && value !== null && Object.hasOwn(value, key)
+    ? (value as Record<string, unknown>)[key]
+    : undefined;
+}

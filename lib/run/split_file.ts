@@ -1,0 +1,348 @@
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import { z } from "zod";
+import { readCsv, toCsv } from "../core/csv.ts";
+import { DataError } from "../core/errors.ts";
+import { writeAtomic, writeJson } from "../core/files.ts";
+import { fromRoot } from "../core/paths.ts";
+import type { Config } from "../core/settings.ts";
+import { compareCodePoints, listLines } from "../core/words.ts";
+import { MANIFEST_COLUMNS, type ManifestRow, usable } from "./manifest.ts";
+
+/** The subsets, in order. */
+export const SUBSETS = ["train", "validation", "test"] as const;
+
+/** One part of the data. */
+export type Subset = (typeof SUBSETS)[number];
+
+/** Fraction of the images that goes to each subset; they sum to 1 (`config.split`). */
+export type Fractions = Readonly<Record<Subset, number>>;
+
+/** One usable image and where it went: a row of split.csv. */
+export interface SplitRow extends Pick<ManifestRow, "path" | "label" | "group" | "sha256"> {
+  subset: Subset;
+}
+
+const COLUMNS = ["path", "label", "group", "sha256", "subset"] as const;
+
+/**
+ * The text of split.csv: rows in code-point order of their paths, so that the same split is the same
+ * file, byte for byte.
+ */
+export function splitText(rows: readonly SplitRow[]): string {
+  return toCsv(COLUMNS, rows.toSorted((a, b) => compareCodePoints(a.path, b.path)));
+}
+
+/** Writes split.csv, atomically. */
+export async function writeSplit(path: string, rows: readonly SplitRow[]): Promise<void> {
+  await writeAtomic(path, splitText(rows));
+}
+
+/**
+ * Reads split.csv.
+ *
+ * @throws {DataError} When it is missing, damaged or names an unknown subset.
+ */
+export async function readSplit(path: string): Promise<SplitRow[]> {
+  const remedy = "Run notebook 03 again; it writes this file.";
+  const rows = await readCsv(path, COLUMNS, remedy);
+  return rows.map((row, i) => {
+    const subset = SUBSETS.find((name) => name === row.subset);
+    if (subset === undefined) {
+      throw new DataError(
+        `${path}, row ${i + 1}: ${JSON.stringify(row.subset)} is not one of ${SUBSETS.join(", ")}.`,
+        remedy,
+      );
+    }
+    return { ...row, subset };
+  });
+}
+
+/** How much there is in one subset. */
+interface SubsetCount {
+  subset: Subset;
+  images: number;
+  /** Share of all images, 0 to 1. */
+  fraction: number;
+  groups: number;
+  /** Images of each class, by label. */
+  classes: Record<string, number>;
+}
+
+/** Images, groups and classes a subset, in the order of the subsets. */
+export function subsetCounts(rows: readonly SplitRow[]): SubsetCount[] {
+  const labels = [...new Set(rows.map(({ label }) => label))].sort();
+  return SUBSETS.map((subset) => {
+    const own = rows.filter((row) => row.subset === subset);
+    return {
+      subset,
+      images: own.length,
+      fraction: own.length / rows.length,
+      groups: new Set(own.map(({ group }) => group)).size,
+      classes: Object.fromEntries(
+        labels.map((label) => [label, own.filter((row) => row.label === label).length]),
+      ),
+    };
+  });
+}
+
+/** A table of what each subset holds, when one of them lacks a class; else `null`. */
+export function describeMissingClasses(rows: readonly SplitRow[]): string | null {
+  const counts = subsetCounts(rows);
+  if (counts.every(({ classes }) => Object.values(classes).every((n) => n > 0))) return null;
+  return counts.map(({ subset, classes }) =>
+    `\n  ${subset}: ` + Object.entries(classes).map(([label, n]) => `${n} ${label}`).join(", ")
+  ).join("");
+}
+
+/**
+ * One line on what it means for the scores when nothing says which images belong to one patient or
+ * slide; `null` when groups are known.
+ */
+export function groupWarning(rows: readonly { path: string; group: string }[]): string | null {
+  return rows.some(({ path, group }) => path !== group)
+    ? null
+    : "No groups: one patient may be in both training and test, so scores are likely too good.";
+}
+
+/** The content of split_certificate.json: proof that nothing leaks between the subsets. */
+export interface SplitCertificate {
+  /** Of the form of this file. */
+  version: 2;
+  /** `made` from the seed, so that it can be made again; or `given` by a person. */
+  source: "made" | "given";
+  /** `null` for a given split, as are the fractions requested. */
+  seed: number | null;
+  fractions_requested: Record<Subset, number> | null;
+  fractions_achieved: Record<Subset, number>;
+  /** Images a class and subset. */
+  counts: Record<Subset, Record<string, number>>;
+  /** Groups a subset. */
+  groups: Record<Subset, number>;
+  /** SHA-256 over all rows of the manifest, in the order of their paths; see `manifestHash`. */
+  manifest_sha256: string;
+  /** SHA-256 of split.csv, as `sha256sum` gives it. */
+  split_sha256: string;
+  /** Pairs of near-duplicates that were checked. */
+  near_duplicate_pairs: number;
+  /** SHA-256 over these pairs, in order. */
+  near_duplicates_sha256: string;
+  /** Always empty: a split with crossings gets no certificate. */
+  groups_crossing: [];
+  /** Always empty. */
+  duplicates_crossing: [];
+  /** Always empty. */
+  near_duplicates_crossing: [];
+  /** What limits the proof: that there are no groups; else `null`. */
+  note: string | null;
+}
+
+/** What a split was made from. */
+export interface SplitRequest {
+  seed: number;
+  fractions: Fractions;
+}
+
+/**
+ * Checks a split and certifies it. A pure function of its arguments, in any order of rows and pairs.
+ *
+ * @param manifest The whole manifest, with the rows that are not used.
+ * @param nearDuplicates Pairs of paths, from `nearDuplicatePairs`.
+ * @param requested `null` for a split that a person gave.
+ * @throws {DataError} When a group, duplicate or near-duplicate crosses subsets, or when the split
+ *   is not exactly of the usable images of the manifest.
+ */
+export function certifySplit(
+  rows: readonly SplitRow[],
+  manifest: readonly ManifestRow[],
+  nearDuplicates: readonly (readonly [string, string])[],
+  requested: SplitRequest | null,
+): SplitCertificate {
+  checkSameImages(rows, manifest);
+  const crossing = findCrossings(rows, nearDuplicates);
+  if (crossing.length > 0) {
+    throw new DataError(
+      `The split leaks between its subsets, ${crossing.length} ` +
+        `${crossing.length === 1 ? "time" : "times"}:${listLines(crossing)}`,
+      requested === null
+        ? "Correct your split file (split.file): all images of a group, and all that show the same, " +
+          "belong in one subset."
+        : "Make the split anew with notebook 03.",
+    );
+  }
+  const counts = subsetCounts(rows);
+  const perSubset = <T>(value: (count: (typeof counts)[number]) => T) =>
+    Object.fromEntries(counts.map((count) => [count.subset, value(count)])) as Record<Subset, T>;
+  return {
+    version: 2,
+    source: requested === null ? "given" : "made",
+    seed: requested?.seed ?? null,
+    fractions_requested: requested?.fractions ?? null,
+    fractions_achieved: perSubset(({ fraction }) => fraction),
+    counts: perSubset(({ classes }) => classes),
+    groups: perSubset(({ groups }) => groups),
+    manifest_sha256: manifestHash(manifest),
+    split_sha256: sha256(splitText(rows)),
+    near_duplicate_pairs: nearDuplicates.length,
+    near_duplicates_sha256: sha256(
+      nearDuplicates.map((pair) => JSON.stringify(pair)).sort(compareCodePoints).join("\n"),
+    ),
+    groups_crossing: [],
+    duplicates_crossing: [],
+    near_duplicates_crossing: [],
+    note: groupWarning(rows),
+  };
+}
+
+/** Writes split_certificate.json, atomically. */
+export async function writeCertificate(path: string, certificate: SplitCertificate): Promise<void> {
+  await writeJson(path, certificate);
+}
+
+/**
+ * Recomputes a certificate and compares it with the one given.
+ *
+ * @param certificate The parsed split_certificate.json, trusted in nothing.
+ * @returns The names of the fields that do not agree; none when the split is what was certified.
+ * @throws {DataError} As {@linkcode certifySplit}, or when it is no certificate at all.
+ */
+export function verifyCertificate(
+  certificate: unknown,
+  rows: readonly SplitRow[],
+  manifest: readonly ManifestRow[],
+  nearDuplicates: readonly (readonly [string, string])[],
+): string[] {
+  const given = (certificate ?? {}) as Record<string, unknown>;
+  const requested = requestOf(given);
+  const expected: Record<string, unknown> = {
+    ...certifySplit(rows, manifest, nearDuplicates, requested),
+  };
+  return [...new Set([...Object.keys(expected), ...Object.keys(given)])]
+    .filter((name) => !isDeepStrictEqual(expected[name], given[name]));
+}
+
+/**
+ * What a certificate says its split was made from; `null` for a given one.
+ *
+ * @throws {DataError} When it is damaged.
+ */
+export function requestOf(certificate: Record<string, unknown>): SplitRequest | null {
+  const { data } = requestSchema.safeParse(certificate);
+  if (!data) {
+    throw new DataError(
+      "The split certificate is damaged, or of another version of the project: it does not say " +
+        "how the split came about.",
+      "Make the split anew with notebook 03.",
+    );
+  }
+  return data.source === "given" ? null : { seed: data.seed, fractions: data.fractions_requested };
+}
+
+const fraction = z.number().gt(0).lt(1);
+
+const requestSchema = z.discriminatedUnion("source", [
+  z.object({ source: z.literal("given") }),
+  z.object({
+    source: z.literal("made"),
+    seed: z.int(),
+    fractions_requested: z.object({ train: fraction, validation: fraction, test: fraction }),
+  }),
+]);
+
+/**
+ * SHA-256 of a manifest, whatever the order of its rows and the version of the Parquet writer: over
+ * one JSON array a row, of the values in the order of the columns, joined by line feeds.
+ */
+export function manifestHash(manifest: readonly ManifestRow[]): string {
+  const sorted = manifest.toSorted((a, b) => compareCodePoints(a.path, b.path));
+  return sha256(
+    sorted.map((row) => JSON.stringify(MANIFEST_COLUMNS.map((name) => row[name]))).join("\n"),
+  );
+}
+
+/** Every leak, in words. */
+function findCrossings(
+  rows: readonly SplitRow[],
+  nearDuplicates: readonly (readonly [string, string])[],
+): string[] {
+  const groups = [...Map.groupBy(rows, ({ group }) => group)].flatMap(([group, own]) => {
+    const subsets = [...new Set(own.map(({ subset }) => subset))];
+    return subsets.length < 2 ? [] : [`the group ${group} is in ${subsets.join(" and ")}`];
+  });
+  const copies = [...Map.groupBy(rows, (row) => row.sha256).values()].flatMap((own) => {
+    const [first, ...others] = [...new Map(own.map((row) => [row.subset, row])).values()];
+    return others.map((other) => describePair("the same file:", first!, other));
+  });
+  const rowOf = new Map(rows.map((row) => [row.path, row]));
+  const near = nearDuplicates.flatMap(([a, b]) => {
+    const [first, second] = [rowOf.get(a), rowOf.get(b)];
+    return !first || !second || first.subset === second.subset
+      ? []
+      : [describePair("near-duplicates:", first, second)];
+  });
+  return [...groups, ...copies, ...near];
+}
+
+function describePair(what: string, a: SplitRow, b: SplitRow): string {
+  return `${what} ${JSON.stringify(a.path)} is in ${a.subset}, ` +
+    `${JSON.stringify(b.path)} in ${b.subset}`;
+}
+
+function checkSameImages(rows: readonly SplitRow[], manifest: readonly ManifestRow[]): void {
+  const key = ({ path, label, group, sha256 }: Omit<SplitRow, "subset">) =>
+    JSON.stringify([path, label, group, sha256]);
+  const inSplit = new Set(rows.map(key));
+  const inManifest = new Set(usable(manifest).map(key));
+  const problems = [
+    ...[...inManifest.difference(inSplit)].map((image) => `${image} is in the manifest alone`),
+    ...[...inSplit.difference(inManifest)].map((image) => `${image} is in the split alone`),
+  ];
+  if (inSplit.size < rows.length) problems.push("an image is in the split twice");
+  if (problems.length === 0) return;
+  throw new DataError(
+    `The split does not belong to the manifest:${listLines(problems)}`,
+    "Run notebook 03 again after 02.",
+  );
+}
+
+const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
+
+/**
+ * The images of one subset, as a training takes them.
+ *
+ * @param folder Absolute path of the data folder.
+ * @param classes Class folder names; an image's label is its class's place in them.
+ */
+export function subsetItems(
+  rows: readonly SplitRow[],
+  subset: Subset,
+  folder: string,
+  classes: readonly string[],
+): LabelledFile[] {
+  return rows.filter((row) => row.subset === subset)
+    .map(({ path, label, sha256 }) => ({
+      path: join(folder, path),
+      label: classes.indexOf(label),
+      sha256,
+    }));
+}
+
+/** An image file to learn from or to score. */
+export interface LabelledFile {
+  /** Absolute path. */
+  path: string;
+  /** Class index. */
+  label: number;
+  /** SHA-256 of the file's content, in hexadecimal; where given, other content is an error. */
+  sha256?: string;
+}
+
+/** The files of some images of the split, in their order, and the SHA-256 of what each must hold. */
+export function splitContents(
+  rows: readonly SplitRow[],
+  { data }: Pick<Config, "data">,
+): Map<string, string> {
+  const folder = fromRoot(data.folder);
+  return new Map(rows.map(({ path, sha256 }) => [join(folder, path), sha256]));
+}

@@ -1,0 +1,335 @@
+import * as Plot from "@observablehq/plot";
+import { parseHTML } from "linkedom";
+import { type Displayable, escapeHtml, htmlDisplay, printable } from "./display.ts";
+
+const PADDING = 18;
+
+/** Space between panels, in pixels. */
+export const GAP = 10;
+
+/** Width of a row of panels that fills the widest card, 720 pixels. */
+export const CONTENT_WIDTH: number = 720 - 2 * PADDING;
+
+/** An entry of a legend. */
+export interface LegendItem {
+  label: string;
+  color: string;
+  /** How the entry looks in the chart. */
+  mark: "area" | "line" | "dashed" | "dotted" | "tick" | "circle" | "triangle" | "cross";
+}
+
+/** What goes on a figure's card. */
+interface Card {
+  title: string;
+  /** Run, number of images and the like. */
+  subtitle: string;
+  legend?: readonly LegendItem[];
+  /** Charts, in rows from top to bottom. */
+  rows: readonly (readonly Panel[])[];
+  /** Sentences below the charts. */
+  note?: string;
+}
+
+/**
+ * Puts charts on a white card with a title, a legend and a note, all in one SVG document. The card
+ * is as wide as its widest row.
+ *
+ * @returns A figure whose plain text is the title, the subtitle and the note.
+ */
+export function card({ title, subtitle, legend = [], rows, note }: Card): Figure {
+  const width = Math.max(0, ...rows.map(rowWidth)) || CONTENT_WIDTH; // inside the card
+  const parts: string[] = [];
+  let y = PADDING + 14;
+  parts.push(line(title, width, y, 16, `font-weight="bold" fill="${colors.ink}"`));
+  y += 19;
+  parts.push(line(subtitle, width, y, 12, `fill="${colors.muted}"`));
+  y += 14;
+  const drawnLegend = drawLegend(legend, width, y);
+  parts.push(drawnLegend.markup);
+  y += drawnLegend.height;
+  for (const row of rows) {
+    let x = PADDING;
+    for (const panel of row) {
+      parts.push(`<g transform="translate(${x},${y})">${panel.markup}</g>`);
+      x += panel.width + GAP;
+    }
+    y += Math.max(...row.map((panel) => panel.height)) + GAP;
+  }
+  for (const text of note ? wrap(note, width, 12) : []) {
+    y += 14;
+    parts.push(line(text, width, y, 12, `fill="${colors.ink}"`));
+    y += 3;
+  }
+  const cardWidth = width + 2 * PADDING;
+  const height = Math.ceil(y + PADDING - (note ? 4 : GAP));
+  const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="${cardWidth}" height="${height}" ` +
+    `viewBox="0 0 ${cardWidth} ${height}" font-family="${fontFamily}" role="img">` +
+    `<title>${escapeHtml(title)}</title>` +
+    `<rect x="0.5" y="0.5" width="${cardWidth - 1}" height="${height - 1}" rx="8" ` +
+    `fill="${colors.paper}" stroke="${colors.rule}"/>${parts.join("")}</svg>`;
+  const text = [title, subtitle, note].filter(Boolean).map((part) => printable(part!)).join(". ");
+  return svgFigure(svg, { width: cardWidth, height }, text);
+}
+
+function rowWidth(row: readonly Panel[]): number {
+  return row.reduce((sum, panel) => sum + panel.width + GAP, -GAP);
+}
+
+/** A line of text; a heading of another size than 12 is bold, which is wider. */
+function line(text: string, width: number, y: number, size: number, attributes: string): string {
+  const short = shorten(printable(text), width, size === 12 ? size : 1.12 * size);
+  const fitted = size === 12 && short !== "" ? `${asWideAs(short)} ` : "";
+  return `<text x="${PADDING}" y="${y}" font-size="${size}" ${fitted}${attributes}>${
+    escapeHtml(short)
+  }</text>`;
+}
+
+/**
+ * Makes a text of 12 pixels as wide as was reckoned for it. Where none of the fonts is there, the one
+ * in their place may be wider: it then runs neither into the next entry nor out of the card.
+ */
+function asWideAs(text: string): string {
+  return `textLength="${textWidth(text, 12).toFixed(1)}" lengthAdjust="spacingAndGlyphs"`;
+}
+
+const SWATCH = 22;
+
+// width kept for an entry's mark
+const LEGEND_LINE = 19;
+
+/** Entries side by side, in as many lines as they need. */
+function drawLegend(
+  items: readonly LegendItem[],
+  width: number,
+  top: number,
+): { markup: string; height: number } {
+  if (items.length === 0) return { markup: "", height: 0 };
+  let [x, y] = [PADDING, top + 11];
+  const drawn = items.map((item) => {
+    const label = shorten(printable(item.label), width - SWATCH, 12);
+    const taken = SWATCH + textWidth(label, 12);
+    if (x > PADDING && x + taken > PADDING + width) [x, y] = [PADDING, y + LEGEND_LINE];
+    const markup = `<g transform="translate(${x},${y})">${swatch(item)}` +
+      `<text x="${SWATCH}" y="4" font-size="12" ${asWideAs(label)} fill="${colors.ink}">${
+        escapeHtml(label)
+      }</text></g>`;
+    x += taken + 18;
+    return markup;
+  });
+  return { markup: drawn.join(""), height: y - top + 13 };
+}
+
+/** An entry's mark, 16 pixels wide around y = 0. */
+function swatch({ mark, color }: LegendItem): string {
+  const stroke = `stroke="${color}" stroke-width="2" fill="none"`;
+  switch (mark) {
+    case "area":
+      return `<rect y="-6" width="12" height="12" x="2" rx="2" fill="${color}"/>`;
+    case "line":
+      return `<line x1="0" x2="16" ${stroke}/>`;
+    case "dashed":
+      return `<line x1="0" x2="16" stroke-dasharray="4 3" ${stroke}/>`;
+    case "dotted":
+      return `<line x1="0" x2="16" stroke-dasharray="2 2" ${stroke}/>`;
+    case "circle":
+      return `<circle cx="8" r="4.5" fill="${color}"/>`;
+    case "tick":
+      return `<line x1="8" x2="8" y1="-7" y2="7" ${stroke}/>`;
+    case "triangle":
+      return `<path d="M2.5 -4.5 L13.5 -4.5 L8 5 Z" fill="${color}"/>`;
+    case "cross":
+      return `<path d="M3.5 -4.5 L12.5 4.5 M12.5 -4.5 L3.5 4.5" ${stroke}/>`;
+  }
+}
+
+/** A chart without its surroundings: SVG markup with its origin at the top left. */
+export interface Panel {
+  markup: string;
+  width: number;
+  height: number;
+}
+
+/**
+ * Draws an Observable Plot chart as SVG markup to be placed on a card.
+ *
+ * Plot's own `<svg>` and style sheet are taken off: nested SVG elements and style rules behave
+ * differently in browsers, in Jupyter and in converters, plain groups do not.
+ */
+export function plotPanel(
+  options: Plot.PlotOptions & { width: number; height: number },
+): Panel {
+  const { document } = parseHTML("<!doctype html><html></html>") as unknown as {
+    document: unknown;
+  };
+  // Deno checks types without a browser's DOM, of which this needs one property
+  const chart = Plot.plot({ ...options, document } as Plot.PlotOptions) as unknown as {
+    innerHTML: string;
+  };
+  const markup = chart.innerHTML
+    .replace(/<style>[^]*?<\/style>/g, "")
+    .replaceAll("currentColor", colors.ink)
+    .replaceAll("var(--plot-background)", colors.paper);
+  return {
+    markup: `<g font-family="${fontFamily}" font-size="11" fill="${colors.ink}" ` +
+      `text-anchor="middle">${markup}</g>`,
+    width: options.width,
+    height: options.height,
+  };
+}
+
+/** Options for an axis whose title is centred beside it, without an arrow. */
+export function titled(label: string): {
+  label: string;
+  labelAnchor: "center";
+  labelArrow: "none";
+} {
+  return { label, labelAnchor: "center", labelArrow: "none" };
+}
+
+/** A panel's own title, above its frame on the left; the top margin must hold it. */
+export function heading(title: string): Plot.Text {
+  return Plot.text([title], {
+    frameAnchor: "top-left",
+    dy: -18,
+    textAnchor: "start",
+    fontSize: 12,
+    fontWeight: "bold",
+  });
+}
+
+/** A chart: shows itself in a notebook, and is a complete SVG file as text. */
+export interface Figure extends Displayable {
+  /** The SVG document; everything, legend included, is inside. */
+  readonly svg: string;
+}
+
+/**
+ * Wraps an SVG document for a notebook.
+ *
+ * It is embedded as an image rather than inline: JupyterLab removes inline SVG from notebooks that
+ * it did not execute itself (such as those of `deno task run`) but keeps images, and a host's style
+ * sheet cannot reach into one.
+ *
+ * @param svg A complete SVG document.
+ * @param size Width and height in CSS pixels; it shrinks on narrower pages.
+ * @param text What is shown, in one plain line: the alternative text.
+ */
+function svgFigure(
+  svg: string,
+  size: { width: number; height: number },
+  text: string,
+): Figure {
+  const bytes = new TextEncoder().encode(svg);
+  const html = `<img src="data:image/svg+xml;base64,${bytes.toBase64()}" width="${size.width}" ` +
+    `height="${size.height}" alt="${escapeHtml(text)}" style="max-width:100%;height:auto">`;
+  return { ...htmlDisplay(html, text), svg };
+}
+
+/**
+ * Colours of all figures. Data colours are those of Okabe & Ito (2008), told apart with every
+ * common form of colour blindness. Figures stand on a white card, so that one set of colours is
+ * legible in light and dark notebooks and in print.
+ */
+export const colors = {
+  ink: "#1f2933",
+  muted: "#5f6b7a",
+  rule: "#d5dae1",
+  paper: "#ffffff",
+  negative: "#0072b2",
+  positive: "#d55e00",
+  unlabeled: "#5f6b7a",
+  training: "#e69f00",
+  validation: "#0072b2",
+  accent: "#009e73",
+  /** `negative` at the opacity of a band, on white. */
+  band: "#cce3f0",
+} as const;
+
+/** Of the area of an interval around a curve. */
+export const BAND_OPACITY = 0.2;
+
+/** Colours of the other classes, where there are more than two. */
+const MORE = ["#009e73", "#cc79a7", "#56b4e9", "#e69f00"];
+
+/** A colour for each class: the first one the negative, the last one the positive colour. */
+export function classColors(classes: number): string[] {
+  return Array.from(
+    { length: classes },
+    (_, i) =>
+      i === classes - 1
+        ? colors.positive
+        : i === 0
+        ? colors.negative
+        : MORE[(i - 1) % MORE.length]!,
+  );
+}
+
+/**
+ * Fonts that exist nearly everywhere and share their widths. The last named one stands on most
+ * Linux machines without the others; its plain form, which they would take, is a tenth wider.
+ */
+export const fontFamily =
+  "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans Condensed', sans-serif";
+
+/** A class folder's name as it is read: underscores are spaces, and a very long one is shortened. */
+export function classLabel(name: string): string {
+  return shorten(printable(name).replaceAll("_", " "), 280, 12);
+}
+
+/** A threshold with as many decimals as tell it from 0 and 1: 0.37, 0.0042. */
+export function thresholdText(threshold: number): string {
+  const edge = Math.min(threshold, 1 - threshold);
+  const decimals = edge > 0 ? Math.ceil(-Math.log10(edge)) + 1 : 2;
+  return threshold.toFixed(Math.min(Math.max(decimals, 2), 6));
+}
+
+/** Widths of Helvetica and Arial in thousandths of the font size, where they differ from 556. */
+const WIDTHS: Record<string, number> = {
+  ...each("ijl'|", 222),
+  ...each(" tfI.,:;!/[]()-·", 300),
+  ...each("rJ", 400),
+  ...each("szckvxy", 500),
+  ...each("ABEKPSVXY&", 667),
+  ...each("CDHNRUTFGLOQZ", 730),
+  ...each("mMW%@", 890),
+  w: 722,
+};
+
+function each(characters: string, width: number): Record<string, number> {
+  return Object.fromEntries([...characters].map((character) => [character, width]));
+}
+
+/** Width of a text in pixels at a font size, to a few per cent: SVG cannot measure by itself. */
+export function textWidth(text: string, fontSize: number): number {
+  let width = 0;
+  for (const character of text) {
+    width += WIDTHS[character] ?? (character > "\u2e7f" ? 1000 : 556);
+  }
+  return width * fontSize / 1000;
+}
+
+/** The text, or as much of its start and end as fits, with "…" between. */
+export function shorten(text: string, maxWidth: number, fontSize: number): string {
+  if (textWidth(text, fontSize) <= maxWidth) return text;
+  const characters = [...text];
+  let kept = characters.length;
+  let short = text;
+  while (kept > 1 && textWidth(short, fontSize) > maxWidth) {
+    kept--;
+    short = characters.slice(0, Math.ceil(kept / 2)).join("") + "…" +
+      characters.slice(characters.length - Math.floor(kept / 2)).join("");
+  }
+  return short;
+}
+
+/** The text broken between words into lines that fit; a word that is too long is shortened. */
+export function wrap(text: string, maxWidth: number, fontSize: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(/\s+/)) {
+    const extended = lines.length === 0 ? word : `${lines.at(-1)} ${word}`;
+    if (lines.length > 0 && textWidth(extended, fontSize) <= maxWidth) {
+      lines[lines.length - 1] = extended;
+    } else lines.push(shorten(word, maxWidth, fontSize));
+  }
+  return lines;
+}

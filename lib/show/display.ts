@@ -1,0 +1,230 @@
+import { fromRoot, isSynthetic } from "../core/paths.ts";
+import { currentKernel, type Kernel, SETTLE } from "../core/stop.ts";
+
+/** The method by which the Deno kernel asks a cell's last value how to show itself. */
+export const jupyterDisplay: unique symbol = Symbol.for("Jupyter.display");
+
+/** Something a notebook shows when it is the last value of a cell. */
+export interface Displayable {
+  /** What a notebook shows. */
+  readonly html: string;
+  /** What a terminal shows: one short line. */
+  readonly text: string;
+  /** Called by the kernel: MIME type → content. */
+  [jupyterDisplay](): Record<string, string>;
+}
+
+/**
+ * Makes HTML show itself in a notebook.
+ *
+ * @param html Already escaped.
+ * @param text The same in one plain line.
+ */
+export function htmlDisplay(html: string, text: string): Displayable {
+  return { html, text, [jupyterDisplay]: () => ({ "text/html": html, "text/plain": text }) };
+}
+
+/**
+ * Shows things under the current cell, in order: for a cell that has more to show than its last
+ * value. Outside a notebook their plain text is printed.
+ *
+ * @example
+ * ```ts
+ * await show(rocChart(test), precisionRecallChart(test));
+ * ```
+ */
+export async function show(...contents: Displayable[]): Promise<void> {
+  const kernel = currentKernel();
+  if (!kernel) return contents.forEach((content) => console.log(content.text));
+  for (const content of contents) {
+    await kernel.broadcast("display_data", { data: content[jupyterDisplay](), metadata: {} });
+  }
+  await new Promise((resolve) => setTimeout(resolve, SETTLE));
+}
+
+/** A place in a notebook whose content changes. */
+interface Live {
+  /** Shows this instead of what was shown. Await the last one before the cell ends. */
+  update(content: Displayable): Promise<void>;
+}
+
+/**
+ * A display under the current cell that later updates replace in place. Outside a notebook nothing
+ * is shown.
+ *
+ * @example
+ * ```ts
+ * const chart = createLive();
+ * await chart.update(learningCurves({ history, events, run: config.run }));
+ * ```
+ */
+export function createLive(kernel: Kernel | null = currentKernel()): Live {
+  const displayId = crypto.randomUUID();
+  let messageType = "display_data";
+  return {
+    async update(content) {
+      if (!kernel) return;
+      const sent = kernel.broadcast(messageType, {
+        data: content[jupyterDisplay](),
+        metadata: {},
+        transient: { display_id: displayId },
+      });
+      messageType = "update_display_data";
+      await sent;
+      await new Promise((resolve) => setTimeout(resolve, SETTLE));
+    },
+  };
+}
+
+const styles = {
+  info: { color: "0,114,178", sign: "ℹ" },
+  warning: { color: "230,159,0", sign: "⚠" },
+} as const;
+
+/**
+ * A few sentences set apart from the rest of a notebook, in its own colours; warnings in bold. Line
+ * breaks are kept.
+ */
+export function notice(text: string, kind: "info" | "warning" = "info"): Displayable {
+  const { color, sign } = styles[kind];
+  const body = kind === "warning" ? `<b>${escapeHtml(text)}</b>` : escapeHtml(text);
+  const html = `<div style="border-left:4px solid rgb(${color});background:rgba(${color},0.12);` +
+    `padding:8px 14px;margin:6px 0;max-width:692px;white-space:pre-line"><b>${sign}</b> ${body}</div>`;
+  return htmlDisplay(html, text);
+}
+
+/** Said on every page that shows a result of the sample images. */
+export function syntheticNotice(): Displayable {
+  return notice(
+    "Synthetic sample images: drawn by a program to show how the notebooks work. They are not " +
+      "photographs of tissue, and no result on them is evidence about tissue.",
+    "warning",
+  );
+}
+
+/** Long file names and sentences wrap, so that the last column stays on the page. */
+const WRAPPED = "min-width:110px;max-width:280px;white-space:normal;overflow-wrap:anywhere";
+
+/** Numbers and short words stay in one piece, however many columns there are; headings may wrap. */
+const WHOLE = { td: "white-space:nowrap", th: "white-space:normal" };
+
+/** Characters of the longest text in a column that does not wrap. */
+const SHORT = 12;
+
+/** More rows than this belong in a file, not on a page. */
+const MAX_ROWS = 200;
+
+/**
+ * Rows as an HTML table in the notebook's own colours; everything in it is escaped. Beyond 200
+ * rows it says how many more there are.
+ *
+ * @param objects One a row; values of any type: numbers are rounded to four significant digits, `null` is "–".
+ * @param options `caption` above the table; `columns` to show, in order (those of the first row
+ * when left out).
+ */
+export function htmlTable(
+  objects: readonly object[],
+  { caption, columns = Object.keys(objects[0] ?? {}) }: {
+    caption?: string;
+    columns?: readonly string[];
+  } = {},
+): Displayable {
+  const rows = objects as readonly Readonly<Record<string, unknown>>[];
+  const numeric = new Set(
+    columns.filter((column) =>
+      rows.some((row) => typeof row[column] === "number") &&
+      rows.every((row) => typeof row[column] === "number" || row[column] == null)
+    ),
+  );
+  const shown = rows.slice(0, MAX_ROWS);
+  const short = new Set(
+    columns.filter((column) => shown.every((row) => cellText(row[column]).length <= SHORT)),
+  );
+  const cell = (tag: "th" | "td", column: string, text: string) =>
+    `<${tag} style="padding:3px 12px;text-align:${numeric.has(column) ? "right" : "left"};` +
+    `vertical-align:top;border-bottom:1px solid rgba(128,128,128,0.3);${
+      short.has(column) ? WHOLE[tag] : WRAPPED
+    }">${breakable(escapeHtml(text))}</${tag}>`;
+  const line = (cells: string[]) => `<tr>${cells.join("")}</tr>`;
+  const head = line(columns.map((column) => cell("th", column, column)));
+  const body = shown.map((row) =>
+    line(columns.map((column) => cell("td", column, cellText(row[column]))))
+  );
+  const more = rows.length > MAX_ROWS
+    ? `<div style="margin:4px 12px">… and ${rows.length - MAX_ROWS} more rows</div>`
+    : "";
+  const title = caption
+    ? `<div style="font-weight:bold;margin:6px 12px">${escapeHtml(caption)}</div>`
+    : "";
+  const html = `<div>${title}<table style="border-collapse:collapse"><thead>${head}</thead>` +
+    `<tbody>${body.join("")}</tbody></table>${more}</div>`;
+  return htmlDisplay(html, `${caption ?? "Table"}: ${rows.length} rows`);
+}
+
+/** Where there is no space, texts break after a separator before they break in a word or number. */
+function breakable(html: string): string {
+  return html.replace(/[_/\u00a0](?=\w)/g, "$&<wbr>");
+}
+
+function cellText(value: unknown): string {
+  if (value === null || value === undefined) return "–";
+  if (typeof value === "number") {
+    if (Math.abs(value) < 1e-12) return "0"; // rounding errors of a sum that is zero
+    return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(4)));
+  }
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+}
+
+/**
+ * Table cells, so many a row, as the HTML of rows. A table, because it is the one layout that every
+ * notebook host and mail program keeps.
+ */
+export function tableRows(cells: readonly string[], columns: number): string {
+  return Array.from(
+    { length: Math.ceil(cells.length / columns) },
+    (_, row) =>
+      `<tr style="background:transparent">${
+        cells.slice(row * columns, (row + 1) * columns).join("")
+      }</tr>`,
+  ).join("");
+}
+
+const ENTITIES: Record<string, string> = {
+  "&": "&amp;",
+  "<": "&lt;",
+  ">": "&gt;",
+  '"': "&quot;",
+  "'": "&#39;",
+};
+
+/**
+ * Any text as text in HTML and SVG, inside elements and quoted attributes alike. Names of files
+ * and folders are data: they must never become markup.
+ *
+ * @example
+ * ```ts
+ * escapeHtml("<script>"); // "&lt;script&gt;"
+ * ```
+ */
+export function escapeHtml(text: string): string {
+  return printable(text).replace(/[&<>"']/g, (character) => ENTITIES[character]!);
+}
+
+/**
+ * A text with characters that XML forbids (control characters, halves of a surrogate pair)
+ * replaced by U+FFFD: one of them in a file name would make a whole SVG unreadable.
+ */
+export function printable(text: string): string {
+  return text.toWellFormed().replace(/[^\P{Cc}\t\n\r]|[\ufffe\uffff]/gu, "\ufffd");
+}
+
+/**
+ * Says that what follows rests on synthetic images, where one of the folders is the sample set.
+ *
+ * @param folders As in the config: relative ones are meant from the project.
+ */
+export async function showSyntheticNotice(...folders: string[]): Promise<void> {
+  const found = await Promise.all(folders.map((folder) => isSynthetic(fromRoot(folder))));
+  if (found.includes(true)) await show(syntheticNotice());
+}

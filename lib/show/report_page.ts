@@ -1,0 +1,252 @@
+import { escapeHtml } from "./display.ts";
+
+declare const isMarkup: unique symbol;
+
+/** Markup whose every piece of data has been escaped: only {@linkcode html} makes it. */
+export interface Html {
+  readonly [isMarkup]: true;
+  readonly markup: string;
+}
+
+/** What a page is put together from; texts and numbers are escaped. */
+export type Content = string | number | Html | readonly Content[];
+
+const made = new WeakSet<object>();
+
+/**
+ * Markup from a template. Whatever is put in is escaped as text, unless it is itself markup made
+ * here: what has not been escaped cannot get onto the page.
+ *
+ * @example
+ * ```ts
+ * html`<p>${"<script>"}</p>`.markup; // "<p>&lt;script&gt;</p>"
+ * ```
+ */
+export function html(strings: TemplateStringsArray, ...contents: Content[]): Html {
+  const markup = strings.reduce((text, part, i) => `${text}${render(contents[i - 1]!)}${part}`);
+  const result = { markup } as Html;
+  made.add(result);
+  return result;
+}
+
+/** Nothing. */
+export const nothing: Html = html``;
+
+function render(content: Content): string {
+  if (typeof content === "string") return escapeHtml(content);
+  if (typeof content === "number") return String(content);
+  if (isList(content)) return content.map(render).join("");
+  if (made.has(content)) return content.markup;
+  throw new TypeError("Only texts, numbers and markup made by html`` can be on a page.");
+}
+
+function isList(content: Html | readonly Content[]): content is readonly Content[] {
+  return Array.isArray(content);
+}
+
+/** A picture that is part of the page. */
+export interface Picture {
+  /** `data:` address. */
+  source: string;
+  /** On the page, in CSS pixels. */
+  width: number;
+  height: number;
+  /** What is to be seen, in words. */
+  text: string;
+}
+
+/** A column of a {@linkcode table}. */
+type Column = string | { title: string; numeric: true };
+
+/** A section with its heading; `id` is what the table of contents links to. */
+export interface Section {
+  id: string;
+  title: string;
+  body: Content;
+}
+
+/** A paragraph; `null` is none. */
+export function paragraph(text: Content | null): Html {
+  return text === null ? nothing : html`<p>${text}</p>`;
+}
+
+/** A list of points. */
+export function points(items: readonly Content[]): Html {
+  return html`<ul>${items.map((item) => html`<li>${item}</li>`)}</ul>`;
+}
+
+/** A sentence set apart. */
+export function note(kind: "info" | "warning" | "bad", text: Content): Html {
+  return html`<div class="note ${kind}">${text}</div>`;
+}
+
+/** Rows under a caption; a row is never cut by the edge of a printed page. */
+export function table(
+  caption: string,
+  columns: readonly Column[],
+  rows: readonly (readonly Content[])[],
+): Html {
+  const numeric = columns.map((column) => typeof column !== "string");
+  const cell = (tag: "th" | "td", content: Content, column: number) => {
+    const kind = numeric[column] ? "number" : "text";
+    return tag === "th"
+      ? html`<th scope="col" class="${kind}">${content}</th>`
+      : html`<td class="${kind}">${content}</td>`;
+  };
+  const head = columns.map((column, i) =>
+    cell("th", typeof column === "string" ? column : column.title, i)
+  );
+  const body = rows.map((row) => html`<tr>${row.map((content, i) => cell("td", content, i))}</tr>`);
+  return html`
+    <div class="scroll">
+      <table>
+        <caption>${caption}</caption>
+        <thead>
+          <tr>${head}</tr>
+        </thead>
+        <tbody>${body}</tbody>
+      </table>
+    </div>
+  `;
+}
+
+/** Names and values, side by side; a value of `null` is left out. */
+export function facts(entries: readonly (readonly [string, Content | null])[]): Html {
+  const shown = entries.flatMap(([name, value]) =>
+    value === null ? [] : [html`
+      <dt>${name}</dt>
+      <dd>${value}</dd>
+    `]
+  );
+  return html`<dl>${shown}</dl>`;
+}
+
+/** A chart on its white card; a card of pictures is printed larger. */
+export function figure(
+  { source, width, height, text }: Picture,
+  kind: "chart" | "pictures" = "chart",
+): Html {
+  return html`
+    <figure
+      class="${kind}"><img src="${source}" width="${width}" height="${height}" alt="${text}"></figure>
+  `;
+}
+
+/** Small pictures side by side, each with what is known of it. */
+export function tiles(items: readonly { picture: Picture | null; caption: Content }[]): Html {
+  if (items.length === 0) return nothing;
+  return html`<div class="tiles">${
+    items.map(({ picture, caption }) =>
+      html`<div class="tile">${
+        picture
+          ? html`<img src="${picture.source}" width="${picture.width}" height="${picture.height}" alt="${picture.text}">`
+          : html`<div class="gone">cannot be read</div>`
+      }<div class="caption">${caption}</div></div>`
+    )
+  }</div>`;
+}
+
+/** A number with so many decimals; `null` is a dash. */
+export function decimal(value: number | null, digits = 3): string {
+  return value === null || !Number.isFinite(value) ? "–" : value.toFixed(digits);
+}
+
+/** "0.812 to 0.903"; a dash where there is no interval. */
+export function interval({ low, high }: { low: number | null; high: number | null }): string {
+  return low === null || high === null ? "–" : `${decimal(low)} to ${decimal(high)}`;
+}
+
+/** Of the report: light or dark as the reader's system is, and black on white on paper. */
+export const STYLE = `
+:root {
+  --paper: #ffffff; --ink: #1f2933; --muted: #5f6b7a; --rule: #d5dae1; --soft: #f4f6f8;
+  --link: #005a8c; --info: #0072b2; --warning: #b87400; --bad: #c0392b;
+}
+@media screen and (prefers-color-scheme: dark) {
+  :root {
+    --paper: #15191e; --ink: #e4e8ec; --muted: #a3adb8; --rule: #39424c; --soft: #1e242b;
+    --link: #7cc4f2; --info: #56b4e9; --warning: #e69f00; --bad: #ff7b6b;
+  }
+}
+* { box-sizing: border-box; }
+html { background: var(--paper); color: var(--ink); -webkit-text-size-adjust: 100%; }
+body { margin: 0; font: 16px/1.55 system-ui, "Segoe UI", Helvetica, Arial, sans-serif; }
+main { max-width: 800px; margin: 0 auto; padding: 32px 24px 64px; }
+h1 { font-size: 30px; line-height: 1.2; margin: 0 0 6px; overflow-wrap: anywhere; }
+h2 { font-size: 22px; line-height: 1.25; margin: 0 0 12px; }
+h3 { font-size: 16px; margin: 22px 0 8px; overflow-wrap: anywhere; }
+section { border-top: 1px solid var(--rule); margin-top: 40px; padding-top: 28px; }
+#short { margin-top: 28px; }
+p, ul, dl { margin: 0 0 14px; overflow-wrap: anywhere; }
+li { margin-bottom: 6px; }
+.subtitle, small, caption, dt { color: var(--muted); }
+small { font-size: 12.5px; line-height: 1.4; }
+a { color: var(--link); }
+code { font: 0.86em ui-monospace, "Liberation Mono", monospace; overflow-wrap: anywhere; }
+.pre { display: block; white-space: pre-wrap; overflow-wrap: anywhere; font-size: 13px; margin-top: 6px; }
+.note { border-left: 5px solid var(--info); background: var(--soft); padding: 11px 16px;
+  margin: 14px 0; border-radius: 0 6px 6px 0; overflow-wrap: anywhere; }
+.note.warning { border-color: var(--warning); }
+.note.bad { border-color: var(--bad); }
+.note ul { margin: 6px 0 0; }
+nav { background: var(--soft); border-radius: 6px; padding: 14px 16px 8px; margin-top: 28px; }
+nav ol { margin: 0; padding-left: 22px; columns: 2; column-gap: 32px; }
+dl { display: grid; grid-template-columns: minmax(110px, 175px) 1fr; gap: 5px 18px; }
+dt, dd { margin: 0; min-width: 0; overflow-wrap: anywhere; }
+.scroll { overflow-x: auto; margin: 18px 0; }
+table { border-collapse: collapse; width: 100%; font-size: 14px; line-height: 1.4;
+  font-variant-numeric: tabular-nums; }
+caption { text-align: left; font-weight: 600; padding-bottom: 6px; color: var(--ink); }
+th, td { padding: 6px 14px 6px 0; border-bottom: 1px solid var(--rule); vertical-align: top;
+  text-align: left; }
+thead th { border-bottom: 2px solid var(--rule); font-weight: 600; vertical-align: bottom; }
+td.text { overflow-wrap: break-word; }
+th.number, td.number { text-align: right; }
+td.number { white-space: nowrap; }
+th:last-child, td:last-child { padding-right: 0; }
+figure { margin: 20px 0; text-align: center; }
+figure img { max-width: 100%; height: auto; background: #ffffff; border-radius: 8px;
+  vertical-align: top; }
+.tiles { display: flex; flex-wrap: wrap; gap: 14px 12px; margin: 10px 0 16px; }
+.tile { width: 140px; }
+.tile img { background: #ffffff; vertical-align: top; }
+.caption { font-size: 12px; line-height: 1.35; margin-top: 4px; overflow-wrap: anywhere; }
+.gone { width: 140px; height: 140px; border: 1px dashed var(--muted); color: var(--muted);
+  display: grid; place-items: center; font-size: 12px; }
+sup { line-height: 0; }
+.footnotes { font-size: 12.5px; color: var(--muted); margin-top: -8px; }
+.settings { columns: 2; column-gap: 28px; font-size: 12px; line-height: 1.4; margin: 6px 0 18px; }
+.settings div { break-inside: avoid; padding: 2px 0; border-bottom: 1px solid var(--rule);
+  overflow-wrap: anywhere; }
+.settings code { color: var(--muted); }
+.settings b code { color: var(--ink); }
+@media (max-width: 560px) {
+  nav ol, .settings { columns: 1; }
+  dl { grid-template-columns: 1fr; gap: 0; }
+  dd { margin-bottom: 8px; }
+}
+@page { size: A4; margin: 16mm 15mm 18mm; @bottom-right { content: counter(page) " / " counter(pages);
+  font: 9pt system-ui, sans-serif; color: #5f6b7a; } }
+@media print {
+  body { font-size: 10.5pt; line-height: 1.45; }
+  main { max-width: none; padding: 0; }
+  nav { display: none; }
+  section { margin-top: 22px; padding-top: 16px; }
+  h1, h2, h3, caption { break-after: avoid; }
+  figure, tr, .note, .tile, dt, dd, li { break-inside: avoid; }
+  p { orphans: 3; widows: 3; }
+  thead { display: table-header-group; }
+  figure { margin: 12px 0; }
+  figure img { max-height: 112mm; width: auto; }
+  figure.pictures img { max-height: 235mm; }
+  .tile { width: 122px; }
+  .tile img { max-width: 100%; height: auto; }
+  table, dl { break-inside: avoid; }
+  table { font-size: 9.5pt; }
+  th, td { padding-top: 3px; padding-bottom: 3px; }
+  .settings { font-size: 8pt; }
+  .scroll { overflow: visible; }
+  .note, .tile img, figure img { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  a { color: inherit; text-decoration: none; }
+}
+`;

@@ -1,0 +1,267 @@
+import { join } from "node:path";
+import { FEATURES_FOLDER, fromRoot } from "../core/paths.ts";
+import { createRandom } from "../core/random.ts";
+import type { Config } from "../core/settings.ts";
+import { breathe, type OnProgress, stoppable, throwIfStopped } from "../core/stop.ts";
+import { tf } from "../core/tensorflow.ts";
+import { epochDraws } from "../images/decode.ts";
+import { cutGraph } from "../model/graph.ts";
+import { disposeModel, frozenLayerCount } from "../model/model.ts";
+import { startRun } from "../model/start.ts";
+import { subsetItems } from "../run/split_file.ts";
+import {
+  createFeatureExtractor,
+  type FeatureBatch,
+  type FeatureSource,
+  hashFrozenPart,
+} from "./features.ts";
+import { openSources, type Sources, weightsOfClasses } from "./fit.ts";
+import { createTrainable, disposeTrainable, type Trainable, trainStep } from "./trainable.ts";
+
+/** Learning rates that are tried, from the first to the last in equal factors. */
+const [LOWEST, HIGHEST] = [1e-7, 10];
+
+/** Steps of training, as in fastai's `lr_find`. */
+export const RANGE_TEST_STEPS = 100;
+
+/** The test ends where the averaged loss is this many times its least so far, as in fastai. */
+const DIVERGED = 4;
+
+/** What a range test found. */
+export interface RangeTest {
+  /** Steps in order; fewer than 100 where the loss diverged. */
+  points: RangePoint[];
+  suggestion: Suggestion;
+  /** Of the steps, without the frozen part. */
+  seconds: number;
+}
+
+/**
+ * The learning rate range test (Smith, WACV 2017; fastai's `lr_find`): trains a copy of the run's
+ * model for 100 steps, with a learning rate that grows in equal factors from 1e-7 to 10, and watches
+ * where the loss falls and where it goes wild. Batches, class weights, augmentation and dropout are
+ * those of a training, all seeded; Adam's own warm-up is part of it. The copy is thrown away: no
+ * file of the run is touched.
+ *
+ * It costs 100 steps of training and, where they are not yet cached, the frozen layers' outputs of
+ * the training images.
+ *
+ * @throws {DataError} When notebook 03 has not been run.
+ * @throws {ModelError} When the starting weights are not to be had.
+ * @throws {ImageError} When an image of the split has gone or broken since.
+ * @throws {StoppedError} When the person asks to stop.
+ * @example
+ * ```ts
+ * const { suggestion } = await findLearningRate(config, showProgress("Learning rates"));
+ * ```
+ */
+export async function findLearningRate(
+  config: Config,
+  onProgress?: OnProgress,
+): Promise<RangeTest> {
+  const { split, model, decode } = await startRun(config, onProgress);
+  try {
+    const folder = fromRoot(config.data.folder);
+    const train = subsetItems(split, "train", folder, config.data.classes);
+    const frozenLayers = frozenLayerCount(model.architecture.backbone, config.model.unfreezeLast);
+    const cut = cutGraph(model.graph, frozenLayers);
+    const extractor = createFeatureExtractor(model, cut);
+    const part = createTrainable(model, cut, extractor.shapes, config.training.batchNorm);
+    let sources: Sources | null = null;
+    try {
+      const job = { config, decode, train, validation: [] };
+      const folder = join(FEATURES_FOLDER, await hashFrozenPart(model, cut, decode));
+      sources = await openSources(job, extractor, folder);
+      const labels = train.map(({ label }) => label);
+      return await runTest(part, endlessBatches(sources.train, labels, config), {
+        config,
+        classWeights: weightsOfClasses(job),
+        onProgress,
+      });
+    } finally {
+      await sources?.close();
+      disposeTrainable(part);
+      extractor.dispose();
+    }
+  } finally {
+    disposeModel(model);
+  }
+}
+
+/** The learning rate of a step, from 0. */
+function rateOf(step: number): number {
+  return LOWEST * (HIGHEST / LOWEST) ** (step / (RANGE_TEST_STEPS - 1));
+}
+
+/** One epoch's batches after another's. */
+async function* endlessBatches(
+  source: FeatureSource,
+  labels: readonly number[],
+  { seed, training: { sampling, batchSize } }: Config,
+): AsyncGenerator<FeatureBatch> {
+  for (let epoch = 1;; epoch++) {
+    yield* source.read(epochDraws(labels, { seed, epoch, sampling }), batchSize);
+  }
+}
+
+async function runTest(
+  part: Trainable,
+  batches: AsyncGenerator<FeatureBatch>,
+  { config, classWeights, onProgress }: {
+    config: Config;
+    classWeights: readonly number[];
+    onProgress: OnProgress | undefined;
+  },
+): Promise<RangeTest> {
+  const started = performance.now();
+  const random = createRandom(`${config.seed}/range test`);
+  const average = averageLosses();
+  const points: RangePoint[] = [];
+  let least = Infinity;
+  await stoppable(async (stopRequested) => {
+    onProgress?.(0, RANGE_TEST_STEPS);
+    for await (const batch of batches) {
+      const learningRate = rateOf(points.length);
+      const { loss } = await trainStep(part, batch, { learningRate, classWeights, random });
+      tf.dispose([...batch.features.values()]);
+      if (!Number.isFinite(loss)) break;
+      const smoothed = average(loss);
+      points.push({ learningRate, loss, smoothed });
+      least = Math.min(least, smoothed);
+      onProgress?.(
+        points.length,
+        RANGE_TEST_STEPS,
+        `learning rate ${learningRate.toExponential(1)}`,
+      );
+      if (smoothed > DIVERGED * least || points.length === RANGE_TEST_STEPS) break;
+      throwIfStopped(stopRequested);
+      await breathe();
+    }
+  });
+  onProgress?.(points.length, points.length);
+  const seconds = (performance.now() - started) / 1000;
+  return { points, suggestion: suggestLearningRate(points), seconds };
+}
+
+/** One step of a learning rate range test. */
+export interface RangePoint {
+  learningRate: number;
+  /** Of this step's batch. */
+  loss: number;
+  /** Moving average of the losses so far. */
+  smoothed: number;
+}
+
+/** What a range test says. */
+interface Suggestion {
+  /** `null` where the curve does not tell. */
+  learningRate: number | null;
+  /** Why, in a sentence. */
+  reason: string;
+}
+
+/** Weight of the past in the moving average, as in fastai. */
+const BETA = 0.98;
+
+/**
+ * A bias-corrected exponential moving average (Kingma and Ba, ICLR 2015, section 3), fed one value
+ * after another: of equal values it is that value, from the first on.
+ */
+export function averageLosses(): (loss: number) => number {
+  let [sum, count] = [0, 0];
+  return (loss) => {
+    sum = BETA * sum + (1 - BETA) * loss;
+    count += 1;
+    return sum / (1 - BETA ** count);
+  };
+}
+
+/** Steps at the start in which the average has not settled, so that its slope is mostly noise. */
+const SETTLING = 20;
+
+/** Slopes are those of a line through this many steps to each side; 13 steps are one decade. */
+const REACH = 6;
+
+/** Of rates whose slopes are this near the steepest, the lowest is suggested. */
+const NEARLY_STEEPEST = 0.9;
+
+/**
+ * A fall is one when it is more than this many times the noise of a step. Of 4,000 curves of pure
+ * noise, normal and skewed, none fell by more than 2.15; real ones by 2.9 (batches of 8) to 7.4.
+ */
+const LEAST_FALL = 2.2;
+
+/**
+ * The learning rate at which the averaged loss falls most steeply over the logarithm of the rate.
+ * Curves are noisy: slopes are those of lines through a decade of rates, and
+ * of nearly equal ones the lowest rate is taken, since a rate that is too low costs time and one that
+ * is too high costs the training.
+ *
+ * There is no suggestion where the loss does not fall by more than noise does, does not rise again,
+ * or went wild at once.
+ *
+ * @param points In order of the learning rate, in equal factors.
+ */
+export function suggestLearningRate(points: readonly RangePoint[]): Suggestion {
+  const none = (reason: string): Suggestion => ({ learningRate: null, reason });
+  if (points.length < SETTLING + REACH) {
+    return none(`The loss went wild after ${points.length} steps: too few to tell anything from.`);
+  }
+  const losses = points.map(({ loss }) => loss);
+  const smoothed = points.map((point) => point.smoothed);
+  const least = smoothed.indexOf(Math.min(...smoothed.slice(SETTLING)), SETTLING);
+  const noise = noiseOf(losses.slice(0, Math.max(least, SETTLING)));
+  const start = meanOf(losses.slice(0, SETTLING));
+  const floor = Math.min(...windows(losses).map(meanOf));
+  if (!(start - floor > LEAST_FALL * noise)) {
+    return none("The loss falls by no more than chance would have it, at any learning rate.");
+  }
+  if (!(smoothed.at(-1)! - smoothed[least]! > noise)) {
+    return none("The loss was still falling, or had not risen again, at the highest rate.");
+  }
+  const slopes = Array.from(
+    { length: least - SETTLING + 1 },
+    (_, index) => slopeAt(smoothed, SETTLING + index),
+  );
+  const steepest = Math.min(...slopes);
+  const chosen = slopes.findIndex((slope) => slope <= NEARLY_STEEPEST * steepest);
+  const learningRate = Number(points[SETTLING + chosen]!.learningRate.toPrecision(1));
+  return {
+    learningRate,
+    reason: `The loss falls most steeply at about ${learningRate.toExponential()}.`,
+  };
+}
+
+/** Slope, a step, of the line of least squares through the values around one of them. */
+function slopeAt(values: readonly number[], centre: number): number {
+  const from = Math.max(0, centre - REACH);
+  const around = values.slice(from, centre + REACH + 1);
+  const middle = (around.length - 1) / 2;
+  const mean = meanOf(around);
+  const [product, square] = around.reduce(
+    ([xy, xx], value, x) => [xy + (x - middle) * (value - mean), xx + (x - middle) ** 2],
+    [0, 0],
+  );
+  return product / square;
+}
+
+/** Standard deviation of a step's loss around its trend, from the median of the steps' changes. */
+function noiseOf(losses: readonly number[]): number {
+  const changes = losses.slice(1).map((loss, index) => Math.abs(loss - losses[index]!))
+    .sort((a, b) => a - b);
+  const MEDIAN_OF_CHANGES = 0.954; // of normal noise with a standard deviation of 1
+  return changes[changes.length >> 1]! / MEDIAN_OF_CHANGES;
+}
+
+/** All runs of 13 values. */
+function windows(values: readonly number[]): number[][] {
+  const length = 2 * REACH + 1;
+  return Array.from(
+    { length: values.length - length + 1 },
+    (_, start) => values.slice(start, start + length),
+  );
+}
+
+function meanOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}

@@ -1,0 +1,71 @@
+import assert from "node:assert/strict";
+import { SetupError } from "../../lib/core/errors.ts";
+import { venvFolder, venvPython } from "../../lib/core/python.ts";
+import { compileArguments } from "../../tools/binding.ts";
+import { kernelSpec } from "../../tools/setup.ts";
+import {
+  findPython,
+  isSupportedPython,
+  probePython,
+  type Python,
+  tensorflowRequirement,
+} from "../../tools/venv.ts";
+
+/** A machine on which `installed` are the Pythons. */
+const machine = (installed: Record<string, Python["version"]>) => (command: string) => {
+  const version = installed[command];
+  return Promise.resolve(version ? { executable: `/usr/bin/${command}`, version } : null);
+};
+
+Deno.test("findPython() takes the first of a supported version", async () => {
+  const found = await findPython(
+    machine({ python3: [3, 14], python: [2, 7], "python3.12": [3, 12] }),
+  );
+  assert.equal(found.executable, "/usr/bin/python3.12");
+  assert.equal((await findPython(machine({ python3: [3, 11] }))).executable, "/usr/bin/python3");
+});
+
+Deno.test("findPython() says what it found instead", async () => {
+  await assert.rejects(findPython(machine({})), SetupError);
+  await assert.rejects(findPython(machine({ python3: [3, 9] })), /python3 is 3\.9/);
+});
+
+Deno.test("isSupportedPython() is true of 3.11 to 3.13 alone", () => {
+  const versions: [number, number][] = [[2, 12], [3, 10], [3, 11], [3, 13], [3, 14]];
+  assert.deepEqual(versions.map(isSupportedPython), [false, false, true, true, false]);
+});
+
+Deno.test("probePython() tells a Python from anything else", async () => {
+  const python = await probePython(venvPython);
+  assert.ok(python !== null && isSupportedPython(python.version));
+  assert.equal(await probePython("echo"), null);
+  assert.equal(await probePython("/no/such/python"), null);
+});
+
+Deno.test("tensorflowRequirement() fits the machine", () => {
+  const x64 = { os: "linux", arch: "x86_64", hasGpu: false };
+  assert.match(tensorflowRequirement(x64), /^tensorflow-cpu==\d/);
+  assert.match(tensorflowRequirement({ ...x64, hasGpu: true }), /^tensorflow\[and-cuda\]==\d/);
+  assert.match(tensorflowRequirement({ ...x64, arch: "aarch64" }), /^tensorflow==\d/);
+  assert.match(tensorflowRequirement({ ...x64, os: "darwin" }), /^tensorflow==\d/);
+});
+
+Deno.test("compileArguments() links the wheel's libraries and finds them again at run time", () => {
+  const args = compileArguments({
+    sources: ["a.cc", "b.cc"],
+    nodeHeaders: "/headers",
+    tensorflow: "/wheel",
+    output: "out.node",
+  }, "linux");
+  assert.ok(args.includes("/wheel/libtensorflow_cc.so.2"));
+  assert.ok(args.includes("-Wl,-rpath,/wheel"));
+  // Libraries must come after what needs them.
+  assert.ok(args.indexOf("b.cc") < args.indexOf("/wheel/libtensorflow_cc.so.2"));
+});
+
+Deno.test("kernelSpec() starts the Deno of the .venv, not one in a cache", () => {
+  const { argv, display_name } = kernelSpec(venvFolder);
+  assert.equal(argv[0], `${venvFolder}/bin/deno`);
+  assert.equal(display_name, "Deno");
+  assert.ok(argv.includes("{connection_file}"));
+});

@@ -1,0 +1,276 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { extname, join } from "node:path";
+import sharp from "sharp";
+import { parseConfig } from "../../lib/core/config.ts";
+import { readCsv } from "../../lib/core/csv.ts";
+import { DataError } from "../../lib/core/errors.ts";
+import { isSynthetic } from "../../lib/core/paths.ts";
+import { scanDataset } from "../../lib/data/scan.ts";
+import type { FindingKind } from "../../lib/run/findings.ts";
+import { makeSampleSet } from "../../tools/sample.ts";
+import { planSampleSet } from "../../tools/sample_drawing.ts";
+
+const NON = "non_globally_sclerotic_glomeruli";
+
+const SCLEROTIC = "globally_sclerotic_glomeruli";
+
+const TINY = { seed: 7, trainCrops: 20, newCrops: 6 };
+
+async function withFolder(run: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await run(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** Names in a folder, sorted. */
+async function list(folder: string): Promise<string[]> {
+  return (await Array.fromAsync(Deno.readDir(folder), (entry) => entry.name)).sort();
+}
+
+/** SHA-256 of every file below a folder, by path. */
+async function hashes(folder: string): Promise<Record<string, string>> {
+  const found: Record<string, string> = {};
+  for (const name of await list(folder)) {
+    const path = join(folder, name);
+    if ((await Deno.stat(path)).isDirectory) {
+      for (const [inner, hash] of Object.entries(await hashes(path))) {
+        found[`${name}/${inner}`] = hash;
+      }
+    } else found[name] = createHash("sha256").update(await Deno.readFile(path)).digest("hex");
+  }
+  return found;
+}
+
+const decode = async (path: string) =>
+  await sharp(path, { failOn: "warning" }).raw().toBuffer({ resolveWithObject: true });
+
+Deno.test("makeSampleSet() makes the same bytes from the same seed", async () => {
+  await withFolder(async (folder) => {
+    const small = { seed: 7, trainCrops: 6, newCrops: 2 };
+    await makeSampleSet(join(folder, "a"), small);
+    await makeSampleSet(join(folder, "b"), small);
+    await makeSampleSet(join(folder, "c"), { ...small, seed: 8 });
+    const [a, b, c] = await Promise.all(["a", "b", "c"].map((n) => hashes(join(folder, n))));
+    assert.deepEqual(a, b);
+    assert.notDeepEqual(new Set(Object.values(a!)), new Set(Object.values(c!)));
+    assert.deepEqual(await list(folder), ["a", "b", "c"]);
+  });
+});
+
+Deno.test("makeSampleSet() plants the faults that it records; the audit finds them and no more", async () => {
+  await withFolder(async (parent) => {
+    const folder = join(parent, "sample");
+    const seen: number[] = [];
+    await makeSampleSet(folder, {
+      ...TINY,
+      onProgress: (done, total) => seen.push(done / total),
+    });
+    assert.deepEqual(await list(folder), [
+      "SYNTHETIC.md",
+      "faults.csv",
+      SCLEROTIC,
+      "new",
+      "new_truth.csv",
+      NON,
+    ]);
+    assert.equal(seen.at(-1), 1);
+    assert.deepEqual(seen, seen.toSorted((x, y) => x - y));
+
+    const faults = await readCsv(join(folder, "faults.csv"), ["path", "fault", "other_path"], "-");
+    await checkFaults(folder, faults);
+
+    const broken = new Set(
+      faults.filter((row) => ["truncated", "zero_byte", "not_an_image"].includes(row.fault))
+        .map((row) => row.path),
+    );
+    const images = Object.keys(await hashes(folder)).filter((path) => path.includes("/"));
+    assert.equal(images.length, TINY.trainCrops + TINY.newCrops + faults.length);
+    const planted = new Set(faults.map((row) => row.path));
+    for (const path of images) {
+      if (broken.has(path)) continue;
+      const { info } = await decode(join(folder, path));
+      if (planted.has(path)) continue;
+      assert.equal(info.channels, extname(path) === ".png" ? 4 : 3, path);
+      assert.ok(Math.min(info.width, info.height) >= 480, path);
+      assert.ok(Math.max(info.width, info.height) <= 900, path);
+    }
+    await checkTruth(folder, images, broken);
+    await checkAudit(folder, faults);
+  });
+});
+
+type FaultRow = Record<"path" | "fault" | "other_path", string>;
+
+/** Each planted fault and the finding that it has to be. */
+const FOUND_AS: Readonly<Record<string, FindingKind>> = {
+  truncated: "unreadable",
+  zero_byte: "unreadable",
+  not_an_image: "unreadable",
+  exact_duplicate: "duplicate",
+  exact_duplicate_other_class: "conflicting_labels",
+  near_duplicate_reencoded: "near_duplicate",
+  near_duplicate_rescaled: "near_duplicate",
+  near_duplicate_flipped: "near_duplicate",
+  blurred: "blurred",
+  too_dark: "too_dark",
+  too_bright: "too_bright",
+  nearly_uniform: "nearly_uniform",
+  empty_margin: "empty_margin",
+  grey: "unusual_mode",
+  sixteen_bit: "unusual_mode",
+  cmyk: "unusual_mode",
+  hidden_by_transparency: "unusual_mode",
+  size_outlier: "size_outlier",
+  aspect_outlier: "aspect_outlier",
+  wrong_extension: "wrong_extension",
+};
+
+async function checkFaults(
+  folder: string,
+  faults: readonly FaultRow[],
+): Promise<void> {
+  const kinds = (isNew: boolean) =>
+    new Set(faults.filter((r) => r.path.startsWith("new/") === isNew).map((r) => r.fault));
+  assert.deepEqual(
+    kinds(true),
+    new Set(["truncated", "zero_byte", "not_an_image", "exact_duplicate"]),
+  );
+  assert.deepEqual(kinds(false), new Set(Object.keys(FOUND_AS)));
+  const read = (path: string) => Deno.readFile(join(folder, path));
+  for (const { path, fault, other_path } of faults) {
+    const bytes = await read(path);
+    switch (fault) {
+      case "zero_byte":
+        assert.equal(bytes.length, 0);
+        break;
+      case "truncated":
+      case "not_an_image":
+        await assert.rejects(decode(join(folder, path)), path);
+        break;
+      case "exact_duplicate":
+        assert.deepEqual(bytes, await read(other_path));
+        assert.equal(path.split("/")[0], other_path.split("/")[0]);
+        break;
+      case "exact_duplicate_other_class":
+        assert.deepEqual(bytes, await read(other_path));
+        assert.notEqual(path.split("/")[0], other_path.split("/")[0]);
+        break;
+      case "near_duplicate_reencoded":
+      case "near_duplicate_rescaled":
+      case "near_duplicate_flipped":
+        assert.ok(await thumbnailDistance(folder, path, other_path, fault.endsWith("flipped")) < 4);
+        assert.notDeepEqual(bytes, await read(other_path));
+        break;
+      default:
+        assert.equal(other_path, "", "a crop of its own");
+    }
+  }
+}
+
+/** What the audit has to say of exactly the planted files, and of nothing else. */
+async function checkAudit(folder: string, faults: readonly FaultRow[]): Promise<void> {
+  const { findings } = await scanDataset(folder, parseConfig({}).data);
+  const found = findings.map(({ path, finding, other_path }) => [finding, path, other_path]);
+  const expected = faults.filter(({ path }) => !path.startsWith("new/")).flatMap((row) => {
+    const { path, other_path } = row;
+    const kind = FOUND_AS[row.fault]!;
+    if (kind === "conflicting_labels") return [[kind, path, other_path], [kind, other_path, path]];
+    // Of two alike the one that comes first is kept, and named as the other.
+    if (!kind.endsWith("duplicate")) return [[kind, path, ""]];
+    return [path < other_path ? [kind, other_path, path] : [kind, path, other_path]];
+  });
+  assert.deepEqual(found.map(String).sort(), expected.map(String).sort());
+}
+
+/** Mean absolute difference of two pictures at 16 by 16 pixels, 0 to 255. */
+async function thumbnailDistance(folder: string, a: string, b: string, flip: boolean) {
+  const [x, y] = await Promise.all([a, b].map(async (path, i) => {
+    const image = sharp(join(folder, path)).flatten({ background: "white" });
+    const small = await (flip && i === 0 ? image.flop() : image).resize(16, 16, { fit: "fill" })
+      .greyscale().raw().toBuffer();
+    return [...small];
+  }));
+  return x!.reduce((sum, value, i) => sum + Math.abs(value - y![i]!), 0) / x!.length;
+}
+
+async function checkTruth(folder: string, images: string[], broken: Set<string>): Promise<void> {
+  const truth = await readCsv(join(folder, "new_truth.csv"), ["name", "label"], "-");
+  const readable = images.filter((path) => path.startsWith("new/") && !broken.has(path));
+  assert.deepEqual(truth.map((row) => `new/${row.name}`), readable.toSorted());
+  for (const { label } of truth) assert.ok([NON, SCLEROTIC].includes(label));
+}
+
+Deno.test("makeSampleSet() leaves a sample set as it is and refuses any other folder", async () => {
+  await withFolder(async (parent) => {
+    const folder = join(parent, "sample");
+    const mine = join(folder, "my scan.txt");
+    await Deno.mkdir(folder);
+    await Deno.writeTextFile(mine, "irreplaceable");
+    await assert.rejects(makeSampleSet(folder, TINY), DataError);
+    assert.equal(await Deno.readTextFile(mine), "irreplaceable");
+    assert.deepEqual(await list(parent), ["sample"]);
+    await assert.rejects(makeSampleSet(mine, TINY), DataError);
+
+    await Deno.writeTextFile(join(folder, "SYNTHETIC.md"), "");
+    await makeSampleSet(folder, TINY);
+    assert.deepEqual(await list(folder), ["SYNTHETIC.md", "my scan.txt"]);
+  });
+});
+
+Deno.test("makeSampleSet() leaves nothing when it is interrupted, and clears up after a kill", async () => {
+  await withFolder(async (parent) => {
+    const folder = join(parent, "sample");
+    const stop = () => {
+      throw new Error("stopped");
+    };
+    await assert.rejects(makeSampleSet(folder, { ...TINY, onProgress: stop }), /stopped/);
+    assert.deepEqual(await list(parent), []);
+
+    const dead = await new Deno.Command(Deno.execPath(), { args: ["--version"], stdout: "null" })
+      .spawn();
+    await dead.status;
+    await Deno.mkdir(join(parent, `.sample.${dead.pid}.making`, "new"), { recursive: true });
+    await Deno.mkdir(join(parent, ".sample.notes.making"));
+    await makeSampleSet(folder, { trainCrops: 3, newCrops: 1 });
+    assert.deepEqual(await list(parent), [".sample.notes.making", "sample"]);
+  });
+});
+
+Deno.test("isSynthetic() finds the marker in the folder and up to three above", async () => {
+  await withFolder(async (parent) => {
+    await Deno.writeTextFile(join(parent, "SYNTHETIC.md"), "");
+    assert.equal(await isSynthetic(parent), true);
+    assert.equal(await isSynthetic(join(parent, "a")), true);
+    assert.equal(await isSynthetic(join(parent, "SYNTHETIC.md")), true);
+    assert.equal(await isSynthetic(join(parent, "a", "b", "c")), true);
+    assert.equal(await isSynthetic(join(parent, "a", "b", "c", "d")), false);
+  });
+});
+
+Deno.test("planSampleSet() keeps the promised slides, class shares and formats", () => {
+  const crops = planSampleSet(42, 360, 60);
+  const old = crops.filter((crop) => !crop.isNew);
+  const fresh = crops.filter((crop) => crop.isNew);
+  assert.deepEqual([old.length, fresh.length], [360, 60]);
+  assert.equal(new Set(crops.map((crop) => crop.name)).size, 420);
+  const slides = (of: typeof crops) => new Set(of.map((crop) => crop.slide.name));
+  assert.equal(slides(old).size, 12);
+  assert.equal(slides(old).intersection(slides(fresh)).size, 0);
+  const share = (of: typeof crops) =>
+    of.filter((crop) => crop.label === SCLEROTIC).length / of.length;
+  assert.ok(Math.abs(share(old) - 0.2) < 0.04, String(share(old)));
+  const shares = [...slides(old)].map((name) => share(old.filter((c) => c.slide.name === name)));
+  assert.ok(Math.min(...shares) < 0.08 && Math.max(...shares) > 0.4, String(shares));
+  for (const crop of crops) {
+    assert.equal(crop.pattern.sclerotic, crop.label === SCLEROTIC);
+    assert.match(crop.name, /^slide_\d\d_\d{3}/);
+    assert.ok(crop.name.startsWith(crop.slide.name));
+  }
+  const count = (extension: string) => old.filter((c) => c.name.endsWith(extension)).length;
+  assert.deepEqual([count(".jpg"), count(".tif")], [36, 18]);
+  assert.equal(old.filter((crop) => /[ ,]/.test(crop.name)).length, 1);
+});

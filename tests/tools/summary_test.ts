@@ -1,0 +1,84 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { runPaths } from "../../lib/core/paths.ts";
+import { SYNTHETIC_NOTE } from "../../lib/core/words.ts";
+import { pickScores } from "../../lib/run/metrics_file.ts";
+import { formatSummary, readSummary, type Summary } from "../../tools/summary.ts";
+
+const summary: Summary = {
+  run: "default",
+  results: "results/default",
+  model: "model/default",
+  report: true,
+  synthetic: false,
+  scores: {
+    roc_auc: { value: 0.9125, low: 0.85, high: 0.96, baseline: 0.5 },
+    f1: { value: null, low: null, high: null, baseline: null },
+  },
+  evaluation: { classified: 58, unreadable: 2 },
+};
+
+Deno.test("formatSummary() puts each score beside its baseline", () => {
+  assert.equal(
+    formatSummary(summary),
+    `
+Results of run "default": results/default/
+One page of it:       results/default/report.html
+Model:                model/default/
+
+Test scores                   95 % interval     baseline
+  roc_auc             0.912   0.850 to 0.960    0.500
+  f1                  -                         -
+
+New images: 58 classified (evaluation.csv); 2 could not be read (evaluation_errors.csv)`,
+  );
+});
+
+Deno.test("formatSummary() says nothing of what was not done, and that images are synthetic", () => {
+  const text = formatSummary({
+    ...summary,
+    report: false,
+    synthetic: true,
+    scores: {},
+    evaluation: null,
+  });
+  assert.doesNotMatch(text, /scores|New images|report/);
+  assert.ok(text.endsWith(SYNTHETIC_NOTE));
+});
+
+Deno.test("pickScores() takes the four scores that are there, and no number that is not", () => {
+  const scores = pickScores({
+    kappa: { value: 1 },
+    accuracy: { value: 0.9, low: null, high: "x", baseline: 0.8 },
+    f1: { value: null, reason: "no positives" },
+  });
+  assert.deepEqual(scores, {
+    accuracy: { value: 0.9, low: null, high: null, baseline: 0.8 },
+    f1: { value: null, low: null, high: null, baseline: null },
+  });
+  assert.deepEqual(pickScores(null), {});
+});
+
+Deno.test("readSummary() counts rows, and leaves out notebooks that were not executed", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const paths = {
+      ...runPaths("x"),
+      metrics: join(folder, "metrics.json"),
+      evaluation: join(folder, "evaluation.csv"),
+      report: join(folder, "report.html"),
+    };
+    await Deno.writeTextFile(paths.metrics, '{"accuracy": {"value": 0.9}}');
+    await Deno.writeTextFile(paths.evaluation, 'name,ground_truth\n"a\nb.png",x\nc.png,y\n');
+    await Deno.writeTextFile(join(folder, "evaluation_errors.csv"), "name,error\nd.png,cut\n");
+    const all = await readSummary("x", paths, { synthetic: false, executed: { from: 1, to: 7 } });
+    assert.deepEqual(all.evaluation, { classified: 2, unreadable: 1 });
+    assert.equal(all.scores["accuracy"]?.value, 0.9);
+    assert.equal(all.report, false);
+    const part = await readSummary("x", paths, { synthetic: false, executed: { from: 1, to: 5 } });
+    assert.deepEqual(part.scores, {});
+    assert.equal(part.evaluation, null);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});

@@ -1,0 +1,176 @@
+import { join } from "node:path";
+import { SetupError } from "../lib/core/errors.ts";
+import { exists } from "../lib/core/files.ts";
+import { projectRoot } from "../lib/core/paths.ts";
+import { runTool, ToolError, venvFolder, venvPython } from "../lib/core/python.ts";
+import { digest, hasStamp, type Step, writeStamp } from "./step.ts";
+import { pip } from "./venv.ts";
+
+const ZIG = "ziglang==0.17.1";
+
+const packageFolder = join(projectRoot, "node_modules", "@tensorflow", "tfjs-node-gpu");
+
+const bindingPath = join(packageFolder, "lib", "napi-v8", "tfjs_binding.node");
+
+const stampPath = `${bindingPath}.stamp`;
+
+/** A C++ compiler: the program and the arguments that come before all others. */
+export interface Compiler {
+  command: string;
+  args: readonly string[];
+}
+
+/**
+ * The native half of `@tensorflow/tfjs-node-gpu`, compiled from the sources in the package against
+ * the TensorFlow of the .venv. The package's own download would bring a TensorFlow of 2022.
+ */
+export const bindingStep: Step = {
+  name: "TensorFlow binding",
+  remedy: "Install a C++ compiler (Debian and Ubuntu: the package g++) or name one in the " +
+    "variable CXX, then run the same command again.",
+  isDone: async () =>
+    await exists(bindingPath) && await hasStamp(stampPath, await wanted().catch(() => "")),
+  run: async (report) => {
+    const temporary = `${bindingPath}.${Deno.pid}.tmp`;
+    await Deno.mkdir(join(bindingPath, ".."), { recursive: true });
+    try {
+      await compile(temporary, report);
+      await Deno.rename(temporary, bindingPath);
+    } finally {
+      await Deno.remove(temporary).catch(() => {});
+    }
+    report("trying it");
+    await prove();
+    await writeStamp(stampPath, await wanted());
+  },
+};
+
+/**
+ * The arguments that build the binding.
+ *
+ * @param paths `tensorflow`: the folder of the installed wheel; `output`: the file to write.
+ */
+export function compileArguments(
+  paths: { sources: readonly string[]; nodeHeaders: string; tensorflow: string; output: string },
+  os: typeof Deno.build.os,
+): string[] {
+  const library = (name: string) =>
+    os === "darwin"
+      ? join(paths.tensorflow, `${name}.2.dylib`)
+      : join(paths.tensorflow, `${name}.so.2`);
+  return [
+    "-std=c++17",
+    "-O2",
+    "-fPIC",
+    "-shared",
+    "-DNAPI_VERSION=8",
+    // The Node-API symbols are those of the running Deno; macOS wants to be told.
+    ...(os === "darwin" ? ["-undefined", "dynamic_lookup"] : []),
+    "-I",
+    paths.nodeHeaders,
+    "-I",
+    join(paths.tensorflow, "include"),
+    "-o",
+    paths.output,
+    ...paths.sources,
+    library("libtensorflow_cc"),
+    library("libtensorflow_framework"),
+    `-Wl,-rpath,${paths.tensorflow}`,
+  ];
+}
+
+/** Everything that the binding depends on: when any of it changes, it is built anew. */
+async function wanted(): Promise<string> {
+  const tensorflow = await tensorflowFolder();
+  const sources = await Promise.all(
+    (await listSources()).map(async (path) => await Deno.readTextFile(path)),
+  );
+  const wheels: string[] = [];
+  for await (const { name } of Deno.readDir(join(tensorflow, ".."))) {
+    if (/^tensorflow(_cpu)?-.*\.dist-info$/.test(name)) wheels.push(name);
+  }
+  const npmPackage = await Deno.readTextFile(join(packageFolder, "package.json"));
+  return digest([tensorflow, ...wheels.sort(), npmPackage, Deno.build.target, ...sources]);
+}
+
+async function compile(output: string, report: (line: string) => void): Promise<void> {
+  const args = compileArguments({
+    sources: (await listSources()).filter((path) => path.endsWith(".cc")),
+    nodeHeaders: join(projectRoot, "node_modules", "node-api-headers", "include"),
+    tensorflow: await tensorflowFolder(),
+    output,
+  }, Deno.build.os);
+  const failures: string[] = [];
+  for (const find of [systemCompiler, zigCompiler]) {
+    try {
+      const compiler = await find(report);
+      if (compiler === null) continue;
+      report(`compiling with ${[compiler.command, ...compiler.args].join(" ")}`);
+      await runTool(compiler.command, [...compiler.args, ...args], { cwd: projectRoot });
+      return;
+    } catch (error) {
+      if (!(error instanceof ToolError)) throw error;
+      failures.push(error.message);
+    }
+  }
+  throw new SetupError(failures.join("\n"), bindingStep.remedy);
+}
+
+/** $CXX, else the first of g++, clang++ and c++ that starts. */
+async function systemCompiler(): Promise<Compiler | null> {
+  const chosen = Deno.env.get("CXX")?.trim();
+  if (chosen) {
+    const [command = chosen, ...args] = chosen.split(/\s+/);
+    return { command, args };
+  }
+  for (const command of ["g++", "clang++", "c++"]) {
+    const starts = await runTool(command, ["--version"]).then(() => true, () => false);
+    if (starts) return { command, args: [] };
+  }
+  return null;
+}
+
+/** Zig's C++ compiler, which comes from PyPI and needs nothing of the system. */
+async function zigCompiler(report: (line: string) => void): Promise<Compiler> {
+  await pip(["install", ZIG], report);
+  return { command: venvPython, args: ["-m", "ziglang", "c++"] };
+}
+
+/** Loads the binding in a process of its own: a crash there is a message here. */
+async function prove(): Promise<void> {
+  const script = join(import.meta.dirname!, "prove_binding.ts");
+  try {
+    const env = { TF_CPP_MIN_LOG_LEVEL: "0" }; // what it says before a crash is the reason
+    await runTool(Deno.execPath(), ["run", "-A", "--no-check", script], { cwd: projectRoot, env });
+  } catch (cause) {
+    // No notebook shall meet a binding that does not work.
+    await Deno.remove(bindingPath);
+    throw new SetupError(
+      `it was built but does not work: ${cause instanceof Error ? cause.message : cause}`,
+      "Delete the folder .venv and run the same command again; if it fails in the same way, this " +
+        "machine's TensorFlow or compiler is not supported.",
+      { cause },
+    );
+  }
+}
+
+async function listSources(): Promise<string[]> {
+  const folder = join(packageFolder, "binding");
+  const paths: string[] = [];
+  for await (const { name } of Deno.readDir(folder)) {
+    if (/\.(cc|h)$/.test(name)) paths.push(join(folder, name));
+  }
+  return paths.sort();
+}
+
+async function tensorflowFolder(): Promise<string> {
+  const lib = join(venvFolder, "lib");
+  for await (const { name } of Deno.readDir(lib)) {
+    const folder = join(lib, name, "site-packages", "tensorflow");
+    if (name.startsWith("python3.") && await exists(join(folder, "include"))) return folder;
+  }
+  throw new SetupError(
+    `There is no TensorFlow in ${venvFolder}.`,
+    "Delete the folder .venv and run the same command again.",
+  );
+}

@@ -1,0 +1,156 @@
+import { resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { ConfigError, DataError } from "../lib/core/errors.ts";
+import { runMain } from "../lib/core/terminal.ts";
+import { setUp } from "./setup.ts";
+
+/**
+ * `deno task run`: set up, then execute the notebooks. Only what needs no packages is imported
+ * before the set-up.
+ *
+ * @returns The exit code.
+ */
+async function run(): Promise<number> {
+  const options = parseRunOptions(Deno.args, Deno.env.get("INIT_CWD") ?? Deno.cwd());
+  if (options.help) {
+    console.log(RUN_HELP);
+    return 0;
+  }
+  await checkFolders(options);
+  await setUp({
+    sampleImages: options.data === undefined || options.new === undefined,
+    afterPackages: async () => {
+      const { buildOverrides }: typeof import("./summary.ts") = await import(
+        import.meta.resolve("./summary.ts")
+      );
+      buildOverrides(options);
+    },
+  });
+  const { runAndSummarise }: typeof import("./summary.ts") = await import(
+    import.meta.resolve("./summary.ts")
+  );
+  return await runAndSummarise(options);
+}
+
+/** What `deno task run` was asked for. */
+export interface RunOptions {
+  help: boolean;
+  /** `--data`, absolute. */
+  data?: string;
+  /** `--new`, absolute. */
+  new?: string;
+  run?: string;
+  /** Each `--set`, as it was written. */
+  set: readonly string[];
+  /** First and last notebook to execute, 1 to 7. */
+  from: number;
+  to: number;
+}
+
+/** The first and the last notebook. */
+const FIRST = 1;
+
+const LAST = 7;
+
+/** What `deno task run --help` prints. */
+export const RUN_HELP = `deno task run: set up, then execute the seven notebooks in order
+
+  --data DIR          folder of images: one folder per class (default: data/, or the sample set)
+  --new DIR           folder of new images for section 7 (default: data/new/)
+  --run NAME          name of the run: results/NAME/ and model/NAME/ (default: default)
+  --set FIELD=VALUE   a field of the config, as in --set training.epochs=3; may be repeated
+  --from NN           first notebook to execute (default: 01)
+  --to NN             last notebook to execute (default: 07)
+  --help              this text
+
+The README lists every field of the config.`;
+
+/**
+ * Reads the command line of `deno task run`.
+ *
+ * @param callerFolder What relative folders are meant from: where the command was typed.
+ * @throws {ConfigError} For an option that does not exist, lacks its value or makes no sense.
+ */
+export function parseRunOptions(args: readonly string[], callerFolder: string): RunOptions {
+  const { values } = parse(args);
+  const from = notebookNumber("--from", values.from, FIRST);
+  const to = notebookNumber("--to", values.to, LAST);
+  if (from > to) throw refuse(`--from ${values.from} comes after --to ${values.to ?? LAST}.`);
+  const folder = (name: "data" | "new") => {
+    const value = values[name];
+    if (value === undefined) return {};
+    if (value === "") throw refuse(`--${name} needs a folder.`);
+    return { [name]: resolve(callerFolder, value) };
+  };
+  return {
+    help: values.help ?? false,
+    ...folder("data"),
+    ...folder("new"),
+    ...(values.run === undefined ? {} : { run: values.run }),
+    set: values.set ?? [],
+    from,
+    to,
+  };
+}
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({
+      // `deno task run -- --data DIR`, as npm wants it, means the same.
+      args: args[0] === "--" ? args.slice(1) : [...args],
+      options: {
+        data: { type: "string" },
+        new: { type: "string" },
+        run: { type: "string" },
+        set: { type: "string", multiple: true },
+        from: { type: "string" },
+        to: { type: "string" },
+        help: { type: "boolean", short: "h" },
+      },
+      strict: true,
+    });
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message.split(". ")[0] : String(cause);
+    throw refuse(`${message}.`, cause);
+  }
+}
+
+function notebookNumber(option: string, text: string | undefined, fallback: number): number {
+  if (text === undefined) return fallback;
+  const number = /^0?([1-9])$/.test(text) ? Number(text) : NaN;
+  if (!(number >= FIRST && number <= LAST)) {
+    throw refuse(`${option} ${text}: a notebook's number is needed, 01 to 07.`);
+  }
+  return number;
+}
+
+function refuse(what: string, cause?: unknown): ConfigError {
+  return new ConfigError(what, "`deno task run --help` lists the options.", { cause });
+}
+
+/**
+ * Sees that the folders of `--data` and `--new` are there, before anything else is done.
+ *
+ * @throws {DataError} Naming the one that is not.
+ */
+export async function checkFolders(options: Pick<RunOptions, "data" | "new">): Promise<void> {
+  for (const name of ["data", "new"] as const) {
+    const path = options[name];
+    if (path === undefined) continue;
+    let isFolder: boolean;
+    try {
+      isFolder = (await Deno.stat(path)).isDirectory;
+    } catch (cause) {
+      const reason = cause instanceof Deno.errors.NotFound ? "there is no such folder" : `${cause}`;
+      throw new DataError(`--${name} ${path}: ${reason}.`, "Check how it is spelt.", { cause });
+    }
+    if (!isFolder) {
+      throw new DataError(
+        `--${name} ${path} is a file.`,
+        "Give the folder that holds the images.",
+      );
+    }
+  }
+}
+
+if (import.meta.main) await runMain(run);

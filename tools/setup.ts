@@ -1,0 +1,153 @@
+import { join } from "node:path";
+import { SetupError } from "../lib/core/errors.ts";
+import { exists, writeJson } from "../lib/core/files.ts";
+import { fromRoot, holdsImages, projectRoot, SAMPLE_FOLDER } from "../lib/core/paths.ts";
+import { runTool, venvFolder } from "../lib/core/python.ts";
+import { runMain, statusLine } from "../lib/core/terminal.ts";
+import { bindingStep } from "./binding.ts";
+import { digest, hasStamp, runStep, type Step, writeStamp } from "./step.ts";
+import { venvStep } from "./venv.ts";
+
+/** What {@linkcode setUp} may be told. */
+export interface SetUpOptions {
+  /** Whether sample images are made where data/ has none; true by default. */
+  sampleImages?: boolean;
+  /**
+   * Called as soon as the npm packages are there, before the longer steps: a look at what was asked
+   * for, so that a slip is told at once.
+   */
+  afterPackages?: () => Promise<void>;
+}
+
+/**
+ * Brings the project to where notebooks run: npm packages, .venv, TensorFlow binding, Deno kernel,
+ * sample images. What is there already is left alone (then it takes a second), what was interrupted
+ * is continued; once done it needs no network. This module and what it imports use nothing but Deno
+ * itself, for there are no packages yet; code that needs some is imported after it.
+ *
+ * @throws {SetupError} Naming the step that failed, why, and what to do.
+ */
+export async function setUp(options: SetUpOptions = {}): Promise<void> {
+  if (Deno.build.os !== "linux" && Deno.build.os !== "darwin") {
+    throw new SetupError(
+      `The project does not run on ${Deno.build.os}: TensorFlow's libraries are not to be had.`,
+      "On Windows, use it inside WSL2 (Ubuntu), where it is Linux.",
+    );
+  }
+  const status = statusLine();
+  using _lock = await lockSetUp();
+  await runStep(packagesStep, status);
+  await options.afterPackages?.();
+  for (const step of [venvStep, bindingStep, kernelStep]) await runStep(step, status);
+  if (options.sampleImages ?? true) await runStep(sampleStep, status);
+}
+
+/** Keeps a second set-up of the same folder waiting. The lock goes with its process. */
+async function lockSetUp(): Promise<Deno.FsFile> {
+  const folder = join(projectRoot, "node_modules");
+  await Deno.mkdir(folder, { recursive: true });
+  const file = await Deno.open(join(folder, ".setup-lock"), { create: true, write: true });
+  if (!await file.tryLock(true)) {
+    console.log("set-up  waiting for another set-up of this folder to end");
+    await file.lock(true);
+  }
+  return file;
+}
+
+const stampPath = join(projectRoot, "node_modules", ".packages-stamp");
+
+/**
+ * The npm packages, exactly as deno.lock has them. Their install scripts stay ignored on purpose:
+ * that of tfjs-node-gpu downloads an outdated TensorFlow, which `binding.ts` replaces.
+ */
+export const packagesStep: Step = {
+  name: "npm packages",
+  remedy: "Check the network connection, then run the same command again: it goes on where it " +
+    "stopped.",
+  isDone: async () => await hasStamp(stampPath, await wanted()),
+  run: async (report) => {
+    await runTool(Deno.execPath(), ["install", "--frozen"], {
+      cwd: projectRoot,
+      env: { NO_COLOR: "1" },
+      onLine: report,
+    });
+    await writeStamp(stampPath, await wanted());
+  },
+};
+
+async function wanted(): Promise<string> {
+  return digest([
+    await Deno.readTextFile(join(projectRoot, "deno.lock")),
+    Deno.build.target,
+  ]);
+}
+
+/** Name under which Jupyter knows the kernel; the notebooks' metadata name it. */
+export const KERNEL_NAME = "deno";
+
+/** Jupyter's description of a kernel. */
+export interface KernelSpec {
+  argv: string[];
+  display_name: string;
+  language: string;
+  env: Record<string, string>;
+}
+
+/**
+ * The kernel of the notebooks: the Deno inside the .venv, because one that npx started lives in a
+ * cache that may be cleared.
+ *
+ * @param venv Absolute path of the .venv.
+ */
+export function kernelSpec(venv: string): KernelSpec {
+  return {
+    argv: [join(venv, "bin", "deno"), "jupyter", "--kernel", "--conn", "{connection_file}"],
+    display_name: "Deno",
+    language: "typescript",
+    // Must be there before TensorFlow is loaded: its greetings would land in the cells.
+    env: { TF_CPP_MIN_LOG_LEVEL: "2" },
+  };
+}
+
+const path = join(venvFolder, "share", "jupyter", "kernels", KERNEL_NAME, "kernel.json");
+
+/** Registers the kernel for the Jupyter of the .venv, which VS Code finds as well. */
+export const kernelStep: Step = {
+  name: "Deno kernel",
+  remedy: "Delete the folder .venv, then run the same command again.",
+  isDone: async () => {
+    try {
+      const present: unknown = JSON.parse(await Deno.readTextFile(path));
+      return JSON.stringify(present) === JSON.stringify(kernelSpec(venvFolder));
+    } catch {
+      return false;
+    }
+  },
+  run: async () => await writeJson(path, kernelSpec(venvFolder)),
+};
+
+/** With no images in data/, the synthetic sample set to start with. It appears whole or not at all. */
+export const sampleStep: Step = {
+  name: "sample images",
+  remedy: "Check the free disk space, then run the same command again.",
+  isDone: async () =>
+    await exists(fromRoot(SAMPLE_FOLDER)) || await holdsImages(fromRoot("data"), await classes()),
+  run: async (report) => {
+    // Packages are there by now, and only now.
+    const { makeSampleSet }: typeof import("./sample.ts") = await import(
+      import.meta.resolve("./sample.ts")
+    );
+    await makeSampleSet(fromRoot(SAMPLE_FOLDER), {
+      onProgress: (done, total) => report(`${done} of ${total} synthetic images`),
+    });
+  },
+};
+
+async function classes(): Promise<readonly string[]> {
+  const { parseConfig }: typeof import("../lib/core/config.ts") = await import(
+    import.meta.resolve("../lib/core/config.ts")
+  );
+  return parseConfig({}).data.classes;
+}
+
+if (import.meta.main) await runMain(() => setUp());

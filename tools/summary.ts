@@ -1,0 +1,202 @@
+import { join, relative } from "node:path";
+import { merge, parseAssignment, parseConfig } from "../lib/core/config.ts";
+import { readCsv } from "../lib/core/csv.ts";
+import { SetupError } from "../lib/core/errors.ts";
+import { exists, readJson } from "../lib/core/files.ts";
+import { fromRoot, isSynthetic, projectRoot, type RunPaths, runPaths } from "../lib/core/paths.ts";
+import { runTool } from "../lib/core/python.ts";
+import type { Config } from "../lib/core/settings.ts";
+import { duration } from "../lib/core/terminal.ts";
+import { SYNTHETIC_NOTE } from "../lib/core/words.ts";
+import { pickScores, type SummaryScore } from "../lib/run/metrics_file.ts";
+import { runNotebooks } from "./notebooks.ts";
+import type { RunOptions } from "./run.ts";
+
+/** Exit code of a command that Ctrl-C stopped. */
+const INTERRUPTED = 130;
+
+/**
+ * Executes the notebooks, writes the report (also of a run that failed) and prints the summary.
+ *
+ * @returns The exit code.
+ * @throws {NotebookError} When a cell failed.
+ */
+export async function runAndSummarise(options: RunOptions): Promise<number> {
+  const start = performance.now();
+  const { input, config } = buildOverrides(options);
+  const paths = runPaths(config.run);
+  const stop = new AbortController();
+  const onInterrupt = () => stop.abort();
+  Deno.addSignalListener("SIGINT", onInterrupt);
+  Deno.addSignalListener("SIGTERM", onInterrupt);
+  try {
+    await runNotebooks({
+      folder: join(projectRoot, "notebooks"),
+      run: config.run,
+      from: options.from,
+      to: options.to,
+      overrides: input,
+      signal: stop.signal,
+    });
+  } catch (error) {
+    // The page shows how far it came; should it fail too, the first error is the one to tell.
+    const why = error instanceof Error ? error.message : String(error);
+    await writeReport(config.run, why).catch(() => {});
+    throw error;
+  } finally {
+    Deno.removeSignalListener("SIGINT", onInterrupt);
+    Deno.removeSignalListener("SIGTERM", onInterrupt);
+  }
+  if (stop.signal.aborted) {
+    console.log(`\nStopped. What was done so far is in ${paths.results}.`);
+    return INTERRUPTED;
+  }
+  await writeReport(config.run, null);
+  const summary = await readSummary(config.run, paths, {
+    synthetic: await isSynthetic(await dataFolder(paths.config)),
+    executed: { from: options.from, to: options.to },
+  });
+  console.log(formatSummary(summary));
+  console.log(`\nFinished in ${duration(performance.now() - start)}.`);
+  return 0;
+}
+
+/** The data folder of the config in force, which the notebooks have written. */
+async function dataFolder(configPath: string): Promise<string> {
+  const config = parseConfig(await readJson(configPath, "Run again from notebook 01."));
+  return fromRoot(config.data.folder);
+}
+
+/** The command line's part of the config, and the config that it makes with all defaults. */
+export interface Overrides {
+  /** What goes to the notebooks: only what was asked for. */
+  input: Record<string, unknown>;
+  config: Config;
+}
+
+/**
+ * The part of the config that the command line gives; `--data`, `--new` and `--run` win over a
+ * `--set` of the same field, and a later `--set` over an earlier one.
+ *
+ * @throws {ConfigError} For a field that does not exist or a value that cannot be used.
+ */
+export function buildOverrides(
+  options: Pick<RunOptions, "data" | "new" | "run" | "set">,
+): Overrides {
+  const named = {
+    ...(options.run === undefined ? {} : { run: options.run }),
+    ...(options.data === undefined ? {} : { data: { folder: options.data } }),
+    ...(options.new === undefined ? {} : { evaluation: { folder: options.new } }),
+  };
+  const input = [...options.set.map(parseAssignment), named].reduce<Record<string, unknown>>(
+    (all, part) => merge(all, part),
+    {},
+  );
+  return { input, config: parseConfig(input) };
+}
+
+/**
+ * Writes results/RUN/report.html, in a process of its own: it reads images and tables with packages
+ * that the command itself does without.
+ *
+ * @param stopped Why the run ended early; `null`: it did not.
+ * @throws {SetupError} When the page could not be made.
+ */
+export async function writeReport(run: string, stopped: string | null): Promise<void> {
+  const script = join(projectRoot, "lib/show/report.ts");
+  try {
+    const args = ["run", "-A", "--no-check", script, run, ...(stopped === null ? [] : [stopped])];
+    await runTool(Deno.execPath(), args, { cwd: projectRoot });
+  } catch (cause) {
+    throw new SetupError(
+      `${runPaths(run).report} could not be made: ${
+        cause instanceof Error ? cause.message : cause
+      }`,
+      "The executed notebooks beside it are complete; run again for the page.",
+      { cause },
+    );
+  }
+}
+
+/** What a run left behind: see {@linkcode readSummary}. */
+export interface Summary {
+  run: string;
+  /** Folders relative to the project. */
+  results: string;
+  model: string;
+  /** Whether there is a report.html. */
+  report: boolean;
+  synthetic: boolean;
+  /** Empty when section 6 has not been run. */
+  scores: Readonly<Record<string, SummaryScore>>;
+  /** New images that were classified, and files that could not be read; null without section 7. */
+  evaluation: { classified: number; unreadable: number } | null;
+}
+
+/**
+ * Reads what a run left. What is not there is left out, and so is what an earlier run left of
+ * notebooks that were not executed now: it may belong to another model.
+ *
+ * @param options `executed`: numbers of the first and the last notebook that were.
+ * @throws {DataError} For a file that is there and is damaged.
+ */
+export async function readSummary(
+  run: string,
+  paths: RunPaths,
+  options: { synthetic: boolean; executed: { from: number; to: number } },
+): Promise<Summary> {
+  const { synthetic, executed: { from, to } } = options;
+  const written = async (path: string, notebook: number) =>
+    from <= notebook && notebook <= to && await exists(path);
+  const rows = async (path: string) =>
+    await exists(path) ? (await readCsv(path, ["name"], "Run notebook 07 again.")).length : 0;
+  return {
+    run,
+    results: relative(projectRoot, paths.results),
+    model: relative(projectRoot, paths.model),
+    report: await exists(paths.report),
+    synthetic,
+    scores: await written(paths.metrics, 6)
+      ? pickScores(await readJson(paths.metrics, "Run notebook 06 again."))
+      : {},
+    evaluation: await written(paths.evaluation, 7)
+      ? {
+        classified: await rows(paths.evaluation),
+        unreadable: await rows(paths.evaluation.replace(/\.csv$/, "_errors.csv")),
+      }
+      : null,
+  };
+}
+
+/** The closing words of `deno task run`. */
+export function formatSummary(summary: Summary): string {
+  const lines = [
+    "",
+    `Results of run "${summary.run}": ${summary.results}/`,
+    ...(summary.report ? [`One page of it:       ${summary.results}/report.html`] : []),
+    `Model:                ${summary.model}/`,
+  ];
+  const scores = Object.entries(summary.scores);
+  if (scores.length > 0) {
+    lines.push("", scoreRow("Test scores", "", "95 % interval", "baseline"));
+    for (const [name, { value, low, high, baseline }] of scores) {
+      const interval = low === null || high === null ? "" : `${fixed(low)} to ${fixed(high)}`;
+      lines.push(scoreRow(`  ${name}`, fixed(value), interval, fixed(baseline)));
+    }
+  }
+  if (summary.evaluation) {
+    const { classified, unreadable } = summary.evaluation;
+    const lost = unreadable > 0 ? `; ${unreadable} could not be read (evaluation_errors.csv)` : "";
+    lines.push("", `New images: ${classified} classified (evaluation.csv)${lost}`);
+  }
+  if (summary.synthetic) lines.push("", SYNTHETIC_NOTE);
+  return lines.join("\n");
+}
+
+function scoreRow(name: string, value: string, interval: string, baseline: string): string {
+  return `${name.padEnd(22)}${value.padEnd(8)}${interval.padEnd(18)}${baseline}`;
+}
+
+function fixed(value: number | null): string {
+  return value === null ? "-" : value.toFixed(3);
+}

@@ -34,20 +34,37 @@ export function parseConfig(input: unknown): Config {
  * (`withDefaultFolders`). Values from the command line (`--data`, `--new`,
  * `--run`, `--set`) win over both.
  *
+ * A run that a notebook names is remembered, and is the run of those that name none, in this and in
+ * other kernels. One that the command line names is not: it is that command's alone.
+ *
  * @example
  * ```ts
- * const config = await configure({ run: "default", training: { epochs: 10 } });
+ * const config = await configInForce({ run: "mine", training: { epochs: 10 } });
  * ```
  * @throws {ConfigError} See {@linkcode parseConfig}.
  */
-export async function configure(input: ConfigInput = {}): Promise<Config> {
+export async function configInForce(input: ConfigInput = {}): Promise<Config> {
   const overrides = commandLineOverrides();
-  const earlier = await readRunConfig(merge(input, overrides)["run"]);
+  const named = merge(input, overrides)["run"] ?? await rememberedRun();
+  const earlier = await readRunConfig(named);
   const config = await withDefaultFolders(
     parseConfig(merge({ ...earlier, ...input, run: earlier.run }, overrides)),
   );
   await writeJson(runPaths(config.run).config, config);
+  if (input.run !== undefined && !Object.hasOwn(overrides, "run")) {
+    await writeJson(CURRENT_RUN, { run: config.run });
+  }
   return config;
+}
+
+/** Where the name of the run that a notebook named last is remembered. */
+const CURRENT_RUN = fromRoot("results/.current_run.json");
+
+/** The run that was named last; `undefined`: none, or what was remembered is no name any more. */
+async function rememberedRun(): Promise<string | undefined> {
+  if (!await exists(CURRENT_RUN)) return undefined;
+  const remembered = await readJson(CURRENT_RUN, "").catch(() => null);
+  return configSchema.pick({ run: true }).safeParse(remembered).data?.run;
 }
 
 /**

@@ -24,22 +24,33 @@ export function htmlDisplay(html: string, text: string): Displayable {
   return { html, text, [jupyterDisplay]: () => ({ "text/html": html, "text/plain": text }) };
 }
 
+/** What {@linkcode show} takes: something, several things, or nothing. */
+export type Showable = Displayable | readonly Displayable[] | null | undefined;
+
 /**
  * Shows things under the current cell, in order: for a cell that has more to show than its last
- * value. Outside a notebook their plain text is printed.
+ * value. What is `null` is passed over. Outside a notebook their plain text is printed.
  *
  * @example
  * ```ts
- * await show(rocChart(test), precisionRecallChart(test));
+ * await show(tested.roc, tested.precisionRecall);
  * ```
  */
-export async function show(...contents: Displayable[]): Promise<void> {
+export async function show(...contents: Showable[]): Promise<void> {
   const kernel = currentKernel();
-  if (!kernel) return contents.forEach((content) => console.log(content.text));
-  for (const content of contents) {
-    await kernel.broadcast("display_data", { data: content[jupyterDisplay](), metadata: {} });
+  for (const content of contents.flat()) {
+    if (!content) continue;
+    if (kernel) {
+      await kernel.broadcast("display_data", { data: content[jupyterDisplay](), metadata: {} });
+    } else console.log(content.text);
   }
-  await new Promise((resolve) => setTimeout(resolve, SETTLE));
+  if (kernel) await new Promise((resolve) => setTimeout(resolve, SETTLE));
+}
+
+/** Several things as one, in order. */
+export function displayAll(...contents: readonly (Displayable | null)[]): Displayable {
+  const all = contents.filter((content) => content !== null);
+  return htmlDisplay(all.map(({ html }) => html).join(""), all.map(({ text }) => text).join("\n"));
 }
 
 /** A place in a notebook whose content changes. */

@@ -30,6 +30,11 @@ export function cellsAsModule(notebook: Notebook): string {
   return [...cells, "export {};\n"].join("\n");
 }
 
+/** The texts of the code cells of a notebook that are not empty. */
+export function codeTexts(notebook: Notebook): string[] {
+  return codeCells(notebook).map(text);
+}
+
 /** What must not be in a committed notebook: outputs and execution counts. */
 export function uncleanCells(notebook: Notebook): string[] {
   return codeCells(notebook).flatMap((cell, index) => [

@@ -1,0 +1,60 @@
+import {
+  groupWarning,
+  type SplitCertificate,
+  type SplitRow,
+  subsetCounts,
+} from "../run/split_file.ts";
+import type { Run } from "../run/run.ts";
+import { splitChart } from "../show/data_charts.ts";
+import { displayAll, type Displayable, htmlTable, notice } from "../show/display.ts";
+import { splitRun, splitTable } from "../split/split.ts";
+
+/** What notebook 03 shows of a split. */
+export interface SplitData {
+  /** The rows of split.csv. */
+  rows: SplitRow[];
+  certificate: SplitCertificate;
+  /** Images of each class in each subset, with a warning where no patient or slide is known. */
+  subsets: Displayable;
+  /** The certificate, a row a field. */
+  checks: Displayable;
+}
+
+/**
+ * Splits the run's images into training, validation and test, or takes the split that `split.file`
+ * names, and writes split.csv and its certificate: no patient, slide, duplicate or near-duplicate is
+ * in two subsets.
+ *
+ * @throws {DataError} When notebook 02 has not been run, there are too few groups, or a given split
+ *   cannot be used.
+ */
+export async function split(run: Run): Promise<SplitData> {
+  const { rows, certificate } = await splitRun(run.config);
+  const requested = certificate.fractions_requested;
+  const warning = groupWarning(rows);
+  const counts = subsetCounts(rows).flatMap(({ subset, classes }) =>
+    Object.entries(classes).map(([label, count]) => ({ subset, label, count }))
+  );
+  return {
+    rows,
+    certificate,
+    subsets: displayAll(
+      warning === null ? null : notice(warning, "warning"),
+      splitChart({
+        rows: counts,
+        requested: requested ?? {},
+        classes: run.config.data.classes,
+        run: run.name,
+      }),
+      htmlTable(splitTable(rows, requested), {
+        caption: "Images of each class and their share in the subset; in the last row, in all",
+      }),
+    ),
+    checks: htmlTable(
+      Object.entries(certificate).map(([field, value]) => ({
+        field,
+        value: Array.isArray(value) && value.length === 0 ? "none" : value,
+      })),
+    ),
+  };
+}

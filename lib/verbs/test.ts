@@ -1,0 +1,197 @@
+import { fromRoot } from "../core/paths.ts";
+import { betterThanBaseline } from "../metrics/baseline.ts";
+import { type ChosenDecision, chooseDecision } from "../metrics/decision.ts";
+import { explainRun } from "../metrics/explain.ts";
+import { type ReviewRun, reviewRun } from "../metrics/review.ts";
+import { testRun, writeModelCard } from "../metrics/test.ts";
+import { learnReference } from "../model/ordinary.ts";
+import { describeTestReads, type Scores } from "../run/metrics_file.ts";
+import { type Predictions, predictionsOf } from "../run/predictions.ts";
+import type { Run } from "../run/run.ts";
+import type { Figure } from "../show/card.ts";
+import {
+  precisionRecallChart,
+  reliabilityChart,
+  rocChart,
+  thresholdChart,
+} from "../show/curve_charts.ts";
+import { displayAll, type Displayable, htmlTable, notice } from "../show/display.ts";
+import { explanationGrid } from "../show/explanations.ts";
+import { groupChart } from "../show/group_charts.ts";
+import { reviewNotices } from "../show/notices.ts";
+import { imageGrid } from "../show/pictures.ts";
+import { showProgress } from "../show/progress.ts";
+import { writeReport } from "../show/report.ts";
+import { savePlots } from "../show/save_plots.ts";
+import { confusionMatrixChart, scoreHistogram } from "../show/score_charts.ts";
+
+/** What notebook 06 shows of a test. */
+export interface Tested {
+  /** Of the test images: all charts take them. */
+  predictions: Predictions;
+  /** Why calibration, threshold and accepted band are what they are. */
+  decision: Displayable;
+  /** Whether unusual images can be flagged in notebook 07. */
+  reference: Displayable;
+  /** Whether the model is better than always predicting the most frequent class. */
+  verdict: Displayable;
+  /** How often the test images have been read. */
+  reads: Displayable;
+  /** Every score with its 95 % confidence interval and its baseline, and published ones beside. */
+  scores: Displayable;
+  confusion: Figure;
+  histogram: Figure;
+  roc: Figure;
+  precisionRecall: Figure;
+  thresholds: Figure;
+  reliability: Figure;
+  groups: Figure;
+  /** Where the plots were saved. */
+  saved: Displayable;
+  /** Images whose label or prediction should be looked at again. */
+  review: Displayable;
+  /** Where the model found evidence, by Grad-CAM, and whether these maps can be believed. */
+  explanations: Displayable;
+  /** Where the report is. */
+  report: Displayable;
+}
+
+/**
+ * Tests the run's saved model: chooses calibration, threshold and accepted band on the validation
+ * images, learns what ordinary images look like, scores the test images, lists those to look at
+ * again, explains some predictions, and writes the model card and the report.
+ *
+ * @throws {ModelError} When the run has no usable model.
+ * @throws {DataError} When the split is missing, or is not the one that the model was trained on.
+ * @throws {ImageError} When an image of the split has gone or broken since.
+ */
+export async function test(run: Run): Promise<Tested> {
+  const { config, name } = run;
+  const chosen = await chooseDecision(config, showProgress("Validating"));
+  const reference = await learnReference(config, showProgress("Looking at ordinary images"));
+  const { predictions: rows, scores, reads, card } = await testRun(config, showProgress("Testing"));
+  const { classes } = card.architecture;
+  const predictions = predictionsOf(rows, {
+    run: name,
+    source: "test",
+    classes,
+    seed: config.seed,
+    threshold: card.decision.threshold,
+  });
+  const charts = chartsOf(predictions);
+  const review = await reviewRun(config, rows, card);
+  const why = await explainRun(config, rows, { onProgress: showProgress("Explaining") });
+  const options = { run: name, positive: classes.at(-1)! };
+  const overlays = await Promise.all(why.groups.map((group) => explanationGrid(group, options)));
+  const saved = await savePlots(name, {
+    confusion_matrix: charts.confusion,
+    score_histogram: charts.histogram,
+    roc: charts.roc,
+    precision_recall: charts.precisionRecall,
+    threshold: charts.thresholds,
+    reliability: charts.reliability,
+    groups: charts.groups,
+  });
+  await savePlots(
+    name,
+    Object.fromEntries(overlays.map((figure, i) => [`explained_${i + 1}`, figure])),
+  );
+  await writeModelCard(config, card, { scores, reads });
+  await writeReport(name);
+  const counted = describeTestReads(reads);
+  const verdict = betterThanBaseline(predictions);
+  const { check } = why;
+  return {
+    predictions,
+    ...charts,
+    decision: showDecision(chosen),
+    reference: reference === null
+      ? notice(
+        "There are too few training or validation images to tell what is ordinary: notebook 07 " +
+          "will flag no image.",
+        "warning",
+      )
+      : notice("Notebook 07 will flag images that are unlike the training images."),
+    verdict: notice(
+      `${verdict.headline} ${verdict.sentence}`,
+      verdict.better ? "info" : "warning",
+    ),
+    reads: notice(counted.text, counted.isClean ? "info" : "warning"),
+    scores: showScores(run, scores, classes),
+    saved,
+    review: await showReview(run, review),
+    explanations: displayAll(
+      ...overlays,
+      check && notice(check.sentence, check.doubtful ? "warning" : "info"),
+    ),
+    report: notice(`The report: results/${name}/report.html, one page to send.`),
+  };
+}
+
+function chartsOf(predictions: Predictions) {
+  return {
+    confusion: confusionMatrixChart(predictions),
+    histogram: scoreHistogram(predictions),
+    roc: rocChart(predictions),
+    precisionRecall: precisionRecallChart(predictions),
+    thresholds: thresholdChart(predictions),
+    reliability: reliabilityChart(predictions),
+    groups: groupChart(predictions),
+  };
+}
+
+function showDecision({ logLoss, labels, reasons, decision }: ChosenDecision): Displayable {
+  const { before, after, outOfFold } = logLoss;
+  return displayAll(
+    notice(
+      `${reasons.calibration} Log loss on the ${labels.length} validation images: ` +
+        `${before.toFixed(4)} before, ${after.toFixed(4)} after calibration` +
+        `${outOfFold ? "" : ", on the images that it was fitted to"}.`,
+    ),
+    notice(reasons.threshold),
+    notice(reasons.acceptBand, decision.acceptBand ? "info" : "warning"),
+  );
+}
+
+function showScores({ config }: Run, scores: Scores, classes: readonly string[]): Displayable {
+  const published = config.metrics.references.map(({ name, score, value, note }) => ({
+    score,
+    published: value,
+    here: scores[score].value,
+    by: name,
+    note,
+  }));
+  return displayAll(
+    htmlTable(Object.entries(scores).map(([score, row]) => ({ score, ...row })), {
+      columns: ["score", "value", "low", "high", "baseline", "n", "method"],
+      caption: `Test scores of ${classes.at(-1)}, with 95 % confidence intervals`,
+    }),
+    published.length === 0
+      ? null
+      : htmlTable(published, { caption: "Published scores, measured on other images" }),
+  );
+}
+
+/** Images of each kind that are shown; the list has them all. */
+const SHOWN = { mistakes: 15, uncertain: 10 };
+
+async function showReview({ config }: Run, review: ReviewRun): Promise<Displayable> {
+  const tile = ({ path, label, probability }: ReviewRun["mistakes"][number]) => ({
+    path: fromRoot(`${config.data.folder}/${path}`),
+    caption: `${path.split("/").at(-1)} · labelled ${label} · probability ${
+      probability.toFixed(3)
+    }`,
+  });
+  const mistakes = review.mistakes.slice(0, SHOWN.mistakes).map(tile);
+  return displayAll(
+    mistakes.length === 0
+      ? notice("There is no mistake on the test images.")
+      : await imageGrid(mistakes, {
+        title: `${review.mistakesOf} of ${review.of} images were classified wrongly`,
+      }),
+    await imageGrid(review.uncertain.slice(0, SHOWN.uncertain).map(tile), {
+      title: "The least certain of the rest",
+    }),
+    ...reviewNotices(review),
+  );
+}

@@ -1,0 +1,80 @@
+import type { HistoryRow, TrainingEvent } from "../run/history.ts";
+import type { Run } from "../run/run.ts";
+import { readRuns } from "../run/runs.ts";
+import type { Figure } from "../show/card.ts";
+import { createLive, displayAll, type Displayable, htmlTable, show } from "../show/display.ts";
+import { outcomeNotices, trainingNotices } from "../show/notices.ts";
+import { showProgress } from "../show/progress.ts";
+import { runsChart, runsTable } from "../show/run_charts.ts";
+import { savePlots } from "../show/save_plots.ts";
+import { learningCurves, learningRateChart } from "../show/training_charts.ts";
+import { findLearningRate as rangeTest } from "../training/learning_rate.ts";
+import { type TrainedRun, trainRun } from "../training/train_run.ts";
+
+/** What notebook 05 shows of a training. */
+export interface Trained extends TrainedRun {
+  /** Loss, accuracy, AUC and learning rate by epoch. */
+  curves: Figure;
+  /** What became of the training: where it was continued or stopped, what it started from. */
+  outcome: Displayable;
+  /** The epoch that is kept and the last one. */
+  epochs: Displayable;
+  /** What the callbacks did. */
+  callbacks: Displayable;
+  /** Where the curves were saved. */
+  saved: Displayable;
+}
+
+/**
+ * Trains the run's model, with progress and curves that grow as it goes, and keeps the best epoch in
+ * model/RUN/. Stop finishes the batch and saves; the same call goes on there, also after a crash.
+ *
+ * @throws {DataError} When notebook 03 has not been run, or its split has been changed since.
+ * @throws {ModelError} When the starting weights cannot be obtained.
+ * @throws {ImageError} When an image of the split has gone or broken since.
+ * @throws {TrainingError} When the loss is no longer a number; when the disk is full; when an
+ *   interrupted training of other settings would be lost.
+ */
+export async function train(run: Run): Promise<Trained> {
+  const { training } = run.config;
+  await show(trainingNotices(training));
+  const chart = createLive();
+  const draw = (history: HistoryRow[], events: TrainingEvent[], epochs?: number) =>
+    learningCurves({ history, events, run: run.name, ...(epochs ? { epochs } : {}) });
+  const trained = await trainRun(run.config, {
+    onProgress: showProgress("Training"),
+    onEpoch: (history, events) => chart.update(draw(history, events, training.epochs)),
+  });
+  const { history, events, bestEpoch } = trained;
+  const curves = draw(history, events);
+  await chart.update(curves);
+  const shown = history.filter(({ epoch }) => epoch === bestEpoch || epoch === history.length);
+  return {
+    ...trained,
+    curves,
+    outcome: displayAll(...outcomeNotices(trained)),
+    epochs: htmlTable(shown, {
+      caption: `Best epoch (${bestEpoch}, kept) and last epoch (${history.length})`,
+    }),
+    callbacks: htmlTable(events, { caption: "What the callbacks did" }),
+    saved: await savePlots(run.name, { learning_curves: curves }),
+  };
+}
+
+/**
+ * Tries learning rates from 1e-7 to 10 on a copy of the model, for 100 steps; nothing is kept.
+ *
+ * @returns The loss over the learning rate, with a suggestion.
+ * @throws As {@linkcode train}.
+ */
+export async function findLearningRate(run: Run): Promise<Figure> {
+  const found = await rangeTest(run.config, showProgress("Learning rates"));
+  const { learningRate } = run.config.training;
+  return learningRateChart({ ...found, learningRate, run: run.name });
+}
+
+/** All trained runs beside this one: their settings, scores and validation curves. */
+export async function compareRuns({ config }: Run): Promise<Displayable> {
+  const runs = await readRuns();
+  return displayAll(runsTable(runs, config), runsChart(runs.runs, config));
+}

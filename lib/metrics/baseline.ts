@@ -8,7 +8,7 @@ const ALPHA = 0.05;
 const FEWEST_GROUPS = 5;
 
 /** The outcome of {@linkcode betterThanBaseline}. */
-interface BaselineTest {
+export interface BaselineTest {
   /** Chance of a result at least this good if the model were no better than the baseline. */
   p: number;
   /** Whether p is below 0.05. */

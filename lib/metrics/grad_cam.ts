@@ -14,15 +14,6 @@ import { backbones, INPUT_LAYER, inputShape, type Model } from "../model/model.t
 
 type Tensor = TensorFlow.Tensor;
 
-/**
- * Chooses the class that is explained.
- *
- * @param probabilities Of one image, one a class.
- * @param row Where the image is in the batch.
- * @returns Index of the class.
- */
-type ClassOf = (probabilities: readonly number[], row: number) => number;
-
 /** What a batch of images was explained with. */
 interface Explained {
   /** One an image. */
@@ -44,12 +35,17 @@ interface Explainer {
   /** What the output layer has before its softmax: pixels [n, size, size, 3] to [n, classes]. */
   logits(pixels: Uint8Array): Promise<number[][]>;
   /**
-   * Maps by the gradient of a class's logit.
+   * Grad-CAM of one class an image.
    *
    * @param pixels RGB, [n, size, size, 3].
+   * @param classOf The index of the class, from the probabilities of an image and its place in the
+   * batch.
    * @throws {ModelError} When the model gives no finite numbers.
    */
-  explain(pixels: Uint8Array, method: ClassActivation, classOf: ClassOf): Promise<Explained>;
+  explain(
+    pixels: Uint8Array,
+    classOf: (probabilities: readonly number[], row: number) => number,
+  ): Promise<Explained>;
   /** Frees what was made; the model itself stays. */
   dispose(): void;
 }
@@ -92,7 +88,7 @@ export function createExplainer(
       logits.dispose();
       return values;
     },
-    explain: async (pixels, method, classOf) => {
+    explain: async (pixels, classOf) => {
       let classes: number[] = [];
       const [evidence, softmax] = tf.tidy(() => {
         const read = upTo(pixels);
@@ -100,7 +96,7 @@ export function createExplainer(
           classes = probabilities.map(classOf);
           return classes;
         });
-        return [classActivation(method, read.get(chosen)!, gradient), logits.softmax()] as const;
+        return [gradCam(read.get(chosen)!, gradient), logits.softmax()] as const;
       });
       const [values, probabilities] = await Promise.all([evidence.data(), softmax.array()]);
       tf.dispose([evidence, softmax]);
@@ -153,37 +149,17 @@ function logitGradient(
   return { gradient, logits: own };
 }
 
-/** How channels are weighed. */
-export type ClassActivation = "grad_cam" | "grad_cam_plus_plus";
-
 /**
- * Evidence for a class from a layer's activation A and the gradient g of the class's logit: the
- * channels of A, weighed and summed, with what speaks against the class set to 0.
- *
- * - `grad_cam`: a channel's weight is the mean of g over all places (Selvaraju et al., ICCV 2017,
- *   equations 1 and 2).
- * - `grad_cam_plus_plus`: it is Σ α · relu(g) with α = g² / (2 g² + g³ ΣA) (Chattopadhay et al.,
- *   WACV 2018, equations 9 and 19); both sums are over all places, and the score is the exponential
- *   of the logit, whose factor every place shares. It is meant for layers behind a ReLU: ΣA is then
- *   not negative and no denominator comes near 0. Since no channel counts against the class, its maps
- *   depend less on the weights behind the layer: see `checkMaps`.
+ * Grad-CAM (Selvaraju et al., ICCV 2017, equations 1 and 2): the channels of a layer's activation,
+ * each weighted with the mean of its gradient over all places, summed; what speaks against the
+ * class is set to 0. To be called in a tidy.
  *
  * @param activation [n, height, width, channels].
- * @param gradient As `activation`.
- * @returns [n, height, width]; to be called in a tidy.
+ * @param gradient Of the class's logit, as `activation`.
+ * @returns [n, height, width].
  */
-function classActivation(
-  method: ClassActivation,
-  activation: Tensor,
-  gradient: Tensor,
-): Tensor {
-  const places = [1, 2];
-  const weights = method === "grad_cam"
-    ? gradient.mean(places, true)
-    // α · relu(g), with g² taken out of the fraction: where g is 0 the paper's form is 0 / 0
-    : gradient.relu()
-      .divNoNan(gradient.mul(activation.sum(places, true)).add(2))
-      .sum(places, true); // [n, 1, 1, channels]
+function gradCam(activation: Tensor, gradient: Tensor): Tensor {
+  const weights = gradient.mean([1, 2], true); // [n, 1, 1, channels]
   return activation.mul(weights).sum(3).relu();
 }
 
@@ -283,36 +259,14 @@ export function toHeatMap(
 
 /**
  * A map at another size, bilinear, with pixel centres at half steps and the border continued
- * outwards (as `tf.image.resize` and Pillow do when they enlarge).
+ * outwards.
  *
  * @returns Row-major [height, width]; within the range of the map's own values.
  */
 export function resizeMap(map: HeatMap, height: number, width: number): Float32Array {
-  const rows = positions(map.height, height);
-  const columns = positions(map.width, width);
-  const values = new Float32Array(height * width);
-  rows.forEach((row, y) => {
-    const [above, below] = [row.from * map.width, row.to * map.width];
-    columns.forEach((column, x) => {
-      const at = (line: number, place: number) => map.values[line + place]!;
-      const top = mix(at(above, column.from), at(above, column.to), column.share);
-      const bottom = mix(at(below, column.from), at(below, column.to), column.share);
-      values[y * width + x] = mix(top, bottom, row.share);
-    });
-  });
-  return values;
-}
-
-function mix(a: number, b: number, share: number): number {
-  return a + (b - a) * share;
-}
-
-/** For each place of the larger axis the two of the smaller one it lies between. */
-function positions(source: number, target: number): { from: number; to: number; share: number }[] {
-  return Array.from({ length: target }, (_, i) => {
-    const place = Math.min(source - 1, Math.max(0, (i + 0.5) * source / target - 0.5));
-    const from = Math.floor(place);
-    return { from, to: Math.min(source - 1, from + 1), share: place - from };
+  return tf.tidy(() => {
+    const image = tf.tensor4d(map.values, [1, map.height, map.width, 1]);
+    return tf.image.resizeBilinear(image, [height, width], false, true).dataSync<"float32">();
   });
 }
 

@@ -29,7 +29,7 @@ Deno.test("chooseExamples() finds the most confident mistakes, the least certain
     [0, 0.03], // 11
     [1, 0.85], // 12
   ], 0.2);
-  const groups = chooseExamples(rows, { threshold: 0.2, classes, most: 2 });
+  const groups = chooseExamples({ rows, threshold: 0.2, classes }, 2);
   assert.deepEqual(
     groups.map(({ kind, examples, of }) => [kind, examples.map((row) => rows.indexOf(row)), of]),
     [
@@ -43,13 +43,10 @@ Deno.test("chooseExamples() finds the most confident mistakes, the least certain
 });
 
 Deno.test("chooseExamples() of a model without mistakes, or of nothing, has empty groups", () => {
-  const right = chooseExamples(predictions([[0, 0.1], [1, 0.9]], 0.5), {
-    threshold: 0.5,
-    classes,
-    most: 1,
-  });
+  const rows = predictions([[0, 0.1], [1, 0.9]], 0.5);
+  const right = chooseExamples({ rows, threshold: null, classes }, 1);
   assert.deepEqual(right.map(({ examples }) => examples.length), [0, 1, 0, 1]);
-  const none = chooseExamples([], { threshold: 0.5, classes, most: 3 });
+  const none = chooseExamples({ rows: [], threshold: 0.5, classes }, 3);
   assert.deepEqual(none.map(({ examples, of }) => [examples.length, of]), [
     [0, 0],
     [0, 0],
@@ -66,15 +63,14 @@ Deno.test("chooseExamples() takes the same images in any order, each once, at an
     fc.constantFrom(0, 0.3, 0.5, 1),
     (drawn, threshold) => {
       const rows = predictions(drawn, threshold);
-      const options = { threshold, classes, most: 3 };
-      const chosen = chooseExamples(rows, options);
+      const chosen = chooseExamples({ rows, threshold, classes }, 3);
       const paths = chosen.flatMap(({ examples }) => examples.map(({ path }) => path));
       assert.equal(new Set(paths).size, paths.length);
       const [mistakes, uncertain] = chosen;
       assert.ok(mistakes!.examples.every((e) => e.label !== e.predicted));
       assert.equal(mistakes!.examples.length, Math.min(3, mistakes!.of));
       assert.equal(uncertain!.examples.length, Math.min(3, uncertain!.of));
-      const again = chooseExamples(rows.toReversed(), options);
+      const again = chooseExamples({ rows: rows.toReversed(), threshold, classes }, 3);
       assert.deepEqual(again, chosen);
     },
   ));

@@ -242,10 +242,11 @@ Deno.test("fitDecision() stores no scores where validation holds one class alone
 
 Deno.test("fitDecision() orders images as the model does, whatever it chooses", () => {
   const sample = sampleOf(300, { slope: 0.5, intercept: 1 });
+  const raw = sample.probabilities.map(([, positive]) => positive!);
   for (const calibration of ["auto", "none", "temperature", "platt"] as const) {
     for (const rule of ["default", "youden", "sensitivity", "costs"] as const) {
       const settings = config({ metrics: { calibration, threshold: { rule } } });
-      const { decision, raw, calibrated, labels } = fitDecision(sample, settings);
+      const { decision, calibrated, labels } = fitDecision(sample, settings);
       decisionSchema.parse(decision);
       assert.equal(decision.rule, rule);
       if (calibration !== "auto") assert.equal(decision.calibration.method, calibration);

@@ -3,9 +3,12 @@ import { join } from "node:path";
 import { readCsv } from "../../lib/core/csv.ts";
 import { writeJson } from "../../lib/core/files.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
+import { betterThanBaseline } from "../../lib/metrics/baseline.ts";
+import { disposeModel } from "../../lib/model/model.ts";
+import { loadModel, type RunModel } from "../../lib/model/saved.ts";
 import { countTestRead, describeTestReads } from "../../lib/run/metrics_file.ts";
 import { DEFAULT_DECISION } from "../../lib/run/model_card.ts";
-import { type SplitRow, writeSplit } from "../../lib/run/split_file.ts";
+import { readSplit, type SplitRow, writeSplit } from "../../lib/run/split_file.ts";
 import { inFolder } from "../model/in_folder.ts";
 import { CLASSES, withRun } from "./with_run.ts";
 
@@ -14,7 +17,8 @@ Deno.test(
   withRun(async ({ root, config, rows, testRun }) => {
     const before = tf.memory().numTensors;
     const progress: number[] = [];
-    const { predictions, scores } = await testRun(config, (done) => void progress.push(done));
+    const tested = await testRun(config, (done) => void progress.push(done));
+    const { scores, predictions: { rows: predictions } } = tested;
     assert.equal(tf.memory().numTensors, before);
     const expected = rows.filter(({ subset }) => subset === "test");
     assert.deepEqual(
@@ -73,7 +77,7 @@ Deno.test(
       .map(({ name }) => name);
     assert.deepEqual(names, []);
     await Deno.writeTextFile(split, text);
-    assert.equal((await testRun(config)).predictions.length, 8);
+    assert.equal((await testRun(config)).predictions.rows.length, 8);
     await Deno.remove(join(root, "model/default/model.json"));
     await refused("ModelError", /There is no model/);
     assert.equal(tf.memory().numTensors, before);
@@ -120,6 +124,43 @@ Deno.test(
     assert.deepEqual((await testRun({ ...config, training })).predictions, plain.predictions);
   }),
 );
+
+Deno.test(
+  "testModel() gives what its steps give, with a model that is loaded once",
+  withRun(async ({ root, config, chooseDecision, testRun, testModel }) => {
+    const own = { ...config, metrics: { ...config.metrics, calibration: "platt" as const } };
+    const decision = await chooseDecision(own);
+    const steps = await testRun(own);
+    const before = tf.memory().numTensors;
+    const loaded = await loadRun(root);
+    const tensors = tf.memory().numTensors;
+    const progress: [number, number][] = [];
+    const tested = await testModel(own, {
+      loaded,
+      onProgress: (done, total) => void progress.push([done, total]),
+    });
+    assert.equal(tf.memory().numTensors, tensors, "the model given is left as it is");
+    assert.deepEqual(progress.filter(([done, total]) => done === total), [[8, 8], [16, 16], [
+      8,
+      8,
+    ]]);
+    assert.deepEqual(tested.decision, decision);
+    assert.equal(tested.reference, null); // eight validation images tell nothing
+    assert.deepEqual(tested.predictions, steps.predictions);
+    assert.deepEqual(tested.scores, steps.scores);
+    assert.equal(tested.reads.count, 2);
+    assert.deepEqual(tested.card, decision.card);
+    assert.deepEqual(tested.verdict, betterThanBaseline(steps.predictions));
+    disposeModel(loaded.model);
+    assert.deepEqual((await testModel(own)).predictions, steps.predictions);
+    assert.equal(tf.memory().numTensors, before);
+  }),
+);
+
+async function loadRun(root: string): Promise<RunModel> {
+  const split = await readSplit(join(root, "results/default/split.csv"));
+  return { ...await loadModel(join(root, "model/default")), split };
+}
 
 Deno.test(
   "testRun() counts every read of the test images, and by whom, and shows published scores",

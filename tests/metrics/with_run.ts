@@ -25,6 +25,7 @@ export interface SmallRun {
   rows: SplitRow[];
   chooseDecision: ChooseDecision["chooseDecision"];
   testRun: TestRun["testRun"];
+  testModel: TestRun["testModel"];
 }
 
 /** Runs a test in a {@linkcode SmallRun} of its own. */
@@ -34,7 +35,7 @@ export function withRun(
 ): () => Promise<void> {
   return () =>
     inProjectCopy(async ({ root, load }) => {
-      const { testRun } = await load<TestRun>("lib/metrics/test.ts");
+      const { testRun, testModel } = await load<TestRun>("lib/metrics/test.ts");
       const { chooseDecision } = await load<ChooseDecision>("lib/metrics/decision.ts");
       const rows: SplitRow[] = [];
       for (let i = 0; i < 24; i++) {
@@ -57,6 +58,6 @@ export function withRun(
       if (keras) await saveKeras(folder, model, card);
       disposeModel(model);
       const config = parseConfig({ data: { classes: CLASSES }, training: { batchSize: 3 } });
-      await test({ root, config, rows, testRun, chooseDecision });
+      await test({ root, config, rows, testRun, testModel, chooseDecision });
     });
 }

@@ -1,26 +1,100 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { parseConfig } from "../../../lib/core/config.ts";
-import { readCsv } from "../../../lib/core/csv.ts";
-import type { Config } from "../../../lib/core/settings.ts";
-import { scanDataset } from "../../../lib/data/scan.ts";
-import type { TestPrediction } from "../../../lib/metrics/test.ts";
-import type { ModelCard } from "../../../lib/run/model_card.ts";
-import { type SplitRow, writeSplit } from "../../../lib/run/split_file.ts";
-import { inProjectCopy } from "../../copy_project.ts";
-import { picture, put } from "../../data/test_images.ts";
-import { testCard } from "../../model/model_card.ts";
+import fc from "fast-check";
+import { parseConfig } from "../../lib/core/config.ts";
+import { readCsv } from "../../lib/core/csv.ts";
+import type { Config } from "../../lib/core/settings.ts";
+import { scanDataset } from "../../lib/data/scan.ts";
+import { chooseReview, compareLabels } from "../../lib/metrics/review.ts";
+import { type SplitRow, writeSplit } from "../../lib/run/split_file.ts";
+import { inProjectCopy } from "../copy_project.ts";
+import { picture, put } from "../data/test_images.ts";
 
-type ReviewRun = typeof import("../../../lib/metrics/review.ts");
+type ReviewRun = typeof import("../../lib/metrics/review.ts");
+
+const classes = ["non", "scl"];
+
+const row = (path: string, label: string, probability: number) => ({
+  path,
+  label,
+  predicted: probability >= 0.4 ? "scl" : "non",
+  probability,
+});
+
+Deno.test("chooseReview() lists the surest mistakes and then the least certain", () => {
+  const rows = [
+    row("a", "non", 0.02),
+    row("b", "scl", 0.19), // a mistake, not quite half as certain as could be below 0.4
+    row("c", "non", 0.99), // a mistake, and sure of it
+    row("d", "scl", 0.42),
+    row("e", "non", 0.3),
+  ];
+  const review = chooseReview({ rows, threshold: 0.4, classes });
+  assert.deepEqual(
+    review.mistakes.map(({ path, suggested }) => [path, suggested]),
+    [["c", "scl"], ["b", "non"]],
+  );
+  const bare = chooseReview({ rows: [row("b", "scl", 0.21)], threshold: 0.4, classes });
+  assert.deepEqual(bare.mistakes.map(({ suggested }) => suggested), [""]);
+  assert.deepEqual(
+    review.uncertain.map(({ path, suggested }) => [path, suggested]),
+    [["d", ""], ["e", ""], ["a", ""]],
+  );
+  assert.deepEqual([review.mistakesOf, review.of], [2, 5]);
+});
+
+Deno.test("chooseReview() lists no more than a person can look at", () => {
+  const rows = Array.from({ length: 1000 }, (_, i) => row(`${i}`, "non", i / 1000));
+  const { mistakes, uncertain, mistakesOf } = chooseReview({ rows, threshold: 0.4, classes });
+  assert.deepEqual([mistakes.length, uncertain.length, mistakesOf], [50, 50, 600]);
+  assert.equal(mistakes[0]!.path, "999");
+  assert.equal(uncertain[0]!.path, "400");
+});
+
+Deno.test("compareLabels() says what corrections make of the same predictions", () => {
+  const tested = [
+    row("a", "non", 0.9), // wrong, and corrected to the answer
+    row("b", "scl", 0.9), // right, and corrected to another
+    row("c", "non", 0.8), // wrong, and corrected to the answer
+    row("d", "non", 0.1),
+    row("e", "scl", 0.1), // wrong, and left out
+  ];
+  const now: Record<string, string | null> = { a: "scl", b: "non", c: "scl", d: "non", e: null };
+  const comparison = compareLabels(tested, (path) => now[path]!, "since then")!;
+  assert.deepEqual(comparison.accuracy, { before: 2 / 5, after: 3 / 4 });
+  assert.deepEqual(comparison.changes.map(({ path }) => path), ["a", "b", "c", "e"]);
+  assert.match(
+    comparison.sentence,
+    /^4 labels corrected since then \(1 of them left out\), 2 to .* 5 test images: .*0\.400.*0\.750/,
+  );
+  assert.match(comparison.sentence, /flatters/);
+  assert.equal(compareLabels(tested, () => null, "x")!.accuracy.after, null);
+});
+
+Deno.test("compareLabels() is null just when no label changed, and never counts right twice", () => {
+  const label = fc.constantFrom(...classes);
+  const image = fc.record({ before: label, after: fc.option(label), predicted: label });
+  fc.assert(fc.property(fc.array(image), (images) => {
+    const tested = images.map(({ before, predicted }, i) => {
+      return { path: `${i}`, label: before, predicted, probability: 0.5 };
+    });
+    const comparison = compareLabels(tested, (path) => images[Number(path)]!.after, "since");
+    const changed = images.filter(({ before, after }) => before !== after);
+    assert.equal(comparison?.changes.length ?? 0, changed.length);
+    if (!comparison) return;
+    // the rise of right answers comes from the changed images alone
+    const kept = images.filter(({ after }) => after !== null).length;
+    const right = (of: typeof images, which: "before" | "after") =>
+      of.filter((one) => one[which] === one.predicted).length;
+    const rise = right(changed, "after") - right(changed, "before");
+    const { before, after } = comparison.accuracy;
+    assert.ok(Math.abs((after ?? 0) * kept - before * images.length - rise) < 1e-9);
+  }));
+});
 
 const CLASSES = ["negative", "positive"];
 
 const HEADER = "path,label,predicted,probability,suggested";
-
-const card: ModelCard = {
-  ...testCard({ backbone: "efficientnet_lite0", imageSize: 32, classes: CLASSES }),
-  weights: { sha256: "0".repeat(64), parameters: 1 },
-};
 
 interface Place {
   config: Config;
@@ -39,11 +113,11 @@ function withRun(test: (place: Place) => Promise<void>): () => Promise<void> {
     inProjectCopy(async ({ root, load }) => {
       const { reviewRun } = await load<ReviewRun>("lib/metrics/review.ts");
       const config = parseConfig({ data: { folder: "data", classes: CLASSES } });
-      const answers = new Map<string, number>();
+      const known = new Map<string, number>();
       for (const [i, probability] of [0.97, 0.1, 0.2, 0.05, 0.9, 0.8].entries()) {
         const path = `${CLASSES[Math.floor(i / 3)]}/=${i},"x";é.png`;
         await put(root, `data/${path}`, await picture(i, 40, 40).png().toBuffer());
-        answers.set(path, probability);
+        known.set(path, probability);
       }
       const split = join(root, "results/default/split.csv");
       let rows: SplitRow[] = [];
@@ -58,12 +132,11 @@ function withRun(test: (place: Place) => Promise<void>): () => Promise<void> {
       };
       await scan();
       const review = () => {
-        const predictions = rows.map(({ path, label, group }): TestPrediction => {
-          const probability = answers.get(path)!;
-          const predicted = CLASSES[probability >= 0.5 ? 1 : 0]!;
-          return { path, label, group, predicted, probability, uncalibrated: probability };
+        const predictions = rows.map(({ path, label }) => {
+          const probability = known.get(path)!;
+          return { path, label, predicted: CLASSES[probability >= 0.5 ? 1 : 0]!, probability };
         });
-        return reviewRun(config, predictions, card);
+        return reviewRun(config, { rows: predictions, classes: CLASSES, threshold: 0.5 });
       };
       const result = (name: string) => join(root, "results/default", name);
       await test({ config, review, result, labels: join(root, "data/labels.csv"), scan });

@@ -1,15 +1,20 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import sharp from "sharp";
-import { ConfigError, ImageError } from "../../../lib/core/errors.ts";
-import { tf } from "../../../lib/core/tensorflow.ts";
-import { checkMaps, explainImages } from "../../../lib/metrics/explain.ts";
-import { disposeModel } from "../../../lib/model/model.ts";
-import type { ModelCard } from "../../../lib/run/model_card.ts";
-import { someImages } from "../../model/ask_keras.ts";
-import { inFolder } from "../../model/in_folder.ts";
-import { testCard } from "../../model/model_card.ts";
-import { SMALL, smallModel } from "../../model/small_model.ts";
+import { parseConfig } from "../../lib/core/config.ts";
+import { DataError, ImageError } from "../../lib/core/errors.ts";
+import { tf } from "../../lib/core/tensorflow.ts";
+import { checkMaps, explainImages } from "../../lib/metrics/explain.ts";
+import { disposeModel } from "../../lib/model/model.ts";
+import { loadModel, saveModel } from "../../lib/model/saved.ts";
+import type { ModelCard } from "../../lib/run/model_card.ts";
+import type { Prediction } from "../../lib/run/predictions.ts";
+import { inProjectCopy } from "../copy_project.ts";
+import { picture, put } from "../data/test_images.ts";
+import { someImages } from "../model/ask_keras.ts";
+import { inFolder } from "../model/in_folder.ts";
+import { testCard } from "../model/model_card.ts";
+import { SMALL, smallModel } from "../model/small_model.ts";
 
 const weights = { sha256: "0".repeat(64), parameters: 1 };
 
@@ -22,9 +27,8 @@ const card: ModelCard = {
   weights,
 };
 
+/** More than a batch. */
 const COUNT = 10;
-
-// more than a batch
 
 async function writeImages(folder: string): Promise<string[]> {
   const length = SMALL * SMALL * 3;
@@ -90,7 +94,8 @@ Deno.test("explainImages() names an unreadable image, and a class that the model
     );
     await assert.rejects(
       explainImages(model, card, [path], { classes: ["positve"] }),
-      (error) => error instanceof ConfigError && /negative, positive/.test(error.remedy),
+      (error) =>
+        error instanceof DataError && /"positve" .* negative, positive/.test(error.message),
     );
     assert.deepEqual(await explainImages(model, card, []), []);
     assert.equal(tf.memory().numTensors, tensors);
@@ -123,4 +128,57 @@ Deno.test("checkMaps() says how far maps depend on the weights, and leaves the m
     assert.equal(undefinedOnes.doubtful, false);
     assert.equal(tf.memory().numTensors, tensors);
     disposeModel(model);
+  }));
+
+const CLASSES: [string, string] = ["negative", "positive"];
+
+Deno.test("explainRun() explains the run's own model on the images worth a look, and checks it", () =>
+  inProjectCopy(async ({ root, load }) => {
+    const { explainRun } = await load<typeof import("../../lib/metrics/explain.ts")>(
+      "lib/metrics/explain.ts",
+    );
+    const model = smallModel(CLASSES);
+    await saveModel(join(root, "model/default"), model, testCard(model.architecture));
+    disposeModel(model);
+    const rows: Prediction[] = [];
+    for (const [i, probability] of [0.9, 0.45, 0.1].entries()) {
+      const path = `negative/=${i},"x".png`;
+      await put(root, `data/${path}`, await picture(i, 40, 40).png().toBuffer());
+      const predicted = CLASSES[probability >= 0.5 ? 1 : 0]!;
+      rows.push({
+        path,
+        label: "negative",
+        predicted,
+        probability,
+        uncalibrated: probability,
+        group: `${i}`,
+      });
+    }
+    const predictions = { rows, classes: CLASSES, threshold: 0.5 };
+    const config = parseConfig({ data: { classes: CLASSES } });
+    const before = tf.memory().numTensors;
+    const { groups, check } = await explainRun(config, predictions, { layer: "block3b_add" });
+    assert.equal(tf.memory().numTensors, before);
+    assert.deepEqual(
+      groups.map(({ kind, examples }) => [kind, examples.map((e) => e.probability)]),
+      [
+        ["mistakes", [0.9]],
+        ["uncertain", [0.45, 0.1]],
+        ["typical", []],
+        ["typical", []],
+      ],
+    );
+    for (const { path, image } of groups.flatMap(({ examples }) => examples)) {
+      assert.equal(image.path, join(root, "data", path));
+      assert.deepEqual([image.size, image.map.height, image.map.width], [32, 4, 4]);
+    }
+    assert.equal(check!.images, 3);
+    const written = join(root, "results/default/explanation_check.json");
+    assert.deepEqual(JSON.parse(await Deno.readTextFile(written)), check);
+    const loaded = await loadModel(join(root, "model/default"));
+    const early = { layer: "block3b_add", loaded };
+    assert.deepEqual((await explainRun(config, predictions, early)).groups, groups);
+    assert.deepEqual((await explainRun(config, { ...predictions, rows: [] }, early)).check, null);
+    disposeModel(loaded.model);
+    assert.equal(tf.memory().numTensors, before);
   }));

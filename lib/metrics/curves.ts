@@ -1,10 +1,11 @@
 import { rankByProbability, type Ranking, rocAuc } from "../core/stats.ts";
 import type { Interval } from "../run/metrics_file.ts";
+import type { Predictions } from "../run/predictions.ts";
 import {
   describeUnits,
   eachResample,
+  middle95,
   percentileInterval,
-  quantile,
   RESAMPLES,
   sharedGroups,
   wilson,
@@ -13,7 +14,7 @@ import { averagePrecision, CALIBRATION_BINS, calibrationBin } from "./rates.ts";
 
 /** A ROC curve: one entry a threshold, from (0, 0) to (1, 1). */
 export interface RocCurve {
-  /** Falling; an image is called positive at or above it. The first is Infinity: none is. */
+  /** Falling; an image is predicted as positive at or above it. The first is Infinity: none is. */
   thresholds: number[];
   falsePositiveRate: number[];
   truePositiveRate: number[];
@@ -53,6 +54,42 @@ export function rocCurve(
   };
 }
 
+/** A precision-recall curve, in scikit-learn's order: recall falls from 1 to 0. */
+export interface PrecisionRecallCurve {
+  /** Rising; one fewer than the points: the closing point (recall 0, precision 1) has none. */
+  thresholds: number[];
+  precision: number[];
+  recall: number[];
+}
+
+/**
+ * The precision-recall curve, as scikit-learn's `precision_recall_curve`.
+ *
+ * @param labels 0 or 1 (positive).
+ * @param probabilities Of the positive class, in the same order.
+ * @returns `null` when no image is positive: recall is then undefined.
+ */
+export function precisionRecallCurve(
+  labels: ArrayLike<number>,
+  probabilities: ArrayLike<number>,
+): PrecisionRecallCurve | null {
+  const { order, endsTie } = rankByProbability(probabilities);
+  const points: { threshold: number; precision: number; found: number }[] = [];
+  let found = 0;
+  order.forEach((image, at) => {
+    if (labels[image] === 1) found++;
+    if (!endsTie[at]) return;
+    points.push({ threshold: probabilities[image]!, precision: found / (at + 1), found });
+  });
+  if (found === 0) return null;
+  points.reverse();
+  return {
+    thresholds: points.map(({ threshold }) => threshold),
+    precision: [...points.map(({ precision }) => precision), 1],
+    recall: [...points.map((point) => point.found / found), 0],
+  };
+}
+
 /** The rates at one threshold; `null` where one is undefined. */
 export interface ThresholdRates {
   threshold: number;
@@ -66,7 +103,7 @@ const THRESHOLD_STEPS = 500;
 
 /**
  * Sensitivity, specificity and precision over the threshold, exact at every 500th of the scale: an
- * image is called positive when its probability is at or above it.
+ * image is predicted as positive when its probability is at or above it.
  *
  * @param labels 0 or 1 (positive).
  * @param probabilities Of the positive class, in the same order.
@@ -100,20 +137,14 @@ function share(part: number, whole: number): number | null {
 /** Heights are taken at 0, 1/100, … 1 of the horizontal axis. */
 const BAND_STEPS = 100;
 
-/** Predictions around whose curve a band is wanted, one entry an image in every array. */
-export interface CurveSample {
-  /** 0 or 1 (positive). */
-  labels: readonly number[];
-  /** Of the positive class. */
-  probabilities: readonly number[];
-  /** Patient or slide: whole groups are drawn where images share them, else images. */
-  groups?: readonly string[];
-  seed: string | number;
-}
+/** Predictions around whose curve a band is drawn; whole groups are resampled where images share them. */
+export type CurveSample =
+  & Pick<Predictions, "labels" | "probabilities" | "seed">
+  & Partial<Pick<Predictions, "groups">>;
 
 /** What is uncertain about a curve. */
 export interface CurveBand {
-  /** Pointwise 95 % interval of the height at `x`, from 0 to 1; empty where there is no band. */
+  /** Pointwise 95 % interval of the height at `x`, 0 to 1; empty where there is no band. */
   points: { x: number; low: number; high: number }[];
   /** Interval of the area under the curve; its `reason` says why there is no band either. */
   area: Interval;
@@ -167,14 +198,14 @@ function band(
   const method = `${RESAMPLES} bootstrap resamples of ${describeUnits(units, Boolean(groups))}`;
   if (area.low === null) return { points: [], area, method };
   const points = columns.map((column, step) => {
-    const sorted = column.subarray(0, areas.length).sort();
-    return { x: step / BAND_STEPS, low: quantile(sorted, 0.025), high: quantile(sorted, 0.975) };
+    const [low, high] = middle95(column.subarray(0, areas.length));
+    return { x: step / BAND_STEPS, low, high };
   });
   return { points, area, method };
 }
 
 /** Sensitivity by false positive rate, linear between the curve's points. */
-function rocHeights(...[labels, { order, endsTie }, weights, heights]: Parameters<Heights>): void {
+const rocHeights: Heights = (labels, { order, endsTie }, weights, heights) => {
   const [positives, negatives] = totals(labels, weights);
   let [fp, tp, fpBefore, tpBefore, step] = [0, 0, 0, 0, 0];
   for (let at = 0; at < order.length; at++) {
@@ -190,12 +221,10 @@ function rocHeights(...[labels, { order, endsTie }, weights, heights]: Parameter
     [fpBefore, tpBefore] = [fp, tp];
   }
   heights.fill(1, step);
-}
+};
 
 /** Precision by recall, a step from each threshold back to the one above it. */
-function precisionHeights(
-  ...[labels, { order, endsTie }, weights, heights]: Parameters<Heights>
-): void {
+const precisionHeights: Heights = (labels, { order, endsTie }, weights, heights) => {
   const [positives] = totals(labels, weights);
   let [called, found, step] = [0, 0, 0];
   for (let at = 0; at < order.length; at++) {
@@ -207,7 +236,7 @@ function precisionHeights(
       heights[step] = found / called;
     }
   }
-}
+};
 
 /** How often positive and negative images were drawn. */
 function totals(labels: readonly number[], weights: Uint32Array): [number, number] {

@@ -4,9 +4,9 @@ import { DataError } from "../../lib/core/errors.ts";
 import { createRandom } from "../../lib/core/random.ts";
 import type { ScoreName } from "../../lib/core/words.ts";
 import { betterThanBaseline } from "../../lib/metrics/baseline.ts";
-import { rocCurve } from "../../lib/metrics/curves.ts";
+import { precisionRecallCurve, rocCurve } from "../../lib/metrics/curves.ts";
 import { wilson } from "../../lib/metrics/intervals.ts";
-import { countConfusions, precisionRecallCurve } from "../../lib/metrics/rates.ts";
+import { countConfusions } from "../../lib/metrics/rates.ts";
 import { computeScores } from "../../lib/metrics/scores.ts";
 import { askOracle, type Case, type ConfusionCase, type IntervalCase } from "./oracle.ts";
 
@@ -104,7 +104,7 @@ Deno.test("computeScores() gives bootstrap intervals within Monte-Carlo error of
     "f1",
     "mcc",
     "roc_auc",
-    "macro_average_precision",
+    "average_precision",
     "log_loss",
   ];
   const intervals: IntervalCase[] = [

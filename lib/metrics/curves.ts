@@ -10,7 +10,15 @@ import {
   sharedGroups,
   wilson,
 } from "./intervals.ts";
-import { averagePrecision, CALIBRATION_BINS, calibrationBin } from "./rates.ts";
+import {
+  averagePrecision,
+  CALIBRATION_BINS,
+  calibrationBin,
+  type ConfusionMatrix,
+  precision,
+  sensitivity,
+  specificity,
+} from "./rates.ts";
 
 /** A ROC curve: one entry a threshold, from (0, 0) to (1, 1). */
 export interface RocCurve {
@@ -32,25 +40,17 @@ export function rocCurve(
   labels: ArrayLike<number>,
   probabilities: ArrayLike<number>,
 ): RocCurve | null {
-  const { order, endsTie } = rankByProbability(probabilities);
-  const points: { threshold: number; fp: number; tp: number }[] = [];
-  let [fp, tp] = [0, 0];
-  order.forEach((image, at) => {
-    if (labels[image] === 1) tp++;
-    else fp++;
-    if (endsTie[at]) points.push({ threshold: probabilities[image]!, fp, tp });
-  });
-  if (fp === 0 || tp === 0) return null;
-  const corners = points.filter((point, i) => {
-    const [before, after] = [points[i - 1], points[i + 1]];
-    if (!before || !after) return true;
-    return before.fp + after.fp !== 2 * point.fp || before.tp + after.tp !== 2 * point.tp;
-  });
-  const kept = [{ threshold: Infinity, fp: 0, tp: 0 }, ...corners];
+  const { fp, tp, images } = outcomes(labels, rankByProbability(probabilities));
+  const [negatives, positives] = [fp.at(-1)!, tp.at(-1)!];
+  if (negatives === 0 || positives === 0) return null;
+  const bends = (values: number[], i: number) => values[i - 1]! + values[i + 1]! !== 2 * values[i]!;
+  const kept = [...images.keys()].filter((i) =>
+    i < 2 || i + 1 === images.length || bends(fp, i) || bends(tp, i)
+  );
   return {
-    thresholds: kept.map((point) => point.threshold),
-    falsePositiveRate: kept.map((point) => point.fp / fp),
-    truePositiveRate: kept.map((point) => point.tp / tp),
+    thresholds: kept.map((i) => i === 0 ? Infinity : probabilities[images[i]!]!),
+    falsePositiveRate: kept.map((i) => fp[i]! / negatives),
+    truePositiveRate: kept.map((i) => tp[i]! / positives),
   };
 }
 
@@ -73,21 +73,40 @@ export function precisionRecallCurve(
   labels: ArrayLike<number>,
   probabilities: ArrayLike<number>,
 ): PrecisionRecallCurve | null {
-  const { order, endsTie } = rankByProbability(probabilities);
-  const points: { threshold: number; precision: number; found: number }[] = [];
-  let found = 0;
-  order.forEach((image, at) => {
-    if (labels[image] === 1) found++;
-    if (!endsTie[at]) return;
-    points.push({ threshold: probabilities[image]!, precision: found / (at + 1), found });
-  });
-  if (found === 0) return null;
-  points.reverse();
+  const { fp, tp, images } = outcomes(labels, rankByProbability(probabilities));
+  const positives = tp.at(-1)!;
+  if (positives === 0) return null;
   return {
-    thresholds: points.map(({ threshold }) => threshold),
-    precision: [...points.map(({ precision }) => precision), 1],
-    recall: [...points.map((point) => point.found / found), 0],
+    thresholds: images.slice(1).reverse().map((image) => probabilities[image]!),
+    precision: tp.map((found, i) => i === 0 ? 1 : found / (found + fp[i]!)).reverse(),
+    recall: tp.map((found) => found / positives).reverse(),
   };
+}
+
+/**
+ * False and true positives at every threshold between different probabilities, falling; the first
+ * is above all of them. `images`: one that has the threshold's probability (of the first none).
+ *
+ * @param weights How often each image counts; once when left out.
+ */
+function outcomes(
+  labels: ArrayLike<number>,
+  { order, endsTie }: Ranking,
+  weights?: ArrayLike<number>,
+): { fp: number[]; tp: number[]; images: number[] } {
+  const found = { fp: [0], tp: [0], images: [-1] };
+  let [fp, tp] = [0, 0];
+  for (let at = 0; at < order.length; at++) {
+    const image = order[at]!;
+    const weight = weights ? weights[image]! : 1;
+    if (labels[image] === 1) tp += weight;
+    else fp += weight;
+    if (!endsTie[at]) continue;
+    found.fp.push(fp);
+    found.tp.push(tp);
+    found.images.push(image);
+  }
+  return found;
 }
 
 /** The rates at one threshold; `null` where one is undefined. */
@@ -112,26 +131,30 @@ export function thresholdCurve(
   labels: readonly number[],
   probabilities: readonly number[],
 ): ThresholdRates[] {
-  const sortedOf = (label: number) =>
-    Float64Array.from(probabilities.filter((_, i) => labels[i] === label)).sort();
-  const [negatives, positives] = [sortedOf(0), sortedOf(1)];
-  let [leftAlone, missed] = [0, 0];
+  const { order } = rankByProbability(probabilities);
+  const rising = order.reverse();
+  const positives = labels.reduce((sum, label) => sum + label, 0);
+  const m: ConfusionMatrix = {
+    truePositive: positives,
+    falsePositive: labels.length - positives,
+    trueNegative: 0,
+    falseNegative: 0,
+  };
+  let below = 0;
   return Array.from({ length: THRESHOLD_STEPS + 1 }, (_, step) => {
     const threshold = step / THRESHOLD_STEPS;
-    while (missed < positives.length && positives[missed]! < threshold) missed++;
-    while (leftAlone < negatives.length && negatives[leftAlone]! < threshold) leftAlone++;
-    const found = positives.length - missed;
-    return {
-      threshold,
-      sensitivity: share(found, positives.length),
-      specificity: share(leftAlone, negatives.length),
-      precision: share(found, found + negatives.length - leftAlone),
-    };
+    for (; below < rising.length && probabilities[rising[below]!]! < threshold; below++) {
+      if (labels[rising[below]!] === 1) {
+        m.truePositive--;
+        m.falseNegative++;
+      } else {
+        m.falsePositive--;
+        m.trueNegative++;
+      }
+    }
+    const rates = { sensitivity: sensitivity(m), specificity: specificity(m) };
+    return { threshold, ...rates, precision: precision(m) };
   });
-}
-
-function share(part: number, whole: number): number | null {
-  return whole === 0 ? null : part / whole;
 }
 
 /** Heights are taken at 0, 1/100, … 1 of the horizontal axis. */
@@ -152,21 +175,24 @@ export interface CurveBand {
   method: string;
 }
 
-/** The height of a curve at each step, when image i counts `weights[i]` times. */
-type Heights = (
-  labels: readonly number[],
-  ranking: Ranking,
-  weights: Uint32Array,
-  heights: Float64Array,
-) => void;
-
 /**
  * Band of a ROC curve: for each false positive rate the 2.5 and 97.5 percentiles of the sensitivity
  * over bootstrap resamples, the same ones as the scores' intervals have. Where a curve rises
  * vertically its upper end counts. Source: vertical averaging, Fawcett 2006.
  */
 export function rocBand(sample: CurveSample): CurveBand {
-  return band(sample, rocAuc, rocHeights);
+  return band(sample, rocAuc, (fp, tp, heights) => {
+    const [negatives, positives] = [fp.at(-1)!, tp.at(-1)!];
+    let step = 0;
+    for (let i = 1; i < fp.length; i++) {
+      // an exact integer wherever the step meets a point, so that no rounding moves it off an edge
+      for (; step * negatives / BAND_STEPS < fp[i]!; step++) {
+        const along = (step * negatives / BAND_STEPS - fp[i - 1]!) / (fp[i]! - fp[i - 1]!);
+        heights[step] = (tp[i - 1]! + along * (tp[i]! - tp[i - 1]!)) / positives;
+      }
+    }
+    heights.fill(1, step);
+  });
 }
 
 /**
@@ -174,13 +200,23 @@ export function rocBand(sample: CurveSample): CurveBand {
  * at the highest threshold that reaches the recall, over bootstrap resamples.
  */
 export function precisionRecallBand(sample: CurveSample): CurveBand {
-  return band(sample, averagePrecision, precisionHeights);
+  return band(sample, averagePrecision, (fp, tp, heights) => {
+    const positives = tp.at(-1)!;
+    let step = 0;
+    for (let i = 1; i < fp.length; i++) {
+      if (tp[i] === 0) continue;
+      for (; step <= BAND_STEPS && step * positives / BAND_STEPS <= tp[i]!; step++) {
+        heights[step] = tp[i]! / (tp[i]! + fp[i]!);
+      }
+    }
+  });
 }
 
+/** @param measure Sets the height of a curve at each step, from the outcomes at each threshold. */
 function band(
   { labels, probabilities, groups: given, seed }: CurveSample,
   areaOf: typeof rocAuc,
-  heightsOf: Heights,
+  measure: (fp: readonly number[], tp: readonly number[], heights: Float64Array) => void,
 ): CurveBand {
   const groups = sharedGroups(given);
   const ranking = rankByProbability(probabilities);
@@ -190,7 +226,8 @@ function band(
   const units = eachResample((weights) => {
     const area = areaOf(labels, probabilities, { ranking, weights });
     if (area === null) return; // a class was not drawn: there is no curve
-    heightsOf(labels, ranking, weights, heights);
+    const { fp, tp } = outcomes(labels, ranking, weights);
+    measure(fp, tp, heights);
     heights.forEach((height, step) => columns[step]![areas.length] = height);
     areas.push(area);
   }, { n: labels.length, groups, seed });
@@ -202,50 +239,6 @@ function band(
     return { x: step / BAND_STEPS, low, high };
   });
   return { points, area, method };
-}
-
-/** Sensitivity by false positive rate, linear between the curve's points. */
-const rocHeights: Heights = (labels, { order, endsTie }, weights, heights) => {
-  const [positives, negatives] = totals(labels, weights);
-  let [fp, tp, fpBefore, tpBefore, step] = [0, 0, 0, 0, 0];
-  for (let at = 0; at < order.length; at++) {
-    const image = order[at]!;
-    if (labels[image] === 1) tp += weights[image]!;
-    else fp += weights[image]!;
-    if (!endsTie[at]) continue;
-    // an exact integer wherever the step meets a point, so that no rounding moves it off an edge
-    for (; step * negatives / BAND_STEPS < fp; step++) {
-      const along = (step * negatives / BAND_STEPS - fpBefore) / (fp - fpBefore);
-      heights[step] = (tpBefore + along * (tp - tpBefore)) / positives;
-    }
-    [fpBefore, tpBefore] = [fp, tp];
-  }
-  heights.fill(1, step);
-};
-
-/** Precision by recall, a step from each threshold back to the one above it. */
-const precisionHeights: Heights = (labels, { order, endsTie }, weights, heights) => {
-  const [positives] = totals(labels, weights);
-  let [called, found, step] = [0, 0, 0];
-  for (let at = 0; at < order.length; at++) {
-    const image = order[at]!;
-    called += weights[image]!;
-    if (labels[image] === 1) found += weights[image]!;
-    if (!endsTie[at] || found === 0) continue;
-    for (; step <= BAND_STEPS && step * positives / BAND_STEPS <= found; step++) {
-      heights[step] = found / called;
-    }
-  }
-};
-
-/** How often positive and negative images were drawn. */
-function totals(labels: readonly number[], weights: Uint32Array): [number, number] {
-  let [positives, all] = [0, 0];
-  for (let i = 0; i < labels.length; i++) {
-    all += weights[i]!;
-    if (labels[i] === 1) positives += weights[i]!;
-  }
-  return [positives, all - positives];
 }
 
 /** One bin of a reliability diagram that holds at least one image. */
@@ -277,20 +270,18 @@ export function reliabilityBins(
   labels: readonly number[],
   probabilities: readonly number[],
 ): ReliabilityBin[] {
-  const sums = Array.from({ length: CALIBRATION_BINS }, () => ({ n: 0, positives: 0, total: 0 }));
-  probabilities.forEach((probability, i) => {
-    const sum = sums[calibrationBin(probability)]!;
-    sum.n++;
-    sum.positives += labels[i]!;
-    sum.total += probability;
+  const images = Map.groupBy(labels.keys(), (i) => calibrationBin(probabilities[i]!));
+  return [...images].sort(([a], [b]) => a - b).map(([bin, own]) => {
+    const sum = (values: readonly number[]) => own.reduce((total, i) => total + values[i]!, 0);
+    const [n, positives] = [own.length, sum(labels)];
+    return {
+      from: bin / CALIBRATION_BINS,
+      to: (bin + 1) / CALIBRATION_BINS,
+      n,
+      positives,
+      meanProbability: sum(probabilities) / n,
+      share: positives / n,
+      ...wilson(positives, n),
+    };
   });
-  return sums.map(({ n, positives, total }, index) => ({
-    from: index / CALIBRATION_BINS,
-    to: (index + 1) / CALIBRATION_BINS,
-    n,
-    positives,
-    meanProbability: total / n,
-    share: positives / n,
-    ...(n > 0 ? wilson(positives, n) : { low: 0, high: 0 }),
-  })).filter(({ n }) => n > 0);
 }

@@ -268,13 +268,9 @@ export async function shuffleWeights(
   const specs = weightSpecs(model.graph, inputShape(model.architecture));
   const made: [name: string, tensor: TensorFlow.Tensor][] = [];
   for (const { name, shape } of specs.filter(({ layer }) => layers.has(layer))) {
-    const values = (await model.weights.get(name)!.data() as Float32Array).slice();
-    const random = createRandom(`${seed}/shuffle/${name}`);
-    for (let i = values.length - 1; i > 0; i--) { // Fisher-Yates, in place: there may be millions
-      const j = random.integer(i + 1);
-      [values[i], values[j]] = [values[j]!, values[i]!];
-    }
-    made.push([name, tf.tensor(values, shape)]);
+    const values = [...await model.weights.get(name)!.data() as Float32Array];
+    const shuffled = createRandom(`${seed}/shuffle/${name}`).shuffle(values);
+    made.push([name, tf.tensor(Float32Array.from(shuffled), shape)]);
     await breathe();
   }
   return {

@@ -45,19 +45,17 @@ export function bootstrap<K extends string>(
   statistics: (weights: Uint32Array) => Record<K, number | null>,
   { n, groups, seed, resamples = RESAMPLES }: BootstrapOptions,
 ): Record<K, Interval> {
-  const values = new Map<K, number[]>();
-  const units = eachResample((weights) => {
-    const result = statistics(weights);
-    for (const name of Object.keys(result) as K[]) {
-      const defined = values.get(name) ?? [];
-      if (defined.length === 0) values.set(name, defined);
-      const value = result[name];
-      if (value !== null) defined.push(value);
-    }
-  }, { n, groups, seed, resamples });
-  const intervals = [...values].map(([name, defined]) =>
-    [name, percentileInterval(defined, { resamples, units, groups })] as const
-  );
+  const rounds: Record<K, number | null>[] = [];
+  const units = eachResample((weights) => void rounds.push(statistics(weights)), {
+    n,
+    groups,
+    seed,
+    resamples,
+  });
+  const intervals = (Object.keys(rounds[0]!) as K[]).map((name) => {
+    const defined = rounds.map((values) => values[name]).filter((value) => value !== null);
+    return [name, percentileInterval(defined, { resamples, units, groups })] as const;
+  });
   return Object.fromEntries(intervals) as Record<K, Interval>;
 }
 
@@ -184,19 +182,16 @@ export function sharedGroups(groups?: readonly string[]): readonly string[] | un
   return groups && new Set(groups).size < groups.length ? groups : undefined;
 }
 
-/** A share of some images. */
-interface Share {
-  /** 0 to 1. */
-  share: number;
-  /** How many images it is a share of; at least one. */
-  of: number;
-}
-
 /**
  * 95 % interval of the difference `a − b` of two independent shares: Newcombe's hybrid of two Wilson
  * intervals (Statistics in Medicine 17, 1998, method 10).
+ *
+ * @param a `share`: 0 to 1. `of`: how many images it is a share of, at least one.
  */
-export function newcombe(a: Share, b: Share): { low: number; high: number } {
+export function newcombe(
+  a: { share: number; of: number },
+  b: { share: number; of: number },
+): { low: number; high: number } {
   const [ofA, ofB] = [a, b].map(({ share, of }) => wilson(Math.round(share * of), of));
   const difference = a.share - b.share;
   return {

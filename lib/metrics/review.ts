@@ -48,14 +48,11 @@ export async function reviewRun(
     }),
   };
   const record = await readReviewRecord(paths.reviewRecord);
-  const earlier = record ? [record.current, record.corrected] : [];
   const split = await readSplit(paths.split);
   const inSplit = new Map(split.map(({ path, label }) => [path, label]));
   const labelsFile = join(fromRoot(config.data.folder), LABELS_FILE);
-  const known = [
-    ...split,
-    ...[current, ...earlier].flatMap((tested) => tested?.predictions ?? []),
-  ];
+  const tested = [current, record?.current, record?.corrected];
+  const known = [...split, ...tested.flatMap((test) => test?.predictions ?? [])];
   const own = await readOwnLabels(labelsFile, known.map(({ path }) => path), classes);
   const labelNow = (path: string, label: string): string | null =>
     own?.has(path) ? own.get(path)! : inSplit.get(path) ?? label;
@@ -175,20 +172,13 @@ export function chooseReview(predictions: ExamplePredictions<PredictionRow>): Re
   };
 }
 
-/** A label that is another now. */
-interface LabelChange {
-  path: string;
-  before: string;
-  /** `null`: the image is left out now. */
-  after: string | null;
-  /** Predicted class when the label was still the old one. */
-  predicted: string;
-}
-
 /** What corrected labels change. */
 interface LabelComparison {
-  /** In the order of the predictions. */
-  changes: LabelChange[];
+  /**
+   * In the order of the predictions. `after`: `null` where the image is left out now. `predicted`:
+   * the class when the label was still the old one.
+   */
+  changes: { path: string; before: string; after: string | null; predicted: string }[];
   /** Share of right predictions before and after, 0 to 1; `null` when no image is left. */
   accuracy: { before: number; after: number | null };
   /** All of it in words. */
@@ -208,31 +198,20 @@ export function compareLabels(
   labelNow: (path: string, label: string) => string | null,
   since: string,
 ): LabelComparison | null {
-  const rows = tested.map((row) => ({ ...row, after: labelNow(row.path, row.label) }));
-  const changed = rows.filter(({ label, after }) => after !== label);
-  if (changed.length === 0) return null;
+  const rows = tested.map(({ path, label, predicted }) => {
+    return { path, before: label, after: labelNow(path, label), predicted };
+  });
+  const changes = rows.filter(({ before, after }) => after !== before);
+  if (changes.length === 0) return null;
   const kept = rows.filter(({ after }) => after !== null);
-  const before = rows.filter((row) => row.predicted === row.label).length / rows.length;
+  const before = rows.filter((row) => row.predicted === row.before).length / rows.length;
   const after = kept.length === 0
     ? null
     : kept.filter((row) => row.predicted === row.after).length / kept.length;
-  const changes = changed.map(({ path, label, after, predicted }): LabelChange => {
-    return { path, before: label, after, predicted };
-  });
-  const accuracy = { before, after };
-  return { changes, accuracy, sentence: describe(changes, accuracy, rows.length, since) };
-}
-
-function describe(
-  changes: readonly LabelChange[],
-  { before, after }: LabelComparison["accuracy"],
-  n: number,
-  since: string,
-): string {
-  const leftOut = changes.filter((change) => change.after === null).length;
-  const toPredicted = changes.filter((change) => change.after === change.predicted).length;
   const count = `${changes.length} label${changes.length === 1 ? "" : "s"}`;
+  const leftOut = changes.filter((change) => change.after === null).length;
   const out = leftOut > 0 ? ` (${leftOut} of them left out)` : "";
+  const agreeing = changes.filter((change) => change.after === change.predicted).length;
   const then = after === null
     ? "no image is left with the corrected ones"
     : `with the corrected ones ${after.toFixed(3)}`;
@@ -240,7 +219,12 @@ function describe(
     ? " Whoever looks again mostly at what the model got wrong finds mostly errors that speak for " +
       "it: the second number flatters."
     : "";
-  return `${count} corrected ${since}${out}, ${toPredicted} to what the model had predicted. Its ` +
-    `accuracy on those ${n} test images: with the old labels ${before.toFixed(3)}, ` +
-    `${then}.${favour}`;
+  return {
+    changes,
+    accuracy: { before, after },
+    sentence:
+      `${count} corrected ${since}${out}, ${agreeing} to what the model had predicted. Its ` +
+      `accuracy on those ${rows.length} test images: with the old labels ${before.toFixed(3)}, ` +
+      `${then}.${favour}`,
+  };
 }

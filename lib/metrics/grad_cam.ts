@@ -196,15 +196,29 @@ export function toHeatMap(
 
 /**
  * A map at another size, bilinear, with pixel centres at half steps and the border continued
- * outwards.
+ * outwards, as `tf.image.resizeBilinear` (which sets the smallest numbers to 0).
  *
  * @returns Row-major [height, width]; within the range of the map's own values.
  */
 export function resizeMap(map: HeatMap, height: number, width: number): Float32Array {
-  return tf.tidy(() => {
-    const image = tf.tensor4d(map.values, [1, map.height, map.width, 1]);
-    return tf.image.resizeBilinear(image, [height, width], false, true).dataSync<"float32">();
-  });
+  // for each place of an axis the two of the map it lies between, and where between them
+  const positions = (source: number, target: number) =>
+    Array.from({ length: target }, (_, i) => {
+      const place = Math.min(source - 1, Math.max(0, (i + 0.5) * source / target - 0.5));
+      const from = Math.floor(place);
+      return { from, to: Math.min(source - 1, from + 1), share: place - from };
+    });
+  const mix = (a: number, b: number, share: number) => a + (b - a) * share;
+  const columns = positions(map.width, width);
+  return Float32Array.from(
+    positions(map.height, height).flatMap((row) => {
+      const [above, below] = [row.from, row.to].map((line) => {
+        const at = (column: number) => map.values[line * map.width + column]!;
+        return columns.map(({ from, to, share }) => mix(at(from), at(to), share));
+      });
+      return above!.map((value, x) => mix(value, below![x]!, row.share));
+    }),
+  );
 }
 
 /** Places along each side: as many as the last feature map of a 224-pixel image has. */

@@ -13,23 +13,6 @@ interface FitCase {
   labels: number[];
 }
 
-/** Predictions that a threshold is chosen on; both classes are there. */
-interface ThresholdCase {
-  labels: number[];
-  probabilities: number[];
-  sensitivity: number;
-  falseNegativeCost: number;
-  falsePositiveCost: number;
-}
-
-/** Predictions that an accept band is chosen on. */
-interface BandCase {
-  probabilities: number[];
-  right: boolean[];
-  threshold: number;
-  errorRate: number;
-}
-
 const softmax = (logits: number[]): number[] => {
   const powers = logits.map((logit) => Math.exp(logit - Math.max(...logits)));
   const sum = powers.reduce((total, power) => total + power, 0);
@@ -71,7 +54,7 @@ function scores(random: Random, labels: readonly number[]): number[] {
 }
 
 /** Scores with ties and ends, of tiny sets and larger ones. */
-function thresholdCases(count: number): ThresholdCase[] {
+function thresholdCases(count: number) {
   const random = createRandom("threshold cases");
   return Array.from({ length: count }, () => {
     const n = 2 + random.integer([3, 15, 100][random.integer(3)]!);
@@ -88,7 +71,7 @@ function thresholdCases(count: number): ThresholdCase[] {
 }
 
 /** Answers that are mostly right where they are sure. */
-function bandCases(count: number): BandCase[] {
+function bandCases(count: number) {
   const random = createRandom("band cases");
   return Array.from({ length: count }, () => {
     const n = random.integer([10, 60, 150][random.integer(3)]!);
@@ -109,12 +92,7 @@ interface Fitted {
 
 interface Answers {
   fits: Record<"temperature" | "platt", Fitted>[];
-  thresholds: {
-    youden: number;
-    falsePositives: number;
-    truePositives: number;
-    costs: number;
-  }[];
+  thresholds: Record<"youden" | "falsePositives" | "truePositives" | "costs", number>[];
   bands: number[];
   limits: number[][];
 }
@@ -127,11 +105,9 @@ const bands = bandCases(150);
 
 const limits = [{ rate: 0.02, most: 400 }, { rate: 0.05, most: 200 }, { rate: 0.4, most: 50 }];
 
-const request = { fits, thresholds, bands, limits };
-
 const answers = await askPython(
   join(import.meta.dirname!, "decision_oracle.py"),
-  request,
+  { fits, thresholds, bands, limits },
 ) as Answers;
 
 function smoothedLoss({ rows, labels }: FitCase, calibration: Decision["calibration"]): number {
@@ -168,11 +144,9 @@ Deno.test("fitCalibration() finds the minimum that scipy and scikit-learn find, 
       assert.ok(loss <= answer.loss + 1e-12, `${loss} of ${what}`);
       assert.ok(loss >= answer.loss - 1e-9, `${loss} of ${what}`);
       const { slope, intercept } = calibration;
-      assert.ok(Math.abs(slope - answer.slope) < 1e-5 * (1 + slope), `${slope} of ${what}`);
-      assert.ok(
-        Math.abs(intercept - answer.intercept) < 1e-5 * (1 + Math.abs(intercept)),
-        `${intercept} of ${what}`,
-      );
+      for (const [own, theirs] of [[slope, answer.slope], [intercept, answer.intercept]] as const) {
+        assert.ok(Math.abs(own - theirs) < 1e-5 * (1 + Math.abs(own)), `${own} of ${what}`);
+      }
       if (answer.sklearn === null) continue;
       const [a, b] = answer.sklearn; // it stops at a gradient of 1e-6
       const theirs = { method, slope: a, intercept: b };

@@ -52,13 +52,7 @@ function redOrBlue(): Model {
     },
     { name: "map", inputs: ["colours"], op: "activation", activation: "relu" },
     { name: "head_pool", inputs: ["map"], op: "globalAveragePool" },
-    {
-      name: "predictions",
-      inputs: ["head_pool"],
-      op: "dense",
-      units: 2,
-      activation: "softmax",
-    },
+    { name: "predictions", inputs: ["head_pool"], op: "dense", units: 2, activation: "softmax" },
   ];
   return {
     architecture: { backbone: "efficientnet_lite0", imageSize: SIDE, classes: ["blue", "red"] },
@@ -68,6 +62,19 @@ function redOrBlue(): Model {
       ["predictions/kernel", tf.tensor([-0.5, 1, 1, -0.5], [2, 2])],
       ["predictions/bias", tf.tensor([0, 0])],
     ]),
+  };
+}
+
+/** Runs a test with the toy made ready to be explained, and frees both. */
+function withToy(
+  test: (explainer: ReturnType<typeof createExplainer>) => Promise<void>,
+  model = redOrBlue(),
+): () => Promise<void> {
+  return async () => {
+    const explainer = createExplainer(model, { layer: "map", preprocessing: AS_THEY_ARE });
+    await test(explainer);
+    explainer.dispose();
+    disposeModel(model);
   };
 }
 
@@ -103,44 +110,42 @@ function assertClose(ours: ArrayLike<number>, theirs: readonly number[]): void {
   theirs.forEach((value, i) => assert.ok(Math.abs(value - ours[i]!) < 1e-6, `place ${i}`));
 }
 
-Deno.test("a Grad-CAM map is what was worked out on paper, of each image's own class", async () => {
-  const model = redOrBlue();
-  const explainer = createExplainer(model, { layer: "map", preprocessing: AS_THEY_ARE });
-  const pixels = painted(RED, PALE_RED, BLUE);
-  const both = new Uint8Array([...pixels, ...pixels]);
-  const { maps, classes, probabilities } = await explainer.explain(
-    both,
-    (_, row) => row === 0 ? 1 : 0,
-  );
-  assert.deepEqual(classes, [1, 0]);
-  // mean gradients are (1, -½) / 196 and (-½, 1) / 196; what is negative is cut off
-  assertClose(maps[0]!.values, expected(({ red, blue }) => Math.max(0, red - blue / 2), pixels));
-  assertClose(maps[1]!.values, expected(({ red, blue }) => Math.max(0, blue - red / 2), pixels));
-  const sum = (of: (x: { red: number; blue: number }) => number) =>
-    expected(of, pixels).reduce((a, b) => a + b, 0) / SIDE ** 2;
-  const [red, blue] = [sum((x) => x.red), sum((x) => x.blue)];
-  const odds = Math.exp((red - blue / 2) - (blue - red / 2));
-  assertClose(probabilities[0]!, [1 / (1 + odds), odds / (1 + odds)]);
-  assertClose((await explainer.logits(pixels))[0]!, [blue - red / 2, red - blue / 2]);
-  explainer.dispose();
-  disposeModel(model);
-});
+Deno.test(
+  "a Grad-CAM map is what was worked out on paper, of each image's own class",
+  withToy(async (explainer) => {
+    const pixels = painted(RED, PALE_RED, BLUE);
+    const both = new Uint8Array([...pixels, ...pixels]);
+    const { maps, classes, probabilities } = await explainer.explain(
+      both,
+      (_, row) => row === 0 ? 1 : 0,
+    );
+    assert.deepEqual(classes, [1, 0]);
+    // mean gradients are (1, -½) / 196 and (-½, 1) / 196; what is negative is cut off
+    assertClose(maps[0]!.values, expected(({ red, blue }) => Math.max(0, red - blue / 2), pixels));
+    assertClose(maps[1]!.values, expected(({ red, blue }) => Math.max(0, blue - red / 2), pixels));
+    const sum = (of: (x: { red: number; blue: number }) => number) =>
+      expected(of, pixels).reduce((a, b) => a + b, 0) / SIDE ** 2;
+    const [red, blue] = [sum((x) => x.red), sum((x) => x.blue)];
+    const odds = Math.exp((red - blue / 2) - (blue - red / 2));
+    assertClose(probabilities[0]!, [1 / (1 + odds), odds / (1 + odds)]);
+    assertClose((await explainer.logits(pixels))[0]!, [blue - red / 2, red - blue / 2]);
+  }),
+);
 
-Deno.test("an occlusion map is highest where the class's colour is, and 0 where there is none", async () => {
-  const model = redOrBlue();
-  const explainer = createExplainer(model, { preprocessing: AS_THEY_ARE });
-  const pixels = painted({ at: [0, 0, 4, 4], colour: [255, 0, 0] }); // two places wide
-  const { values, height, width } = await occlusionMap(explainer, pixels, 1);
-  assert.deepEqual([height, width], [7, 7]);
-  const at = (row: number, column: number) => values[row * 7 + column]!;
-  // squares are 4 pixels wide, from half a place (1 pixel) before theirs to half a place behind it
-  assert.equal(Math.max(...values), 1);
-  assert.ok([at(0, 0), at(0, 1), at(1, 0), at(1, 1)].every((value) => value > 0.4));
-  const far = [...values].filter((_, i) => Math.floor(i / 7) > 2 || i % 7 > 2);
-  assert.ok(far.every((value) => value === 0), "covering black with dark red is no fall");
-  explainer.dispose();
-  disposeModel(model);
-});
+Deno.test(
+  "an occlusion map is highest where the class's colour is, and 0 where there is none",
+  withToy(async (explainer) => {
+    const pixels = painted({ at: [0, 0, 4, 4], colour: [255, 0, 0] }); // two places wide
+    const { values, height, width } = await occlusionMap(explainer, pixels, 1);
+    assert.deepEqual([height, width], [7, 7]);
+    const at = (row: number, column: number) => values[row * 7 + column]!;
+    // squares are 4 pixels wide, from half a place (1 pixel) before theirs to half a place behind it
+    assert.equal(Math.max(...values), 1);
+    assert.ok([at(0, 0), at(0, 1), at(1, 0), at(1, 1)].every((value) => value > 0.4));
+    const far = [...values].filter((_, i) => Math.floor(i / 7) > 2 || i % 7 > 2);
+    assert.ok(far.every((value) => value === 0), "covering black with dark red is no fall");
+  }),
+);
 
 Deno.test("images of one colour and maps of one place give 0 or 1, and nothing else", async () => {
   const model = smallModel(); // its last map is 1 × 1
@@ -193,33 +198,31 @@ Deno.test("cutAtLayer() puts what passes a layer by on the boundary, and loses n
 
 Deno.test("a layer that is misspelt, or has no places, is refused with one that would do", () => {
   const model = smallModel();
-  for (
-    const [layer, message] of [["conv9", /no layer "conv9"/], [
-      "head_pool",
-      /head_pool has no/,
-    ]] as const
-  ) {
+  for (const layer of ["conv9", "head_pool"]) {
     assert.throws(
       () => createExplainer(model, { layer }),
       (error) =>
-        error instanceof ConfigError && message.test(error.message) &&
-        /top_activation/.test(error.remedy),
+        error instanceof ConfigError && error.message.includes(layer) &&
+        error.remedy.includes("top_activation"),
     );
   }
   disposeModel(model);
 });
 
-Deno.test("a model whose weights are no numbers is refused", async () => {
+function withoutNumbers(): Model {
   const model = redOrBlue();
   model.weights.get("predictions/kernel")!.dispose();
   model.weights.set("predictions/kernel", tf.tensor([NaN, 1, 1, 1], [2, 2]));
-  const explainer = createExplainer(model, { preprocessing: AS_THEY_ARE });
-  const pixels = painted(RED);
-  await assert.rejects(explainer.explain(pixels, () => 0), ModelError);
-  await assert.rejects(occlusionMap(explainer, pixels, 0), ModelError);
-  explainer.dispose();
-  disposeModel(model);
-});
+  return model;
+}
+
+Deno.test(
+  "a model whose weights are no numbers is refused",
+  withToy(async (explainer) => {
+    await assert.rejects(explainer.explain(painted(RED), () => 0), ModelError);
+    await assert.rejects(occlusionMap(explainer, painted(RED), 0), ModelError);
+  }, withoutNumbers()),
+);
 
 Deno.test("shuffleWeights() changes the last layers alone, keeps their values and is repeatable", async () => {
   const model = smallModel();
@@ -258,16 +261,18 @@ Deno.test("toHeatMap() reaches from 0 to 1, or is 0 everywhere and says so", () 
   }));
 });
 
-Deno.test("resizeMap() is linear between the centres of places, and never leaves the map's range", () => {
-  const [height, width] = [1, 2];
-  const ramp = toHeatMap(Float32Array.from([0, 1]), { height, width });
-  assert.deepEqual([...resizeMap(ramp, 2, 4)], [0, 0.25, 0.75, 1, 0, 0.25, 0.75, 1]);
+Deno.test("resizeMap() is TensorFlow's bilinear resize, and stays within the map's own range", () => {
   fc.assert(
     fc.property(evidence, fc.integer({ min: 1, max: 40 }), (drawn, extent) => {
       const map = toHeatMap(Float32Array.from(drawn.values), drawn);
-      assert.deepEqual(resizeMap(map, map.height, map.width), map.values);
-      const ours = resizeMap(map, map.height + extent, map.width + 2 * extent);
-      assert.equal(ours.length, (map.height + extent) * (map.width + 2 * extent));
+      const [height, width] = [map.height + extent, map.width + 2 * extent];
+      const ours = resizeMap(map, height, width);
+      const theirs = tf.tidy(() => {
+        const image = tf.tensor4d(map.values, [1, map.height, map.width, 1]);
+        return tf.image.resizeBilinear(image, [height, width], false, true).dataSync();
+      });
+      assert.equal(ours.length, theirs.length);
+      ours.forEach((value, i) => assert.ok(Math.abs(value - theirs[i]!) < 1e-5));
       const [least, most] = [Math.min(...map.values), Math.max(...map.values)];
       assert.ok(ours.every((value) => value >= least && value <= most));
     }),

@@ -3,38 +3,109 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { parseConfig } from "../../lib/core/config.ts";
 import { readCsv } from "../../lib/core/csv.ts";
-import type { Config } from "../../lib/core/settings.ts";
 import { scanDataset } from "../../lib/data/scan.ts";
 import { chooseReview, compareLabels } from "../../lib/metrics/review.ts";
+import { chooseExamples } from "../../lib/metrics/test.ts";
 import { type SplitRow, writeSplit } from "../../lib/run/split_file.ts";
 import { inProjectCopy } from "../copy_project.ts";
 import { picture, put } from "../data/test_images.ts";
 
-type ReviewRun = typeof import("../../lib/metrics/review.ts");
+const CLASSES = ["negative", "positive"];
 
-const classes = ["non", "scl"];
+function predictions(rows: readonly (readonly [label: 0 | 1, probability: number])[], t: number) {
+  return rows.map(([label, probability], i) => ({
+    path: `${String(i).padStart(3, "0")}.png`,
+    label: CLASSES[label]!,
+    predicted: CLASSES[probability >= t ? 1 : 0]!,
+    probability,
+  }));
+}
+
+Deno.test("chooseExamples() finds the most confident mistakes, the least certain and the typical", () => {
+  const rows = predictions([
+    [0, 0.95], // 0: a confident mistake
+    [0, 0.3], // 1: a mistake, since the threshold is 0.2
+    [1, 0.02], // 2: as confident as 0.92 on the other side
+    [0, 0.19], // 3: right, hardly
+    [1, 0.25], // 4: right, hardly
+    [1, 0.6], // 5
+    [1, 0.8], // 6: as many of its class are less certain as more
+    [1, 0.99], // 7
+    [0, 0.01], // 8
+    [0, 0.05], // 9
+    [0, 0.1], // 10
+    [0, 0.03], // 11
+    [1, 0.85], // 12
+  ], 0.2);
+  const groups = chooseExamples({ rows, threshold: 0.2, classes: CLASSES }, 2);
+  assert.deepEqual(
+    groups.map(({ kind, examples, of }) => [kind, examples.map((row) => rows.indexOf(row)), of]),
+    [
+      ["mistakes", [0, 2], 3],
+      ["uncertain", [3, 4], 11],
+      ["typical", [9, 11], 5], // certainties 0.05, 0.5, 0.75, 0.85, 0.95
+      ["typical", [6, 12], 5], // 0.0625, 0.5, 0.75, 0.8125, 0.9875
+    ],
+  );
+  assert.deepEqual(groups.map(({ label }) => label), [null, null, "negative", "positive"]);
+});
+
+Deno.test("chooseExamples() of a model without mistakes, or of nothing, has empty groups", () => {
+  const rows = predictions([[0, 0.1], [1, 0.9]], 0.5);
+  const right = chooseExamples({ rows, threshold: null, classes: CLASSES }, 1);
+  assert.deepEqual(right.map(({ examples }) => examples.length), [0, 1, 0, 1]);
+  const none = chooseExamples({ rows: [], threshold: 0.5, classes: CLASSES }, 3);
+  assert.deepEqual(none.map(({ examples, of }) => examples.length + of), [0, 0, 0, 0]);
+});
+
+Deno.test("chooseExamples() takes the same images in any order, each once, at any threshold", () => {
+  const label = fc.constantFrom(0 as const, 1 as const);
+  const row = fc.tuple(label, fc.constantFrom(0, 0.2, 0.5, 0.5000001, 0.9, 1));
+  fc.assert(fc.property(
+    fc.array(row, { maxLength: 30 }),
+    fc.constantFrom(0, 0.3, 0.5, 1),
+    (drawn, threshold) => {
+      const rows = predictions(drawn, threshold);
+      const chosen = chooseExamples({ rows, threshold, classes: CLASSES }, 3);
+      const paths = chosen.flatMap(({ examples }) => examples.map(({ path }) => path));
+      assert.equal(new Set(paths).size, paths.length);
+      const [mistakes, uncertain] = chosen;
+      assert.ok(mistakes!.examples.every((e) => e.label !== e.predicted));
+      assert.equal(mistakes!.examples.length, Math.min(3, mistakes!.of));
+      assert.equal(uncertain!.examples.length, Math.min(3, uncertain!.of));
+      const again = chooseExamples({ rows: rows.toReversed(), threshold, classes: CLASSES }, 3);
+      assert.deepEqual(again, chosen);
+    },
+  ));
+});
+
+type ReviewRun = typeof import("../../lib/metrics/review.ts");
 
 const row = (path: string, label: string, probability: number) => ({
   path,
   label,
-  predicted: probability >= 0.4 ? "scl" : "non",
+  predicted: probability >= 0.4 ? "positive" : "negative",
   probability,
 });
 
 Deno.test("chooseReview() lists the surest mistakes and then the least certain", () => {
   const rows = [
-    row("a", "non", 0.02),
-    row("b", "scl", 0.19), // a mistake, not quite half as certain as could be below 0.4
-    row("c", "non", 0.99), // a mistake, and sure of it
-    row("d", "scl", 0.42),
-    row("e", "non", 0.3),
+    row("a", "negative", 0.02),
+    row("b", "positive", 0.19), // a mistake, not quite half as certain as could be below 0.4
+    row("c", "negative", 0.99), // a mistake, and sure of it
+    row("d", "positive", 0.42),
+    row("e", "negative", 0.3),
   ];
-  const review = chooseReview({ rows, threshold: 0.4, classes });
+  const review = chooseReview({ rows, threshold: 0.4, classes: CLASSES });
   assert.deepEqual(
     review.mistakes.map(({ path, suggested }) => [path, suggested]),
-    [["c", "scl"], ["b", "non"]],
+    [["c", "positive"], ["b", "negative"]],
   );
-  const bare = chooseReview({ rows: [row("b", "scl", 0.21)], threshold: 0.4, classes });
+  const bare = chooseReview({
+    rows: [row("b", "positive", 0.21)],
+    threshold: 0.4,
+    classes: CLASSES,
+  });
   assert.deepEqual(bare.mistakes.map(({ suggested }) => suggested), [""]);
   assert.deepEqual(
     review.uncertain.map(({ path, suggested }) => [path, suggested]),
@@ -44,8 +115,12 @@ Deno.test("chooseReview() lists the surest mistakes and then the least certain",
 });
 
 Deno.test("chooseReview() lists no more than a person can look at", () => {
-  const rows = Array.from({ length: 1000 }, (_, i) => row(`${i}`, "non", i / 1000));
-  const { mistakes, uncertain, mistakesOf } = chooseReview({ rows, threshold: 0.4, classes });
+  const rows = Array.from({ length: 1000 }, (_, i) => row(`${i}`, "negative", i / 1000));
+  const { mistakes, uncertain, mistakesOf } = chooseReview({
+    rows,
+    threshold: 0.4,
+    classes: CLASSES,
+  });
   assert.deepEqual([mistakes.length, uncertain.length, mistakesOf], [50, 50, 600]);
   assert.equal(mistakes[0]!.path, "999");
   assert.equal(uncertain[0]!.path, "400");
@@ -53,13 +128,19 @@ Deno.test("chooseReview() lists no more than a person can look at", () => {
 
 Deno.test("compareLabels() says what corrections make of the same predictions", () => {
   const tested = [
-    row("a", "non", 0.9), // wrong, and corrected to the answer
-    row("b", "scl", 0.9), // right, and corrected to another
-    row("c", "non", 0.8), // wrong, and corrected to the answer
-    row("d", "non", 0.1),
-    row("e", "scl", 0.1), // wrong, and left out
+    row("a", "negative", 0.9), // wrong, and corrected to the answer
+    row("b", "positive", 0.9), // right, and corrected to another
+    row("c", "negative", 0.8), // wrong, and corrected to the answer
+    row("d", "negative", 0.1),
+    row("e", "positive", 0.1), // wrong, and left out
   ];
-  const now: Record<string, string | null> = { a: "scl", b: "non", c: "scl", d: "non", e: null };
+  const now: Record<string, string | null> = {
+    a: "positive",
+    b: "negative",
+    c: "positive",
+    d: "negative",
+    e: null,
+  };
   const comparison = compareLabels(tested, (path) => now[path]!, "since then")!;
   assert.deepEqual(comparison.accuracy, { before: 2 / 5, after: 3 / 4 });
   assert.deepEqual(comparison.changes.map(({ path }) => path), ["a", "b", "c", "e"]);
@@ -72,7 +153,7 @@ Deno.test("compareLabels() says what corrections make of the same predictions", 
 });
 
 Deno.test("compareLabels() is null just when no label changed, and never counts right twice", () => {
-  const label = fc.constantFrom(...classes);
+  const label = fc.constantFrom(...CLASSES);
   const image = fc.record({ before: label, after: fc.option(label), predicted: label });
   fc.assert(fc.property(fc.array(image), (images) => {
     const tested = images.map(({ before, predicted }, i) => {
@@ -92,12 +173,7 @@ Deno.test("compareLabels() is null just when no label changed, and never counts 
   }));
 });
 
-const CLASSES = ["negative", "positive"];
-
-const HEADER = "path,label,predicted,probability,suggested";
-
 interface Place {
-  config: Config;
   /** Tests the images as they are labelled in split.csv, and lists those to review. */
   review: () => ReturnType<ReviewRun["reviewRun"]>;
   /** Absolute path of a file in the run's results. */
@@ -107,7 +183,7 @@ interface Place {
   scan: () => Promise<Record<string, string>>;
 }
 
-/** A run of six images: the model calls the first of each class wrong, and sure of it. */
+/** A run of six images: the model predicts the first of each class wrong, and is sure of it. */
 function withRun(test: (place: Place) => Promise<void>): () => Promise<void> {
   return () =>
     inProjectCopy(async ({ root, load }) => {
@@ -139,7 +215,7 @@ function withRun(test: (place: Place) => Promise<void>): () => Promise<void> {
         return reviewRun(config, { rows: predictions, classes: CLASSES, threshold: 0.5 });
       };
       const result = (name: string) => join(root, "results/default", name);
-      await test({ config, review, result, labels: join(root, "data/labels.csv"), scan });
+      await test({ review, result, labels: join(root, "data/labels.csv"), scan });
     });
 }
 
@@ -151,7 +227,7 @@ Deno.test(
     assert.deepEqual([file, corrections, edited], ["review.csv", null, []]);
     assert.match(howTo, /open results\/default\/review\.csv .* save it as data\/labels\.csv/);
     const text = await Deno.readTextFile(result("review.csv"));
-    assert.equal(text.split("\n")[0], HEADER);
+    assert.match(text, /^path,label,predicted,probability,suggested\n/);
     const rows = await readCsv(result("review.csv"), ["path", "label", "suggested"], "");
     assert.deepEqual(
       rows.slice(0, 2).map(({ path, label, suggested }) => [path, label, suggested]),
@@ -164,10 +240,7 @@ Deno.test(
     await Deno.copyFile(result("review.csv"), labels);
     assert.deepEqual(await scan(), before);
 
-    const corrected = text.replace(
-      /(;é\.png"),negative,positive,0.97/,
-      "$1,positive,positive,0.97",
-    );
+    const corrected = text.replace(",negative,positive,0.97", ",positive,positive,0.97");
     assert.notEqual(corrected, text);
     await Deno.writeTextFile(labels, corrected);
     assert.deepEqual(await scan(), { ...before, 'negative/=0,"x";é.png': "positive" });
@@ -179,10 +252,8 @@ Deno.test(
   withRun(async ({ review, result, labels, scan }) => {
     await review();
     const text = await Deno.readTextFile(result("review.csv"));
-    await Deno.writeTextFile(
-      labels,
-      text.replace(/,negative,positive,0.97/, ",positive,positive,0.97"),
-    );
+    const corrected = text.replace(",negative,positive,0.97", ",positive,positive,0.97");
+    await Deno.writeTextFile(labels, corrected);
     const pending = await review(); // notebook 06 alone: split.csv has the old label
     assert.equal(pending.pending, 1);
     assert.deepEqual(pending.corrections!.accuracy, { before: 4 / 6, after: 5 / 6 });

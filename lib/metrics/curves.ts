@@ -87,9 +87,11 @@ export function precisionRecallCurve(
  * False and true positives at every threshold between different probabilities, falling; the first
  * is above all of them. `images`: one that has the threshold's probability (of the first none).
  *
+ * @param labels 0 or 1 (positive).
+ * @param ranking Of the probabilities of the positive class.
  * @param weights How often each image counts; once when left out.
  */
-function outcomes(
+export function outcomes(
   labels: ArrayLike<number>,
   { order, endsTie }: Ranking,
   weights?: ArrayLike<number>,
@@ -110,12 +112,9 @@ function outcomes(
 }
 
 /** The rates at one threshold; `null` where one is undefined. */
-export interface ThresholdRates {
-  threshold: number;
-  sensitivity: number | null;
-  specificity: number | null;
-  precision: number | null;
-}
+export type ThresholdRates =
+  & { threshold: number }
+  & Record<"sensitivity" | "specificity" | "precision", number | null>;
 
 /** Thresholds are 0, 1/500, … 1: closer ones fall on the same pixel. */
 const THRESHOLD_STEPS = 500;

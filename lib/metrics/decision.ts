@@ -125,21 +125,17 @@ export function fitDecision(
     metrics.acceptErrorRate,
   );
   const m = confusionMatrix(labels, predicted.map(isPositive));
+  const validation = {
+    truePositives: m.truePositive,
+    falsePositives: m.falsePositive,
+    trueNegatives: m.trueNegative,
+    falseNegatives: m.falseNegative,
+    scores: validationScores(labels, calibrated),
+  };
+  const { testTimeAugmentation } = metrics;
+  const { acceptBand } = band;
   return {
-    decision: {
-      calibration,
-      threshold,
-      rule,
-      testTimeAugmentation: metrics.testTimeAugmentation,
-      acceptBand: band.acceptBand,
-      validation: {
-        truePositives: m.truePositive,
-        falsePositives: m.falsePositive,
-        trueNegatives: m.trueNegative,
-        falseNegatives: m.falseNegative,
-        scores: validationScores(labels, calibrated),
-      },
-    },
+    decision: { calibration, threshold, rule, testTimeAugmentation, acceptBand, validation },
     labels,
     calibrated,
     logLoss,

@@ -223,32 +223,25 @@ export async function checkMaps(
   const headLayers = model.graph.filter(({ name }) => isHeadLayer(name)).length;
   const randomHead = await randomised(headLayers);
   const randomLastLayers = await randomised(headLayers + LAST_LAYERS);
-  const check = {
-    images: explained.length,
-    randomHead,
-    randomLastLayers,
-    doubtful: Math.max(randomHead ?? 0, randomLastLayers ?? 0) >= DOUBTFUL,
-    occlusion: await against(
-      model,
-      { method: "occlusion" },
-      (a, b) => correlation(resizeMap(a, b.height, b.width), b.values),
-      "checking by covering places",
-    ),
-  };
-  return { ...check, sentence: describeCheck(check) };
-}
-
-function describeCheck(check: Omit<MapCheck, "sentence">): string {
+  const doubtful = Math.max(randomHead ?? 0, randomLastLayers ?? 0) >= DOUBTFUL;
+  const occlusion = await against(
+    model,
+    { method: "occlusion" },
+    (a, b) => correlation(resizeMap(a, b.height, b.width), b.values),
+    "checking by covering places",
+  );
+  const images = explained.length;
   const said = (value: number | null) => value === null ? "undefined" : value.toFixed(2);
-  const { images, randomHead, randomLastLayers, doubtful, occlusion } = check;
   const verdict = doubtful
     ? "These maps show the picture more than what the model learnt: do not read them as reasons. "
     : "";
-  return `${verdict}Checked on ${images} image${images === 1 ? "" : "s"}. Mean rank correlation ` +
+  const sentence =
+    `${verdict}Checked on ${images} image${images === 1 ? "" : "s"}. Mean rank correlation ` +
     `with the maps of a model whose head is randomised: ${said(randomHead)}; whose last ` +
     `${LAST_LAYERS} other layers are too: ${said(randomLastLayers)} (the nearer to 1, the less ` +
     `the maps depend on what was learnt). Mean correlation with occlusion sensitivity, which uses ` +
     `no gradient: ${said(occlusion)}.`;
+  return { images, randomHead, randomLastLayers, doubtful, occlusion, sentence };
 }
 
 /**

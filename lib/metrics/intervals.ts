@@ -46,12 +46,8 @@ export function bootstrap<K extends string>(
   { n, groups, seed, resamples = RESAMPLES }: BootstrapOptions,
 ): Record<K, Interval> {
   const rounds: Record<K, number | null>[] = [];
-  const units = eachResample((weights) => void rounds.push(statistics(weights)), {
-    n,
-    groups,
-    seed,
-    resamples,
-  });
+  const visit = (weights: Uint32Array) => void rounds.push(statistics(weights));
+  const units = eachResample(visit, { n, groups, seed, resamples });
   const intervals = (Object.keys(rounds[0]!) as K[]).map((name) => {
     const defined = rounds.map((values) => values[name]).filter((value) => value !== null);
     return [name, percentileInterval(defined, { resamples, units, groups })] as const;
@@ -69,7 +65,10 @@ export function eachResample(
   visit: (weights: Uint32Array) => void,
   { n, groups, seed, resamples = RESAMPLES }: BootstrapOptions,
 ): number {
-  const { unitOf, units } = unitsOf(n, groups);
+  // what is drawn as one: a group, or an image
+  const numbers = new Map([...new Set(groups)].map((group, number) => [group, number]));
+  const units = groups ? numbers.size : n;
+  const unitOf = Uint32Array.from({ length: n }, (_, i) => groups ? numbers.get(groups[i]!)! : i);
   const random = createRandom(`${seed}/bootstrap`);
   const drawn = new Uint32Array(units);
   const weights = new Uint32Array(n);
@@ -98,13 +97,6 @@ export function describeUnits(units: number, areGroups: boolean): string {
   return `${units} groups${units < FEW_GROUPS ? " and of the images within" : ""}`;
 }
 
-/** What is drawn as one: the number of the group of each image, or of the image itself. */
-function unitsOf(n: number, groups?: readonly string[]): { unitOf: Uint32Array; units: number } {
-  if (!groups) return { unitOf: Uint32Array.from({ length: n }, (_, i) => i), units: n };
-  const numbers = new Map([...new Set(groups)].map((group, number) => [group, number]));
-  return { unitOf: Uint32Array.from(groups, (group) => numbers.get(group)!), units: numbers.size };
-}
-
 /** Ends closer than this are the same value up to rounding. */
 const SAME = 1e-12;
 
@@ -121,13 +113,10 @@ export function percentileInterval(
   },
 ): Interval {
   const none = (reason: string) => ({ low: null, high: null, reason });
-  if (units < 2) {
-    return none(
-      groups
-        ? "all images come from one group, which cannot show how groups differ"
-        : "fewer than two images",
-    );
+  if (units < 2 && groups) {
+    return none("all images come from one group, which cannot show how groups differ");
   }
+  if (units < 2) return none("fewer than two images");
   if (defined.length * 2 < resamples) return none("undefined in most resamples: too few images");
   const [low, high] = middle95(Float64Array.from(defined));
   return high - low > SAME
@@ -220,16 +209,17 @@ const T = [
  * @returns The number of images where fewer than two groups, or no differences, say nothing else.
  */
 export function effectiveSize(groups: readonly { n: number; positive: number }[]): number {
-  const n = groups.reduce((sum, group) => sum + group.n, 0);
-  const share = groups.reduce((sum, group) => sum + group.positive, 0) / n;
+  const sumOf = (of: (group: { n: number; positive: number }) => number) =>
+    groups.reduce((sum, group) => sum + of(group), 0);
+  const n = sumOf((group) => group.n);
+  const share = sumOf((group) => group.positive) / n;
   const freedom = groups.length - 1;
   if (freedom < 1 || share === 0 || share === 1) return n;
-  const squares = groups.reduce((sum, group) => sum + (group.positive - share * group.n) ** 2, 0);
+  const squares = sumOf((group) => (group.positive - share * group.n) ** 2);
   const between = groups.length / freedom * squares / n ** 2;
   const independent = share * (1 - share) / n;
   const t = T[freedom - 1] ?? 1.96 + 2.5 / freedom;
-  const size = n * independent / between * (1.96 / t) ** 2;
-  return Math.min(n, size);
+  return Math.min(n, n * independent / between * (1.96 / t) ** 2);
 }
 
 /** How often a model was right where the classes are known. */

@@ -189,22 +189,14 @@ function checkSample(
 }
 
 /** A share of images with Wilson's 95 % interval; `null` where it is a share of none. */
-export interface ScoredShare {
-  right: number;
-  of: number;
-  value: number | null;
-  low: number | null;
-  high: number | null;
-}
+export type ScoredShare =
+  & { right: number; of: number }
+  & Record<"value" | "low" | "high", number | null>;
 
 /** The scores of one patient or slide. */
-export interface GroupScores {
-  group: string;
-  n: number;
-  accuracy: ScoredShare;
-  sensitivity: ScoredShare;
-  specificity: ScoredShare;
-}
+export type GroupScores =
+  & { group: string; n: number }
+  & Record<"accuracy" | "sensitivity" | "specificity", ScoredShare>;
 
 /**
  * Accuracy, sensitivity and specificity of each group, the worst first: the one whose accuracy is

@@ -3,6 +3,7 @@ import type { MetricsConfig } from "../core/settings.ts";
 import { rankByProbability } from "../core/stats.ts";
 import { type Decision, DEFAULT_DECISION } from "../run/model_card.ts";
 import type { Predictions } from "../run/predictions.ts";
+import { outcomes } from "./curves.ts";
 
 /** A threshold and how it was chosen. */
 export interface ThresholdChoice extends Pick<Decision, "threshold" | "rule"> {
@@ -115,23 +116,15 @@ interface Cut {
  * @param probabilities Of the positive class, in the same order.
  */
 export function cuts(labels: readonly number[], probabilities: readonly number[]): Cut[] {
-  const { order, endsTie } = rankByProbability(probabilities);
-  const found: Cut[] = [];
-  let above = 1; // the score above the cut
-  let [truePositives, falsePositives] = [0, 0];
-  const add = (threshold: number, gap: number) =>
-    found.push({ threshold, truePositives, falsePositives, gap });
-  order.forEach((image, at) => {
-    const score = probabilities[image]!;
-    const startsTie = at === 0 || endsTie[at - 1] === 1;
-    // nothing is above 1, so that no threshold leaves out an image that scores 1
-    if (startsTie && score < above) add(between(score, above), above - score);
-    if (labels[image] === 1) truePositives++;
-    else falsePositives++;
-    above = score;
+  const { fp, tp, images } = outcomes(labels, rankByProbability(probabilities));
+  const scores = [1, ...images.slice(1).map((image) => probabilities[image]!), 0];
+  const found = fp.map((falsePositives, i): Cut => {
+    const [above, below] = [scores[i]!, scores[i + 1]!];
+    const threshold = between(below, above);
+    return { threshold, truePositives: tp[i]!, falsePositives, gap: above - below };
   });
-  add(above / 2, above);
-  return found;
+  // nothing is above 1, so that no threshold leaves out an image that scores 1
+  return scores[1] === 1 ? found.slice(1) : found;
 }
 
 /**

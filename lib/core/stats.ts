@@ -29,15 +29,6 @@ export function rankByProbability(probabilities: ArrayLike<number>): Ranking {
   return { order, endsTie };
 }
 
-/** The ranking in which the least probable image comes first. */
-export function reverseRanking({ order, endsTie }: Ranking): Ranking {
-  const n = order.length;
-  return {
-    order: order.toReversed(),
-    endsTie: endsTie.map((_, at) => at + 1 === n ? 1 : endsTie[n - 2 - at]!),
-  };
-}
-
 /**
  * How often each image counts in a resample, with the ranking that was worked out before: what
  * makes two thousand resamples of a rank-based score cheap.

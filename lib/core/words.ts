@@ -37,19 +37,9 @@ export const SCORE_NAMES = [
   "brier",
   "log_loss",
   "ece",
-  "macro_sensitivity",
-  "macro_specificity",
-  "macro_precision",
-  "macro_f1",
-  "macro_roc_auc",
-  "macro_average_precision",
 ] as const;
 
-/**
- * Name of a score. A `macro_` score is the mean over both sides, the positive class and the rest;
- * of two classes macro sensitivity and specificity are the balanced accuracy, and both sides have
- * the same ROC-AUC.
- */
+/** Name of a score. */
 export type ScoreName = (typeof SCORE_NAMES)[number];
 
 /** What each score is called and what it says, for people; in the order in which they are shown. */
@@ -79,12 +69,6 @@ export const SCORE_MEANINGS: Readonly<Record<ScoreName, { title: string; meaning
     title: "Calibration error",
     meaning: "mean distance of probabilities from what came true; lower is better",
   },
-  macro_sensitivity: { title: "Macro sensitivity", meaning: "mean over both sides" },
-  macro_specificity: { title: "Macro specificity", meaning: "mean over both sides" },
-  macro_precision: { title: "Macro precision", meaning: "mean over both sides" },
-  macro_f1: { title: "Macro F1", meaning: "mean over both sides" },
-  macro_roc_auc: { title: "Macro ROC-AUC", meaning: "mean over both sides" },
-  macro_average_precision: { title: "Macro average precision", meaning: "mean over both sides" },
 };
 
 /** A score's name for people; of one that is not known, the name itself. */

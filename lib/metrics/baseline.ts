@@ -1,4 +1,5 @@
 import { images, percent } from "../core/words.ts";
+import type { Predictions } from "../run/predictions.ts";
 import { confusionMatrix } from "./rates.ts";
 
 /** The level below which chance is no longer a fair explanation. */
@@ -8,7 +9,7 @@ const ALPHA = 0.05;
 const FEWEST_GROUPS = 5;
 
 /** The outcome of {@linkcode betterThanBaseline}. */
-interface BaselineTest {
+export interface BaselineTest {
   /** Chance of a result at least this good if the model were no better than the baseline. */
   p: number;
   /** Whether p is below 0.05. */
@@ -22,28 +23,23 @@ interface BaselineTest {
 }
 
 /**
- * Tests whether predictions are right more often than always answering the majority class of
+ * Tests whether predictions are right more often than always predicting the majority class of
  * these labels.
  *
  * Exact one-sided sign-flip test by group (a paired permutation test, Fisher 1935): were the model
  * no better, it and the baseline could change places within any patient or slide. p is the share
  * of all such exchanges whose lead of the model, in images that it alone has right less images that
  * the baseline alone has right, is at least the one found. Images of one group are exchanged
- * together, since they are no independent evidence. Where every image is its own group this is the
- * exact McNemar test (1947), `scipy.stats.binomtest(k, n, 0.5, alternative="greater")`; with groups
- * it is `scipy.stats.permutation_test(..., permutation_type="samples", alternative="greater")`
- * with all permutations.
- *
- * @param labels 0 or 1 (positive).
- * @param predicted 0 or 1, in the same order.
- * @param groups Patient or slide of each image; left out, every image stands for itself.
+ * together, since they are no independent evidence. Where every image is its own group, or groups
+ * are left out, this is the exact McNemar test (1947),
+ * `scipy.stats.binomtest(k, n, 0.5, alternative="greater")`; with groups it is
+ * `scipy.stats.permutation_test(..., permutation_type="samples", alternative="greater")` with all
+ * permutations.
  */
 export function betterThanBaseline(
-  { labels, predicted, groups }: {
-    labels: readonly number[];
-    predicted: readonly number[];
-    groups?: readonly string[];
-  },
+  { labels, predicted, groups }:
+    & Pick<Predictions, "labels" | "predicted">
+    & Partial<Pick<Predictions, "groups">>,
 ): BaselineTest {
   const n = labels.length;
   const distinct = groups ? new Set(groups).size : n;
@@ -56,9 +52,10 @@ export function betterThanBaseline(
   }
   const m = confusionMatrix(labels, predicted);
   const positives = m.truePositive + m.falseNegative;
-  const majority = 2 * positives > n ? 1 : 0; // the baseline's answer
-  const onlyModel = majority ? m.trueNegative : m.truePositive;
-  const onlyBaseline = majority ? m.falseNegative : m.falsePositive;
+  const majority = 2 * positives > n ? 1 : 0;
+  const [onlyModel, onlyBaseline] = majority
+    ? [m.trueNegative, m.falseNegative]
+    : [m.truePositive, m.falsePositive];
   const leads = new Map<string | number, number>();
   for (let i = 0; i < n; i++) {
     if (predicted[i] === majority) continue; // both are right, or both wrong
@@ -69,33 +66,28 @@ export function betterThanBaseline(
   const better = p < ALPHA;
   const right = m.truePositive + m.trueNegative;
   const baselineRight = Math.max(positives, n - positives);
-  const accuracy = percent(right / n);
-  const baseline = percent(baselineRight / n);
   const chance = p < 0.001 ? "p < 0.001" : `p = ${p.toFixed(3)}`;
   const tooFew = distinct < FEWEST_GROUPS && distinct < n
     ? ` With fewer than ${FEWEST_GROUPS} patients or slides no result can show it.`
     : "";
-  const verdict = better ? "better than" : "not shown to be better than";
   return {
     p,
     better,
     test,
-    headline: describeVerdict(better, right - baselineRight, n),
+    headline: better
+      ? "Better than always giving the more frequent answer."
+      : right > baselineRight
+      ? "It is not shown that this model is better than the baseline, which always gives the more " +
+        `frequent answer: its lead on these ${images(n)} may be chance.`
+      : "This model is no better than the baseline, which always gives the more frequent answer. " +
+        "Do not rely on its answers.",
     sentence:
-      `The accuracy of ${accuracy} is ${verdict} the ${baseline} of always answering the more ` +
-      `frequent class (${test}: ${chance}; only the model is right on ${images(onlyModel)}, only ` +
-      `the baseline on ${images(onlyBaseline)}).${tooFew}`,
+      `The accuracy of ${percent(right / n)} is ${
+        better ? "better than" : "not shown to be better than"
+      } the ${percent(baselineRight / n)} of always answering the more frequent class (${test}: ` +
+      `${chance}; only the model is right on ${images(onlyModel)}, only the baseline on ` +
+      `${images(onlyBaseline)}).${tooFew}`,
   };
-}
-
-/** @param lead Images that the model has right beyond those of the baseline. */
-function describeVerdict(better: boolean, lead: number, n: number): string {
-  if (better) return "Better than always giving the more frequent answer.";
-  const baseline = "no better than the baseline, which always gives the more frequent answer";
-  return lead > 0
-    ? `It is not shown that this model is better than the baseline, which always gives the more ` +
-      `frequent answer: its lead on these ${images(n)} may be chance.`
-    : `This model is ${baseline}. Do not rely on its answers.`;
 }
 
 /**

@@ -1,19 +1,28 @@
 import { rankByProbability, type Ranking, rocAuc } from "../core/stats.ts";
 import type { Interval } from "../run/metrics_file.ts";
+import type { Predictions } from "../run/predictions.ts";
 import {
   describeUnits,
   eachResample,
+  middle95,
   percentileInterval,
-  quantile,
   RESAMPLES,
   sharedGroups,
   wilson,
 } from "./intervals.ts";
-import { averagePrecision, CALIBRATION_BINS, calibrationBin } from "./rates.ts";
+import {
+  averagePrecision,
+  CALIBRATION_BINS,
+  calibrationBin,
+  type ConfusionMatrix,
+  precision,
+  sensitivity,
+  specificity,
+} from "./rates.ts";
 
 /** A ROC curve: one entry a threshold, from (0, 0) to (1, 1). */
 export interface RocCurve {
-  /** Falling; an image is called positive at or above it. The first is Infinity: none is. */
+  /** Falling; an image is predicted as positive at or above it. The first is Infinity: none is. */
   thresholds: number[];
   falsePositiveRate: number[];
   truePositiveRate: number[];
@@ -31,42 +40,88 @@ export function rocCurve(
   labels: ArrayLike<number>,
   probabilities: ArrayLike<number>,
 ): RocCurve | null {
-  const { order, endsTie } = rankByProbability(probabilities);
-  const points: { threshold: number; fp: number; tp: number }[] = [];
-  let [fp, tp] = [0, 0];
-  order.forEach((image, at) => {
-    if (labels[image] === 1) tp++;
-    else fp++;
-    if (endsTie[at]) points.push({ threshold: probabilities[image]!, fp, tp });
-  });
-  if (fp === 0 || tp === 0) return null;
-  const corners = points.filter((point, i) => {
-    const [before, after] = [points[i - 1], points[i + 1]];
-    if (!before || !after) return true;
-    return before.fp + after.fp !== 2 * point.fp || before.tp + after.tp !== 2 * point.tp;
-  });
-  const kept = [{ threshold: Infinity, fp: 0, tp: 0 }, ...corners];
+  const { fp, tp, images } = outcomes(labels, rankByProbability(probabilities));
+  const [negatives, positives] = [fp.at(-1)!, tp.at(-1)!];
+  if (negatives === 0 || positives === 0) return null;
+  const bends = (values: number[], i: number) => values[i - 1]! + values[i + 1]! !== 2 * values[i]!;
+  const kept = [...images.keys()].filter((i) =>
+    i < 2 || i + 1 === images.length || bends(fp, i) || bends(tp, i)
+  );
   return {
-    thresholds: kept.map((point) => point.threshold),
-    falsePositiveRate: kept.map((point) => point.fp / fp),
-    truePositiveRate: kept.map((point) => point.tp / tp),
+    thresholds: kept.map((i) => i === 0 ? Infinity : probabilities[images[i]!]!),
+    falsePositiveRate: kept.map((i) => fp[i]! / negatives),
+    truePositiveRate: kept.map((i) => tp[i]! / positives),
   };
 }
 
-/** The rates at one threshold; `null` where one is undefined. */
-export interface ThresholdRates {
-  threshold: number;
-  sensitivity: number | null;
-  specificity: number | null;
-  precision: number | null;
+/** A precision-recall curve, in scikit-learn's order: recall falls from 1 to 0. */
+export interface PrecisionRecallCurve {
+  /** Rising; one fewer than the points: the closing point (recall 0, precision 1) has none. */
+  thresholds: number[];
+  precision: number[];
+  recall: number[];
 }
+
+/**
+ * The precision-recall curve, as scikit-learn's `precision_recall_curve`.
+ *
+ * @param labels 0 or 1 (positive).
+ * @param probabilities Of the positive class, in the same order.
+ * @returns `null` when no image is positive: recall is then undefined.
+ */
+export function precisionRecallCurve(
+  labels: ArrayLike<number>,
+  probabilities: ArrayLike<number>,
+): PrecisionRecallCurve | null {
+  const { fp, tp, images } = outcomes(labels, rankByProbability(probabilities));
+  const positives = tp.at(-1)!;
+  if (positives === 0) return null;
+  return {
+    thresholds: images.slice(1).reverse().map((image) => probabilities[image]!),
+    precision: tp.map((found, i) => i === 0 ? 1 : found / (found + fp[i]!)).reverse(),
+    recall: tp.map((found) => found / positives).reverse(),
+  };
+}
+
+/**
+ * False and true positives at every threshold between different probabilities, falling; the first
+ * is above all of them. `images`: one that has the threshold's probability (of the first none).
+ *
+ * @param labels 0 or 1 (positive).
+ * @param ranking Of the probabilities of the positive class.
+ * @param weights How often each image counts; once when left out.
+ */
+export function outcomes(
+  labels: ArrayLike<number>,
+  { order, endsTie }: Ranking,
+  weights?: ArrayLike<number>,
+): { fp: number[]; tp: number[]; images: number[] } {
+  const found = { fp: [0], tp: [0], images: [-1] };
+  let [fp, tp] = [0, 0];
+  for (let at = 0; at < order.length; at++) {
+    const image = order[at]!;
+    const weight = weights ? weights[image]! : 1;
+    if (labels[image] === 1) tp += weight;
+    else fp += weight;
+    if (!endsTie[at]) continue;
+    found.fp.push(fp);
+    found.tp.push(tp);
+    found.images.push(image);
+  }
+  return found;
+}
+
+/** The rates at one threshold; `null` where one is undefined. */
+export type ThresholdRates =
+  & { threshold: number }
+  & Record<"sensitivity" | "specificity" | "precision", number | null>;
 
 /** Thresholds are 0, 1/500, … 1: closer ones fall on the same pixel. */
 const THRESHOLD_STEPS = 500;
 
 /**
  * Sensitivity, specificity and precision over the threshold, exact at every 500th of the scale: an
- * image is called positive when its probability is at or above it.
+ * image is predicted as positive when its probability is at or above it.
  *
  * @param labels 0 or 1 (positive).
  * @param probabilities Of the positive class, in the same order.
@@ -75,45 +130,43 @@ export function thresholdCurve(
   labels: readonly number[],
   probabilities: readonly number[],
 ): ThresholdRates[] {
-  const sortedOf = (label: number) =>
-    Float64Array.from(probabilities.filter((_, i) => labels[i] === label)).sort();
-  const [negatives, positives] = [sortedOf(0), sortedOf(1)];
-  let [leftAlone, missed] = [0, 0];
+  const { order } = rankByProbability(probabilities);
+  const rising = order.reverse();
+  const positives = labels.reduce((sum, label) => sum + label, 0);
+  const m: ConfusionMatrix = {
+    truePositive: positives,
+    falsePositive: labels.length - positives,
+    trueNegative: 0,
+    falseNegative: 0,
+  };
+  let below = 0;
   return Array.from({ length: THRESHOLD_STEPS + 1 }, (_, step) => {
     const threshold = step / THRESHOLD_STEPS;
-    while (missed < positives.length && positives[missed]! < threshold) missed++;
-    while (leftAlone < negatives.length && negatives[leftAlone]! < threshold) leftAlone++;
-    const found = positives.length - missed;
-    return {
-      threshold,
-      sensitivity: share(found, positives.length),
-      specificity: share(leftAlone, negatives.length),
-      precision: share(found, found + negatives.length - leftAlone),
-    };
+    for (; below < rising.length && probabilities[rising[below]!]! < threshold; below++) {
+      if (labels[rising[below]!] === 1) {
+        m.truePositive--;
+        m.falseNegative++;
+      } else {
+        m.falsePositive--;
+        m.trueNegative++;
+      }
+    }
+    const rates = { sensitivity: sensitivity(m), specificity: specificity(m) };
+    return { threshold, ...rates, precision: precision(m) };
   });
-}
-
-function share(part: number, whole: number): number | null {
-  return whole === 0 ? null : part / whole;
 }
 
 /** Heights are taken at 0, 1/100, … 1 of the horizontal axis. */
 const BAND_STEPS = 100;
 
-/** Predictions around whose curve a band is wanted, one entry an image in every array. */
-export interface CurveSample {
-  /** 0 or 1 (positive). */
-  labels: readonly number[];
-  /** Of the positive class. */
-  probabilities: readonly number[];
-  /** Patient or slide: whole groups are drawn where images share them, else images. */
-  groups?: readonly string[];
-  seed: string | number;
-}
+/** Predictions around whose curve a band is drawn; whole groups are resampled where images share them. */
+export type CurveSample =
+  & Pick<Predictions, "labels" | "probabilities" | "seed">
+  & Partial<Pick<Predictions, "groups">>;
 
 /** What is uncertain about a curve. */
 export interface CurveBand {
-  /** Pointwise 95 % interval of the height at `x`, from 0 to 1; empty where there is no band. */
+  /** Pointwise 95 % interval of the height at `x`, 0 to 1; empty where there is no band. */
   points: { x: number; low: number; high: number }[];
   /** Interval of the area under the curve; its `reason` says why there is no band either. */
   area: Interval;
@@ -121,21 +174,24 @@ export interface CurveBand {
   method: string;
 }
 
-/** The height of a curve at each step, when image i counts `weights[i]` times. */
-type Heights = (
-  labels: readonly number[],
-  ranking: Ranking,
-  weights: Uint32Array,
-  heights: Float64Array,
-) => void;
-
 /**
  * Band of a ROC curve: for each false positive rate the 2.5 and 97.5 percentiles of the sensitivity
  * over bootstrap resamples, the same ones as the scores' intervals have. Where a curve rises
  * vertically its upper end counts. Source: vertical averaging, Fawcett 2006.
  */
 export function rocBand(sample: CurveSample): CurveBand {
-  return band(sample, rocAuc, rocHeights);
+  return band(sample, rocAuc, (fp, tp, heights) => {
+    const [negatives, positives] = [fp.at(-1)!, tp.at(-1)!];
+    let step = 0;
+    for (let i = 1; i < fp.length; i++) {
+      // an exact integer wherever the step meets a point, so that no rounding moves it off an edge
+      for (; step * negatives / BAND_STEPS < fp[i]!; step++) {
+        const along = (step * negatives / BAND_STEPS - fp[i - 1]!) / (fp[i]! - fp[i - 1]!);
+        heights[step] = (tp[i - 1]! + along * (tp[i]! - tp[i - 1]!)) / positives;
+      }
+    }
+    heights.fill(1, step);
+  });
 }
 
 /**
@@ -143,13 +199,23 @@ export function rocBand(sample: CurveSample): CurveBand {
  * at the highest threshold that reaches the recall, over bootstrap resamples.
  */
 export function precisionRecallBand(sample: CurveSample): CurveBand {
-  return band(sample, averagePrecision, precisionHeights);
+  return band(sample, averagePrecision, (fp, tp, heights) => {
+    const positives = tp.at(-1)!;
+    let step = 0;
+    for (let i = 1; i < fp.length; i++) {
+      if (tp[i] === 0) continue;
+      for (; step <= BAND_STEPS && step * positives / BAND_STEPS <= tp[i]!; step++) {
+        heights[step] = tp[i]! / (tp[i]! + fp[i]!);
+      }
+    }
+  });
 }
 
+/** @param measure Sets the height of a curve at each step, from the outcomes at each threshold. */
 function band(
   { labels, probabilities, groups: given, seed }: CurveSample,
   areaOf: typeof rocAuc,
-  heightsOf: Heights,
+  measure: (fp: readonly number[], tp: readonly number[], heights: Float64Array) => void,
 ): CurveBand {
   const groups = sharedGroups(given);
   const ranking = rankByProbability(probabilities);
@@ -159,7 +225,8 @@ function band(
   const units = eachResample((weights) => {
     const area = areaOf(labels, probabilities, { ranking, weights });
     if (area === null) return; // a class was not drawn: there is no curve
-    heightsOf(labels, ranking, weights, heights);
+    const { fp, tp } = outcomes(labels, ranking, weights);
+    measure(fp, tp, heights);
     heights.forEach((height, step) => columns[step]![areas.length] = height);
     areas.push(area);
   }, { n: labels.length, groups, seed });
@@ -167,56 +234,10 @@ function band(
   const method = `${RESAMPLES} bootstrap resamples of ${describeUnits(units, Boolean(groups))}`;
   if (area.low === null) return { points: [], area, method };
   const points = columns.map((column, step) => {
-    const sorted = column.subarray(0, areas.length).sort();
-    return { x: step / BAND_STEPS, low: quantile(sorted, 0.025), high: quantile(sorted, 0.975) };
+    const [low, high] = middle95(column.subarray(0, areas.length));
+    return { x: step / BAND_STEPS, low, high };
   });
   return { points, area, method };
-}
-
-/** Sensitivity by false positive rate, linear between the curve's points. */
-function rocHeights(...[labels, { order, endsTie }, weights, heights]: Parameters<Heights>): void {
-  const [positives, negatives] = totals(labels, weights);
-  let [fp, tp, fpBefore, tpBefore, step] = [0, 0, 0, 0, 0];
-  for (let at = 0; at < order.length; at++) {
-    const image = order[at]!;
-    if (labels[image] === 1) tp += weights[image]!;
-    else fp += weights[image]!;
-    if (!endsTie[at]) continue;
-    // an exact integer wherever the step meets a point, so that no rounding moves it off an edge
-    for (; step * negatives / BAND_STEPS < fp; step++) {
-      const along = (step * negatives / BAND_STEPS - fpBefore) / (fp - fpBefore);
-      heights[step] = (tpBefore + along * (tp - tpBefore)) / positives;
-    }
-    [fpBefore, tpBefore] = [fp, tp];
-  }
-  heights.fill(1, step);
-}
-
-/** Precision by recall, a step from each threshold back to the one above it. */
-function precisionHeights(
-  ...[labels, { order, endsTie }, weights, heights]: Parameters<Heights>
-): void {
-  const [positives] = totals(labels, weights);
-  let [called, found, step] = [0, 0, 0];
-  for (let at = 0; at < order.length; at++) {
-    const image = order[at]!;
-    called += weights[image]!;
-    if (labels[image] === 1) found += weights[image]!;
-    if (!endsTie[at] || found === 0) continue;
-    for (; step <= BAND_STEPS && step * positives / BAND_STEPS <= found; step++) {
-      heights[step] = found / called;
-    }
-  }
-}
-
-/** How often positive and negative images were drawn. */
-function totals(labels: readonly number[], weights: Uint32Array): [number, number] {
-  let [positives, all] = [0, 0];
-  for (let i = 0; i < labels.length; i++) {
-    all += weights[i]!;
-    if (labels[i] === 1) positives += weights[i]!;
-  }
-  return [positives, all - positives];
 }
 
 /** One bin of a reliability diagram that holds at least one image. */
@@ -248,20 +269,18 @@ export function reliabilityBins(
   labels: readonly number[],
   probabilities: readonly number[],
 ): ReliabilityBin[] {
-  const sums = Array.from({ length: CALIBRATION_BINS }, () => ({ n: 0, positives: 0, total: 0 }));
-  probabilities.forEach((probability, i) => {
-    const sum = sums[calibrationBin(probability)]!;
-    sum.n++;
-    sum.positives += labels[i]!;
-    sum.total += probability;
+  const images = Map.groupBy(labels.keys(), (i) => calibrationBin(probabilities[i]!));
+  return [...images].sort(([a], [b]) => a - b).map(([bin, own]) => {
+    const sum = (values: readonly number[]) => own.reduce((total, i) => total + values[i]!, 0);
+    const [n, positives] = [own.length, sum(labels)];
+    return {
+      from: bin / CALIBRATION_BINS,
+      to: (bin + 1) / CALIBRATION_BINS,
+      n,
+      positives,
+      meanProbability: sum(probabilities) / n,
+      share: positives / n,
+      ...wilson(positives, n),
+    };
   });
-  return sums.map(({ n, positives, total }, index) => ({
-    from: index / CALIBRATION_BINS,
-    to: (index + 1) / CALIBRATION_BINS,
-    n,
-    positives,
-    meanProbability: total / n,
-    share: positives / n,
-    ...(n > 0 ? wilson(positives, n) : { low: 0, high: 0 }),
-  })).filter(({ n }) => n > 0);
 }

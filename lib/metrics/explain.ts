@@ -1,8 +1,6 @@
 import { basename, join } from "node:path";
-import { ConfigError } from "../core/errors.ts";
-import { writeJson } from "../core/files.ts";
 import { fromRoot, runPaths } from "../core/paths.ts";
-import { createRandom, type Random } from "../core/random.ts";
+import { createRandom } from "../core/random.ts";
 import type { Config } from "../core/settings.ts";
 import { correlation, rankCorrelation } from "../core/stats.ts";
 import { breathe, type OnProgress } from "../core/stop.ts";
@@ -12,122 +10,12 @@ import { isHeadLayer } from "../model/architectures.ts";
 import { weightSpecs } from "../model/graph.ts";
 import { disposeModel, inputShape, type Model } from "../model/model.ts";
 import { decodeOptions } from "../model/predict.ts";
-import { loadModel } from "../model/saved.ts";
+import { loadModel, type RunModel } from "../model/saved.ts";
+import { type MapCheck, writeMapCheck } from "../run/checks.ts";
 import { calibrate, decide, type ModelCard } from "../run/model_card.ts";
-import {
-  type ClassActivation,
-  createExplainer,
-  type HeatMap,
-  occlusionMap,
-  resizeMap,
-} from "./grad_cam.ts";
-import { chooseExamples, type ExampleGroup, type TestPrediction } from "./test.ts";
-
-/** Images explained at once: what an early layer of a deep network keeps for them fits in 2 GB. */
-const BATCH_SIZE = 8;
-
-/** An image with where the evidence for a class is in it. */
-export interface ExplainedImage {
-  path: string;
-  /** As the model saw the image: RGB, row-major [size, size, 3]. */
-  pixels: Uint8Array;
-  /** In pixels. */
-  size: number;
-  /** Calibrated, one a class. */
-  probabilities: number[];
-  /** Class folder name that the model answers. */
-  predicted: string;
-  /** Class folder name that the map is of. */
-  explained: string;
-  /** At the layer's size, or that of the grid of squares. */
-  map: HeatMap;
-}
-
-/** How {@linkcode explainImages} explains. */
-interface ExplainOptions {
-  /** `grad_cam` when left out. */
-  method?: ClassActivation | "occlusion";
-  /** Name of the layer for maps by gradient; the last one that still has places when left out. */
-  layer?: string | undefined;
-  /** Class folder names to explain, one a path; the model's answers when left out. */
-  classes?: readonly string[];
-  onProgress?: OnProgress | undefined;
-}
-
-/**
- * Shows where in images a model finds evidence for a class: by the gradient of the class's logit
- * (Grad-CAM, Grad-CAM++), or by covering one place after another (occlusion sensitivity).
- *
- * @param card Says how images are read and how probabilities become answers.
- * @param paths Absolute. Everything stays in memory: 0.15 MB an image of 224 pixels.
- * @returns One a path, in their order.
- * @throws {ConfigError} When a layer or a class is not the model's.
- * @throws {ImageError} When an image cannot be read.
- * @throws {ModelError} When the model gives no finite numbers.
- */
-export async function explainImages(
-  model: Model,
-  card: ModelCard,
-  paths: readonly string[],
-  options: ExplainOptions = {},
-): Promise<ExplainedImage[]> {
-  const { method = "grad_cam", layer, classes, onProgress } = options;
-  const names = card.architecture.classes;
-  const wanted = classes?.map((name) => indexOfClass(names, name));
-  const answer = answerOf(card);
-  const explainer = createExplainer(model, { layer, preprocessing: card.preprocessing });
-  const results: ExplainedImage[] = [];
-  try {
-    const decode = { ...decodeOptions(card), batchSize: BATCH_SIZE };
-    for await (const { pixels, paths: own } of batches(paths, decode)) {
-      const first = results.length;
-      const explained = await explainer.explain(
-        pixels,
-        method === "occlusion" ? "grad_cam" : method,
-        (raw, row) => wanted?.[first + row] ?? answer(raw).label,
-      );
-      const length = pixels.length / own.length;
-      for (const [row, path] of own.entries()) {
-        const label = explained.classes[row]!;
-        const image = pixels.slice(row * length, (row + 1) * length);
-        const { label: predicted, probabilities } = answer(explained.probabilities[row]!);
-        results.push({
-          path,
-          pixels: image,
-          size: decode.size,
-          probabilities,
-          predicted: names[predicted]!,
-          explained: names[label]!,
-          map: method === "occlusion"
-            ? await occlusionMap(explainer, image, label)
-            : explained.maps[row]!,
-        });
-        onProgress?.(results.length, paths.length, basename(path));
-      }
-      await breathe();
-    }
-    return results;
-  } finally {
-    explainer.dispose();
-  }
-}
-
-/** A model's answer: calibrated probabilities and the class they stand for. */
-function answerOf({ decision }: ModelCard) {
-  return (raw: readonly number[]): { probabilities: number[]; label: number } => {
-    const probabilities = calibrate(raw, decision.calibration);
-    return { probabilities, label: decide(probabilities, decision.threshold) };
-  };
-}
-
-function indexOfClass(names: readonly string[], name: string): number {
-  const index = names.indexOf(name);
-  if (index >= 0) return index;
-  throw new ConfigError(
-    `The model has no class ${JSON.stringify(name)}.`,
-    `Name one of its classes: ${names.join(", ")}.`,
-  );
-}
+import { classIndex, type Prediction } from "../run/predictions.ts";
+import { createExplainer, type HeatMap, occlusionMap, resizeMap } from "./grad_cam.ts";
+import { chooseExamples, type ExampleGroup, type ExamplePredictions } from "./test.ts";
 
 /** Pictures a group. */
 const MOST = 6;
@@ -136,7 +24,7 @@ const MOST = 6;
 const CHECKED = 2;
 
 /** A test image with its prediction and its map. */
-export type ExplainedPrediction = TestPrediction & { image: ExplainedImage };
+export type ExplainedPrediction = Prediction & { image: ExplainedImage };
 
 /** What notebook 06 shows of the reasons for predictions. */
 export interface ExplainedRun {
@@ -146,33 +34,30 @@ export interface ExplainedRun {
 }
 
 /**
- * Explains the answers of the run's saved model to the test images that are worth a look: the most
- * confident mistakes, the least certain, and typical right ones of each class. What the check of the
- * maps found goes to explanation_check.json.
+ * Explains the predictions of the run's saved model for the test images that are worth a look: the
+ * most confident mistakes, the least certain, and typical right ones of each class. What the check
+ * of the maps found goes to explanation_check.json.
  *
- * @param predictions Of notebook 06, by the same model.
- * @param options `method` and `layer` as {@linkcode explainImages} takes them.
+ * @param predictions Of the test images, by the same model.
+ * @param options `layer` as {@linkcode explainImages} takes it. `loaded`: the model, where it is
+ * loaded already, with the card that the predictions were made by.
  * @throws {ModelError} When there is no usable model.
  * @throws {ConfigError} When the model has no such layer.
  * @throws {ImageError} When an image has gone or broken since.
  */
 export async function explainRun(
   config: Pick<Config, "run" | "seed" | "data">,
-  predictions: readonly TestPrediction[],
-  { onProgress, ...how }: {
-    method?: ClassActivation;
+  predictions: ExamplePredictions<Prediction>,
+  { loaded, onProgress, ...how }: {
+    loaded?: Pick<RunModel, "model" | "card">;
     layer?: string;
     onProgress?: OnProgress;
   } = {},
 ): Promise<ExplainedRun> {
   const runFiles = runPaths(config.run);
-  const { model, card } = await loadModel(runFiles.model);
+  const { model, card } = loaded ?? await loadModel(runFiles.model);
   try {
-    const chosen = chooseExamples(predictions, {
-      threshold: card.decision.threshold,
-      classes: card.architecture.classes,
-      most: MOST,
-    });
+    const chosen = chooseExamples(predictions, MOST);
     const rows = chosen.flatMap(({ examples }) => examples);
     const folder = fromRoot(config.data.folder);
     const paths = rows.map(({ path }) => join(folder, path));
@@ -188,10 +73,101 @@ export async function explainRun(
     const check = checked.length === 0
       ? null
       : await checkMaps(model, card, checked, { ...how, seed: config.seed, onProgress });
-    await writeJson(runFiles.explanationCheck, check);
+    await writeMapCheck(runFiles.explanationCheck, check);
     return { groups, check };
   } finally {
-    disposeModel(model);
+    if (!loaded) disposeModel(model);
+  }
+}
+
+/** Images explained at once: what an early layer of a deep network keeps for them fits in 2 GB. */
+const BATCH_SIZE = 8;
+
+/** An image with where the evidence for a class is in it. */
+export interface ExplainedImage {
+  path: string;
+  /** As the model saw the image: RGB, row-major [size, size, 3]. */
+  pixels: Uint8Array;
+  /** In pixels. */
+  size: number;
+  /** Calibrated, one a class. */
+  probabilities: number[];
+  /** Predicted class, by the name of its folder. */
+  predicted: string;
+  /** Class that the map is of, by the name of its folder. */
+  explained: string;
+  /** At the layer's size, or that of the grid of squares. */
+  map: HeatMap;
+}
+
+/** How {@linkcode explainImages} explains. */
+interface ExplainOptions {
+  /** `grad_cam` when left out. */
+  method?: "grad_cam" | "occlusion";
+  /** Name of the layer for Grad-CAM; the last one that still has places when left out. */
+  layer?: string | undefined;
+  /** Class folder names to explain, one a path; the predicted ones when left out. */
+  classes?: readonly string[];
+  onProgress?: OnProgress | undefined;
+}
+
+/**
+ * Shows where in images a model finds evidence for a class: by the gradient of the class's logit
+ * (Grad-CAM), or by covering one place after another (occlusion sensitivity).
+ *
+ * @param card Says how images are read and how a class is predicted from probabilities.
+ * @param paths Absolute. Everything stays in memory: 0.15 MB an image of 224 pixels.
+ * @returns One a path, in their order.
+ * @throws {ConfigError} When a layer is not the model's.
+ * @throws {DataError} When a class is not the model's.
+ * @throws {ImageError} When an image cannot be read.
+ * @throws {ModelError} When the model gives no finite numbers.
+ */
+export async function explainImages(
+  model: Model,
+  card: ModelCard,
+  paths: readonly string[],
+  { method = "grad_cam", layer, classes, onProgress }: ExplainOptions = {},
+): Promise<ExplainedImage[]> {
+  const { architecture: { classes: names }, decision, preprocessing } = card;
+  const wanted = classes?.map((name) => classIndex(names, name));
+  const predict = (raw: readonly number[]) => {
+    const probabilities = calibrate(raw, decision.calibration);
+    return { probabilities, label: decide(probabilities, decision.threshold) };
+  };
+  const explainer = createExplainer(model, { layer, preprocessing });
+  const results: ExplainedImage[] = [];
+  try {
+    const decode = { ...decodeOptions(card), batchSize: BATCH_SIZE };
+    for await (const { pixels, paths: own } of batches(paths, decode)) {
+      const first = results.length;
+      const batch = await explainer.explain(
+        pixels,
+        (raw, row) => wanted?.[first + row] ?? predict(raw).label,
+      );
+      const length = pixels.length / own.length;
+      for (const [row, path] of own.entries()) {
+        const label = batch.classes[row]!;
+        const image = pixels.slice(row * length, (row + 1) * length);
+        const { label: predicted, probabilities } = predict(batch.probabilities[row]!);
+        results.push({
+          path,
+          pixels: image,
+          size: decode.size,
+          probabilities,
+          predicted: names[predicted]!,
+          explained: names[label]!,
+          map: method === "occlusion"
+            ? await occlusionMap(explainer, image, label)
+            : batch.maps[row]!,
+        });
+        onProgress?.(results.length, paths.length, basename(path));
+      }
+      await breathe();
+    }
+    return results;
+  } finally {
+    explainer.dispose();
   }
 }
 
@@ -204,38 +180,19 @@ const LAST_LAYERS = 30;
  */
 const DOUBTFUL = 0.5;
 
-/** Whether maps can be believed. Correlations are means over images; `null`: undefined in all. */
-export interface MapCheck {
-  /** How many were checked. */
-  images: number;
-  /** Rank correlation with the maps of a model whose head is randomised. */
-  randomHead: number | null;
-  /** Rank correlation with the maps of a model whose head and last 30 other layers are. */
-  randomLastLayers: number | null;
-  /** Pearson correlation with occlusion sensitivity. */
-  occlusion: number | null;
-  /** The maps would look much the same had the model learnt nothing: they are no reasons. */
-  doubtful: boolean;
-  /** All of it in words. */
-  sentence: string;
-}
-
 /**
  * Checks maps in two ways: a model of randomised weights must give other maps, or the maps show the
  * picture rather than what the model has learnt (Adebayo et al., Sanity Checks for Saliency Maps,
  * NeurIPS 2018); and occlusion sensitivity, which uses no gradient, should point to the same places.
  *
- * @param explained Maps of this model by gradient.
- * @param options `method` and `layer` as they were explained with; `seed` of the randomisation.
+ * @param explained By Grad-CAM of this model.
+ * @param options `layer`: that they were explained at. `seed`: of the randomisation.
  */
 export async function checkMaps(
   model: Model,
   card: ModelCard,
   explained: readonly ExplainedImage[],
-  { seed, onProgress, ...how }: Pick<ExplainOptions, "method" | "layer"> & {
-    seed: number;
-    onProgress?: OnProgress | undefined;
-  },
+  { seed, layer, onProgress }: Pick<ExplainOptions, "layer" | "onProgress"> & { seed: number },
 ): Promise<MapCheck> {
   const paths = explained.map(({ path }) => path);
   const classes = explained.map((image) => image.explained);
@@ -250,13 +207,15 @@ export async function checkMaps(
       classes,
       onProgress: (done, total) => onProgress?.(done, total, note),
     });
-    return meanOf(others.map(({ map }, i) => compare(explained[i]!.map, map)));
+    const found = others.map(({ map }, i) => compare(explained[i]!.map, map))
+      .filter((value) => value !== null);
+    return found.length === 0 ? null : found.reduce((a, b) => a + b, 0) / found.length;
   };
   const randomised = async (layers: number): Promise<number | null> => {
     const random = await shuffleWeights(model, layers, seed);
     const ranks = (a: HeatMap, b: HeatMap) => rankCorrelation(a.values, b.values);
     try {
-      return await against(random.model, how, ranks, "checking with randomised weights");
+      return await against(random.model, { layer }, ranks, "checking with randomised weights");
     } finally {
       random.dispose();
     }
@@ -264,39 +223,25 @@ export async function checkMaps(
   const headLayers = model.graph.filter(({ name }) => isHeadLayer(name)).length;
   const randomHead = await randomised(headLayers);
   const randomLastLayers = await randomised(headLayers + LAST_LAYERS);
-  const check = {
-    images: explained.length,
-    randomHead,
-    randomLastLayers,
-    doubtful: Math.max(randomHead ?? 0, randomLastLayers ?? 0) >= DOUBTFUL,
-    occlusion: await against(
-      model,
-      { method: "occlusion" },
-      (a, b) => correlation(resizeMap(a, b.height, b.width), b.values),
-      "checking by covering places",
-    ),
-  };
-  return { ...check, sentence: describe(check) };
-}
-
-function meanOf(values: readonly (number | null)[]): number | null {
-  const defined = values.filter((value) => value !== null);
-  return defined.length === 0 ? null : defined.reduce((a, b) => a + b, 0) / defined.length;
-}
-
-function describe(check: Omit<MapCheck, "sentence">): string {
+  const doubtful = Math.max(randomHead ?? 0, randomLastLayers ?? 0) >= DOUBTFUL;
+  const occlusion = await against(
+    model,
+    { method: "occlusion" },
+    (a, b) => correlation(resizeMap(a, b.height, b.width), b.values),
+    "checking by covering places",
+  );
+  const images = explained.length;
   const said = (value: number | null) => value === null ? "undefined" : value.toFixed(2);
-  const { images, randomHead, randomLastLayers, doubtful, occlusion } = check;
   const verdict = doubtful
     ? "These maps show the picture more than what the model learnt: do not read them as reasons. "
     : "";
-  return `${verdict}Checked on ${images} image${
-    images === 1 ? "" : "s"
-  }. Mean rank correlation with the ` +
-    `maps of a model whose head is randomised: ${said(randomHead)}; whose last ${LAST_LAYERS} ` +
-    `other layers are too: ${said(randomLastLayers)} (the nearer to 1, the less the maps depend ` +
-    `on what was learnt). Mean correlation with occlusion sensitivity, which uses no gradient: ` +
-    `${said(occlusion)}.`;
+  const sentence =
+    `${verdict}Checked on ${images} image${images === 1 ? "" : "s"}. Mean rank correlation ` +
+    `with the maps of a model whose head is randomised: ${said(randomHead)}; whose last ` +
+    `${LAST_LAYERS} other layers are too: ${said(randomLastLayers)} (the nearer to 1, the less ` +
+    `the maps depend on what was learnt). Mean correlation with occlusion sensitivity, which uses ` +
+    `no gradient: ${said(occlusion)}.`;
+  return { images, randomHead, randomLastLayers, doubtful, occlusion, sentence };
 }
 
 /**
@@ -316,23 +261,13 @@ export async function shuffleWeights(
   const specs = weightSpecs(model.graph, inputShape(model.architecture));
   const made: [name: string, tensor: TensorFlow.Tensor][] = [];
   for (const { name, shape } of specs.filter(({ layer }) => layers.has(layer))) {
-    const values = (await model.weights.get(name)!.data() as Float32Array).slice();
-    shuffleInPlace(values, createRandom(`${seed}/shuffle/${name}`));
-    made.push([name, tf.tensor(values, shape)]);
+    const values = [...await model.weights.get(name)!.data() as Float32Array];
+    const shuffled = createRandom(`${seed}/shuffle/${name}`).shuffle(values);
+    made.push([name, tf.tensor(Float32Array.from(shuffled), shape)]);
     await breathe();
   }
   return {
     model: { ...model, weights: new Map([...model.weights, ...made]) },
     dispose: () => tf.dispose(made.map(([, tensor]) => tensor)),
   };
-}
-
-/** Fisher-Yates on the array itself: the weights of a layer may be millions. */
-function shuffleInPlace(values: Float32Array, random: Random): void {
-  for (let i = values.length - 1; i > 0; i--) {
-    const j = random.integer(i + 1);
-    const value = values[i]!;
-    values[i] = values[j]!;
-    values[j] = value;
-  }
 }

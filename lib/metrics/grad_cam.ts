@@ -2,26 +2,11 @@ import { ConfigError, ModelError } from "../core/errors.ts";
 import { breathe } from "../core/stop.ts";
 import { type TensorFlow, tf } from "../core/tensorflow.ts";
 import { OUTPUT_LAYER } from "../model/architectures.ts";
-import {
-  foldBatchNorms,
-  forward,
-  preprocess,
-  type Preprocessing,
-  type Weights,
-} from "../model/forward.ts";
-import { type Graph, inferShapes, type Layer, type Shape } from "../model/graph.ts";
+import { foldBatchNorms, forward, preprocess, type Preprocessing } from "../model/forward.ts";
+import { type Graph, inferShapes, type Layer } from "../model/graph.ts";
 import { backbones, INPUT_LAYER, inputShape, type Model } from "../model/model.ts";
 
 type Tensor = TensorFlow.Tensor;
-
-/**
- * Chooses the class that is explained.
- *
- * @param probabilities Of one image, one a class.
- * @param row Where the image is in the batch.
- * @returns Index of the class.
- */
-type ClassOf = (probabilities: readonly number[], row: number) => number;
 
 /** What a batch of images was explained with. */
 interface Explained {
@@ -44,12 +29,19 @@ interface Explainer {
   /** What the output layer has before its softmax: pixels [n, size, size, 3] to [n, classes]. */
   logits(pixels: Uint8Array): Promise<number[][]>;
   /**
-   * Maps by the gradient of a class's logit.
+   * Grad-CAM (Selvaraju et al., ICCV 2017, equations 1 and 2) of one class an image: the channels of
+   * the layer's activation, each weighted with the mean gradient of the class's logit over all
+   * places, summed; what speaks against the class is set to 0.
    *
    * @param pixels RGB, [n, size, size, 3].
+   * @param classOf The index of the class, from the probabilities of an image and its place in the
+   * batch.
    * @throws {ModelError} When the model gives no finite numbers.
    */
-  explain(pixels: Uint8Array, method: ClassActivation, classOf: ClassOf): Promise<Explained>;
+  explain(
+    pixels: Uint8Array,
+    classOf: (probabilities: readonly number[], row: number) => number,
+  ): Promise<Explained>;
   /** Frees what was made; the model itself stays. */
   dispose(): void;
 }
@@ -64,43 +56,50 @@ interface Explainer {
  */
 export function createExplainer(
   model: Model,
-  { layer, preprocessing = backbones[model.architecture.backbone].preprocessing }: {
+  { layer: wanted, preprocessing = backbones[model.architecture.backbone].preprocessing }: {
     layer?: string | undefined;
     preprocessing?: Preprocessing;
   } = {},
 ): Explainer {
   const { imageSize } = model.architecture;
-  const inputs = inputShape(model.architecture);
-  const chosen = layer ?? lastSpatialLayer(model.graph, inputs);
-  const size = spatialSize(model.graph, inputs, chosen);
-  const cut = cutAtLayer(model.graph, chosen);
+  const { layer, ...size } = spatialLayer(model, wanted);
+  const cut = cutAtLayer(model.graph, layer);
   const before = foldBatchNorms(cut.before, model.weights);
   const after = foldBatchNorms(cut.after, model.weights);
-  /** To be called in a tidy. */
+  // both to be called in a tidy
   const upTo = (pixels: Uint8Array): Map<string, Tensor> => {
     const images = new Map([[INPUT_LAYER, preprocess(pixels, imageSize, preprocessing)]]);
     const tensors = forward(before.graph, before.weights, images, cut.boundary);
     return new Map(cut.boundary.map((name, i) => [name, tensors[i]!]));
   };
+  const logitsOf = (inputs: ReadonlyMap<string, Tensor>): Tensor =>
+    forward(after.graph, after.weights, inputs, [OUTPUT_LAYER], { logits: true })[0]!;
   return {
-    layer: chosen,
+    layer,
     size,
     imageSize,
     logits: async (pixels) => {
-      const logits = tf.tidy(() => logitsOf(after, upTo(pixels)));
+      const logits = tf.tidy(() => logitsOf(upTo(pixels))); // [n, classes]
       const values = await logits.array() as number[][];
       logits.dispose();
       return values;
     },
-    explain: async (pixels, method, classOf) => {
+    explain: async (pixels, classOf) => {
       let classes: number[] = [];
       const [evidence, softmax] = tf.tidy(() => {
         const read = upTo(pixels);
-        const { gradient, logits } = logitGradient(after, read, chosen, (probabilities) => {
-          classes = probabilities.map(classOf);
-          return classes;
-        });
-        return [classActivation(method, read.get(chosen)!, gradient), logits.softmax()] as const;
+        const activation = read.get(layer)!; // [n, height, width, channels]
+        let softmax: Tensor | undefined;
+        // in inference mode images do not touch each other: the gradient of the sum is each one's own
+        const gradient = tf.grad((activation: Tensor) => {
+          const logits = logitsOf(new Map(read).set(layer, activation)); // [n, classes]
+          softmax = tf.keep(logits.softmax()); // the gradient's own tidy would free it
+          classes = (softmax.arraySync() as number[][]).map(classOf);
+          const chosen = tf.oneHot(tf.tensor1d(classes, "int32"), logits.shape[1]!);
+          return logits.mul(chosen).sum();
+        })(activation);
+        const weights = gradient.mean([1, 2], true); // [n, 1, 1, channels]
+        return [activation.mul(weights).sum(3).relu(), softmax!] as const; // [n, height, width]
       });
       const [values, probabilities] = await Promise.all([evidence.data(), softmax.array()]);
       tf.dispose([evidence, softmax]);
@@ -117,92 +116,35 @@ export function createExplainer(
   };
 }
 
-interface Part {
-  graph: Graph;
-  weights: Weights;
-}
-
-function logitsOf({ graph, weights }: Part, inputs: ReadonlyMap<string, Tensor>): Tensor {
-  return forward(graph, weights, inputs, [OUTPUT_LAYER], { logits: true })[0]!; // [n, classes]
-}
-
-/**
- * The gradient of each image's chosen logit with respect to a layer's activation. In inference mode
- * images don't touch each other, so that the gradient of the sum over the batch holds them all.
- * To be called in a tidy.
- *
- * @param choose One class an image.
- */
-function logitGradient(
-  after: Part,
-  read: ReadonlyMap<string, Tensor>,
-  layer: string,
-  choose: (probabilities: number[][]) => number[],
-): { gradient: Tensor; logits: Tensor } {
-  let logits: Tensor | undefined;
-  const gradient = tf.grad((activation: Tensor) => {
-    logits = logitsOf(after, new Map(read).set(layer, activation));
-    tf.keep(logits); // the gradient's own tidy would free it
-    const classes = choose(logits.softmax().arraySync() as number[][]);
-    const chosen = tf.oneHot(tf.tensor1d(classes, "int32"), logits.shape[1]!); // [n, classes]
-    return logits.mul(chosen).sum();
-  })(read.get(layer)!);
-  const kept = logits!;
-  const own = kept.mul(1); // one that the caller's tidy frees
-  kept.dispose();
-  return { gradient, logits: own };
-}
-
-/** How channels are weighed. */
-export type ClassActivation = "grad_cam" | "grad_cam_plus_plus";
-
-/**
- * Evidence for a class from a layer's activation A and the gradient g of the class's logit: the
- * channels of A, weighed and summed, with what speaks against the class set to 0.
- *
- * - `grad_cam`: a channel's weight is the mean of g over all places (Selvaraju et al., ICCV 2017,
- *   equations 1 and 2).
- * - `grad_cam_plus_plus`: it is Σ α · relu(g) with α = g² / (2 g² + g³ ΣA) (Chattopadhay et al.,
- *   WACV 2018, equations 9 and 19); both sums are over all places, and the score is the exponential
- *   of the logit, whose factor every place shares. It is meant for layers behind a ReLU: ΣA is then
- *   not negative and no denominator comes near 0. Since no channel counts against the class, its maps
- *   depend less on the weights behind the layer: see `checkMaps`.
- *
- * @param activation [n, height, width, channels].
- * @param gradient As `activation`.
- * @returns [n, height, width]; to be called in a tidy.
- */
-function classActivation(
-  method: ClassActivation,
-  activation: Tensor,
-  gradient: Tensor,
-): Tensor {
-  const places = [1, 2];
-  const weights = method === "grad_cam"
-    ? gradient.mean(places, true)
-    // α · relu(g), with g² taken out of the fraction: where g is 0 the paper's form is 0 / 0
-    : gradient.relu()
-      .divNoNan(gradient.mul(activation.sum(places, true)).add(2))
-      .sum(places, true); // [n, 1, 1, channels]
-  return activation.mul(weights).sum(3).relu();
-}
-
-/** A network in two parts, around one layer's activation. */
-interface LayerCut {
-  /** Everything that does not depend on the layer's activation, and the layer itself. */
-  before: Graph;
-  /** What depends on it; begins with one `input` layer for each name of `boundary`. */
-  after: Graph;
-  /** What `after` reads of `before`: the layer first, then others (such as shortcuts past it). */
-  boundary: string[];
+/** A layer whose activation has places, and its size; the last one when none is named. */
+function spatialLayer(
+  { graph, architecture }: Model,
+  wanted: string | undefined,
+): { layer: string; height: number; width: number } {
+  const shapes = inferShapes(graph, inputShape(architecture));
+  const last = graph.findLast(({ name }) => shapes.get(name)!.length === 3)!.name;
+  const layer = wanted ?? last;
+  const shape = shapes.get(layer);
+  if (shape?.length === 3) return { layer, height: shape[0]!, width: shape[1]! };
+  throw new ConfigError(
+    shape === undefined
+      ? `The model has no layer ${JSON.stringify(layer)}.`
+      : `The layer ${layer} has no places in the image any more: it comes after the pooling.`,
+    `Name a layer up to ${last}, or leave the layer out: ${last} is then taken.`,
+  );
 }
 
 /**
  * Cuts a graph so that the part behind a layer is a function of this layer's activation.
  *
- * @throws {ConfigError} When there is no such layer.
+ * @returns `before`: everything that does not depend on the activation, and the layer itself.
+ * `after`: what depends on it; it begins with one `input` layer for each name of `boundary`, which
+ * is what it reads: the layer first, then others (such as shortcuts past it).
  */
-export function cutAtLayer(graph: Graph, layer: string): LayerCut {
+export function cutAtLayer(
+  graph: Graph,
+  layer: string,
+): { before: Graph; after: Graph; boundary: string[] } {
   const behind = new Set<string>();
   for (const { name, inputs } of graph) {
     if (inputs.some((input) => input === layer || behind.has(input))) behind.add(name);
@@ -216,35 +158,6 @@ export function cutAtLayer(graph: Graph, layer: string): LayerCut {
     after: [...inputs, ...after],
     boundary,
   };
-}
-
-/** The last layer that still knows where things are: the one before the global pooling. */
-function lastSpatialLayer(graph: Graph, inputs: ReadonlyMap<string, Shape>): string {
-  const shapes = inferShapes(graph, inputs);
-  return graph.findLast(({ name }) => shapes.get(name)!.length === 3)!.name;
-}
-
-/**
- * Height and width of a layer's activation.
- *
- * @throws {ConfigError} When there is no such layer, or its output has no height and width.
- */
-function spatialSize(
-  graph: Graph,
-  inputs: ReadonlyMap<string, Shape>,
-  layer: string,
-): { height: number; width: number } {
-  const [height, width, channels] = inferShapes(graph, inputs).get(layer) ?? [];
-  if (height !== undefined && width !== undefined && channels !== undefined) {
-    return { height, width };
-  }
-  const last = lastSpatialLayer(graph, inputs);
-  throw new ConfigError(
-    height === undefined
-      ? `The model has no layer ${JSON.stringify(layer)}.`
-      : `The layer ${layer} has no places in the image any more: it comes after the pooling.`,
-    `Name a layer up to ${last}, or leave the layer out: ${last} is then taken.`,
-  );
 }
 
 /** Where in an image the evidence for a class is. */
@@ -283,37 +196,29 @@ export function toHeatMap(
 
 /**
  * A map at another size, bilinear, with pixel centres at half steps and the border continued
- * outwards (as `tf.image.resize` and Pillow do when they enlarge).
+ * outwards, as `tf.image.resizeBilinear` (which sets the smallest numbers to 0).
  *
  * @returns Row-major [height, width]; within the range of the map's own values.
  */
 export function resizeMap(map: HeatMap, height: number, width: number): Float32Array {
-  const rows = positions(map.height, height);
-  const columns = positions(map.width, width);
-  const values = new Float32Array(height * width);
-  rows.forEach((row, y) => {
-    const [above, below] = [row.from * map.width, row.to * map.width];
-    columns.forEach((column, x) => {
-      const at = (line: number, place: number) => map.values[line + place]!;
-      const top = mix(at(above, column.from), at(above, column.to), column.share);
-      const bottom = mix(at(below, column.from), at(below, column.to), column.share);
-      values[y * width + x] = mix(top, bottom, row.share);
+  // for each place of an axis the two of the map it lies between, and where between them
+  const positions = (source: number, target: number) =>
+    Array.from({ length: target }, (_, i) => {
+      const place = Math.min(source - 1, Math.max(0, (i + 0.5) * source / target - 0.5));
+      const from = Math.floor(place);
+      return { from, to: Math.min(source - 1, from + 1), share: place - from };
     });
-  });
-  return values;
-}
-
-function mix(a: number, b: number, share: number): number {
-  return a + (b - a) * share;
-}
-
-/** For each place of the larger axis the two of the smaller one it lies between. */
-function positions(source: number, target: number): { from: number; to: number; share: number }[] {
-  return Array.from({ length: target }, (_, i) => {
-    const place = Math.min(source - 1, Math.max(0, (i + 0.5) * source / target - 0.5));
-    const from = Math.floor(place);
-    return { from, to: Math.min(source - 1, from + 1), share: place - from };
-  });
+  const mix = (a: number, b: number, share: number) => a + (b - a) * share;
+  const columns = positions(map.width, width);
+  return Float32Array.from(
+    positions(map.height, height).flatMap((row) => {
+      const [above, below] = [row.from, row.to].map((line) => {
+        const at = (column: number) => map.values[line * map.width + column]!;
+        return columns.map(({ from, to, share }) => mix(at(from), at(to), share));
+      });
+      return above!.map((value, x) => mix(value, below![x]!, row.share));
+    }),
+  );
 }
 
 /** Places along each side: as many as the last feature map of a 224-pixel image has. */
@@ -332,7 +237,7 @@ const BATCH_SIZE = 25;
  * Occlusion sensitivity (Zeiler and Fergus, ECCV 2014) of one image: how far a class's logit falls
  * when a square around each of 7 × 7 places is covered with the image's mean colour. A square is
  * two places wide, so that neighbours overlap and small structures are covered whole somewhere.
- * Slow, but it looks at answers alone: an independent check of maps by gradient.
+ * Slow, but it looks at predictions alone: an independent check of maps by gradient.
  *
  * @param pixels RGB, [size, size, 3].
  * @param label Index of the class.
@@ -343,7 +248,9 @@ export async function occlusionMap(
   pixels: Uint8Array,
   label: number,
 ): Promise<HeatMap> {
-  const colour = meanColour(pixels);
+  const sums = [0, 0, 0];
+  pixels.forEach((value, i) => sums[i % 3]! += value);
+  const colour = sums.map((sum) => Math.round(3 * sum / pixels.length));
   const uncovered = (await logits(pixels))[0]![label]!;
   const least = ROUNDING * Math.max(1, Math.abs(uncovered));
   const falls = new Float32Array(GRID * GRID);
@@ -353,20 +260,13 @@ export async function occlusionMap(
     for (let i = 0; i < count; i++) {
       batch.set(covered(pixels, imageSize, start + i, colour), i * pixels.length);
     }
-    const answers = await logits(batch);
-    answers.forEach((row, i) => {
+    for (const [i, row] of (await logits(batch)).entries()) {
       const fall = uncovered - row[label]!;
       falls[start + i] = Math.abs(fall) < least ? 0 : fall;
-    });
+    }
     await breathe();
   }
   return toHeatMap(falls, { height: GRID, width: GRID });
-}
-
-function meanColour(pixels: Uint8Array): number[] {
-  const sums = [0, 0, 0];
-  pixels.forEach((value, i) => sums[i % 3]! += value);
-  return sums.map((sum) => Math.round(3 * sum / pixels.length));
 }
 
 /** A copy with the square around a place of the grid in one colour. */
@@ -376,22 +276,13 @@ function covered(
   place: number,
   colour: readonly number[],
 ): Uint8Array {
-  const [firstRow, endRow] = extent(Math.floor(place / GRID), size);
-  const [firstColumn, endColumn] = extent(place % GRID, size);
-  const line = Uint8Array.from(
-    { length: 3 * (endColumn - firstColumn) },
-    (_, i) => colour[i % 3]!,
-  );
-  const copy = pixels.slice();
-  for (let y = firstRow; y < endRow; y++) copy.set(line, 3 * (y * size + firstColumn));
-  return copy;
-}
-
-/** First pixel and end of the square around a place, along one side. */
-function extent(place: number, size: number): [number, number] {
   const cell = size / GRID;
-  return [
-    Math.max(0, Math.round((place - 0.5) * cell)),
-    Math.min(size, Math.round((place + 1.5) * cell)),
-  ];
+  const [[top, bottom], [left, right]] = [Math.floor(place / GRID), place % GRID].map((at) => [
+    Math.max(0, Math.round((at - 0.5) * cell)),
+    Math.min(size, Math.round((at + 1.5) * cell)),
+  ]) as [[number, number], [number, number]];
+  const line = Uint8Array.from({ length: 3 * (right - left) }, (_, i) => colour[i % 3]!);
+  const copy = pixels.slice();
+  for (let y = top; y < bottom; y++) copy.set(line, 3 * (y * size + left));
+  return copy;
 }

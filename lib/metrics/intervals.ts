@@ -1,18 +1,16 @@
+import { quantileSorted } from "d3-array";
 import { createRandom } from "../core/random.ts";
 import type { Interval } from "../run/metrics_file.ts";
 import type { Decision } from "../run/model_card.ts";
 
-/** Ends closer than this are the same value up to rounding. */
-const SAME = 1e-12;
+/** Resamples where nothing else is asked for. */
+export const RESAMPLES = 2000;
 
 /**
  * With fewer groups, resamples of whole groups are so few different ones that intervals come out far
  * too narrow (two groups have three); the images within each drawn group are then resampled too.
  */
 const FEW_GROUPS = 5;
-
-/** Resamples where nothing else is asked for. */
-export const RESAMPLES = 2000;
 
 /** What {@linkcode bootstrap} resamples, and how often. */
 interface BootstrapOptions {
@@ -47,19 +45,13 @@ export function bootstrap<K extends string>(
   statistics: (weights: Uint32Array) => Record<K, number | null>,
   { n, groups, seed, resamples = RESAMPLES }: BootstrapOptions,
 ): Record<K, Interval> {
-  const values = new Map<K, number[]>();
-  const units = eachResample((weights) => {
-    const result = statistics(weights);
-    for (const name of Object.keys(result) as K[]) {
-      const defined = values.get(name) ?? [];
-      if (defined.length === 0) values.set(name, defined);
-      const value = result[name];
-      if (value !== null) defined.push(value);
-    }
-  }, { n, groups, seed, resamples });
-  const intervals = [...values].map(([name, defined]) =>
-    [name, percentileInterval(defined, { resamples, units, groups })] as const
-  );
+  const rounds: Record<K, number | null>[] = [];
+  const visit = (weights: Uint32Array) => void rounds.push(statistics(weights));
+  const units = eachResample(visit, { n, groups, seed, resamples });
+  const intervals = (Object.keys(rounds[0]!) as K[]).map((name) => {
+    const defined = rounds.map((values) => values[name]).filter((value) => value !== null);
+    return [name, percentileInterval(defined, { resamples, units, groups })] as const;
+  });
   return Object.fromEntries(intervals) as Record<K, Interval>;
 }
 
@@ -73,17 +65,22 @@ export function eachResample(
   visit: (weights: Uint32Array) => void,
   { n, groups, seed, resamples = RESAMPLES }: BootstrapOptions,
 ): number {
-  const { unitOf, units } = unitsOf(n, groups);
+  // what is drawn as one: a group, or an image
+  const numbers = new Map([...new Set(groups)].map((group, number) => [group, number]));
+  const units = groups ? numbers.size : n;
+  const unitOf = Uint32Array.from({ length: n }, (_, i) => groups ? numbers.get(groups[i]!)! : i);
   const random = createRandom(`${seed}/bootstrap`);
   const drawn = new Uint32Array(units);
   const weights = new Uint32Array(n);
-  const members = groups && units < FEW_GROUPS ? membersOf(unitOf, units) : null;
+  const members = groups && units < FEW_GROUPS
+    ? Map.groupBy(unitOf.keys(), (image) => unitOf[image]!)
+    : null;
   for (let round = 0; round < resamples; round++) {
     drawn.fill(0);
     for (let i = 0; i < units; i++) drawn[random.integer(units)]!++;
     if (members) {
       weights.fill(0);
-      for (const [unit, images] of members.entries()) {
+      for (const [unit, images] of members) {
         for (let left = drawn[unit]! * images.length; left > 0; left--) {
           weights[images[random.integer(images.length)]!]!++;
         }
@@ -94,18 +91,14 @@ export function eachResample(
   return units;
 }
 
-/** The images of each unit. */
-function membersOf(unitOf: Uint32Array, units: number): number[][] {
-  const members = Array.from({ length: units }, (): number[] => []);
-  unitOf.forEach((unit, image) => members[unit]!.push(image));
-  return members;
-}
-
 /** What {@linkcode eachResample} draws, in words: "12 groups". */
 export function describeUnits(units: number, areGroups: boolean): string {
   if (!areGroups) return `${units} images`;
   return `${units} groups${units < FEW_GROUPS ? " and of the images within" : ""}`;
 }
+
+/** Ends closer than this are the same value up to rounding. */
+const SAME = 1e-12;
 
 /**
  * The interval that the values of a statistic in its resamples make.
@@ -119,50 +112,22 @@ export function percentileInterval(
     units: number;
   },
 ): Interval {
-  return units < 2 ? none(tooFewUnits(groups)) : percentiles(defined, resamples);
-}
-
-/** What is drawn as one: the number of the group of each image, or of the image itself. */
-function unitsOf(
-  n: number,
-  groups?: readonly string[],
-): { unitOf: Uint32Array; units: number } {
-  if (!groups) return { unitOf: Uint32Array.from({ length: n }, (_, i) => i), units: n };
-  const numbers = new Map<string, number>();
-  const unitOf = Uint32Array.from(groups, (group) => {
-    const known = numbers.get(group) ?? numbers.size;
-    numbers.set(group, known);
-    return known;
-  });
-  return { unitOf, units: numbers.size };
-}
-
-function tooFewUnits(groups?: readonly string[]): string {
-  return groups
-    ? "all images come from one group, which cannot show how groups differ"
-    : "fewer than two images";
-}
-
-function percentiles(defined: readonly number[], resamples: number): Interval {
+  const none = (reason: string) => ({ low: null, high: null, reason });
+  if (units < 2 && groups) {
+    return none("all images come from one group, which cannot show how groups differ");
+  }
+  if (units < 2) return none("fewer than two images");
   if (defined.length * 2 < resamples) return none("undefined in most resamples: too few images");
-  const sorted = Float64Array.from(defined).sort();
-  const [low, high] = [quantile(sorted, 0.025), quantile(sorted, 0.975)];
+  const [low, high] = middle95(Float64Array.from(defined));
   return high - low > SAME
     ? { low, high }
     : none("the resamples all give the same value, which says nothing about its uncertainty");
 }
 
-function none(reason: string): Interval {
-  return { low: null, high: null, reason };
-}
-
-/** Quantile of sorted numbers, interpolated linearly (numpy's default; type 7 of Hyndman & Fan). */
-export function quantile(sorted: Float64Array, share: number): number {
-  const at = share * (sorted.length - 1);
-  const below = Math.floor(at);
-  const lower = sorted[below]!;
-  const upper = sorted[Math.min(below + 1, sorted.length - 1)]!;
-  return lower + (at - below) * (upper - lower);
+/** The 2.5 and 97.5 percentiles of at least one number, as numpy's; the numbers are sorted in place. */
+export function middle95(values: Float64Array): [low: number, high: number] {
+  const sorted = values.sort() as Iterable<number> as number[]; // d3's types know arrays alone
+  return [quantileSorted(sorted, 0.025)!, quantileSorted(sorted, 0.975)!];
 }
 
 /** The 97.5 % point of the standard normal distribution: 95 % lies between -z and z. */
@@ -206,19 +171,16 @@ export function sharedGroups(groups?: readonly string[]): readonly string[] | un
   return groups && new Set(groups).size < groups.length ? groups : undefined;
 }
 
-/** A share of some images. */
-interface Share {
-  /** 0 to 1. */
-  share: number;
-  /** How many images it is a share of; at least one. */
-  of: number;
-}
-
 /**
  * 95 % interval of the difference `a − b` of two independent shares: Newcombe's hybrid of two Wilson
  * intervals (Statistics in Medicine 17, 1998, method 10).
+ *
+ * @param a `share`: 0 to 1. `of`: how many images it is a share of, at least one.
  */
-export function newcombe(a: Share, b: Share): { low: number; high: number } {
+export function newcombe(
+  a: { share: number; of: number },
+  b: { share: number; of: number },
+): { low: number; high: number } {
   const [ofA, ofB] = [a, b].map(({ share, of }) => wilson(Math.round(share * of), of));
   const difference = a.share - b.share;
   return {
@@ -247,36 +209,37 @@ const T = [
  * @returns The number of images where fewer than two groups, or no differences, say nothing else.
  */
 export function effectiveSize(groups: readonly { n: number; positive: number }[]): number {
-  const n = groups.reduce((sum, group) => sum + group.n, 0);
-  const share = groups.reduce((sum, group) => sum + group.positive, 0) / n;
+  const sumOf = (of: (group: { n: number; positive: number }) => number) =>
+    groups.reduce((sum, group) => sum + of(group), 0);
+  const n = sumOf((group) => group.n);
+  const share = sumOf((group) => group.positive) / n;
   const freedom = groups.length - 1;
   if (freedom < 1 || share === 0 || share === 1) return n;
-  const squares = groups.reduce((sum, group) => sum + (group.positive - share * group.n) ** 2, 0);
+  const squares = sumOf((group) => (group.positive - share * group.n) ** 2);
   const between = groups.length / freedom * squares / n ** 2;
   const independent = share * (1 - share) / n;
   const t = T[freedom - 1] ?? 1.96 + 2.5 / freedom;
-  const size = n * independent / between * (1.96 / t) ** 2;
-  return Math.min(n, size);
+  return Math.min(n, n * independent / between * (1.96 / t) ** 2);
 }
 
 /** How often a model was right where the classes are known. */
 export type KnownOutcomes = Omit<NonNullable<Decision["validation"]>, "scores">;
 
-/** A true share that was worked out from a share of answers. */
+/** A true prevalence that was worked out from the share of positive predictions. */
 export interface CorrectedShare extends Interval {
   /** 0 to 1; `null`, with `reason`, where it cannot be worked out. */
   share: number | null;
 }
 
 /**
- * Rogan and Gladen's true share of positive images behind a share of positive answers, from known
- * sensitivity and specificity: (share + specificity − 1) / (sensitivity + specificity − 1). For two
- * classes this is also the black-box shift estimate of Lipton, Wang & Smola 2018 (ICML), whose
- * inverted confusion matrix comes to the same.
+ * Rogan and Gladen's prevalence behind a share of positive predictions, from known sensitivity and
+ * specificity: (share + specificity − 1) / (sensitivity + specificity − 1). For two classes this is
+ * also the black-box shift estimate of Lipton, Wang & Smola 2018 (ICML), whose inverted confusion
+ * matrix comes to the same.
  *
- * @param called Share of images that were called positive, 0 to 1.
- * @returns Below 0 or above 1 where fewer or more images are called positive than these rates allow;
- * `null` when sensitivity and specificity sum to 1 or less: such answers say nothing.
+ * @param called Share of images predicted as positive, 0 to 1.
+ * @returns Below 0 or above 1 where fewer or more images are predicted as positive than these rates
+ * allow; `null` when sensitivity and specificity sum to 1 or less: such predictions say nothing.
  */
 export function roganGladen(
   called: number,
@@ -295,9 +258,9 @@ export function roganGladen(
  * around rates to which pseudo-observations were added, with their correction of its centre; here
  * kept within 0 to 1.
  *
- * @param called Images that were called positive, 0 to n.
+ * @param called Images predicted as positive, 0 to n.
  * @param n At least 1; less than the number of images where they are not independent.
- * @param known At the threshold that these answers are of.
+ * @param known At the threshold of these predictions.
  */
 export function correctedShare(
   called: number,
@@ -323,6 +286,7 @@ export function correctedShare(
   const variance = apparent * (1 - apparent) / size + adjusted ** 2 * missed +
     (1 - adjusted) ** 2 * mistaken;
   const half = Z * Math.sqrt(variance) / information;
+  const clip = (share: number) => Math.min(1, Math.max(0, share));
   const share = clip(raw);
   // the interval is centred elsewhere than the estimate, which must not fall outside it
   return {
@@ -330,8 +294,4 @@ export function correctedShare(
     low: Math.min(share, clip(centre - half)),
     high: Math.max(share, clip(centre + half)),
   };
-}
-
-function clip(share: number): number {
-  return Math.min(1, Math.max(0, share));
 }

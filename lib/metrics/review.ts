@@ -1,19 +1,14 @@
 import { join } from "node:path";
-import { z } from "zod";
 import { readCsv, toCsv } from "../core/csv.ts";
-import { exists, readJson, writeJson } from "../core/files.ts";
+import { exists } from "../core/files.ts";
 import { fromRoot, LABELS_FILE, runPaths } from "../core/paths.ts";
 import type { Config } from "../core/settings.ts";
 import { pathFinder } from "../data/labels.ts";
-import { writeList, writtenListSchema } from "../run/evaluation_files.ts";
-import type { ModelCard } from "../run/model_card.ts";
+import { readReviewRecord, type TestedImages, writeReviewRecord } from "../run/checks.ts";
+import { writeList } from "../run/evaluation_files.ts";
+import type { PredictionRow } from "../run/predictions.ts";
 import { readSplit } from "../run/split_file.ts";
-import {
-  certaintyOf,
-  chooseExamples,
-  type ExamplePrediction,
-  type TestPrediction,
-} from "./test.ts";
+import { certaintyOf, chooseExamples, type ExamplePredictions } from "./test.ts";
 
 const COLUMNS = ["path", "label", "predicted", "probability", "suggested"] as const;
 
@@ -36,28 +31,35 @@ export interface ReviewRun extends Review {
  * back, and tells what corrections since the last list changed. A list that a person has edited is
  * never overwritten: the next free name of review_2.csv, review_3.csv and so on is taken.
  *
- * @param predictions Of notebook 06, by the model of `card`.
+ * @param predictions Of the test images.
  * @throws {DataError} When split.csv is missing, or labels.csv is no CSV with its columns.
  */
 export async function reviewRun(
   config: Config,
-  predictions: readonly TestPrediction[],
-  card: ModelCard,
+  predictions: ExamplePredictions<PredictionRow>,
 ): Promise<ReviewRun> {
   const paths = runPaths(config.run);
-  const { classes } = card.architecture;
-  const review = chooseReview(predictions, { threshold: card.decision.threshold, classes });
-  const current = testedImages(predictions);
+  const { classes } = predictions;
+  const review = chooseReview(predictions);
+  const current: TestedImages = {
+    created: new Date().toISOString(),
+    predictions: predictions.rows.map(({ path, label, predicted, probability }) => {
+      return { path, label, predicted, probability };
+    }),
+  };
   const record = await readReviewRecord(paths.reviewRecord);
   const split = await readSplit(paths.split);
   const inSplit = new Map(split.map(({ path, label }) => [path, label]));
   const labelsFile = join(fromRoot(config.data.folder), LABELS_FILE);
-  const known = [...split, ...current.predictions, ...earlierImages(record)];
+  const tested = [current, record?.current, record?.corrected];
+  const known = [...split, ...tested.flatMap((test) => test?.predictions ?? [])];
   const own = await readOwnLabels(labelsFile, known.map(({ path }) => path), classes);
   const labelNow = (path: string, label: string): string | null =>
     own?.has(path) ? own.get(path)! : inSplit.get(path) ?? label;
-  const compare = (tested: TestedImages) =>
-    compareLabels(tested.predictions, labelNow, `since the test of ${timeText(tested.created)}`);
+  const compare = ({ predictions, created }: TestedImages) => {
+    const time = created.slice(0, 16).replace("T", " "); // "2026-01-02 03:04"
+    return compareLabels(predictions, labelNow, `since the test of ${time} UTC`);
+  };
   const corrected = record && compare(record.current) ? record.current : record?.corrected ?? null;
   const { file, written, edited } = await writeList(
     join(paths.results, "review.csv"),
@@ -76,24 +78,6 @@ export async function reviewRun(
       : compareLabels(inFolders, labelNow, "against the names of the class folders"),
     pending: [...own ?? []].filter(([path, label]) => (inSplit.get(path) ?? null) !== label).length,
   };
-}
-
-function testedImages(predictions: readonly TestPrediction[]): TestedImages {
-  return {
-    created: new Date().toISOString(),
-    predictions: predictions.map(({ path, label, predicted, probability }) => {
-      return { path, label, predicted, probability };
-    }),
-  };
-}
-
-function earlierImages(record: ReviewRecord | null): TestedImages["predictions"] {
-  return [...record?.current.predictions ?? [], ...record?.corrected?.predictions ?? []];
-}
-
-/** "2026-01-02 03:04 UTC" */
-function timeText(iso: string): string {
-  return `${iso.slice(0, 16).replace("T", " ")} UTC`;
 }
 
 /** Labelled as the class folders that the images lie in, where they lie in one. */
@@ -131,13 +115,12 @@ async function readOwnLabels(
 
 function describeHowTo(file: string, folder: string, hasLabels: boolean): string {
   const where = `${folder.replace(/\/+$/, "")}/${LABELS_FILE}`;
+  const put = hasLabels
+    ? `put the corrected rows into ${where}, in place of the rows of the same images`
+    : `save it as ${where}`;
   return `To correct: open ${file} in a spreadsheet, change wrong labels in the column “label” ` +
-    "(“suggested” is the model's answer where it was sure of it; an empty label leaves the image " +
-    `out), and ${
-      hasLabels
-        ? `put the corrected rows into ${where}, in place of the rows of the same images`
-        : `save it as ${where}`
-    }. Then run notebooks 02 to 06 again.`;
+    "(“suggested” is the class that the model predicts with confidence; an empty label leaves the " +
+    `image out), and ${put}. Then run notebooks 02 to 06 again.`;
 }
 
 /** Mistakes that a person is asked to look at, at most: a list of thousands is looked at by nobody. */
@@ -150,8 +133,8 @@ const UNCERTAIN = { share: 0.1, least: 5, most: 50 };
 const CONFIDENT = 0.5;
 
 /** An image that a person should look at again: a row of review.csv. */
-interface ReviewRow extends ExamplePrediction {
-  /** The model's answer where it is sure and the label is another; empty: a person decides. */
+interface ReviewRow extends PredictionRow {
+  /** The predicted class where the model is sure and the label is another; empty: a person decides. */
   suggested: string;
 }
 
@@ -161,7 +144,7 @@ interface Review {
   mistakes: ReviewRow[];
   /** The least certain of the others first. */
   uncertain: ReviewRow[];
-  /** All images that were answered otherwise than labelled. */
+  /** All images whose predicted class is not their label. */
   mistakesOf: number;
   /** All test images. */
   of: number;
@@ -170,45 +153,33 @@ interface Review {
 /**
  * The test images to look at again, since their label may be wrong: up to 50 mistakes, and of the
  * others the least certain tenth (5 to 50).
- *
- * @param options As `chooseExamples` takes them.
  */
-export function chooseReview(
-  predictions: readonly ExamplePrediction[],
-  { threshold, classes }: { threshold: number; classes: readonly string[] },
-): Review {
+export function chooseReview(predictions: ExamplePredictions<PredictionRow>): Review {
+  const { rows, threshold } = predictions;
   const { share, least, most } = UNCERTAIN;
-  const few = Math.min(most, Math.max(least, Math.ceil(share * predictions.length)));
-  const groups = chooseExamples(predictions, { threshold, classes, most: MOST_MISTAKES });
-  const of = (kind: string) => groups.find((group) => group.kind === kind)!;
-  const row = ({ path, label, predicted, probability }: ExamplePrediction): ReviewRow => {
+  const few = Math.min(most, Math.max(least, Math.ceil(share * rows.length)));
+  const [mistakes, uncertain] = chooseExamples(predictions, MOST_MISTAKES);
+  const toRow = ({ path, label, predicted, probability }: PredictionRow): ReviewRow => {
     const isConfident = certaintyOf({ probability }, threshold) >= CONFIDENT;
     const suggested = predicted !== label && isConfident ? predicted : "";
     return { path, label, predicted, probability, suggested };
   };
   return {
-    mistakes: of("mistakes").examples.map(row),
-    uncertain: of("uncertain").examples.slice(0, few).map(row),
-    mistakesOf: of("mistakes").of,
-    of: predictions.length,
+    mistakes: mistakes!.examples.map(toRow),
+    uncertain: uncertain!.examples.slice(0, few).map(toRow),
+    mistakesOf: mistakes!.of,
+    of: rows.length,
   };
-}
-
-/** A label that is another now. */
-interface LabelChange {
-  path: string;
-  before: string;
-  /** `null`: the image is left out now. */
-  after: string | null;
-  /** What the model answered when the label was still the old one. */
-  predicted: string;
 }
 
 /** What corrected labels change. */
 interface LabelComparison {
-  /** In the order of the predictions. */
-  changes: LabelChange[];
-  /** Share of right answers before and after, 0 to 1; `null` when no image is left. */
+  /**
+   * In the order of the predictions. `after`: `null` where the image is left out now. `predicted`:
+   * the class when the label was still the old one.
+   */
+  changes: { path: string; before: string; after: string | null; predicted: string }[];
+  /** Share of right predictions before and after, 0 to 1; `null` when no image is left. */
   accuracy: { before: number; after: number | null };
   /** All of it in words. */
   sentence: string;
@@ -227,34 +198,20 @@ export function compareLabels(
   labelNow: (path: string, label: string) => string | null,
   since: string,
 ): LabelComparison | null {
-  const rows = tested.map((row) => ({ ...row, after: labelNow(row.path, row.label) }));
-  const changed = rows.filter(({ label, after }) => after !== label);
-  if (changed.length === 0) return null;
+  const rows = tested.map(({ path, label, predicted }) => {
+    return { path, before: label, after: labelNow(path, label), predicted };
+  });
+  const changes = rows.filter(({ before, after }) => after !== before);
+  if (changes.length === 0) return null;
   const kept = rows.filter(({ after }) => after !== null);
-  const before = rows.filter((row) => row.predicted === row.label).length / rows.length;
+  const before = rows.filter((row) => row.predicted === row.before).length / rows.length;
   const after = kept.length === 0
     ? null
     : kept.filter((row) => row.predicted === row.after).length / kept.length;
-  const changes = changed.map(({ path, label, after, predicted }): LabelChange => ({
-    path,
-    before: label,
-    after,
-    predicted,
-  }));
-  const accuracy = { before, after };
-  return { changes, accuracy, sentence: describe(changes, accuracy, rows.length, since) };
-}
-
-function describe(
-  changes: readonly LabelChange[],
-  { before, after }: LabelComparison["accuracy"],
-  n: number,
-  since: string,
-): string {
-  const leftOut = changes.filter((change) => change.after === null).length;
-  const toAnswer = changes.filter((change) => change.after === change.predicted).length;
   const count = `${changes.length} label${changes.length === 1 ? "" : "s"}`;
+  const leftOut = changes.filter((change) => change.after === null).length;
   const out = leftOut > 0 ? ` (${leftOut} of them left out)` : "";
+  const agreeing = changes.filter((change) => change.after === change.predicted).length;
   const then = after === null
     ? "no image is left with the corrected ones"
     : `with the corrected ones ${after.toFixed(3)}`;
@@ -262,49 +219,12 @@ function describe(
     ? " Whoever looks again mostly at what the model got wrong finds mostly errors that speak for " +
       "it: the second number flatters."
     : "";
-  return `${count} corrected ${since}${out}, ${toAnswer} to what the model had answered. Its ` +
-    `accuracy on those ${n} test images: with the old labels ${
-      before.toFixed(3)
-    }, ${then}.${favour}`;
-}
-
-const tested = z.object({
-  created: z.iso.datetime(),
-  predictions: z.array(z.object({
-    path: z.string(),
-    label: z.string(),
-    predicted: z.string(),
-    probability: z.number(),
-  })),
-});
-
-const recordSchema = z.object({
-  written: z.array(writtenListSchema),
-  current: tested,
-  corrected: tested.nullable(),
-});
-
-/** All test images with what was known of them when a list for review was written. */
-type TestedImages = z.infer<typeof tested>;
-
-/**
- * review.json: what was written for review, so that a person's edits are recognised and corrections
- * can be compared with what was there before them.
- *
- * - `written`: the lists.
- * - `current`: the test that the newest list is of.
- * - `corrected`: the last test before labels were corrected; `null`: none have been.
- */
-type ReviewRecord = z.infer<typeof recordSchema>;
-
-/** Reads review.json; `null` when there is none or it is damaged: all lists then count as edited. */
-async function readReviewRecord(path: string): Promise<ReviewRecord | null> {
-  if (!await exists(path)) return null;
-  const json = await readJson(path, "").catch(() => null);
-  return recordSchema.safeParse(json).data ?? null;
-}
-
-/** Writes review.json, atomically. */
-async function writeReviewRecord(path: string, record: ReviewRecord): Promise<void> {
-  await writeJson(path, record);
+  return {
+    changes,
+    accuracy: { before, after },
+    sentence:
+      `${count} corrected ${since}${out}, ${agreeing} to what the model had predicted. Its ` +
+      `accuracy on those ${rows.length} test images: with the old labels ${before.toFixed(3)}, ` +
+      `${then}.${favour}`,
+  };
 }

@@ -1,42 +1,61 @@
-import { writeCsv } from "../core/csv.ts";
 import { writeAtomic, writeJson } from "../core/files.ts";
 import { runPaths } from "../core/paths.ts";
 import type { Config, MetricsConfig } from "../core/settings.ts";
 import { median } from "../core/stats.ts";
 import type { OnProgress } from "../core/stop.ts";
 import { compareCodePoints, type ScoreName } from "../core/words.ts";
-import { disposeModel } from "../model/model.ts";
+import { fitRunReference, type Reference } from "../model/ordinary.ts";
 import { predictSubset } from "../model/predict.ts";
-import { loadRunModel } from "../model/saved.ts";
+import type { RunModel } from "../model/saved.ts";
 import { countTestRead, otherTestRuns, type Scores, type TestReads } from "../run/metrics_file.ts";
+import { calibrate, decide, type ModelCard, modelCardMarkdown } from "../run/model_card.ts";
 import {
-  calibrate,
-  decide,
-  type ModelCard,
-  modelCardMarkdown,
-  type ModelTest,
-} from "../run/model_card.ts";
-import { positiveClass } from "./rates.ts";
+  type PredictionRow,
+  type Predictions,
+  predictionsOf,
+  writePredictions,
+} from "../run/predictions.ts";
+import { type BaselineTest, betterThanBaseline } from "./baseline.ts";
+import { chooseDecision, type ChosenDecision, withRunModel } from "./decision.ts";
 import { computeScores } from "./scores.ts";
 
-/** One image of the test split. */
-export interface TestPrediction {
-  /** Relative to the data folder. */
-  path: string;
-  /** True class folder name. */
-  label: string;
-  /** Predicted class folder name. */
-  predicted: string;
-  /** Of the positive class, calibrated, 0 to 1. */
-  probability: number;
-  /** The same before calibration. */
-  uncalibrated: number;
-  group: string;
+/** What {@linkcode testModel} found. */
+export interface TestedModel extends TestResult {
+  decision: ChosenDecision;
+  /** What ordinary images look like; `null` when there are too few images to tell. */
+  reference: Reference | null;
+  /** Whether the model is better than always predicting the more frequent class. */
+  verdict: BaselineTest;
+}
+
+/**
+ * Tests the run's saved model, which is loaded once: chooses its decision on the validation images
+ * (`chooseDecision`), learns what ordinary images look like (`fitRunReference`), and scores the test
+ * images ({@linkcode testRun}). What is found goes to the model folder and to the run's results.
+ *
+ * @param options `loaded`: the run's model, where it is loaded already; its own card is then out of
+ * date, and the one returned counts.
+ * @throws {ModelError} When there is no usable model.
+ * @throws {DataError} When the split is missing, has no validation image, or is not the one that
+ * the model was trained on.
+ * @throws {ImageError} When an image of the split has gone or broken since.
+ */
+export async function testModel(
+  config: Config,
+  { loaded, onProgress }: { loaded?: RunModel; onProgress?: OnProgress } = {},
+): Promise<TestedModel> {
+  return await withRunModel(config, loaded, async (run) => {
+    const decision = await chooseDecision(config, onProgress, run);
+    const decided = { ...run, card: decision.card };
+    const reference = await fitRunReference(decided, config, onProgress);
+    const tested = await testRun(config, onProgress, decided);
+    return { ...tested, decision, reference, verdict: betterThanBaseline(tested.predictions) };
+  });
 }
 
 /** What {@linkcode testRun} found. */
 export interface TestResult {
-  predictions: TestPrediction[];
+  predictions: Predictions;
   scores: Scores;
   /** How often these test images have been read, this time included. */
   reads: TestReads;
@@ -47,46 +66,55 @@ export interface TestResult {
  * Scores the run's saved model on the test split, with the calibration and the threshold on its
  * card; writes predictions_test.csv and metrics.json: the scores by name, and `test_reads`.
  *
+ * @param loaded The run's model, where it is loaded already.
  * @throws {ModelError} When there is no usable model.
  * @throws {DataError} When the split is missing, or is not the one that the model was trained on:
  * its test images could then be ones the model has learnt.
  * @throws {ImageError} When an image of the test split has gone or broken since.
  */
-export async function testRun(config: Config, onProgress?: OnProgress): Promise<TestResult> {
-  const paths = runPaths(config.run);
-  const run = await loadRunModel(config);
-  try {
+export async function testRun(
+  config: Config,
+  onProgress?: OnProgress,
+  loaded?: RunModel,
+): Promise<TestResult> {
+  return await withRunModel(config, loaded, async (run) => {
+    const paths = runPaths(config.run);
     const { card, split } = run;
-    const rows = split.filter(({ subset }) => subset === "test");
-    const reader = { weightsSha256: card.weights.sha256, decision: card.decision };
-    const counted = await countTestRead(paths.metrics, rows, reader);
-    const other_runs = await otherTestRuns(config.run, counted.test_sha256);
-    const reads = { ...counted, other_runs };
-    const raw = await predictSubset(run, "test", config, onProgress);
-    const predictions = raw.map(({ probabilities, ...image }): TestPrediction => {
-      const calibrated = calibrate(probabilities, card.decision.calibration);
-      const predicted = card.architecture.classes[decide(calibrated, card.decision.threshold)]!;
-      const uncalibrated = probabilities.at(-1)!;
-      return { ...image, predicted, probability: calibrated.at(-1)!, uncalibrated };
-    });
-    const { indexOf: index } = positiveClass(card.architecture.classes);
-    const scores = withReferences(
-      computeScores({
-        labels: predictions.map(({ label }) => index(label)),
-        predicted: predictions.map(({ predicted }) => index(predicted)),
-        probabilities: predictions.map(({ probability }) => probability),
-        groups: predictions.map(({ group }) => group),
-        seed: config.seed,
-      }),
-      config.metrics.references,
+    const counted = await countTestRead(
+      paths.metrics,
+      split.filter(({ subset }) => subset === "test"),
+      { weightsSha256: card.weights.sha256, decision: card.decision },
     );
-    const columns = ["path", "label", "predicted", "probability"] as const;
-    await writeCsv(paths.predictionsTest, columns, predictions.map((row) => ({ ...row })));
+    const reads = {
+      ...counted,
+      other_runs: await otherTestRuns(config.run, counted.test_sha256),
+    };
+    const predicted = await predictSubset(run, "test", config, onProgress);
+    const predictions = testPredictions(predicted, card, config);
+    const scores = withReferences(computeScores(predictions), config.metrics.references);
+    await writePredictions(paths.predictionsTest, predictions);
     await writeJson(paths.metrics, { ...scores, test_reads: reads });
     return { predictions, scores, reads, card };
-  } finally {
-    disposeModel(run.model);
-  }
+  });
+}
+
+function testPredictions(
+  predicted: Awaited<ReturnType<typeof predictSubset>>,
+  { architecture: { classes }, decision: { calibration, threshold } }: ModelCard,
+  { run, seed }: Config,
+): Predictions {
+  const rows = predicted.map(({ path, label, group, probabilities }) => {
+    const calibrated = calibrate(probabilities, calibration);
+    return {
+      path,
+      label,
+      group,
+      predicted: classes[decide(calibrated, threshold)]!,
+      probability: calibrated.at(-1)!,
+      uncalibrated: probabilities.at(-1)!,
+    };
+  });
+  return predictionsOf(rows, { run, source: "test", classes, seed, threshold });
 }
 
 /** Puts each published value beside the score that it is one of. */
@@ -99,11 +127,19 @@ function withReferences(scores: Scores, references: MetricsConfig["references"])
   return result;
 }
 
-/** What of a prediction decides whether it is chosen. */
-export type ExamplePrediction = Pick<
-  TestPrediction,
-  "path" | "label" | "predicted" | "probability"
->;
+/**
+ * Writes the model card for people, model/RUN/model_card.md, with the test scores.
+ *
+ * @param test Of notebook 06, by the model of `card`.
+ */
+export async function writeModelCard(
+  { run }: Pick<Config, "run">,
+  card: ModelCard,
+  { scores, reads }: Pick<TestResult, "scores" | "reads">,
+): Promise<void> {
+  const text = modelCardMarkdown(card, { scores, reads: reads.count });
+  await writeAtomic(runPaths(run).modelCardText, text);
+}
 
 /** Predictions worth looking at for one reason. */
 export interface ExampleGroup<T> {
@@ -115,33 +151,34 @@ export interface ExampleGroup<T> {
   of: number;
 }
 
+/** Predictions with what of them is needed to choose some. */
+export type ExamplePredictions<T> = Pick<Predictions, "classes" | "threshold"> & {
+  rows: readonly T[];
+};
+
 /**
  * The predictions to look at first: the most confident mistakes, the least certain of the others,
  * and of each class those right ones that are as certain as half of its right ones. Each prediction
  * is in one group at most, and equally good ones are taken in the order of their paths.
  *
- * How certain a prediction is, is how far its probability is from the threshold, as a share of how
- * far it could be on its side: so both sides compare where the threshold is not 0.5.
- *
- * @param options `threshold`: of the positive class. `classes`: folder names, in the model's order.
- * `most`: predictions a group.
+ * @param most Predictions a group.
  */
-export function chooseExamples<T extends ExamplePrediction>(
-  predictions: readonly T[],
-  { threshold, classes, most }: { threshold: number; classes: readonly string[]; most: number },
+export function chooseExamples<T extends PredictionRow>(
+  { rows, classes, threshold }: ExamplePredictions<T>,
+  most: number,
 ): ExampleGroup<T>[] {
-  const certainty = new Map(predictions.map((row) => [row, certaintyOf(row, threshold)]));
-  const nearest = (rows: readonly T[], target: number): T[] =>
-    rows.toSorted((a, b) =>
+  const certainty = new Map(rows.map((row) => [row, certaintyOf(row, threshold)]));
+  const nearest = (some: readonly T[], target: number): T[] =>
+    some.toSorted((a, b) =>
       Math.abs(certainty.get(a)! - target) - Math.abs(certainty.get(b)! - target) ||
       compareCodePoints(a.path, b.path)
     ).slice(0, most);
-  const wrong = predictions.filter((row) => row.predicted !== row.label);
+  const wrong = rows.filter((row) => row.predicted !== row.label);
   const mistakes = nearest(wrong, 1);
-  const others = predictions.filter((row) => !mistakes.includes(row));
+  const others = rows.filter((row) => !mistakes.includes(row));
   const uncertain = nearest(others, 0);
   const typical = classes.map((name): ExampleGroup<T> => {
-    const right = predictions.filter((row) => row.label === name && row.predicted === name);
+    const right = rows.filter((row) => row.label === name && row.predicted === name);
     const usual = right.length === 0 ? 0 : median(right.map((row) => certainty.get(row)!));
     return {
       kind: "typical",
@@ -159,26 +196,16 @@ export function chooseExamples<T extends ExamplePrediction>(
 
 /**
  * How certain a prediction is: how far its probability is from the threshold, as a share of how far
- * it could be on its side. 0 at the threshold, 1 at a probability of 0 or 1.
+ * it could be on its side, so that both sides compare where the threshold is not 0.5.
+ *
+ * @param threshold `null`, with three classes or more: 0.5.
+ * @returns 0 at the threshold, 1 at a probability of 0 or 1.
  */
 export function certaintyOf(
-  { probability }: Pick<ExamplePrediction, "probability">,
-  threshold: number,
+  { probability }: Pick<PredictionRow, "probability">,
+  threshold: number | null,
 ): number {
-  const room = probability >= threshold ? 1 - threshold : threshold;
-  return room === 0 ? 0 : Math.abs(probability - threshold) / room;
-}
-
-/**
- * Writes the model card for people, model/RUN/model_card.md, with the test scores.
- *
- * @param test Of notebook 06, by the model of `card`.
- */
-export async function writeModelCard(
-  { run }: Pick<Config, "run">,
-  card: ModelCard,
-  { scores, reads }: Pick<TestResult, "scores" | "reads">,
-): Promise<void> {
-  const test: ModelTest = { scores, reads: reads.count };
-  await writeAtomic(runPaths(run).modelCardText, modelCardMarkdown(card, test));
+  const from = threshold ?? 0.5;
+  const room = probability >= from ? 1 - from : from;
+  return room === 0 ? 0 : Math.abs(probability - from) / room;
 }

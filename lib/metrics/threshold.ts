@@ -1,6 +1,9 @@
+import jstat from "jstat";
 import type { MetricsConfig } from "../core/settings.ts";
 import { rankByProbability } from "../core/stats.ts";
 import { type Decision, DEFAULT_DECISION } from "../run/model_card.ts";
+import type { Predictions } from "../run/predictions.ts";
+import { outcomes } from "./curves.ts";
 
 /** A threshold and how it was chosen. */
 export interface ThresholdChoice extends Pick<Decision, "threshold" | "rule"> {
@@ -17,22 +20,15 @@ const SAME = 1e-12;
  * - `youden`: the largest sensitivity + specificity (Youden 1950).
  * - `sensitivity`: the highest threshold whose sensitivity is at least the one asked for; where
  *   several have as few false alarms, the one that misses least.
- * - `costs`: the lowest cost of misses and false alarms, at the share of positive images that
- *   validation has.
+ * - `costs`: the lowest cost of misses and false alarms, at the prevalence of validation.
  *
  * Of equally good thresholds the one in the widest gap between scores is taken, and of equal gaps
  * the lowest: on few images many are equal, and a wide gap is where another sample would cut too.
  * The rule is `default`, 0.5, where there is no choice: a class is absent, or no threshold is better
  * than chance (youden).
- *
- * @param labels 0 or 1 (positive).
- * @param probabilities Of the positive class, calibrated, in the same order.
  */
 export function chooseThreshold(
-  { labels, probabilities }: {
-    labels: readonly number[];
-    probabilities: readonly number[];
-  },
+  { labels, probabilities }: Pick<Predictions, "labels" | "probabilities">,
   setting: MetricsConfig["threshold"],
 ): ThresholdChoice {
   const positives = labels.reduce((sum, label) => sum + label, 0);
@@ -77,45 +73,76 @@ function criterion(
   positives: number,
   negatives: number,
 ): Criterion {
-  const share = (cut: Cut) => cut.truePositives / positives;
-  switch (rule) {
-    case "sensitivity":
-      return {
-        // few false alarms first; among equals the one that misses least
-        value: (cut) => -cut.falsePositives + share(cut) / 2,
-        fits: (cut) => share(cut) >= sensitivity - SAME,
-        words: `a sensitivity of at least ${sensitivity} and the fewest false alarms`,
-      };
-    case "costs":
-      return {
-        value: (cut) =>
-          -falseNegativeCost * (positives - cut.truePositives) -
-          falsePositiveCost * cut.falsePositives,
-        fits: () => true,
-        words: `the lowest cost (${falseNegativeCost} a miss, ${falsePositiveCost} a false alarm)`,
-      };
-    default:
-      return {
-        value: (cut) => share(cut) - cut.falsePositives / negatives,
-        fits: () => true,
-        words: "the largest sensitivity + specificity (Youden)",
-      };
+  const found = (cut: Cut) => cut.truePositives / positives;
+  if (rule === "sensitivity") {
+    return {
+      // few false alarms first; among equals the one that misses least
+      value: (cut) => -cut.falsePositives + found(cut) / 2,
+      fits: (cut) => found(cut) >= sensitivity - SAME,
+      words: `a sensitivity of at least ${sensitivity} and the fewest false alarms`,
+    };
   }
+  const isCosts = rule === "costs";
+  return {
+    value: (cut) =>
+      isCosts
+        ? -falseNegativeCost * (positives - cut.truePositives) -
+          falsePositiveCost * cut.falsePositives
+        : found(cut) - cut.falsePositives / negatives,
+    fits: () => true,
+    words: isCosts
+      ? `the lowest cost (${falseNegativeCost} a miss, ${falsePositiveCost} a false alarm)`
+      : "the largest sensitivity + specificity (Youden)",
+  };
+}
+
+/** A possible threshold, and what it does to the images it was made from. */
+interface Cut {
+  threshold: number;
+  /** Positive images at or above it. */
+  truePositives: number;
+  /** Negative images at or above it. */
+  falsePositives: number;
+  /** Distance of the two scores that it lies between. */
+  gap: number;
+}
+
+/**
+ * All thresholds that differ in their effect on these images, falling. Each lies in the middle
+ * between two neighbouring scores, never on one, so that an image that scores nearly the same gets
+ * the same prediction; at the ends 0 and 1 are the neighbours. Tied images are never divided.
+ *
+ * @param labels 0 or 1 (positive).
+ * @param probabilities Of the positive class, in the same order.
+ */
+export function cuts(labels: readonly number[], probabilities: readonly number[]): Cut[] {
+  const { fp, tp, images } = outcomes(labels, rankByProbability(probabilities));
+  const scores = [1, ...images.slice(1).map((image) => probabilities[image]!), 0];
+  const found = fp.map((falsePositives, i): Cut => {
+    const [above, below] = [scores[i]!, scores[i + 1]!];
+    const threshold = between(below, above);
+    return { threshold, truePositives: tp[i]!, falsePositives, gap: above - below };
+  });
+  // nothing is above 1, so that no threshold leaves out an image that scores 1
+  return scores[1] === 1 ? found.slice(1) : found;
+}
+
+/**
+ * The middle between two neighbouring scores, as a threshold: at or above it lies `upper`, and
+ * `lower` does not. `upper` itself where the two are neighbouring numbers.
+ */
+function between(lower: number, upper: number): number {
+  const middle = lower + (upper - lower) / 2;
+  return middle > lower ? middle : upper;
 }
 
 /** Validation predictions that a band is chosen on, one entry an image in every array. */
 interface BandSample {
   /** Calibrated probability of the positive class. */
   probabilities: readonly number[];
-  /** Whether the answer at the threshold is right. */
+  /** Whether the prediction at the threshold is right. */
   right: readonly boolean[];
   threshold: number;
-}
-
-/** A band, or none, and why. */
-interface BandChoice {
-  acceptBand: Decision["acceptBand"];
-  reason: string;
 }
 
 /**
@@ -124,22 +151,25 @@ interface BandChoice {
  *
  * What keeps to the limit is the exact one-sided 95 % upper bound of the error rate, not the rate
  * itself: ten images without an error show little, and no band is chosen from them. On neither side
- * may the plain rate exceed the limit, so that many sure answers of the frequent class do not hide
+ * may the plain rate exceed the limit, so that many sure images of the frequent class do not hide
  * wrong ones of the rare class. The edges lie in the middle between the last accepted score and the
  * next one, or the threshold. The bound takes images as independent and does not know that the band
  * was chosen on them, so it is a little on the low side.
  *
  * @param errorRate `config.metrics.acceptErrorRate`, above 0 and below 1.
  */
-export function chooseAcceptBand(sample: BandSample, errorRate: number): BandChoice {
+export function chooseAcceptBand(
+  sample: BandSample,
+  errorRate: number,
+): Pick<Decision, "acceptBand"> & { reason: string } {
   const n = sample.probabilities.length;
   const percent = `${Number((100 * errorRate).toPrecision(3))} %`;
   const limits = mostErrors(n, errorRate);
   const keeps = ({ accepted, errors }: Side) => errors <= errorRate * accepted;
-  const [lows, highs] = [lowSides(sample).filter(keeps), highSides(sample).filter(keeps)];
+  const highs = sidesOf(sample, "high").filter(keeps);
   let best: { low: Side; high: Side } | null = null;
   let [most, fewest] = [0, 0];
-  for (const low of lows) {
+  for (const low of sidesOf(sample, "low").filter(keeps)) {
     for (const high of highs) {
       const accepted = low.accepted + high.accepted;
       const errors = low.errors + high.errors;
@@ -150,18 +180,22 @@ export function chooseAcceptBand(sample: BandSample, errorRate: number): BandCho
     }
   }
   if (best === null) {
+    // the fewest images that show such a rate without any error
+    const needed = Math.ceil(Math.log(ALPHA) / Math.log1p(-errorRate) - 1e-9);
     return {
       acceptBand: null,
-      reason: `Every answer is for a person to review: the ${n} validation images do not show ` +
+      reason:
+        `Every prediction is for a person to review: the ${n} validation images do not show ` +
         `for any part of them that at most ${percent} are wrong, with 95 % confidence ` +
-        `(${fewestImages(errorRate)} without an error would).`,
+        `(${needed} without an error would).`,
     };
   }
+  const { low: { edge: low }, high: { edge: high } } = best;
   return {
-    acceptBand: { low: best.low.edge, high: best.high.edge, errorRate },
-    reason: `Accepted without review: probabilities up to ${best.low.edge.toFixed(4)} and from ` +
-      `${best.high.edge.toFixed(4)} on. On validation that is ${most} of ${n} images, ${fewest} ` +
-      `of them wrong; with 95 % confidence at most ${percent} are, if images of one patient err ` +
+    acceptBand: { low, high, errorRate },
+    reason: `Accepted without review: probabilities up to ${low.toFixed(4)} and from ` +
+      `${high.toFixed(4)} on. On validation that is ${most} of ${n} images, ${fewest} of them ` +
+      `wrong; with 95 % confidence at most ${percent} are, if images of one patient err ` +
       "independently of each other.",
   };
 }
@@ -173,46 +207,33 @@ interface Side {
   errors: number;
 }
 
-function lowSides({ probabilities, right, threshold }: BandSample): Side[] {
-  const images = [...probabilities.keys()].filter((i) => probabilities[i]! < threshold)
-    .sort((a, b) => probabilities[a]! - probabilities[b]!);
-  const scores = images.map((i) => probabilities[i]!);
-  const edge = (last: number, next: number) => {
-    const middle = between(last, next);
-    return middle < next ? middle : last;
-  };
-  // nothing is below 0, so that no edge leaves out an image that scores 0
-  const none = scores[0] === 0 ? [] : [{ edge: 0, accepted: 0, errors: 0 }];
-  return [...none, ...sides(scores, images.map((i) => right[i]!), threshold, edge)];
-}
-
-function highSides({ probabilities, right, threshold }: BandSample): Side[] {
-  const images = [...probabilities.keys()].filter((i) => probabilities[i]! >= threshold)
-    .sort((a, b) => probabilities[b]! - probabilities[a]!);
-  const scores = images.map((i) => probabilities[i]!);
-  const none = scores[0] === 1 ? [] : [{ edge: 1, accepted: 0, errors: 0 }];
-  const edge = (last: number, next: number) => between(next, last);
-  return [...none, ...sides(scores, images.map((i) => right[i]!), threshold, edge)];
-}
-
 /**
  * What may be accepted on one side, the most certain image first. Tied images stay together. Of
  * several choices with equally many errors only the widest is kept: it is never worse.
  */
-function sides(
-  scores: readonly number[],
-  right: readonly boolean[],
-  threshold: number,
-  edge: (last: number, next: number) => number,
-): Side[] {
-  const found: Side[] = [];
+function sidesOf({ probabilities, right, threshold }: BandSample, which: "low" | "high"): Side[] {
+  const [end, sign] = which === "low" ? [0, 1] : [1, -1];
+  const images = [...probabilities.keys()]
+    .filter((i) => (probabilities[i]! < threshold) === (which === "low"))
+    .sort((a, b) => sign * (probabilities[a]! - probabilities[b]!));
+  const edgeOf = (last: number, next: number) => {
+    if (which === "high") return between(next, last);
+    const middle = between(last, next);
+    return middle < next ? middle : last;
+  };
+  // accepting nothing, where an image at the very end does not forbid it
+  const found: Side[] = probabilities[images[0]!] === end
+    ? []
+    : [{ edge: end, accepted: 0, errors: 0 }];
   let errors = 0;
-  scores.forEach((score, at) => {
-    if (!right[at]) errors++;
-    const next = scores[at + 1] ?? threshold;
-    if (at + 1 < scores.length && next === score) return;
+  images.forEach((image, at) => {
+    if (!right[image]) errors++;
+    const score = probabilities[image]!;
+    const following = images[at + 1];
+    const next = following === undefined ? threshold : probabilities[following]!;
+    if (following !== undefined && next === score) return;
     if (found.at(-1)?.errors === errors) found.pop();
-    found.push({ edge: edge(score, next), accepted: at + 1, errors });
+    found.push({ edge: edgeOf(score, next), accepted: at + 1, errors });
   });
   return found;
 }
@@ -240,73 +261,7 @@ export function mostErrors(most: number, rate: number): Int32Array {
   return limits;
 }
 
-/** The fewest images that, without any error, show an error rate of at most `rate`. */
-function fewestImages(rate: number): number {
-  return Math.ceil(Math.log(ALPHA) / Math.log1p(-rate) - 1e-9);
-}
-
-/** P(X ≤ k) of a binomial with n trials of chance p. */
+/** P(X ≤ k) of a binomial with n trials of chance p, as the regularised incomplete beta function. */
 function chanceOfAtMost(k: number, n: number, p: number): number {
-  if (k >= n) return 1;
-  const odds = Math.log(p) - Math.log1p(-p);
-  let logTerm = n * Math.log1p(-p);
-  let sum = Math.exp(logTerm);
-  for (let i = 1; i <= k; i++) {
-    logTerm += Math.log((n - i + 1) / i) + odds;
-    sum += Math.exp(logTerm);
-  }
-  return sum;
-}
-
-/** A possible threshold, and what it does to the images it was made from. */
-interface Cut {
-  threshold: number;
-  /** Positive images at or above it. */
-  truePositives: number;
-  /** Negative images at or above it. */
-  falsePositives: number;
-  /** Distance of the two scores that it lies between. */
-  gap: number;
-}
-
-/**
- * All thresholds that differ in their effect on these images, falling. Each lies in the middle
- * between two neighbouring scores, never on one, so that an image that scores nearly the same gets
- * the same answer; at the ends 0 and 1 are the neighbours. Tied images are never divided.
- *
- * @param labels 0 or 1 (positive).
- * @param probabilities Of the positive class, in the same order.
- */
-export function cuts(labels: readonly number[], probabilities: readonly number[]): Cut[] {
-  const { order, endsTie } = rankByProbability(probabilities);
-  const found: Cut[] = [];
-  let above = 1; // the score above the cut
-  let [truePositives, falsePositives] = [0, 0];
-  const add = (below: number) =>
-    found.push({
-      threshold: between(below, above),
-      truePositives,
-      falsePositives,
-      gap: above - below,
-    });
-  order.forEach((image, at) => {
-    const score = probabilities[image]!;
-    const startsTie = at === 0 || endsTie[at - 1] === 1;
-    // nothing is above 1, so that no threshold leaves out an image that scores 1
-    if (startsTie && score < above) add(score);
-    if (labels[image] === 1) truePositives++;
-    else falsePositives++;
-    above = score;
-  });
-  found.push({ threshold: above / 2, truePositives, falsePositives, gap: above });
-  return found;
-}
-
-/**
- * The middle between two neighbouring scores, as a threshold: at or above it lies `upper`, and
- * `lower` does not. `upper` itself where the two are neighbouring numbers.
- */
-function between(lower: number, upper: number): number {
-  const middle = lower + (upper - lower) / 2;
-  return middle > lower ? middle : upper;
+  return k >= n ? 1 : 1 - (jstat.ibeta(p, k + 1, n - k) as number);
 }

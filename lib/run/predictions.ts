@@ -72,16 +72,8 @@ export function predictionsOf(
   { run, source, classes, seed, threshold }: PredictionsContext,
 ): Predictions {
   const positive = classes.length - 1;
-  const indexOf = (name: string): number => {
-    const index = classes.indexOf(name);
-    if (index >= 0) return index;
-    throw new DataError(
-      `${JSON.stringify(name)} is not one of the classes ${classes.join(", ")}.`,
-      "Predict the images again with the model of this run.",
-    );
-  };
-  const trueClasses = rows.map(({ label }) => indexOf(label));
-  const predictedClasses = rows.map(({ predicted }) => indexOf(predicted));
+  const trueClasses = rows.map(({ label }) => classIndex(classes, label));
+  const predictedClasses = rows.map(({ predicted }) => classIndex(classes, predicted));
   const isPositive = (index: number) => index === positive ? 1 : 0;
   return {
     run,
@@ -98,6 +90,20 @@ export function predictionsOf(
     uncalibrated: rows.map(({ uncalibrated }) => uncalibrated),
     groups: rows.map(({ group }) => group),
   };
+}
+
+/**
+ * The place of a class among the model's classes.
+ *
+ * @throws {DataError} When it is none of them.
+ */
+export function classIndex(classes: readonly string[], name: string): number {
+  const index = classes.indexOf(name);
+  if (index >= 0) return index;
+  throw new DataError(
+    `${JSON.stringify(name)} is not one of the classes ${classes.join(", ")}.`,
+    "Predict the images again with the model of this run.",
+  );
 }
 
 const COLUMNS = ["path", "label", "predicted", "probability"] as const;

@@ -6,6 +6,8 @@ import {
   type CurveBand,
   type CurveSample,
   precisionRecallBand,
+  type PrecisionRecallCurve,
+  precisionRecallCurve,
   type ReliabilityBin,
   reliabilityBins,
   rocBand,
@@ -20,8 +22,6 @@ import {
   confusionMatrix,
   expectedCalibrationError,
   precision,
-  type PrecisionRecallCurve,
-  precisionRecallCurve,
   sensitivity,
   specificity,
 } from "../metrics/rates.ts";

@@ -6,8 +6,8 @@ import { readCsv } from "../core/csv.ts";
 import { DataError, ProjectError } from "../core/errors.ts";
 import { exists, readJson, sha256File, writeAtomic } from "../core/files.ts";
 import { fromRoot, isSynthetic, type RunPaths, runPaths } from "../core/paths.ts";
-import type { MapCheck } from "../metrics/explain.ts";
 import { chooseExamples } from "../metrics/test.ts";
+import type { MapCheck } from "../run/checks.ts";
 import { readFindings } from "../run/findings.ts";
 import { readEvents, readHistory } from "../run/history.ts";
 import { type ManifestRow, readManifest } from "../run/manifest.ts";
@@ -430,7 +430,7 @@ async function readMistakes(
   { predictions }: Pick<ReportedTest, "predictions">,
   options: { threshold: number; classes: readonly string[] },
 ): Promise<ReportData["mistakes"]> {
-  const [mistakes] = chooseExamples(predictions, { ...options, most: MOST_MISTAKES });
+  const [mistakes] = chooseExamples({ rows: predictions, ...options }, MOST_MISTAKES);
   return await Promise.all(
     mistakes!.examples.map(async ({ path, label, predicted, probability }) => {
       return { ...await readExample(folder, path), label, predicted, probability };

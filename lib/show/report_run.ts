@@ -4,13 +4,13 @@ import type { Config } from "../core/settings.ts";
 import { median } from "../core/stats.ts";
 import { images, percent } from "../core/words.ts";
 import { classCounts } from "../data/scan.ts";
-import type { MapCheck } from "../metrics/explain.ts";
-import type { TestPrediction } from "../metrics/test.ts";
+import type { MapCheck } from "../run/checks.ts";
 import { auditCounts, type Finding } from "../run/findings.ts";
 import type { HistoryRow, TrainingEvent } from "../run/history.ts";
 import type { ManifestRow } from "../run/manifest.ts";
 import type { Metrics } from "../run/metrics_file.ts";
 import type { ModelCard } from "../run/model_card.ts";
+import type { Prediction } from "../run/predictions.ts";
 import { type SplitCertificate, type SplitRow, SUBSETS } from "../run/split_file.ts";
 import { classLabel, thresholdText } from "./card.ts";
 import {
@@ -356,7 +356,7 @@ function settings(config: Config): Html {
 }
 
 /** A test prediction as predictions_test.csv and split.csv have it. */
-export type ReportedPrediction = Omit<TestPrediction, "uncalibrated">;
+export type ReportedPrediction = Omit<Prediction, "uncalibrated">;
 
 /** A small picture of a test or training image. */
 export interface Example {

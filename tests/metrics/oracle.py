@@ -42,8 +42,6 @@ def scores(case, names=None):
     sides = cache(lambda: metrics.precision_recall_fscore_support(y, c, **kwargs))
     roc_auc = cache(lambda: metrics.roc_auc_score(y, p) if both else nan)
     average_precision = cache(lambda: metrics.average_precision_score(y, p) if y.any() else nan)
-    rest_auc = lambda: metrics.roc_auc_score(1 - y, -p) if both else nan
-    rest_ap = lambda: metrics.average_precision_score(1 - y, -p) if both else nan
     found = {
         "accuracy": lambda: metrics.accuracy_score(y, c),
         "balanced_accuracy": lambda: metrics.balanced_accuracy_score(y, c) if both else nan,
@@ -58,12 +56,6 @@ def scores(case, names=None):
         "brier": lambda: metrics.brier_score_loss(y, p, labels=BOTH),
         "log_loss": lambda: metrics.log_loss(y, p, labels=BOTH),
         "ece": lambda: expected_calibration_error(y, p),
-        "macro_sensitivity": lambda: sides()[1].mean(),
-        "macro_specificity": lambda: sides()[1][::-1].mean(),  # of either side, the other's recall
-        "macro_precision": lambda: sides()[0].mean(),
-        "macro_f1": lambda: sides()[2].mean(),
-        "macro_roc_auc": lambda: (roc_auc() + rest_auc()) / 2,
-        "macro_average_precision": lambda: (average_precision() + rest_ap()) / 2,
     }
     return {name: found[name]() for name in names or found}
 
@@ -141,12 +133,65 @@ def intervals(case):
     return {name: [number(a), number(b)] for name, a, b in zip(case["names"], low, high)}
 
 
+STEPS = np.arange(101)
+
+
+def points(labels, probabilities):
+    """Images called positive, and those of them that are, at every threshold from the highest on."""
+    thresholds = np.append(np.inf, np.unique(probabilities)[::-1])
+    called = probabilities[None, :] >= thresholds[:, None]
+    return (called & (labels == 0)).sum(1), (called & (labels == 1)).sum(1)
+
+
+def roc_heights(labels, probabilities):
+    fp, tp = points(labels, probabilities)
+    x = STEPS * fp[-1] / 100
+    last = np.searchsorted(fp, x, side="right") - 1  # the last point that is not right of x
+    following = np.minimum(last + 1, len(fp) - 1)
+    width = np.maximum(fp[following] - fp[last], 1)
+    return (tp[last] + (x - fp[last]) / width * (tp[following] - tp[last])) / tp[-1]
+
+
+def precision_heights(labels, probabilities):
+    fp, tp = points(labels, probabilities)
+    wanted = np.maximum(STEPS * tp[-1] / 100, 1e-9)
+    first = np.array([np.argmax(tp >= least) for least in wanted])
+    return tp[first] / (tp[first] + fp[first])
+
+
+def band(case, heights_of, needed):
+    """A band of a curve straight from its definition."""
+    labels, probabilities = np.array(case["labels"]), np.array(case["probabilities"])
+    drawn = []
+    for weights in case["weights"]:
+        images = np.repeat(np.arange(len(labels)), weights)
+        if needed <= set(labels[images]):
+            drawn.append(heights_of(labels[images], probabilities[images]))
+    return np.percentile(drawn, [2.5, 97.5], axis=0).tolist()
+
+
+def correlations(case):
+    a, b = case
+    if np.ptp(a) == 0 or np.ptp(b) == 0:
+        return {"pearson": None, "spearman": None}
+    return {"pearson": stats.pearsonr(a, b).statistic, "spearman": stats.spearmanr(a, b).statistic}
+
+
+def bands(case):
+    return {
+        "roc": band(case, roc_heights, {0, 1}),
+        "precisionRecall": band(case, precision_heights, {1}),
+    }
+
+
 request = json.load(sys.stdin)
 json.dump(
     {
         "cases": [answer(case) for case in request.get("cases", [])],
         "confusions": [confusions(case) for case in request.get("confusions", [])],
         "intervals": [intervals(case) for case in request.get("intervals", [])],
+        "bands": [bands(case) for case in request.get("bands", [])],
+        "correlations": [correlations(case) for case in request.get("correlations", [])],
     },
     sys.stdout,
 )

@@ -177,11 +177,10 @@ def answer_train_each(request):
 
 
 def class_activation_maps(request):
-    """Grad-CAM and Grad-CAM++ of each case's layer and class: one [n, height, width] a method.
+    """Grad-CAM of each case's layer and class: [n, height, width].
 
     The usual Keras recipe: a model that gives the layer's activation beside its own output, and the
-    gradient of the score with respect to the activation. Grad-CAM++ in the paper's own form, with the
-    exponential of the logit as the score.
+    gradient of the score with respect to the activation.
     """
     model, by_name = build(request)
     base = model.layers[1]
@@ -200,13 +199,7 @@ def class_activation_maps(request):
         activation = activation.numpy().astype("float64")
         weights = gradient.mean((1, 2), keepdims=True)
         cam = np.maximum((weights * activation).sum(3), 0)
-        exp = np.exp(score.numpy().astype("float64"))[:, None, None, None]
-        first, second, third = exp * gradient, exp * gradient**2, exp * gradient**3
-        denominator = 2 * second + activation.sum((1, 2), keepdims=True) * third
-        alpha = np.where(denominator != 0, second / np.where(denominator != 0, denominator, 1), 0)
-        weights = (alpha * np.maximum(first, 0)).sum((1, 2), keepdims=True)
-        plus_plus = np.maximum((weights * activation).sum(3), 0)
-        answers.append({"grad_cam": cam.tolist(), "grad_cam_plus_plus": plus_plus.tolist()})
+        answers.append(cam.tolist())
     return answers
 
 

@@ -124,7 +124,7 @@ Deno.test(
     for (const method of ["reinhard", "macenko"] as const) {
       const normalised = config({ model: { stainNormalisation: method } });
       await trainRun(normalised);
-      const { card, predictions } = await testRun(normalised);
+      const { card, predictions: { rows: predictions } } = await testRun(normalised);
       const expected = await fitStainReference(train, { ...decode, method, seed: 42 });
       assert.deepEqual(card.preprocessing.stain, expected);
 

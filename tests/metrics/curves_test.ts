@@ -6,9 +6,18 @@ import {
   type CurveBand,
   type CurveSample,
   precisionRecallBand,
+  reliabilityBins,
   rocBand,
+  thresholdCurve,
 } from "../../lib/metrics/curves.ts";
-import { eachResample } from "../../lib/metrics/intervals.ts";
+import { eachResample, wilson } from "../../lib/metrics/intervals.ts";
+import {
+  confusionMatrix,
+  expectedCalibrationError,
+  precision,
+  sensitivity,
+  specificity,
+} from "../../lib/metrics/rates.ts";
 import { askPython } from "../ask_python.ts";
 
 /** Labels and probabilities that go together, with ties; groups of three images where asked for. */
@@ -24,14 +33,14 @@ function sample(n: number, seed: string, grouped = false): CurveSample {
 
 Deno.test("both bands are what numpy finds for the same resamples, by image and by group", async () => {
   const cases = [sample(60, "a"), sample(60, "b", true), sample(7, "c"), sample(25, "d")];
-  const answers = await askPython(
-    join(import.meta.dirname!, "curve_band_oracle.py"),
-    cases.map(({ labels, probabilities, groups, seed }) => {
-      const weights: number[][] = [];
-      eachResample((drawn) => weights.push([...drawn]), { n: labels.length, groups, seed });
-      return { labels, probabilities, weights };
-    }),
-  ) as Record<"roc" | "precisionRecall", [number[], number[]]>[];
+  const drawn = cases.map(({ labels, probabilities, groups, seed }) => {
+    const weights: number[][] = [];
+    eachResample((drawn) => weights.push([...drawn]), { n: labels.length, groups, seed });
+    return { labels, probabilities, weights };
+  });
+  const { bands } = await askPython(join(import.meta.dirname!, "oracle.py"), { bands: drawn }) as {
+    bands: Record<"roc" | "precisionRecall", [number[], number[]]>[];
+  };
   const agree = ({ points }: CurveBand, [low, high]: [number[], number[]], what: string) => {
     assert.equal(points.length, 101, what);
     points.forEach((point, i) => {
@@ -40,8 +49,8 @@ Deno.test("both bands are what numpy finds for the same resamples, by image and 
     });
   };
   cases.forEach((one, i) => {
-    agree(rocBand(one), answers[i]!.roc, `ROC ${i}`);
-    agree(precisionRecallBand(one), answers[i]!.precisionRecall, `precision-recall ${i}`);
+    agree(rocBand(one), bands[i]!.roc, `ROC ${i}`);
+    agree(precisionRecallBand(one), bands[i]!.precisionRecall, `precision-recall ${i}`);
   });
 });
 
@@ -86,4 +95,54 @@ Deno.test("where resamples cannot show uncertainty there is no band but a reason
       assert.match(area.reason!, reason);
     }
   }
+});
+
+/** Labels and probabilities, many of them on the edges of bins and thresholds. */
+const predictions = fc.array(
+  fc.tuple(
+    fc.constantFrom(0, 1),
+    fc.oneof(
+      fc.integer({ min: 0, max: 20 }).map((k) => k / 20),
+      fc.double({ min: 0, max: 1, noNaN: true }),
+    ),
+  ),
+  { maxLength: 40 },
+).map((pairs) => [pairs.map(([label]) => label), pairs.map(([, p]) => p)] as const);
+
+Deno.test("reliabilityBins() hold every image once, and their gaps make up the ECE", () => {
+  fc.assert(
+    fc.property(predictions, ([labels, probabilities]) => {
+      const bins = reliabilityBins(labels, probabilities);
+      assert.equal(bins.reduce((sum, { n }) => sum + n, 0), labels.length);
+      for (const bin of bins) {
+        assert.ok(bin.from - 1e-9 <= bin.meanProbability && bin.meanProbability <= bin.to + 1e-9);
+        assert.deepEqual({ low: bin.low, high: bin.high }, wilson(bin.positives, bin.n));
+      }
+      if (labels.length === 0) return;
+      const gaps = bins.map(({ n, share, meanProbability }) =>
+        n * Math.abs(share - meanProbability)
+      );
+      const ece = gaps.reduce((sum, gap) => sum + gap, 0) / labels.length;
+      assert.ok(Math.abs(ece - expectedCalibrationError(labels, probabilities)!) < 1e-9);
+    }),
+    { seed: 1, numRuns: 200 },
+  );
+});
+
+Deno.test("thresholdCurve() has the rates of the confusion matrix at each threshold", () => {
+  fc.assert(
+    fc.property(predictions, ([labels, probabilities]) => {
+      const curve = thresholdCurve(labels, probabilities);
+      assert.equal(curve.length, 501);
+      for (const { threshold, ...rates } of curve.filter((_, i) => i % 25 === 0)) {
+        const m = confusionMatrix(labels, probabilities.map((p) => p >= threshold ? 1 : 0));
+        assert.deepEqual(rates, {
+          sensitivity: sensitivity(m),
+          specificity: specificity(m),
+          precision: precision(m),
+        });
+      }
+    }),
+    { seed: 1, numRuns: 50 },
+  );
 });

@@ -4,7 +4,7 @@ import { disposeModel, frozenLayerCount, type Model, summariseStages } from "../
 import { startRun } from "../model/start.ts";
 import type { Run } from "../run/run.ts";
 import { subsetItems } from "../run/split_file.ts";
-import { displayAll, type Displayable, htmlTable, notice } from "../show/display.ts";
+import { type Displayable, displayAll, htmlTable, notice } from "../show/display.ts";
 import { augmentationGrid, predictionGrid } from "../show/pictures.ts";
 import { showProgress } from "../show/progress.ts";
 

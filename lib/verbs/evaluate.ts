@@ -5,7 +5,7 @@ import { explainReview } from "../evaluation/queue.ts";
 import { DETAILS_COLUMNS } from "../evaluation/answers.ts";
 import type { Run } from "../run/run.ts";
 import type { Figure } from "../show/card.ts";
-import { displayAll, type Displayable, htmlTable, notice } from "../show/display.ts";
+import { type Displayable, displayAll, htmlTable, notice } from "../show/display.ts";
 import { reviewGrid } from "../show/explanations.ts";
 import { externalScoresTable, groupSharesChart, groupSharesTable } from "../show/group_charts.ts";
 import { evaluationNotices } from "../show/notices.ts";
@@ -39,7 +39,10 @@ export interface Evaluated extends Evaluation {
  */
 export async function evaluate(run: Run): Promise<Evaluated> {
   const { config, name, paths } = run;
-  const result = await evaluateRun(config, { force: true, onProgress: showProgress("Classifying") });
+  const result = await evaluateRun(config, {
+    force: true,
+    onProgress: showProgress("Classifying"),
+  });
   const { card, shares, external } = result;
   const { classes } = card.architecture;
   const explained = await explainReview(result.queue.first, {
@@ -76,12 +79,10 @@ export async function evaluate(run: Run): Promise<Evaluated> {
       external?.scores ? externalScoresTable(external.scores, { run: name }) : null,
     ),
     errorTable: displayAll(
-      result.unreadable === 0
-        ? notice("Every image could be read.")
-        : htmlTable(result.errors, {
-          caption:
-            `First ${result.errors.length} of ${result.unreadable}; all: evaluation_errors.csv`,
-        }),
+      result.unreadable === 0 ? notice("Every image could be read.") : htmlTable(result.errors, {
+        caption:
+          `First ${result.errors.length} of ${result.unreadable}; all: evaluation_errors.csv`,
+      }),
       htmlTable([result.skipped], { caption: "Passed over: no images by their names" }),
     ),
   };

@@ -4,7 +4,7 @@ import { auditCounts, auditPolicies, type Finding } from "../run/findings.ts";
 import { type ManifestRow, usable } from "../run/manifest.ts";
 import type { Run } from "../run/run.ts";
 import { classCountsChart, sizeChart } from "../show/data_charts.ts";
-import { displayAll, type Displayable, htmlTable, notice } from "../show/display.ts";
+import { type Displayable, displayAll, htmlTable, notice } from "../show/display.ts";
 import { auditPictures, imageGrid, withoutPicture } from "../show/pictures.ts";
 import { showProgress } from "../show/progress.ts";
 
@@ -63,7 +63,9 @@ function showClasses({ name, config }: Run, rows: readonly ManifestRow[]): Displ
     }),
     htmlTable(counts),
     notice(
-      `Always predicting ${baseline.label} is right for ${(100 * baseline.accuracy).toFixed(1)} % ` +
+      `Always predicting ${baseline.label} is right for ${
+        (100 * baseline.accuracy).toFixed(1)
+      } % ` +
         "of these images.",
     ),
   );

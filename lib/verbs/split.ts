@@ -6,7 +6,7 @@ import {
 } from "../run/split_file.ts";
 import type { Run } from "../run/run.ts";
 import { splitChart } from "../show/data_charts.ts";
-import { displayAll, type Displayable, htmlTable, notice } from "../show/display.ts";
+import { type Displayable, displayAll, htmlTable, notice } from "../show/display.ts";
 import { splitRun, splitTable } from "../split/split.ts";
 
 /** What notebook 03 shows of a split. */

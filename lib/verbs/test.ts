@@ -1,12 +1,12 @@
 import { fromRoot } from "../core/paths.ts";
-import { betterThanBaseline } from "../metrics/baseline.ts";
-import { type ChosenDecision, chooseDecision } from "../metrics/decision.ts";
+import type { ChosenDecision } from "../metrics/decision.ts";
 import { explainRun } from "../metrics/explain.ts";
 import { type ReviewRun, reviewRun } from "../metrics/review.ts";
-import { testRun, writeModelCard } from "../metrics/test.ts";
-import { learnReference } from "../model/ordinary.ts";
+import { testModel, writeModelCard } from "../metrics/test.ts";
+import { disposeModel } from "../model/model.ts";
+import { loadRunModel, type RunModel } from "../model/saved.ts";
 import { describeTestReads, type Scores } from "../run/metrics_file.ts";
-import { type Predictions, predictionsOf } from "../run/predictions.ts";
+import type { Predictions } from "../run/predictions.ts";
 import type { Run } from "../run/run.ts";
 import type { Figure } from "../show/card.ts";
 import {
@@ -15,7 +15,7 @@ import {
   rocChart,
   thresholdChart,
 } from "../show/curve_charts.ts";
-import { displayAll, type Displayable, htmlTable, notice } from "../show/display.ts";
+import { type Displayable, displayAll, htmlTable, notice } from "../show/display.ts";
 import { explanationGrid } from "../show/explanations.ts";
 import { groupChart } from "../show/group_charts.ts";
 import { reviewNotices } from "../show/notices.ts";
@@ -66,21 +66,25 @@ export interface Tested {
  * @throws {ImageError} When an image of the split has gone or broken since.
  */
 export async function test(run: Run): Promise<Tested> {
+  const loaded = await loadRunModel(run.config);
+  try {
+    return await testLoaded(run, loaded);
+  } finally {
+    disposeModel(loaded.model);
+  }
+}
+
+async function testLoaded(run: Run, loaded: RunModel): Promise<Tested> {
   const { config, name } = run;
-  const chosen = await chooseDecision(config, showProgress("Validating"));
-  const reference = await learnReference(config, showProgress("Looking at ordinary images"));
-  const { predictions: rows, scores, reads, card } = await testRun(config, showProgress("Testing"));
-  const { classes } = card.architecture;
-  const predictions = predictionsOf(rows, {
-    run: name,
-    source: "test",
-    classes,
-    seed: config.seed,
-    threshold: card.decision.threshold,
-  });
+  const tested = await testModel(config, { loaded, onProgress: showProgress("Testing") });
+  const { predictions, reads, scores, card, verdict } = tested;
+  const { classes } = predictions;
   const charts = chartsOf(predictions);
-  const review = await reviewRun(config, rows, card);
-  const why = await explainRun(config, rows, { onProgress: showProgress("Explaining") });
+  const review = await reviewRun(config, predictions);
+  const why = await explainRun(config, predictions, {
+    loaded: { model: loaded.model, card },
+    onProgress: showProgress("Explaining"),
+  });
   const options = { run: name, positive: classes.at(-1)! };
   const overlays = await Promise.all(why.groups.map((group) => explanationGrid(group, options)));
   const saved = await savePlots(name, {
@@ -99,13 +103,12 @@ export async function test(run: Run): Promise<Tested> {
   await writeModelCard(config, card, { scores, reads });
   await writeReport(name);
   const counted = describeTestReads(reads);
-  const verdict = betterThanBaseline(predictions);
   const { check } = why;
   return {
     predictions,
     ...charts,
-    decision: showDecision(chosen),
-    reference: reference === null
+    decision: showDecision(tested.decision),
+    reference: tested.reference === null
       ? notice(
         "There are too few training or validation images to tell what is ordinary: notebook 07 " +
           "will flag no image.",

@@ -2,7 +2,7 @@ import type { HistoryRow, TrainingEvent } from "../run/history.ts";
 import type { Run } from "../run/run.ts";
 import { readRuns } from "../run/runs.ts";
 import type { Figure } from "../show/card.ts";
-import { createLive, displayAll, type Displayable, htmlTable, show } from "../show/display.ts";
+import { createLive, type Displayable, displayAll, htmlTable, show } from "../show/display.ts";
 import { outcomeNotices, trainingNotices } from "../show/notices.ts";
 import { showProgress } from "../show/progress.ts";
 import { runsChart, runsTable } from "../show/run_charts.ts";

@@ -250,10 +250,10 @@ Deno.test("merge() and parseConfig() let no input reach the prototype of all obj
 
 type ConfigModule = typeof import("../../lib/core/config.ts");
 
-/** `configure` in a project of its own, with the command line's part of the config. */
+/** `configInForce` in a project of its own, with the command line's part of the config. */
 function withConfigure(
   test: (
-    configure: ConfigModule["configure"],
+    configure: ConfigModule["configInForce"],
     saved: (run?: string) => Promise<unknown>,
     project: ProjectCopy,
   ) => Promise<void>,
@@ -263,7 +263,7 @@ function withConfigure(
       const before = Deno.env.get(OVERRIDES_VARIABLE);
       Deno.env.delete(OVERRIDES_VARIABLE);
       await Deno.mkdir(join(project.root, "data/new"), { recursive: true }); // no stand-in
-      const { configure } = await project.load<ConfigModule>("lib/core/config.ts");
+      const { configInForce: configure } = await project.load<ConfigModule>("lib/core/config.ts");
       const saved = async (run = "default") =>
         JSON.parse(await Deno.readTextFile(join(project.root, "results", run, "config.json")));
       try {
@@ -276,7 +276,7 @@ function withConfigure(
 }
 
 Deno.test(
-  "configure() writes the config in force and keeps sections that others own",
+  "configInForce() writes the config in force and keeps sections that others own",
   withConfigure(async (configure, saved) => {
     const first = await configure({ seed: 7, training: { epochs: 3, batchSize: 8 } });
     assert.deepEqual(first, parseConfig({ seed: 7, training: { epochs: 3, batchSize: 8 } }));
@@ -290,7 +290,7 @@ Deno.test(
 );
 
 Deno.test(
-  "configure() puts a line that was taken out of a cell back at its default",
+  "configInForce() puts a line that was taken out of a cell back at its default",
   withConfigure(async (configure) => {
     await configure({ training: { epochs: 3, earlyStopping: { patience: 2, minDelta: 0.1 } } });
     const { training } = await configure({ training: { earlyStopping: { patience: 4 } } });
@@ -305,7 +305,7 @@ Deno.test(
 );
 
 Deno.test(
-  "configure() lets the command line win, over the run's name too",
+  "configInForce() lets the command line win, over the run's name too",
   withConfigure(async (configure, saved) => {
     await configure({ run: "mine", training: { epochs: 9 } });
     Deno.env.set(
@@ -327,7 +327,7 @@ Deno.test(
 );
 
 Deno.test(
-  "configure() refuses what it cannot use and writes nothing then",
+  "configInForce() refuses what it cannot use and writes nothing then",
   withConfigure(async (configure, saved, { root }) => {
     const good = await configure({ seed: 1 });
     const refused = (input: unknown, name: string, message: RegExp) =>

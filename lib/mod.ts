@@ -23,7 +23,7 @@ export { subsetItems } from "./run/split_file.ts";
 // 05 training
 export { findLearningRate } from "./training/learning_rate.ts";
 export { readRuns } from "./run/runs.ts";
-export { trainRun } from "./training/train_run.ts";
+export { trainRun } from "./training/training.ts";
 
 // 06 metrics
 export { betterThanBaseline } from "./metrics/baseline.ts";

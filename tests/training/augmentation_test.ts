@@ -15,8 +15,8 @@ import {
   everyImage,
   type FeatureSource,
   featureSource,
+  openSources,
 } from "../../lib/training/features.ts";
-import { openSources } from "../../lib/training/fit.ts";
 import { createTrainable, disposeTrainable, trainStep } from "../../lib/training/trainable.ts";
 import { SIZE, toyConfig, toyDecode, type ToyJob, toyModel, toyTests, trainToy } from "./toy.ts";
 
@@ -128,12 +128,12 @@ Deno.test(
   withToy(async (toy) => {
     const change = { training: { cacheMegabytes: 0, cacheGigabytes: 0 } };
     const { sources, read } = await spiedSources(toy, change);
-    assert.equal(sources.refusal(), null);
+    assert.equal(sources.problem(), null);
     for (let epoch = 1; epoch < 3; epoch++) {
       const all = await read(sources.train, everyImage(toy.train.length));
       assert.deepEqual(all, await decoded(toy.train));
     }
-    assert.match(sources.refusal()!, /training.cacheGigabytes/);
+    assert.match(sources.problem()!, /training.cacheGigabytes/);
     await sources.close();
   }),
 );

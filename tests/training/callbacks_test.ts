@@ -5,14 +5,12 @@ import { createRandom, type Random } from "../../lib/core/random.ts";
 import type { Config, Monitor } from "../../lib/core/settings.ts";
 import { type HistoryRow, lowerIsBetter } from "../../lib/run/history.ts";
 import {
+  endEpoch,
   isImprovement,
-  startPlateau,
-  startStopping,
+  startState,
   stepPlateau,
   stepStopping,
 } from "../../lib/training/callbacks.ts";
-import type { TrainingState } from "../../lib/training/checkpoint.ts";
-import { endEpoch } from "../../lib/training/fit.ts";
 import { askPython } from "../ask_python.ts";
 
 type Options = Config["training"];
@@ -23,13 +21,15 @@ type Stopping = Options["earlyStopping"];
 
 const DEFAULTS = parseConfig({}).training;
 
+const START = startState(1e-3);
+
 const MONITORS: Monitor[] = ["val_loss", "val_accuracy", "val_auc"];
 
 /** Learning rates in force after each epoch. */
 function rates(values: (number | null)[], options: Partial<Plateau>, start = 1): number[] {
-  let state = startPlateau(start);
+  let state = startState(start).plateau;
   return values.map((value) => {
-    state = stepPlateau(state, value, { ...DEFAULTS.reduceLROnPlateau, ...options }).state;
+    state = stepPlateau(state, value, { ...DEFAULTS.reduceLROnPlateau, ...options });
     return state.learningRate;
   });
 }
@@ -39,13 +39,13 @@ function stops(
   values: (number | null)[],
   options: Partial<Stopping>,
 ): { improved: number[]; stopped: number | null } {
-  let state = startStopping;
+  const settings = { ...DEFAULTS.earlyStopping, ...options };
+  let state = START.stopping;
   const improved: number[] = [];
   for (const [index, value] of values.entries()) {
-    const step = stepStopping(state, index + 1, value, { ...DEFAULTS.earlyStopping, ...options });
-    state = step.state;
-    if (step.improved) improved.push(index + 1);
-    if (step.stop) return { improved, stopped: index + 1 };
+    state = stepStopping(state, index + 1, value, settings);
+    if (state.bestEpoch === index + 1) improved.push(index + 1);
+    if (state.wait >= settings.patience) return { improved, stopped: index + 1 };
   }
   return { improved, stopped: null };
 }
@@ -100,7 +100,7 @@ Deno.test("stepPlateau() stops at the least rate, as a 32-bit float", () => {
     1,
     { ...DEFAULTS.reduceLROnPlateau, minLearningRate: least, cooldown: 2 },
   );
-  assert.deepEqual([last.reduced, last.state.cooldown], [false, 0]);
+  assert.deepEqual([last.learningRate, last.cooldown], [Math.fround(least), 0]);
 });
 
 Deno.test("stepPlateau() and stepStopping() pass over an epoch without a value", () => {
@@ -123,19 +123,6 @@ Deno.test("stepStopping() stops `patience` epochs after the best", () => {
     stopped: 4,
   });
 });
-
-const START: TrainingState = {
-  epoch: 0,
-  partial: null,
-  over: false,
-  stopped: false,
-  plateau: startPlateau(1e-3),
-  stopping: startStopping,
-  best: { value: null, epoch: null },
-  history: [],
-  events: [],
-  adamStep: 0,
-};
 
 function row(epoch: number, values: Partial<HistoryRow>): HistoryRow {
   return {
@@ -167,9 +154,10 @@ Deno.test("endEpoch() runs the three callbacks, each with its own monitor, and t
   const before = structuredClone(START);
   let state = START;
   const seen = trace.map((values, index) => {
-    const ended = endEpoch(state, row(index + 1, values), options);
-    state = ended.state;
-    return [ended.isBest, ended.isBestToRestore, state.stopped, state.plateau.learningRate];
+    const epoch = index + 1;
+    state = endEpoch(state, row(epoch, values), options);
+    const { best, stopping, stopped, plateau } = state;
+    return [best.epoch === epoch, stopping.bestEpoch === epoch, stopped, plateau.learningRate];
   });
   assert.deepEqual(START, before, "pure");
   assert.deepEqual(seen, [
@@ -194,12 +182,9 @@ Deno.test("endEpoch() runs the three callbacks, each with its own monitor, and t
 Deno.test("endEpoch() keeps an epoch whose monitored score is undefined, so that there is a model", () => {
   const options: Options = { ...DEFAULTS, checkpoint: { monitor: "val_auc", minutes: 10 } };
   const first = endEpoch(START, row(1, { val_auc: null }), options);
-  const second = endEpoch(first.state, row(2, { val_auc: null }), options);
-  assert.deepEqual([first.isBest, second.isBest, second.state.best], [true, true, {
-    value: null,
-    epoch: 2,
-  }]);
-  assert.equal(second.state.events.at(-1)?.note, "no val_auc: kept");
+  const second = endEpoch(first, row(2, { val_auc: null }), options);
+  assert.deepEqual([first.best, second.best], [1, 2].map((epoch) => ({ value: null, epoch })));
+  assert.equal(second.events.at(-1)?.note, "no val_auc: kept");
 });
 
 /** One training as both are asked to follow it. */
@@ -276,16 +261,15 @@ function randomTrace(random: Random): Trace {
 }
 
 function decide({ options, learningRate, rows }: Trace): Decisions {
-  let state: TrainingState = { ...START, plateau: startPlateau(learningRate) };
+  let state = startState(learningRate);
   const result: Decisions = { learningRates: [], saved: [], epochs: 0, restored: 0 };
   let best: number | null = null;
   for (const [index, values] of rows.entries()) {
     const epoch = index + 1;
-    const ended = endEpoch(state, row(epoch, values), { ...DEFAULTS, ...options });
-    state = ended.state;
+    state = endEpoch(state, row(epoch, values), { ...DEFAULTS, ...options });
     result.learningRates.push(state.plateau.learningRate);
-    if (ended.isBest) result.saved.push(epoch);
-    if (ended.isBestToRestore && options.earlyStopping.restoreBest) best = epoch;
+    if (state.best.epoch === epoch) result.saved.push(epoch);
+    if (options.earlyStopping.restoreBest) best = state.stopping.bestEpoch;
     result.epochs = epoch;
     if (state.stopped) break;
   }

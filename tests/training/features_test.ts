@@ -11,10 +11,7 @@ import {
   type FeatureExtractor,
   type FeatureSource,
   featureSource,
-  fromRecords,
   hashFrozenPart,
-  toRecords,
-  valuesPerImage,
 } from "../../lib/training/features.ts";
 import { inFolder, put } from "../data/test_images.ts";
 import { SIZE, toyDecode, toyImages, toyModel } from "./toy.ts";
@@ -41,6 +38,8 @@ Deno.test("featureSource() gives the same batches in any order, computed or from
     const images = await toyImages(folder, 7, 3);
     const cut = cutGraph(model.graph, frozenLayerCount("resnet50", 30));
     const real = createFeatureExtractor(model, cut);
+    const sizes = [...real.shapes.values()].map((shape) => shape.reduce((a, b) => a * b));
+    const values = sizes.reduce((a, b) => a + b); // of one image
     let computed = 0;
     const extractor: FeatureExtractor = {
       ...real,
@@ -52,7 +51,7 @@ Deno.test("featureSource() gives the same batches in any order, computed or from
     const open = (memoryBytes: number) =>
       openFeatureCache({
         folder: join(folder, "0".repeat(64)),
-        values: valuesPerImage(real.shapes),
+        values,
         memoryBytes,
         diskBytes: 1e9,
       });
@@ -64,7 +63,7 @@ Deno.test("featureSource() gives the same batches in any order, computed or from
     assert.deepEqual([...plain.values.keys()], cut.boundary);
     assert.equal(computed, 5);
 
-    const recordBytes = 2 * valuesPerImage(real.shapes);
+    const recordBytes = 2 * values;
     for (const [memoryBytes, expected] of [[1e9, 4], [0, 0], [2 * recordBytes, 0]] as const) {
       const cache = await open(memoryBytes); // each as another kernel does
       const source = featureSource({ ...common, cache });
@@ -82,7 +81,7 @@ Deno.test("featureSource() gives the same batches in any order, computed or from
           assert.ok(Math.abs(value - other[i]!) <= 2 ** -10 * scale, name)
         );
       }
-      assert.equal(cache.refusal(), null);
+      assert.equal(cache.problem(), null);
       await cache.close();
     }
     real.dispose();
@@ -155,26 +154,29 @@ Deno.test("featureSource() reads only a few batches ahead, and stops with its co
     assert.equal(reads, after);
   }));
 
-Deno.test("toRecords() keeps values to 11 bits and refuses those that 16 bits cannot hold", async () => {
-  const shapes = new Map([["a", [2]], ["b", [1, 2]]]);
-  const of = (...values: number[]) =>
-    new Map([["a", tf.tensor2d(values, [2, 2])], ["b", tf.ones([2, 1, 2])]]);
-  const features = of(1 / 3, -65504, 0, 1e-8);
-  const records = await toRecords(features, shapes);
-  assert.deepEqual(records.map((record) => [...record]), [
-    [new Float16Array([1 / 3])[0], -65504, 1, 1],
-    [0, 0, 1, 1],
-  ]);
-  const back = fromRecords(records.toReversed(), shapes);
-  assert.deepEqual([...back.get("a")!.dataSync()], [0, 0, new Float16Array([1 / 3])[0], -65504]);
-  assert.deepEqual(back.get("b")!.shape, [2, 1, 2]);
-  tf.dispose([...features.values(), ...back.values()]);
-  for (const value of [NaN, Infinity, 1e5]) {
-    const damaged = of(1, value, 0, 0);
-    await assert.rejects(toRecords(damaged, shapes), TrainingError);
-    tf.dispose([...damaged.values()]);
-  }
-});
+Deno.test("featureSource() keeps values to 11 bits and refuses those that 16 bits cannot hold", () =>
+  inFolder(async (folder) => {
+    const images = await toyImages(folder, 2, 3);
+    const sourceOf = (...values: number[]) =>
+      featureSource({
+        images,
+        extractor: {
+          shapes: new Map([["a", [2]], ["b", [1, 2]]]),
+          extract: () => new Map([["a", tf.tensor2d(values, [2, 2])], ["b", tf.ones([2, 1, 2])]]),
+          dispose: () => {},
+        },
+        decode: toyDecode,
+        cache: null,
+      });
+    const before = tf.memory().numTensors;
+    const { values } = await collect(sourceOf(1 / 3, -65504, 0, 1e-8), [0, 1]);
+    assert.deepEqual(values.get("a"), [new Float16Array([1 / 3])[0], -65504, 0, 0]);
+    assert.deepEqual(values.get("b"), [1, 1, 1, 1]);
+    for (const value of [NaN, Infinity, 1e5]) {
+      await assert.rejects(collect(sourceOf(1, value, 0, 0), [0, 1]), TrainingError);
+    }
+    assert.equal(tf.memory().numTensors, before);
+  }));
 
 Deno.test("hashFrozenPart() is another one where anything is that the outputs depend on", async () => {
   const model = toyModel();

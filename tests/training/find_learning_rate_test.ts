@@ -6,7 +6,7 @@ import { withToyProject } from "./toy_project.ts";
 
 type Find = typeof import("../../lib/training/learning_rate.ts");
 
-type Train = typeof import("../../lib/training/train_run.ts");
+type Train = typeof import("../../lib/training/training.ts");
 
 /** Every file below a folder with the hash of its content. */
 async function contents(folder: string, prefix = ""): Promise<Record<string, string>> {
@@ -23,7 +23,7 @@ Deno.test(
   "findLearningRate() tries rates in equal factors, seeded, and leaves run and memory as they were",
   withToyProject(async ({ root, load, config }) => {
     const { findLearningRate } = await load<Find>("lib/training/learning_rate.ts");
-    const { trainRun } = await load<Train>("lib/training/train_run.ts");
+    const { trainRun } = await load<Train>("lib/training/training.ts");
     await trainRun(config());
     const folders = ["results", "model"].map((name) => join(root, name));
     const before = await Promise.all(folders.map((folder) => contents(folder)));

@@ -18,7 +18,7 @@ import { testCard } from "../model/model_card.ts";
 import { SMALL, smallModel } from "../model/small_model.ts";
 import { CLASSES, withToyProject } from "./toy_project.ts";
 
-type TrainRun = typeof import("../../lib/training/train_run.ts");
+type TrainRun = typeof import("../../lib/training/training.ts");
 
 type TestRun = typeof import("../../lib/metrics/test.ts");
 
@@ -106,7 +106,7 @@ for (const method of ["reinhard", "macenko"] as const) {
 Deno.test(
   "trainRun() fits the reference to training images alone, and testRun() uses the one of the card",
   withToyProject(async ({ root, load, config }) => {
-    const { trainRun } = await load<TrainRun>("lib/training/train_run.ts");
+    const { trainRun } = await load<TrainRun>("lib/training/training.ts");
     const { testRun } = await load<TestRun>("lib/metrics/test.ts");
     const images = join(root, "data/toy");
     const names = (await Array.fromAsync(Deno.readDir(images))).map(({ name }) => name).sort();

@@ -7,7 +7,7 @@ import { withToyProject } from "./toy_project.ts";
 Deno.test(
   "trainRun() stopped in a notebook returns what there is, keeps the kernel, and goes on next time",
   withToyProject(async ({ root, config }) => {
-    const module = pathToFileURL(join(root, "lib/training/train_run.ts")).href;
+    const module = pathToFileURL(join(root, "lib/training/training.ts")).href;
     const settings = JSON.stringify(
       config({ training: { epochs: 40, earlyStopping: { patience: 40 } } }),
     );

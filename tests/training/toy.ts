@@ -10,8 +10,7 @@ import { preprocess } from "../../lib/model/forward.ts";
 import { backbones, createModel, estimateMoments, type Model } from "../../lib/model/model.ts";
 import type { HistoryRow } from "../../lib/run/history.ts";
 import type { LabelledFile } from "../../lib/run/split_file.ts";
-import { fit, type TrainingResult } from "../../lib/training/fit.ts";
-import type { TrainingJob } from "../../lib/training/trainable.ts";
+import { fit, type TrainingJob, type TrainingResult } from "../../lib/training/fit.ts";
 import { inFolder } from "../data/test_images.ts";
 
 /** Side of the toy model's input: the least that there is, for speed. */

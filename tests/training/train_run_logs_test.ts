@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { askPython } from "../ask_python.ts";
 import { withToyProject } from "./toy_project.ts";
 
-type Train = typeof import("../../lib/training/train_run.ts");
+type Train = typeof import("../../lib/training/training.ts");
 
 type Runs = typeof import("../../lib/run/runs.ts");
 
@@ -15,7 +15,7 @@ type Log = Record<string, { tags: Record<string, [number, number, number][]> }>;
 Deno.test(
   "trainRun() logs every epoch once for TensorBoard, over a kill, and none where not asked to",
   withToyProject(async ({ root, load, config }) => {
-    const { trainRun } = await load<Train>("lib/training/train_run.ts");
+    const { trainRun } = await load<Train>("lib/training/training.ts");
     const logged = config({ training: { epochs: 3, logs: "tensorboard" } });
     const folder = join(root, "results/default/tensorboard");
     const killed = trainRun(logged, {
@@ -48,7 +48,7 @@ Deno.test(
 Deno.test(
   "trainRun() records the config that the history is of, with the weights really started from",
   withToyProject(async ({ load, config }) => {
-    const { trainRun } = await load<Train>("lib/training/train_run.ts");
+    const { trainRun } = await load<Train>("lib/training/training.ts");
     const { readRuns } = await load<Runs>("lib/run/runs.ts");
     assert.deepEqual((await readRuns()).remarks, [
       { run: "default", text: "left out: it is no run of this project" },

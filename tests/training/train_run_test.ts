@@ -8,7 +8,7 @@ import { loadModel } from "../../lib/model/saved.ts";
 import { readHistory } from "../../lib/run/history.ts";
 import { CLASSES, withToyProject } from "./toy_project.ts";
 
-type TrainRun = typeof import("../../lib/training/train_run.ts");
+type TrainRun = typeof import("../../lib/training/training.ts");
 
 /** Runs in a project whose notebooks 02 and 03 have been run on 30 toy images. */
 function withProject(
@@ -19,7 +19,7 @@ function withProject(
   ) => Promise<void>,
 ): () => Promise<void> {
   return withToyProject(async ({ root, load, config }) => {
-    const { trainRun } = await load<TrainRun>("lib/training/train_run.ts");
+    const { trainRun } = await load<TrainRun>("lib/training/training.ts");
     await test(root, trainRun, config);
   });
 }

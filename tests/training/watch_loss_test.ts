@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { TrainingError } from "../../lib/core/errors.ts";
-import { watchLoss } from "../../lib/training/callbacks.ts";
+import { watchDivergence } from "../../lib/training/callbacks.ts";
 
-const watch = (classes = 2) => watchLoss({ classes, epoch: 3, learningRate: 0.015 });
+const watch = (classes = 2) => watchDivergence({ classes, epoch: 3, learningRate: 0.015 });
 
 const batch = { images: 32, weight: 32 };
 
@@ -21,7 +21,7 @@ function stoppedAt(losses: readonly number[], { classes = 2, of = batch } = {}):
   return null;
 }
 
-Deno.test("watchLoss() stops at a loss that is no number, of a step or of validation", () => {
+Deno.test("watchDivergence() stops at a loss that is no number, of a step or of validation", () => {
   for (const loss of [NaN, Infinity]) {
     for (
       const stop of [() => watch().step(loss, batch), () => watch().validation(loss)]
@@ -36,7 +36,7 @@ Deno.test("watchLoss() stops at a loss that is no number, of a step or of valida
   }
 });
 
-Deno.test("watchLoss() stops when 20 steps have 100 times the loss of guessing, and says so", () => {
+Deno.test("watchDivergence() stops when 20 steps have 100 times the loss of guessing, and says so", () => {
   const exploded = Array<number>(25).fill(69.4); // 100 · ln 2 is 69.31
   assert.equal(stoppedAt(exploded), 20);
   assert.equal(stoppedAt(exploded, { classes: 3 }), null, "100 · ln 3 is 109.9");
@@ -48,25 +48,25 @@ Deno.test("watchLoss() stops when 20 steps have 100 times the loss of guessing, 
   );
 });
 
-Deno.test("watchLoss() judges an epoch of fewer than 20 steps at its end", () => {
+Deno.test("watchDivergence() judges an epoch of fewer than 20 steps at its end", () => {
   assert.equal(stoppedAt([1000, 0.5, 0.5]), 3);
   assert.equal(stoppedAt([100, 50, 0.5, 0.4]), null);
 });
 
-Deno.test("watchLoss() lets single steps and the losses of validation be high", () => {
+Deno.test("watchDivergence() lets single steps and the losses of validation be high", () => {
   const spikes = Array.from({ length: 400 }, (_, step) => step % 21 === 0 ? 1000 : 0.5);
   assert.equal(stoppedAt(spikes), null);
   watch().validation(1e6);
 });
 
-Deno.test("watchLoss() divides class weights out", () => {
+Deno.test("watchDivergence() divides class weights out", () => {
   const rare = 5000; // the weight of 1 image in 10,000
   const losses = Array<number>(40).fill(3 * rare);
   assert.equal(stoppedAt(losses, { of: { images: 1, weight: rare } }), null);
   assert.equal(stoppedAt(losses, { of: { images: 1, weight: 1 } }), 20);
 });
 
-Deno.test("watchLoss() stops no training whose losses stay below the limit, in batches of any size", () => {
+Deno.test("watchDivergence() stops no training whose losses stay below the limit, in batches of any size", () => {
   fc.assert(
     fc.property(
       fc.array(fc.double({ min: 0, max: 69.3, noNaN: true }), { minLength: 1, maxLength: 80 }),

@@ -5,26 +5,6 @@ import type { ScoreSums } from "./epoch_scores.ts";
 
 type Options = Config["training"];
 
-/** What a callback that watches a score remembers between epochs. */
-interface Watched {
-  best: number | null;
-  /** Epochs without improvement. */
-  wait: number;
-}
-
-/** ReduceLROnPlateau's memory. */
-interface PlateauState extends Watched {
-  learningRate: number;
-  /** Epochs of cool-down left. */
-  cooldown: number;
-}
-
-/** EarlyStopping's memory. */
-interface StoppingState extends Watched {
-  /** 1-based epoch whose weights `restoreBest` goes back to; `null` before the first. */
-  bestEpoch: number | null;
-}
-
 /** How far the epoch after the finished ones has come. */
 export interface PartialEpoch {
   /** Training batches done. */
@@ -44,8 +24,10 @@ export interface TrainingState {
   over: boolean;
   /** EarlyStopping has ended the training. */
   stopped: boolean;
-  plateau: PlateauState;
-  stopping: StoppingState;
+  /** ReduceLROnPlateau: its best value, epochs without improvement and of cool-down left. */
+  plateau: { learningRate: number; best: number | null; wait: number; cooldown: number };
+  /** EarlyStopping: its best value, the 1-based epoch of it, epochs without improvement since. */
+  stopping: { best: number | null; bestEpoch: number | null; wait: number };
   /** ModelCheckpoint's best value so far, and its 1-based epoch. */
   best: { value: number | null; epoch: number | null };
   history: HistoryRow[];
@@ -144,10 +126,10 @@ export function isImprovement(
  * floats, as Keras' variable is, so that a rate at its minimum is recognised as such.
  */
 export function stepPlateau(
-  state: PlateauState,
+  state: TrainingState["plateau"],
   value: number | null,
   options: Options["reduceLROnPlateau"],
-): PlateauState {
+): TrainingState["plateau"] {
   if (value === null) return state;
   const { learningRate } = state;
   const cooldown = Math.max(0, state.cooldown - 1);
@@ -169,11 +151,11 @@ export function stepPlateau(
 
 /** EarlyStopping at the end of a 1-based epoch; `null`: the epoch has no value. */
 export function stepStopping(
-  state: StoppingState,
+  state: TrainingState["stopping"],
   epoch: number,
   value: number | null,
   options: Options["earlyStopping"],
-): StoppingState {
+): TrainingState["stopping"] {
   if (value === null) return state;
   return isImprovement(value, state.best, options.monitor, options.minDelta)
     ? { best: value, bestEpoch: epoch, wait: 0 }

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { TrainingError } from "../core/errors.ts";
-import { writeJson } from "../core/files.ts";
+import { readJson, writeJson } from "../core/files.ts";
 import { tf } from "../core/tensorflow.ts";
 import { readTensors, writeTensors } from "../model/saved.ts";
 import type { TrainingState } from "./callbacks.ts";
@@ -11,7 +11,7 @@ import type { Tensors } from "./trainable.ts";
  * Names of a checkpoint's files: after an epoch, or within the next one after so many steps. Beyond
  * 9999 epochs the number has more digits.
  */
-const CHECKPOINT_FILE = /^(epoch-\d{4,}(-\d{6,})?\.json|(weights|best)-\d{4,}(-\d{6,})?\.bin)$/;
+const CHECKPOINT_FILE = /^(epoch|weights|best)-\d{4,}(-\d{6,})?\.(json|bin)$/;
 
 /** How many checkpoints are kept: if the latest is damaged, the one before it serves. */
 const KEPT = 2;
@@ -69,7 +69,7 @@ export async function writeCheckpoint(
   const weights = await write(`weights-${id}.bin`, tensors);
   const content: CheckpointFile = { fingerprint, state, tensors: weights, best: bestFile };
   await writeJson(join(folder, `epoch-${id}.json`), content);
-  await prune(folder);
+  await keepLatest(folder, KEPT);
 }
 
 /** A checkpoint as it is read back. The caller disposes the tensors. */
@@ -86,9 +86,8 @@ export async function readCheckpoint(
   folder: string,
   fingerprint: string,
 ): Promise<Checkpoint | null> {
-  for (const id of (await idsIn(folder)).reverse()) {
-    const file = await readFileOf(folder, id);
-    if (file?.fingerprint !== fingerprint) continue;
+  for await (const file of latestFirst(folder)) {
+    if (file.fingerprint !== fingerprint) continue;
     const read = (part: TensorFile | null) =>
       part && readTensors(join(folder, part.file), part.entries, part.sha256).catch(() => null);
     const [tensors, bestTensors] = [await read(file.tensors), await read(file.best)];
@@ -103,16 +102,12 @@ export async function readCheckpoint(
 export async function latestCheckpoint(
   folder: string,
 ): Promise<Pick<CheckpointFile, "fingerprint" | "state"> | null> {
-  for (const id of (await idsIn(folder)).reverse()) {
-    const file = await readFileOf(folder, id);
-    if (file) return file;
-  }
-  return null;
+  return (await latestFirst(folder).next()).value ?? null;
 }
 
 /** Removes all checkpoints of a folder; nothing else in it is touched. */
 export async function removeCheckpoints(folder: string): Promise<void> {
-  await removeExcept(folder, new Set());
+  await keepLatest(folder, 0);
 }
 
 /**
@@ -162,36 +157,38 @@ function fieldsOf(json: string): Map<string, string> {
   return fields;
 }
 
-async function readFileOf(folder: string, id: string): Promise<CheckpointFile | null> {
-  try {
-    const text = await Deno.readTextFile(join(folder, `epoch-${id}.json`));
-    return checkpointSchema.parse(JSON.parse(text));
-  } catch {
-    return null; // missing or damaged: as good as none
+/** All checkpoints that can be read; a damaged one is as good as none. */
+async function* latestFirst(folder: string): AsyncGenerator<CheckpointFile, void> {
+  const names = (await namesIn(folder)).filter((name) =>
+    CHECKPOINT_FILE.exec(name)?.[1] === "epoch"
+  );
+  const places = names.map((name) => name.replace(/\.json$/, "")).sort(compareIds);
+  for (const place of places.reverse()) {
+    const content = await readJson(join(folder, `${place}.json`), "").catch(() => null);
+    const { data } = checkpointSchema.safeParse(content);
+    if (data) yield data;
   }
 }
 
-/** What the latest checkpoint before this one says about the best weights, if they are this file. */
+/** What the latest checkpoint before a place says about the best weights, if they are this file. */
 async function bestBefore(folder: string, id: string, file: string): Promise<TensorFile | null> {
-  const before = (await idsIn(folder)).filter((other) => compareIds(other, id) < 0).at(-1);
-  const best = before === undefined ? null : (await readFileOf(folder, before))?.best;
-  return best?.file === file ? best : null;
-}
-
-async function prune(folder: string): Promise<void> {
-  const needed = new Set<string>();
-  for (const id of (await idsIn(folder)).slice(-KEPT)) {
-    const file = await readFileOf(folder, id);
-    needed.add(`epoch-${id}.json`);
-    if (file) needed.add(file.tensors.file);
-    if (file?.best) needed.add(file.best.file);
+  for await (const { state, best } of latestFirst(folder)) {
+    if (compareIds(idOf(state), id) < 0) return best?.file === file ? best : null;
   }
-  await removeExcept(folder, needed);
+  return null;
 }
 
-async function removeExcept(folder: string, needed: ReadonlySet<string>): Promise<void> {
+/** Removes all checkpoints of a folder but the latest ones. */
+async function keepLatest(folder: string, count: number): Promise<void> {
+  const kept = (await Array.fromAsync(latestFirst(folder))).slice(0, count);
+  const needed = kept.flatMap(({ state, tensors, best }) => [
+    `epoch-${idOf(state)}.json`,
+    tensors.file,
+    best?.file,
+  ]);
   for (const name of await namesIn(folder)) {
-    if (CHECKPOINT_FILE.test(name) && !needed.has(name)) await Deno.remove(join(folder, name));
+    const isUnneeded = CHECKPOINT_FILE.test(name) && !needed.includes(name);
+    if (isUnneeded) await Deno.remove(join(folder, name));
   }
 }
 
@@ -204,14 +201,6 @@ function idOf({ epoch, partial }: TrainingState): string {
 
 /** Numbers within ids compare as numbers: 9999 before 10000. */
 const compareIds = new Intl.Collator("en", { numeric: true }).compare;
-
-/** Ids of all checkpoints of a folder, in the order of the training. */
-async function idsIn(folder: string): Promise<string[]> {
-  const ids = (await namesIn(folder)).map((name) =>
-    /^epoch-(\d{4,}(-\d{6,})?)\.json$/.exec(name)?.[1]
-  );
-  return ids.filter((id) => id !== undefined).sort(compareIds);
-}
 
 async function namesIn(folder: string): Promise<string[]> {
   try {

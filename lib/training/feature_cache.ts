@@ -64,20 +64,11 @@ const KEY_BYTES = 32;
 /** A key's SHA-256 and the CRC-32 of its record. */
 const ENTRY_BYTES = KEY_BYTES + 4;
 
-/** Where a record is. */
+/** Where a record is, and its checksum. */
 interface Place {
-  data: FileHandle;
-  index: number;
-  /** `null` once it has been compared. */
-  checksum: number | null;
-}
-
-/** The segment that this process adds to. */
-interface Segment {
-  data: Deno.FsFile;
-  keys: Deno.FsFile;
   reader: FileHandle;
-  count: number;
+  index: number;
+  checksum: number;
 }
 
 /**
@@ -93,28 +84,39 @@ async function openStore(folder: string, recordBytes: number, budgetBytes: numbe
   const places = new Map<string, Place>(); // by the key's hash
   const readers: FileHandle[] = [];
   for (const name of (await namesIn(folder)).filter((file) => file.endsWith(".keys")).sort()) {
-    const reader = await readSegment(join(folder, name), recordBytes, places);
+    const path = join(folder, name.replace(/keys$/, ""));
+    // removed by another process meanwhile, or damaged: computed again
+    const reader = await readSegment(path, recordBytes, places).catch(() => null);
     if (reader) readers.push(reader);
   }
-  let own: Segment | null = null;
+  let own: { data: Deno.FsFile; keys: Deno.FsFile; reader: FileHandle; count: number } | null =
+    null;
   let problem: string | null = null;
 
   const append = async (records: [hash: string, FeatureRecord][]): Promise<void> => {
-    own ??= await createSegment(join(folder, randomUUID()));
+    if (!own) {
+      const path = join(folder, `${randomUUID()}.`);
+      const data = await Deno.open(`${path}bin`, { write: true, createNew: true });
+      const keys = await Deno.open(`${path}keys`, { write: true, createNew: true });
+      own = { data, keys, reader: await open(`${path}bin`, "r"), count: 0 };
+      readers.push(own.reader);
+    }
     const block = new Uint8Array(records.length * recordBytes);
     const entries = new Uint8Array(records.length * ENTRY_BYTES);
+    const added = new Map<string, Place>();
     for (const [i, [hash, record]] of records.entries()) {
       const bytes = new Uint8Array(record.buffer);
+      const checksum = crc32(bytes);
       block.set(bytes, i * recordBytes);
       entries.set(Uint8Array.fromHex(hash), i * ENTRY_BYTES);
-      new DataView(entries.buffer).setUint32(i * ENTRY_BYTES + KEY_BYTES, crc32(bytes));
+      new DataView(entries.buffer).setUint32(i * ENTRY_BYTES + KEY_BYTES, checksum);
+      added.set(hash, { reader: own.reader, index: own.count + i, checksum });
     }
     await writeAll(own.data, block);
     await own.data.syncData();
     await writeAll(own.keys, entries);
-    for (const [hash] of records) {
-      places.set(hash, { data: own.reader, index: own.count++, checksum: null });
-    }
+    own.count += records.length;
+    for (const [hash, place] of added) places.set(hash, place);
   };
 
   return {
@@ -123,23 +125,17 @@ async function openStore(folder: string, recordBytes: number, budgetBytes: numbe
       const place = places.get(hash);
       if (!place) return null;
       const bytes = new Uint8Array(recordBytes);
-      const { bytesRead } = await place.data.read(bytes, 0, recordBytes, place.index * recordBytes)
-        .catch(() => ({ bytesRead: 0 }));
-      const isWhole = bytesRead === recordBytes &&
-        (place.checksum === null || crc32(bytes) === place.checksum);
-      if (!isWhole) {
-        places.delete(hash);
-        return null;
-      }
-      place.checksum = null;
-      return new Float16Array(bytes.buffer);
+      await place.reader.read(bytes, 0, recordBytes, place.index * recordBytes).catch(() => {});
+      if (crc32(bytes) === place.checksum) return new Float16Array(bytes.buffer);
+      places.delete(hash);
+      return null;
     },
     /** Adds records, all or none, durably. @returns Why not, in words; `null`: they were added. */
     add: async (records: ReadonlyMap<string, FeatureRecord>): Promise<string | null> => {
-      const fresh = [...records].map(([key, record]) =>
-        [hashOf(key), record] as [string, FeatureRecord]
-      )
-        .filter(([hash]) => !places.has(hash));
+      const fresh = [...records].map(([key, record]): [string, FeatureRecord] => [
+        hashOf(key),
+        record,
+      ]).filter(([hash]) => !places.has(hash));
       if (problem !== null || fresh.length === 0) return problem;
       try {
         if (await makeRoom(folder, fresh.length * recordBytes, budgetBytes)) await append(fresh);
@@ -153,7 +149,6 @@ async function openStore(folder: string, recordBytes: number, budgetBytes: numbe
       await Promise.all(readers.map((reader) => reader.close()));
       own?.data.close();
       own?.keys.close();
-      await own?.reader.close();
     },
   };
 }
@@ -162,33 +157,22 @@ const hashOf = (key: string): string => createHash("sha256").update(key).digest(
 
 const messageOf = (error: unknown): string => error instanceof Error ? error.message : `${error}`;
 
-async function createSegment(path: string): Promise<Segment> {
-  const [data, keys] = await Promise.all(
-    ["bin", "keys"].map((end) => Deno.open(`${path}.${end}`, { write: true, createNew: true })),
-  ) as [Deno.FsFile, Deno.FsFile];
-  return { data, keys, reader: await open(`${path}.bin`, "r"), count: 0 };
-}
-
-/** Reads a segment's keys into `places`; `null` when its files are not there (any more). */
+/** Reads a segment's keys into `places`. @returns What reads its records. */
 async function readSegment(
   path: string,
   recordBytes: number,
   places: Map<string, Place>,
-): Promise<FileHandle | null> {
-  try {
-    const keys = await Deno.readFile(path);
-    const data = await open(path.replace(/\.keys$/, ".bin"), "r");
-    const { size } = await data.stat();
-    const count = Math.min(Math.floor(keys.length / ENTRY_BYTES), Math.floor(size / recordBytes));
-    for (let index = 0; index < count; index++) {
-      const entry = keys.subarray(index * ENTRY_BYTES, (index + 1) * ENTRY_BYTES);
-      const checksum = new DataView(keys.buffer).getUint32(entry.byteOffset + KEY_BYTES);
-      places.set(entry.subarray(0, KEY_BYTES).toHex(), { data, index, checksum });
-    }
-    return data;
-  } catch {
-    return null; // removed by another process meanwhile, or damaged: computed again
+): Promise<FileHandle> {
+  const keys = await Deno.readFile(`${path}keys`);
+  const reader = await open(`${path}bin`, "r");
+  const { size } = await reader.stat();
+  const count = Math.min(Math.floor(keys.length / ENTRY_BYTES), Math.floor(size / recordBytes));
+  for (let index = 0; index < count; index++) {
+    const start = index * ENTRY_BYTES;
+    const checksum = new DataView(keys.buffer).getUint32(start + KEY_BYTES);
+    places.set(keys.subarray(start, start + KEY_BYTES).toHex(), { reader, index, checksum });
   }
+  return reader;
 }
 
 /** Removes the stores beside `folder` that were unused for longest until `bytes` more fit. */

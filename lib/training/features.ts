@@ -29,8 +29,6 @@ export interface FeatureBatch {
 
 /** The frozen layers' outputs for a list of images, in any order, as often as wanted. */
 export interface FeatureSource {
-  /** Number of images. */
-  count: number;
   /**
    * Batches in the order of the draws; the last one may be smaller.
    *
@@ -40,18 +38,11 @@ export interface FeatureSource {
   read(draws: readonly Draw[], batchSize: number): AsyncGenerator<FeatureBatch>;
 }
 
-/** Every one of `count` images once, as they come. */
-export function everyImage(count: number): Draw[] {
-  return Array.from({ length: count }, (_, index) => ({ index, view: 1 }));
-}
-
-/** The features of both subsets. */
+/** The features of both subsets, and the cache below them, which the caller closes. */
 export interface Sources {
   train: FeatureSource;
   validation: FeatureSource;
-  /** Why some outputs of the frozen layers are not on disk, in words; `null`: all are, so far. */
-  problem(): string | null;
-  close(): Promise<void>;
+  cache: FeatureCache;
 }
 
 /**
@@ -100,8 +91,7 @@ export async function openSources(
       ...(isAugmented(augmentation) ? { viewOf } : {}),
     }),
     validation: featureSource({ ...common, images: validation }),
-    problem: cache.problem,
-    close: cache.close,
+    cache,
   };
 }
 
@@ -134,7 +124,6 @@ interface FeatureSourceOptions {
 export function featureSource(options: FeatureSourceOptions): FeatureSource {
   const { images, extractor, cache } = options;
   return {
-    count: images.length,
     read: async function* (draws, batchSize) {
       const prepared = mapAhead(draws, (draw) => prepare(draw, options), {
         inFlight: DECODES_AHEAD,
@@ -219,6 +208,11 @@ async function computeMissing(
   return fresh;
 }
 
+/** Every one of `count` images once, as they come. */
+export function everyImage(count: number): Draw[] {
+  return Array.from({ length: count }, (_, index) => ({ index, view: 1 }));
+}
+
 /** Runs the frozen part, folded once. */
 export interface FeatureExtractor {
   /** Shapes of the boundary tensors for one image. */
@@ -272,12 +266,12 @@ export async function hashFrozenPart(
 /** Shapes of the boundary tensors for one image, by layer. */
 type Shapes = ReadonlyMap<string, Shape>;
 
+/** Values of one image in a layer's output. */
 const sizeOf = (shape: Shape): number => shape.reduce((product, extent) => product * extent, 1);
 
-/** Values that the boundary tensors of one image have together. */
-function recordLength(shapes: Shapes): number {
-  return [...shapes.values()].reduce((sum, shape) => sum + sizeOf(shape), 0);
-}
+/** Values of one image in all boundary tensors together. */
+const recordLength = (shapes: Shapes): number =>
+  [...shapes.values()].reduce((sum, shape) => sum + sizeOf(shape), 0);
 
 /**
  * The boundary tensors [n, ...] of each image as one row of 16-bit floats, a layer after another:

@@ -168,11 +168,11 @@ export async function fit(job: TrainingJob): Promise<TrainingResult> {
       bestEpoch: state.best.epoch ?? state.epoch,
       resumedFrom,
       interrupted,
-      cacheProblem: sources?.problem() ?? null,
+      cacheProblem: sources?.cache.problem() ?? null,
     };
   } finally {
     await saving.catch(() => {}); // another error is on its way
-    await sources?.close();
+    await sources?.cache.close();
     tf.dispose([...best?.values() ?? []]);
     dispose();
   }

@@ -36,19 +36,12 @@ export interface RangePoint {
   smoothed: number;
 }
 
-/** What a range test says. */
-interface Suggestion {
-  /** `null` where the curve does not tell. */
-  learningRate: number | null;
-  /** Why, in a sentence. */
-  reason: string;
-}
-
 /** What a range test found. */
 export interface RangeTest {
   /** Steps in order; fewer than 100 where the loss diverged. */
   points: RangePoint[];
-  suggestion: Suggestion;
+  /** `learningRate` is `null` where the curve does not tell; `reason` says why, in a sentence. */
+  suggestion: { learningRate: number | null; reason: string };
   /** Of the steps, without the frozen part. */
   seconds: number;
 }
@@ -92,7 +85,7 @@ export async function findLearningRate(
       const seconds = (performance.now() - started) / 1000;
       return { points, suggestion: suggestLearningRate(points), seconds };
     } finally {
-      await sources?.close();
+      await sources?.cache.close();
       dispose();
     }
   } finally {
@@ -186,8 +179,8 @@ const LEAST_FALL = 2.2;
  *
  * @param points In order of the learning rate, in equal factors.
  */
-export function suggestLearningRate(points: readonly RangePoint[]): Suggestion {
-  const none = (reason: string): Suggestion => ({ learningRate: null, reason });
+export function suggestLearningRate(points: readonly RangePoint[]): RangeTest["suggestion"] {
+  const none = (reason: string) => ({ learningRate: null, reason });
   if (points.length < SETTLING + REACH) {
     return none(`The loss went wild after ${points.length} steps: too few to tell anything from.`);
   }

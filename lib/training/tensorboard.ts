@@ -1,4 +1,3 @@
-import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import { writeAll, writeAtomic } from "../core/files.ts";
 import type { HistoryRow } from "../run/history.ts";
@@ -50,16 +49,16 @@ export function tensorboardLog(folder: string, now: () => number = Date.now): Te
     for (const [run, tags] of Object.entries(runs)) {
       const points = rows.flatMap((row, i) =>
         Object.entries(tags).flatMap(([tag, column]) =>
-          row[column] === null ? [] : [scalar(tag, row[column], row.epoch, ends[i]!)]
+          row[column] === null ? [] : scalar(tag, row[column], row.epoch, ends[i]!)
         )
       );
       const path = join(folder, run, name);
       if (written > 0) {
         using file = await Deno.open(path, { append: true });
-        await writeAll(file, Buffer.concat(points));
+        await writeAll(file, Uint8Array.from(points));
         continue;
       }
-      await writeAtomic(path, Buffer.concat([...header(ends[0]!), ...points]));
+      await writeAtomic(path, Uint8Array.from([...header(ends[0]!), ...points]));
       for await (const { name: other } of Deno.readDir(join(folder, run))) {
         if (EVENT_FILE.test(other) && other !== name) await Deno.remove(join(folder, run, other));
       }
@@ -75,66 +74,60 @@ export function tensorboardLog(folder: string, now: () => number = Date.now): Te
  * What a file begins with: its version, and the message that a new session starts, on which a
  * TensorBoard that is open forgets what an earlier file of the same run said.
  */
-function header(time: number): Buffer[] {
+function header(time: number): number[] {
   const START = 1; // SessionLog.SessionStatus
   return [
-    record(double(1, time), bytes(3, Buffer.from("brain.Event:2"))),
-    record(double(1, time), integer(2, 0), bytes(7, integer(1, START))),
+    ...record([...double(1, time), ...text(3, "brain.Event:2")]),
+    ...record([...double(1, time), ...integer(2, 0), ...message(7, integer(1, START))]),
   ];
 }
 
 /** A point of a curve; the value is stored as a 32-bit float. */
-function scalar(tag: string, value: number, step: number, time: number): Buffer {
-  const summary = bytes(1, Buffer.concat([bytes(1, Buffer.from(tag)), float(2, value)]));
-  return record(double(1, time), integer(2, step), bytes(5, summary));
+function scalar(tag: string, value: number, step: number, time: number): number[] {
+  const summary = message(1, [...text(1, tag), ...float(2, value)]);
+  return record([...double(1, time), ...integer(2, step), ...message(5, summary)]);
 }
 
 /** TFRecord: the length in 8 bytes, its checksum, the data, their checksum. */
-function record(...fields: Buffer[]): Buffer {
-  const data = Buffer.concat(fields);
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(data.length));
-  return Buffer.concat([length, checksum(length), data, checksum(data)]);
+function record(data: number[]): number[] {
+  const length = bytesOf(BigUint64Array.of(BigInt(data.length)));
+  return [...length, ...checksum(length), ...data, ...checksum(data)];
 }
 
 /** CRC-32C (Castagnoli, RFC 3720), rotated and offset as TFRecord does. */
-function checksum(data: Buffer): Buffer {
+function checksum(data: number[]): number[] {
   let crc = 0xffffffff;
   for (const byte of data) {
     crc ^= byte;
     for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? crc >>> 1 ^ 0x82f63b78 : crc >>> 1;
   }
   crc = ~crc;
-  const masked = Buffer.alloc(4);
-  masked.writeUInt32LE(((crc >>> 15 | crc << 17) + 0xa282ead8) >>> 0);
-  return masked;
+  return bytesOf(Uint32Array.of((crc >>> 15 | crc << 17) + 0xa282ead8));
 }
 
 // Fields of a protocol buffer: a key of the field's number and its wire type, then the value.
 
-function double(field: number, value: number): Buffer {
-  const data = Buffer.alloc(9, field << 3 | 1);
-  data.writeDoubleLE(value, 1);
-  return data;
-}
+const integer = (field: number, value: number) => [field << 3, ...varint(value)];
 
-function float(field: number, value: number): Buffer {
-  const data = Buffer.alloc(5, field << 3 | 5);
-  data.writeFloatLE(value, 1);
-  return data;
-}
+const double = (
+  field: number,
+  value: number,
+) => [field << 3 | 1, ...bytesOf(Float64Array.of(value))];
 
-function integer(field: number, value: number): Buffer {
-  return Buffer.concat([varint(field << 3), varint(value)]);
-}
+const float = (
+  field: number,
+  value: number,
+) => [field << 3 | 5, ...bytesOf(Float32Array.of(value))];
 
-function bytes(field: number, content: Buffer): Buffer {
-  return Buffer.concat([varint(field << 3 | 2), varint(content.length), content]);
-}
+const text = (field: number, value: string) => message(field, [...new TextEncoder().encode(value)]);
+
+const message = (
+  field: number,
+  data: number[],
+) => [field << 3 | 2, ...varint(data.length), ...data];
 
 /** Seven bits a byte, the lowest first; the top bit says that more follow. */
-function varint(value: number): Buffer {
-  const parts: number[] = [];
-  for (; value > 127; value >>>= 7) parts.push(value & 127 | 128);
-  return Buffer.from([...parts, value]);
-}
+const varint = (value: number): number[] =>
+  value < 128 ? [value] : [value & 127 | 128, ...varint(value >>> 7)];
+
+const bytesOf = (values: ArrayBufferView) => [...new Uint8Array(values.buffer)];

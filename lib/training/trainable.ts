@@ -13,7 +13,7 @@ import {
   startAdam,
   stepAdam,
 } from "./adam.ts";
-import { createFeatureExtractor, type FeatureBatch, type FeatureExtractor } from "./features.ts";
+import { createFeatureExtractor, type FeatureBatch } from "./features.ts";
 
 type Tensor = TensorFlow.Tensor;
 
@@ -32,18 +32,12 @@ export interface Trainable {
   momentum: ReadonlyMap<string, number>;
 }
 
-/** A model cut at its freeze boundary, both parts ready to run. */
-export interface CutModel {
-  cut: Cut;
-  /** The frozen part. */
-  extractor: FeatureExtractor;
-  /** The trainable part. */
-  part: Trainable;
-  dispose(): void;
-}
-
-/** Cuts a model before its last `config.model.unfreezeLast` backbone layers. */
-export function cutModel(model: Model, { model: { unfreezeLast }, training }: Config): CutModel {
+/**
+ * Cuts a model before its last `config.model.unfreezeLast` backbone layers.
+ *
+ * @returns `extractor`: the frozen part, `part`: the trainable one, both ready to run.
+ */
+export function cutModel(model: Model, { model: { unfreezeLast }, training }: Config) {
   const cut = cutGraph(model.graph, frozenLayerCount(model.architecture.backbone, unfreezeLast));
   const extractor = createFeatureExtractor(model, cut);
   const part = createTrainable(model, cut, extractor.shapes, training.batchNorm);

@@ -90,10 +90,10 @@ Deno.test(
     assert.deepEqual(views, await Promise.all(expected));
     assert.equal(new Set([...views, ...plain.train]).size, 3 + toy.train.length);
     assert.deepEqual(await read(sources.train, draws.toReversed()), views.toReversed());
-    const all = everyImage(sources.validation.count);
+    const all = everyImage(toy.validation.length);
     assert.deepEqual(await read(sources.validation, all), plain.validation);
     assert.deepEqual(await read(sources.validation, all), [], "they are kept");
-    await sources.close();
+    await sources.cache.close();
   }),
 );
 
@@ -113,13 +113,13 @@ Deno.test(
       [],
       "the first view again, from the cache",
     );
-    await sources.close();
+    await sources.cache.close();
     const again = await spiedSources(toy, change);
     assert.deepEqual(await again.read(again.sources.train, drawn(4)), [], "in another kernel too");
-    await again.sources.close();
+    await again.sources.cache.close();
     const other = await spiedSources(toy, { ...change, seed: 7 });
     assert.equal((await other.read(other.sources.train, drawn(1))).length, 2);
-    await other.sources.close();
+    await other.sources.cache.close();
   }),
 );
 
@@ -128,13 +128,13 @@ Deno.test(
   withToy(async (toy) => {
     const change = { training: { cacheMegabytes: 0, cacheGigabytes: 0 } };
     const { sources, read } = await spiedSources(toy, change);
-    assert.equal(sources.problem(), null);
+    assert.equal(sources.cache.problem(), null);
     for (let epoch = 1; epoch < 3; epoch++) {
       const all = await read(sources.train, everyImage(toy.train.length));
       assert.deepEqual(all, await decoded(toy.train));
     }
-    assert.match(sources.problem()!, /training.cacheGigabytes/);
-    await sources.close();
+    assert.match(sources.cache.problem()!, /training.cacheGigabytes/);
+    await sources.cache.close();
   }),
 );
 

@@ -27,16 +27,17 @@ export interface FeatureBatch {
   labels: Int32Array;
 }
 
-/** The frozen layers' outputs for a list of images, in any order, as often as wanted. */
-export interface FeatureSource {
-  /**
-   * Batches in the order of the draws; the last one may be smaller.
-   *
-   * @throws {ImageError} When the turn of an image comes that cannot be read, or is another one than
-   *   the split was made of.
-   */
-  read(draws: readonly Draw[], batchSize: number): AsyncGenerator<FeatureBatch>;
-}
+/**
+ * Reads the frozen layers' outputs for images of a list, in batches in the order of the draws; the
+ * last batch may be smaller.
+ *
+ * @throws {ImageError} When the turn of an image comes that cannot be read, or is not the one that
+ *   the split was made of.
+ */
+export type FeatureSource = (
+  draws: readonly Draw[],
+  batchSize: number,
+) => AsyncGenerator<FeatureBatch>;
 
 /** The features of both subsets, and the cache below them, which the caller closes. */
 export interface Sources {
@@ -122,33 +123,31 @@ interface FeatureSourceOptions {
  * through 16 bits in any case, so that a training has the same history with and without a cache.
  */
 export function featureSource(options: FeatureSourceOptions): FeatureSource {
-  const { images, extractor, cache } = options;
-  return {
-    read: async function* (draws, batchSize) {
-      const prepared = mapAhead(draws, (draw) => prepare(draw, options), {
-        inFlight: DECODES_AHEAD,
-        ahead: 4 * batchSize,
-      });
-      let adding: Promise<void> | undefined;
-      try {
-        for (let start = 0; start < draws.length; start += batchSize) {
-          const batch: Prepared[] = [];
-          while (batch.length < Math.min(batchSize, draws.length - start)) {
-            batch.push((await prepared.next()).value!);
-          }
-          const fresh = await computeMissing(batch, extractor);
-          await adding; // one at a time, while the training goes on
-          adding = fresh.size > 0 ? cache?.add(fresh) : undefined;
-          yield {
-            features: fromRecords(batch.map(({ record }) => record!), extractor.shapes),
-            labels: Int32Array.from(batch, ({ label }) => label),
-          };
+  const { extractor, cache } = options;
+  return async function* (draws, batchSize) {
+    const prepared = mapAhead(draws, (draw) => prepare(draw, options), {
+      inFlight: DECODES_AHEAD,
+      ahead: 4 * batchSize,
+    });
+    let adding: Promise<void> | undefined;
+    try {
+      for (let start = 0; start < draws.length; start += batchSize) {
+        const batch: Prepared[] = [];
+        while (batch.length < Math.min(batchSize, draws.length - start)) {
+          batch.push((await prepared.next()).value!);
         }
-      } finally {
-        await prepared.return();
-        await adding;
+        const fresh = await computeMissing(batch, extractor);
+        await adding; // one at a time, while the training goes on
+        adding = fresh.size > 0 ? cache?.add(fresh) : undefined;
+        yield {
+          features: fromRecords(batch.map(({ record }) => record!), extractor.shapes),
+          labels: Int32Array.from(batch, ({ label }) => label),
+        };
       }
-    },
+    } finally {
+      await prepared.return();
+      await adding;
+    }
   };
 }
 

@@ -63,11 +63,9 @@ export interface TrainingJob {
 /** What a training leaves. */
 export interface TrainingResult {
   /**
-   * The whole model as training left it: at EarlyStopping's best epoch with `restoreBest`, else at
-   * the last one. The caller frees its `trained` weights; the others are the starting model's.
+   * Weights of the trainable part: of EarlyStopping's best epoch with `restoreBest`, else of the
+   * last one. The caller frees them.
    */
-  model: Model;
-  /** The weights of `model` that training made. */
   trained: Tensors;
   history: HistoryRow[];
   events: TrainingEvent[];
@@ -161,7 +159,6 @@ export async function fit(job: TrainingJob): Promise<TrainingResult> {
     const trained = best ?? snapshot(part);
     best = null; // now the caller's
     return {
-      model: withWeights(model, trained),
       trained,
       history: state.history,
       events: state.events,
@@ -214,7 +211,7 @@ async function runEpoch(
 
   const draws = epochDraws(job.train.map(({ label }) => label), { seed, epoch, sampling });
   let lastSave = performance.now();
-  for await (const batch of sources.train.read(draws.slice(steps * batchSize), batchSize)) {
+  for await (const batch of sources.train(draws.slice(steps * batchSize), batchSize)) {
     const { features, labels } = batch; // features: [batch, ...] by boundary layer
     steps += 1;
     const random = createRandom(`${seed}/dropout/${epoch}/${steps}`); // needs no step before it
@@ -235,7 +232,7 @@ async function runEpoch(
   watch.endOfSteps();
 
   const validation = noScores();
-  for await (const batch of sources.validation.read(everyImage(job.validation.length), batchSize)) {
+  for await (const batch of sources.validation(everyImage(job.validation.length), batchSize)) {
     const result = await validateBatch(part, batch);
     tf.dispose([...batch.features.values()]);
     watch.validation(result.loss);

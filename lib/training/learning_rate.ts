@@ -100,7 +100,7 @@ async function* endlessBatches(
   { seed, training: { sampling, batchSize } }: Config,
 ): AsyncGenerator<FeatureBatch> {
   for (let epoch = 1;; epoch++) {
-    yield* source.read(epochDraws(labels, { seed, epoch, sampling }), batchSize);
+    yield* source(epochDraws(labels, { seed, epoch, sampling }), batchSize);
   }
 }
 

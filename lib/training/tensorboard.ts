@@ -2,9 +2,6 @@ import { join } from "node:path";
 import { writeAll, writeAtomic } from "../core/files.ts";
 import type { HistoryRow } from "../run/history.ts";
 
-/** Writes the epochs that it has not written yet. */
-type TensorboardLog = (history: readonly HistoryRow[]) => Promise<void>;
-
 /** Tags of the two runs, named as `keras.callbacks.TensorBoard` names them, and their columns. */
 const runs = {
   train: {
@@ -32,16 +29,12 @@ const EVENT_FILE = /^events\.out\.tfevents\.\d+$/;
  *
  * @param folder Holds `train/` and `validation/`; event files of an earlier log in them are removed.
  * @param now Milliseconds since 1970.
- * @example
- * ```ts
- * const log = tensorboardLog(runPaths(config.run).tensorboard);
- * await log(history); // after each epoch
- * ```
+ * @returns What writes, after each epoch, the rows that it has not written yet.
  */
-export function tensorboardLog(folder: string, now: () => number = Date.now): TensorboardLog {
+export function tensorboardLog(folder: string, now: () => number = Date.now) {
   const name = `events.out.tfevents.${String(now()).padStart(13, "0")}`;
   let written = 0;
-  return async (history) => {
+  return async (history: readonly HistoryRow[]): Promise<void> => {
     const rows = history.slice(written);
     if (rows.length === 0) return;
     let time = now() / 1000 - rows.reduce((sum, { seconds }) => sum + seconds, 0);

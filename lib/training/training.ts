@@ -24,7 +24,7 @@ import { fit, type TrainingResult } from "./fit.ts";
 import { tensorboardLog } from "./tensorboard.ts";
 
 /** What notebook 05 shows of a training. */
-export interface TrainedRun extends Omit<TrainingResult, "model" | "trained"> {
+export interface TrainedRun extends Omit<TrainingResult, "trained"> {
   startingWeights: StartingWeights;
 }
 
@@ -66,7 +66,7 @@ export async function trainRun(
     await removeCheckpoints(paths.checkpoints); // they continue a training whose model is gone
   }
   try {
-    const { trained, model: _whole, ...result } = await stoppable((stopRequested) =>
+    const { trained, ...result } = await stoppable((stopRequested) =>
       fit({
         model,
         train: items("train"),

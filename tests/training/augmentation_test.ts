@@ -69,7 +69,7 @@ async function spiedSources({ folder, train, validation }: ToyJob, change: Confi
   );
   const read = async (source: FeatureSource, draws: { index: number; view: number }[]) => {
     seen.length = 0;
-    for await (const { features } of source.read(draws, 4)) tf.dispose([...features.values()]);
+    for await (const { features } of source(draws, 4)) tf.dispose([...features.values()]);
     return [...seen];
   };
   return { config, sources, read };
@@ -176,7 +176,7 @@ Deno.test(
     const part = createTrainable(model, cut, extractor.shapes, "frozen");
     const source = featureSource({ images: toy.train, extractor, decode: toyDecode, cache: null });
     let [sum, positive, step] = [0, 0, 0];
-    for await (const batch of source.read(draws, training.batchSize)) {
+    for await (const batch of source(draws, training.batchSize)) {
       const { learningRate } = training;
       const random = createRandom(`${seed}/dropout/1/${++step}`);
       const { loss } = await trainStep(part, batch, { learningRate, classWeights: [], random });

@@ -20,7 +20,7 @@ import { SIZE, toyDecode, toyImages, toyModel } from "./toy.ts";
 async function collect(source: FeatureSource, order: number[]) {
   const values = new Map<string, number[]>();
   const [labels, batches]: [number[], number[]] = [[], []];
-  for await (const batch of source.read(order.map((index) => ({ index, view: 1 })), 2)) {
+  for await (const batch of source(order.map((index) => ({ index, view: 1 })), 2)) {
     for (const [name, tensor] of batch.features) {
       values.set(name, [...values.get(name) ?? [], ...tensor.dataSync()]);
       tensor.dispose();
@@ -113,7 +113,7 @@ Deno.test("featureSource() ends with the name of an image that vanishes, breaks 
       const source = featureSource({ images, extractor: reds, decode: toyDecode, cache: null });
       let batches = 0;
       await assert.rejects(async () => {
-        for await (const { features } of source.read(everyImage(9), 2)) {
+        for await (const { features } of source(everyImage(9), 2)) {
           tf.dispose([...features.values()]);
           batches += 1;
         }
@@ -144,7 +144,7 @@ Deno.test("featureSource() reads only a few batches ahead, and stops with its co
       cache: null,
     });
     let batches = 0;
-    for await (const { features } of source.read(everyImage(4000), 4)) {
+    for await (const { features } of source(everyImage(4000), 4)) {
       tf.dispose([...features.values()]);
       if (++batches === 6) break;
     }

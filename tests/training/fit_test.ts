@@ -334,7 +334,7 @@ Deno.test(
     const losses: { label: number; loss: number }[] = [];
     const labels = Array(20).fill(0);
     const draws = epochDraws(labels, { seed, epoch: 1, sampling: "natural" });
-    for await (const batch of source.read(draws, training.batchSize)) {
+    for await (const batch of source(draws, training.batchSize)) {
       const { probabilities } = await trainStep(part, batch, {
         learningRate: training.learningRate,
         classWeights: [],

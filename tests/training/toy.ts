@@ -11,6 +11,7 @@ import { backbones, createModel, estimateMoments, type Model } from "../../lib/m
 import type { HistoryRow } from "../../lib/run/history.ts";
 import type { LabelledFile } from "../../lib/run/split_file.ts";
 import { fit, type TrainingJob, type TrainingResult } from "../../lib/training/fit.ts";
+import { withWeights } from "../../lib/training/trainable.ts";
 import { inFolder } from "../data/test_images.ts";
 
 /** Side of the toy model's input: the least that there is, for speed. */
@@ -120,7 +121,7 @@ export async function trainToy({ folder, change, ...job }: ToyJob): Promise<ToyR
     onBest: () => Promise.resolve(),
     ...job,
   });
-  const weights = bitsOf(result.model.weights);
+  const weights = bitsOf(withWeights(job.model, result.trained).weights);
   tf.dispose([...result.trained.values()]);
   const { history, events, bestEpoch, resumedFrom, interrupted } = result;
   return { history: withoutSeconds(history), events, bestEpoch, resumedFrom, interrupted, weights };

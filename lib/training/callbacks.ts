@@ -109,7 +109,7 @@ export function endEpoch(state: TrainingState, row: HistoryRow, options: Options
  * Whether `value` beats `best` by more than `minDelta`; without a best yet, any value does. Compared
  * as 32-bit floats, as Keras does, so that a difference in the tenth digit is none.
  */
-export function isImprovement(
+function isImprovement(
   value: number,
   best: number | null,
   monitor: Monitor,
@@ -125,7 +125,7 @@ export function isImprovement(
  * ReduceLROnPlateau at the end of an epoch; `null`: the epoch has no value. Learning rates are 32-bit
  * floats, as Keras' variable is, so that a rate at its minimum is recognised as such.
  */
-export function stepPlateau(
+function stepPlateau(
   state: TrainingState["plateau"],
   value: number | null,
   options: Options["reduceLROnPlateau"],
@@ -150,7 +150,7 @@ export function stepPlateau(
 }
 
 /** EarlyStopping at the end of a 1-based epoch; `null`: the epoch has no value. */
-export function stepStopping(
+function stepStopping(
   state: TrainingState["stopping"],
   epoch: number,
   value: number | null,

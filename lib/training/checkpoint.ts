@@ -72,20 +72,16 @@ export async function writeCheckpoint(
   await keepLatest(folder, KEPT);
 }
 
-/** A checkpoint as it is read back. The caller disposes the tensors. */
-interface Checkpoint {
-  state: TrainingState;
-  /** Weights of the trainable part and Adam's moments. */
-  tensors: Tensors;
-  /** Weights of EarlyStopping's best epoch; `null` when there is none yet. */
-  bestTensors: Tensors | null;
-}
-
-/** The latest checkpoint of this training that is whole; `null` when there is none. */
+/**
+ * Reads the latest checkpoint of this training that is whole.
+ *
+ * @returns `null` when there is none. The caller disposes the tensors: `bestTensors` are the weights
+ *   of EarlyStopping's best epoch, if there is one yet.
+ */
 export async function readCheckpoint(
   folder: string,
   fingerprint: string,
-): Promise<Checkpoint | null> {
+): Promise<{ state: TrainingState; tensors: Tensors; bestTensors: Tensors | null } | null> {
   for await (const file of latestFirst(folder)) {
     if (file.fingerprint !== fingerprint) continue;
     const read = (part: TensorFile | null) =>

@@ -22,7 +22,7 @@ import {
   requireNoOther,
   writeCheckpoint,
 } from "./checkpoint.ts";
-import { addBatch, noScores, scoresOf, type ScoreSums } from "./epoch_scores.ts";
+import { addBatch, noScores, scoresOf } from "./epoch_scores.ts";
 import { everyImage, hashFrozenPart, openSources, type Sources } from "./features.ts";
 import {
   cutModel,
@@ -204,10 +204,22 @@ async function runEpoch(
   let { steps, scores, seconds: before } = state.partial ??
     { steps: 0, scores: noScores(), seconds: 0 };
   scores = structuredClone(scores); // the saved state stays as it is
+  const validation = noScores();
   const started = performance.now();
   const seconds = () => before + (performance.now() - started) / 1000;
   const saveHere = () => save({ steps, scores: structuredClone(scores), seconds: seconds() });
-  const report = reportEpoch(job, epoch, scores);
+
+  const images = job.train.length + job.validation.length;
+  const batchesOf = (count: number) => Math.ceil(count / batchSize);
+  const report = (what: string) => {
+    const done = (epoch - 1) * images + scores.labels.length + validation.labels.length;
+    const place = `epoch ${epoch} of at most ${training.epochs}, ${what}`;
+    const note = what === "starting"
+      ? undefined
+      : `loss ${(scores.loss / scores.labels.length).toFixed(4)}`;
+    job.onProgress?.(done, training.epochs * images, note, { place, unit: "images" });
+  };
+  report("starting"); // speed is measured from here, also when continued
 
   const draws = epochDraws(job.train.map(({ label }) => label), { seed, epoch, sampling });
   let lastSave = performance.now();
@@ -220,7 +232,7 @@ async function runEpoch(
     addBatch(scores, result, labels);
     const weight = labels.reduce((sum, label) => sum + classWeights[label]!, 0);
     watch.step(result.loss, { images: labels.length, weight });
-    report();
+    report(`batch ${steps} of ${batchesOf(job.train.length)}`);
     await breathe();
     const stop = stopRequested();
     if (stop || performance.now() - lastSave > 60_000 * training.checkpoint.minutes) {
@@ -231,13 +243,13 @@ async function runEpoch(
   }
   watch.endOfSteps();
 
-  const validation = noScores();
   for await (const batch of sources.validation(everyImage(job.validation.length), batchSize)) {
     const result = await validateBatch(part, batch);
     tf.dispose([...batch.features.values()]);
     watch.validation(result.loss);
     addBatch(validation, result, batch.labels);
-    report(validation);
+    const batches = `${batchesOf(validation.labels.length)} of ${batchesOf(job.validation.length)}`;
+    report(`validation batch ${batches}`);
     await breathe();
     if (stopRequested()) {
       await saveHere();
@@ -265,32 +277,6 @@ export function weightsOfClasses(
   return classes.map((_, label) =>
     train.length / (classes.length * train.filter((image) => image.label === label).length)
   );
-}
-
-/** Reports where an epoch is, now and whenever what is returned is called. */
-function reportEpoch(
-  { config: { training }, train, validation, onProgress }: TrainingJob,
-  epoch: number,
-  trained: ScoreSums,
-): (validated?: ScoreSums) => void {
-  const total = train.length + validation.length;
-  const report = (done: number, what: string, note?: string) =>
-    onProgress?.((epoch - 1) * total + done, training.epochs * total, note, {
-      place: `epoch ${epoch} of at most ${training.epochs}, ${what}`,
-      unit: "images",
-    });
-  report(trained.labels.length, "starting"); // speed is measured from here, also when continued
-  return (validated) => {
-    const [name, images, scores] = validated
-      ? ["validation batch", validation, validated] as const
-      : ["batch", train, trained] as const;
-    const batchesOf = (count: number) => Math.ceil(count / training.batchSize);
-    report(
-      trained.labels.length + (validated?.labels.length ?? 0),
-      `${name} ${batchesOf(scores.labels.length)} of ${batchesOf(images.length)}`,
-      `loss ${(trained.loss / trained.labels.length).toFixed(4)}`,
-    );
-  };
 }
 
 /**

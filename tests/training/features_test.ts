@@ -1,9 +1,15 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { ImageError, TrainingError } from "../../lib/core/errors.ts";
+import type { ConfigInput } from "../../lib/core/settings.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
+import { augment } from "../../lib/images/augment.ts";
+import { decodeImage } from "../../lib/images/decode.ts";
+import { viewRandom } from "../../lib/images/views.ts";
 import { cutGraph } from "../../lib/model/graph.ts";
 import { disposeModel, frozenLayerCount } from "../../lib/model/model.ts";
+import type { LabelledFile } from "../../lib/run/split_file.ts";
 import { openFeatureCache } from "../../lib/training/feature_cache.ts";
 import {
   createFeatureExtractor,
@@ -12,9 +18,10 @@ import {
   type FeatureSource,
   featureSource,
   hashFrozenPart,
+  openSources,
 } from "../../lib/training/features.ts";
 import { inFolder, put } from "../data/test_images.ts";
-import { SIZE, toyDecode, toyImages, toyModel } from "./toy.ts";
+import { SIZE, toyConfig, toyDecode, toyImages, type ToyJob, toyModel, toyTests } from "./toy.ts";
 
 /** Values by layer, labels and sizes of the batches of two that a source gives for an order. */
 async function collect(source: FeatureSource, order: number[]) {
@@ -199,3 +206,119 @@ Deno.test("hashFrozenPart() is another one where anything is that the outputs de
   assert.equal(await hashFrozenPart(model, cutAt(30), toyDecode), others[2]);
   disposeModel(model);
 });
+
+const augmentation = {
+  symmetries: true,
+  rotation: 15,
+  brightness: 0.1,
+  stain: 0.2,
+  jpegQuality: 60,
+  cutOut: 0.2,
+};
+
+/** A test with 14 training images, a third of them positive, and 6 validation images. */
+const withToy = toyTests(toyModel(), { train: 14, validation: 6 });
+
+/** Equal just for the same pixels. */
+function digest(pixels: Uint8Array): string {
+  return createHash("sha1").update(pixels).digest("hex");
+}
+
+/** Each image's pixels. */
+async function decoded(items: readonly LabelledFile[]): Promise<string[]> {
+  return await Promise.all(
+    items.map(async ({ path }) => digest((await decodeImage(path, toyDecode)).pixels)),
+  );
+}
+
+/** The sources of a training whose frozen part is a spy: it notes the pixels it is given. */
+async function spiedSources({ folder, train, validation }: ToyJob, change: ConfigInput) {
+  const seen: string[] = [];
+  const length = SIZE * SIZE * 3;
+  const extractor = {
+    shapes: new Map([["feature", [1]]]),
+    extract: (pixels: Uint8Array) => {
+      const count = pixels.length / length;
+      for (let i = 0; i < count; i++) {
+        seen.push(digest(pixels.subarray(i * length, (i + 1) * length)));
+      }
+      return new Map([["feature", tf.zeros([count, 1])]]);
+    },
+    dispose: () => {},
+  };
+  const config = toyConfig(change);
+  const sources = await openSources(
+    { config, decode: toyDecode, train, validation },
+    extractor,
+    join(folder, "features", "0".repeat(64)),
+  );
+  const read = async (source: FeatureSource, draws: { index: number; view: number }[]) => {
+    seen.length = 0;
+    for await (const { features } of source(draws, 4)) tf.dispose([...features.values()]);
+    return [...seen];
+  };
+  return { config, sources, read };
+}
+
+Deno.test(
+  "openSources() augments training images alone, and every view is another",
+  withToy(async (toy) => {
+    const { config, sources, read } = await spiedSources(toy, { training: { augmentation } });
+    const plain = { train: await decoded(toy.train), validation: await decoded(toy.validation) };
+    const draws = [{ index: 3, view: 1 }, { index: 0, view: 2 }, { index: 3, view: 2 }];
+    const views = await read(sources.train, draws);
+    const expected = draws.map(async ({ index, view }) => {
+      const { pixels } = await decodeImage(toy.train[index]!.path, toyDecode);
+      const random = viewRandom(config.seed, view, index);
+      return digest(await augment(pixels, SIZE, config.training.augmentation, random));
+    });
+    assert.deepEqual(views, await Promise.all(expected));
+    assert.equal(new Set([...views, ...plain.train]).size, 3 + toy.train.length);
+    assert.deepEqual(await read(sources.train, draws.toReversed()), views.toReversed());
+    const all = everyImage(toy.validation.length);
+    assert.deepEqual(await read(sources.validation, all), plain.validation);
+    assert.deepEqual(await read(sources.validation, all), [], "they are kept");
+    await sources.cache.close();
+  }),
+);
+
+Deno.test(
+  "openSources() keeps as many views an image as training.cachedViews says, in turn",
+  withToy(async (toy) => {
+    const change = { training: { augmentation, cachedViews: 2 } };
+    const { sources, read } = await spiedSources(toy, change);
+    const drawn = (view: number) => [{ index: 5, view }, { index: 2, view }];
+    const [first, second] = [
+      await read(sources.train, drawn(1)),
+      await read(sources.train, drawn(2)),
+    ];
+    assert.equal(new Set([...first, ...second]).size, 4);
+    assert.deepEqual(
+      await read(sources.train, drawn(3)),
+      [],
+      "the first view again, from the cache",
+    );
+    await sources.cache.close();
+    const again = await spiedSources(toy, change);
+    assert.deepEqual(await again.read(again.sources.train, drawn(4)), [], "in another kernel too");
+    await again.sources.cache.close();
+    const other = await spiedSources(toy, { ...change, seed: 7 });
+    assert.equal((await other.read(other.sources.train, drawn(1))).length, 2);
+    await other.sources.cache.close();
+  }),
+);
+
+Deno.test(
+  "openSources() gives training images as they are where augmentation is off, and without a cache",
+  withToy(async (toy) => {
+    const change = { training: { cacheMegabytes: 0, cacheGigabytes: 0 } };
+    const { sources, read } = await spiedSources(toy, change);
+    assert.equal(sources.cache.problem(), null);
+    for (let epoch = 1; epoch < 3; epoch++) {
+      const all = await read(sources.train, everyImage(toy.train.length));
+      assert.deepEqual(all, await decoded(toy.train));
+    }
+    assert.match(sources.cache.problem()!, /training.cacheGigabytes/);
+    await sources.cache.close();
+  }),
+);

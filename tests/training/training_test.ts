@@ -1,34 +1,75 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { sha256File } from "../../lib/core/files.ts";
-import type { Config, ConfigInput } from "../../lib/core/settings.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
 import { disposeModel } from "../../lib/model/model.ts";
 import { loadModel } from "../../lib/model/saved.ts";
 import { readHistory } from "../../lib/run/history.ts";
-import { CLASSES, withToyProject } from "./toy_project.ts";
+import { askPython } from "../ask_python.ts";
+import { type CellAnswer, runCells } from "../run_cells.ts";
+import { CLASSES, withToyProject } from "./toy.ts";
 
-type TrainRun = typeof import("../../lib/training/training.ts");
-
-/** Runs in a project whose notebooks 02 and 03 have been run on 30 toy images. */
-function withProject(
-  test: (
-    root: string,
-    trainRun: TrainRun["trainRun"],
-    config: (change?: ConfigInput) => Config,
-  ) => Promise<void>,
-): () => Promise<void> {
-  return withToyProject(async ({ root, load, config }) => {
-    const { trainRun } = await load<TrainRun>("lib/training/training.ts");
-    await test(root, trainRun, config);
-  });
-}
+type Runs = typeof import("../../lib/run/runs.ts");
 
 const isThere = (path: string) => Deno.stat(path).then(() => true, () => false);
 
+/** What TensorBoard's own reader finds: steps and values by tag, of both runs. */
+type Log = Record<string, { tags: Record<string, [number, number, number][]> }>;
+
+Deno.test(
+  "trainRun() logs every epoch once for TensorBoard, over a kill, and none where not asked to",
+  withToyProject(async ({ root, trainRun, config }) => {
+    const logged = config({ training: { epochs: 3, logs: "tensorboard" } });
+    const folder = join(root, "results/default/tensorboard");
+    const killed = trainRun(logged, {
+      onEpoch: (history) => {
+        if (history.length === 2) throw new Error("killed");
+      },
+    });
+    await assert.rejects(killed, /killed/);
+    const { history, resumedFrom } = await trainRun(logged);
+    assert.equal(resumedFrom, 2);
+    const [log] = await askPython(join(import.meta.dirname!, "tensorboard_oracle.py"), [
+      folder,
+    ]) as Log[];
+    for (const [run, column] of [["train", "loss"], ["validation", "val_loss"]] as const) {
+      assert.deepEqual(
+        log![run]!.tags["epoch_loss"]!.map(([step, value]) => [step, value]),
+        history.map((row) => [row.epoch, Math.fround(row[column])]),
+      );
+    }
+
+    await Deno.remove(folder, { recursive: true });
+    const silent = await trainRun(config({ training: { epochs: 3 } }));
+    assert.equal(silent.resumedFrom, 3, "logging is no other training");
+    assert.equal(await isThere(folder), false);
+    await trainRun(logged);
+    assert.equal(await isThere(join(folder, "train")), true, "of a training that has ended too");
+  }),
+);
+
+Deno.test(
+  "trainRun() records the config that the history is of, with the weights really started from",
+  withToyProject(async ({ load, trainRun, config }) => {
+    const { readRuns } = await load<Runs>("lib/run/runs.ts");
+    assert.deepEqual((await readRuns()).remarks, [
+      { run: "default", text: "left out: it is no run of this project" },
+    ]);
+    const used = config({ training: { learningRate: 0.002 } });
+    const { history, bestEpoch } = await trainRun(used);
+    const { runs, remarks } = await readRuns();
+    assert.deepEqual(remarks, []);
+    assert.equal(runs.length, 1);
+    assert.deepEqual(runs[0]!.config, used);
+    assert.deepEqual(runs[0]!.history, history);
+    assert.equal(runs[0]!.best.epoch, bestEpoch);
+  }),
+);
+
 Deno.test(
   "trainRun() leaves the best model with its card, the history and a Keras file",
-  withProject(async (root, trainRun, config) => {
+  withToyProject(async ({ root, trainRun, config }) => {
     const before = tf.memory().numTensors;
     const { history, bestEpoch, startingWeights } = await trainRun(config());
     assert.equal(tf.memory().numTensors, before);
@@ -60,7 +101,7 @@ Deno.test(
 
 Deno.test(
   "trainRun() continues what was interrupted, and begins anew when config or model are others",
-  withProject(async (root, trainRun, config) => {
+  withToyProject(async ({ root, trainRun, config }) => {
     const killed = trainRun(config(), {
       onEpoch: () => {
         throw new Error("killed");
@@ -96,7 +137,7 @@ Deno.test(
 
 Deno.test(
   "trainRun() says what is missing or not as notebook 03 left it",
-  withProject(async (root, trainRun, config) => {
+  withToyProject(async ({ root, trainRun, config }) => {
     const refused = (message: RegExp) =>
       assert.rejects(trainRun(config()), (error: unknown) => {
         assert(error instanceof Error && error.name === "DataError", String(error));
@@ -123,5 +164,39 @@ Deno.test(
     await Deno.remove(certificate);
     await refused(/split_certificate\.json cannot be read.*notebook 03/s);
     assert.equal(tf.memory().numTensors, before);
+  }),
+);
+
+Deno.test(
+  "trainRun() stopped in a notebook returns what there is, keeps the kernel, and goes on next time",
+  withToyProject(async ({ root, config }) => {
+    const module = pathToFileURL(join(root, "lib/training/training.ts")).href;
+    const settings = JSON.stringify(
+      config({ training: { epochs: 40, earlyStopping: { patience: 40 } } }),
+    );
+    const trainCell = (name: string) => `
+      const ${name} = await trainRun(config, { onProgress: (_d, _t, _n, at) => console.log(at?.place) });
+      console.log("RETURNED", ${name}.interrupted, ${name}.resumedFrom, ${name}.history.length);`;
+    const cells = [
+      { code: `const { trainRun } = await import("${module}"); const config = ${settings};` },
+      { code: trainCell("first"), stop_on: "epoch 1 of at most 40, batch 1 of 2" }, // extraction
+      { code: trainCell("second"), stop_on: "epoch 4 of at most 40" },
+      { code: `console.log("KEPT", first.history.length, typeof second.bestEpoch);` },
+      { code: trainCell("third") },
+    ];
+    const [, first, second, kept, third] = await runCells(cells);
+    const returned = (answer?: CellAnswer) => {
+      const match = /RETURNED (\w+) (\d+) (\d+)/.exec(answer?.output ?? "");
+      assert.ok(match, JSON.stringify(answer));
+      return [match[1], Number(match[2]), Number(match[3])] as const;
+    };
+    const [wasStopped, , epochs] = returned(first);
+    assert.equal(wasStopped, "true");
+    assert.ok(epochs <= 2, `${epochs} epochs`);
+    const [again, from, more] = returned(second);
+    assert.deepEqual([again, from], ["true", epochs]);
+    assert.ok(more >= 3 && more < 40, `${more} epochs`);
+    assert.match(kept!.output, new RegExp(`KEPT ${epochs} number`));
+    assert.deepEqual(returned(third), ["false", more, 40]);
   }),
 );

@@ -14,11 +14,8 @@ export interface AdamState {
   variables: ReadonlyMap<string, { value: Variable; first: Variable; second: Variable }>;
 }
 
-const BETA_1 = 0.9;
-
-const BETA_2 = 0.999;
-
-const EPSILON = 1e-7;
+/** Defaults of `keras.optimizers.Adam`. */
+const [BETA_1, BETA_2, EPSILON] = [0.9, 0.999, 1e-7];
 
 /** Adam before the first step, with copies of the weights and moments of zero. */
 export function startAdam(weights: ReadonlyMap<string, Tensor>): AdamState {

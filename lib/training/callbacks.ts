@@ -191,15 +191,14 @@ const LIMIT = 100;
 export function watchDivergence(
   { classes, epoch, learningRate }: { classes: number; epoch: number; learningRate: number },
 ) {
+  const rate = rateText(learningRate);
   const guessing = Math.log(classes);
   const steps: { sum: number; weight: number }[] = [];
   const fail = (what: string) => {
     throw new TrainingError(
       `${what}: training has diverged.`,
-      `Lower training.learningRate (it was ${
-        rateText(learningRate)
-      }; the learning rate range test ` +
-        "of notebook 05 suggests one), and look at the images in notebook 02 for broken ones.",
+      `Lower training.learningRate (it was ${rate}; the learning rate range test of notebook 05 ` +
+        "suggests one), and look at the images in notebook 02 for broken ones.",
     );
   };
   const requireNumber = (loss: number): void => {

@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { mapAhead } from "../core/ahead.ts";
 import { TrainingError } from "../core/errors.ts";
-import { type TensorFlow, tf } from "../core/tensorflow.ts";
 import type { Config } from "../core/settings.ts";
+import { type TensorFlow, tf } from "../core/tensorflow.ts";
 import { augment } from "../images/augment.ts";
 import {
   createPixelCache,

@@ -214,9 +214,8 @@ async function runEpoch(
   const report = (what: string) => {
     const done = (epoch - 1) * images + scores.labels.length + validation.labels.length;
     const place = `epoch ${epoch} of at most ${training.epochs}, ${what}`;
-    const note = what === "starting"
-      ? undefined
-      : `loss ${(scores.loss / scores.labels.length).toFixed(4)}`;
+    const loss = scores.loss / scores.labels.length;
+    const note = Number.isNaN(loss) ? undefined : `loss ${loss.toFixed(4)}`;
     job.onProgress?.(done, training.epochs * images, note, { place, unit: "images" });
   };
   report("starting"); // speed is measured from here, also when continued

@@ -147,16 +147,8 @@ function fingerprint(
   { model, startingWeights: { kind, sha256 } }: Start,
   { split_sha256: splitSha256 }: Certificate,
 ): string {
-  const {
-    epochs: _epochs,
-    cacheMegabytes: _cacheMegabytes,
-    cacheGigabytes: _cacheGigabytes,
-    pixelCacheMegabytes: _pixelCacheMegabytes,
-    logs: _logs,
-    startAnew: _startAnew,
-    checkpoint: { monitor },
-    ...training
-  } = config.training;
+  const noInfluence = /^(epochs|logs|startAnew|checkpoint|\w+(Mega|Giga)bytes)$/;
+  const training = Object.entries(config.training).filter(([name]) => !noInfluence.test(name));
   const { folder, classes, maxMegapixels } = config.data;
   return JSON.stringify({
     format: MODEL_FORMAT, // what an older version has saved cannot be loaded
@@ -164,7 +156,10 @@ function fingerprint(
     data: { folder, classes, maxMegapixels, splitSha256 },
     model: { ...config.model, backbone: model.architecture.backbone },
     start: [kind, sha256],
-    training: { ...training, checkpoint: { monitor } },
+    training: {
+      ...Object.fromEntries(training),
+      checkpoint: { monitor: config.training.checkpoint.monitor },
+    },
   });
 }
 

@@ -98,8 +98,6 @@ Deno.test("suggestLearningRate() suggests nothing without a minimum, and says wh
   assert.equal(suggestLearningRate(pointsOf(() => 0.5)).learningRate, null, "constant");
 });
 
-type Find = typeof import("../../lib/training/learning_rate.ts");
-
 /** Every file below a folder with the hash of its content. */
 async function contents(folder: string, prefix = ""): Promise<Record<string, string>> {
   const found: Record<string, string> = {};
@@ -113,8 +111,7 @@ async function contents(folder: string, prefix = ""): Promise<Record<string, str
 
 Deno.test(
   "findLearningRate() tries rates in equal factors, seeded, and leaves run and memory as they were",
-  withToyProject(async ({ root, load, trainRun, config }) => {
-    const { findLearningRate } = await load<Find>("lib/training/learning_rate.ts");
+  withToyProject(async ({ root, trainRun, findLearningRate, config }) => {
     await trainRun(config());
     const folders = ["results", "model"].map((name) => join(root, name));
     const before = await Promise.all(folders.map((folder) => contents(folder)));
@@ -141,8 +138,7 @@ Deno.test(
 
 Deno.test(
   "findLearningRate() stops when the loss has diverged, also in augmented and balanced trainings",
-  withToyProject(async ({ load, config }) => {
-    const { findLearningRate } = await load<Find>("lib/training/learning_rate.ts");
+  withToyProject(async ({ findLearningRate, config }) => {
     const tensors = tf.memory().numTensors;
     const { points } = await findLearningRate(config({
       model: { unfreezeLast: 4 },
@@ -158,8 +154,7 @@ Deno.test(
 
 Deno.test(
   "findLearningRate() ends when the person asks to stop, and frees its tensors",
-  withToyProject(async ({ load, config }) => {
-    const { findLearningRate } = await load<Find>("lib/training/learning_rate.ts");
+  withToyProject(async ({ findLearningRate, config }) => {
     const tensors = tf.memory().numTensors;
     const { addSignalListener, removeSignalListener } = Deno; // the test runner ends at a real one
     let interrupt = () => {};

@@ -37,7 +37,7 @@ Deno.test(
       const toy of [{ ...right, change: { training: { epochs: 4 } } }, withWrongValidation(right)]
     ) {
       const before = tf.memory().numTensors;
-      const whole = await trainToy({ ...apart(toy, "whole") });
+      const whole = await trainToy(apart(toy, "whole"));
       assert.ok(whole.history.length >= 4);
       const job = apart(toy, "killed");
       await killed(job, 1);
@@ -55,7 +55,7 @@ Deno.test(
   "fit() repeats an epoch that was killed before its checkpoint was written",
   withToy(async (right) => {
     const toy = { ...right, change: { training: { epochs: 8, batchSize: 4 } } };
-    const whole = await trainToy({ ...apart(toy, "whole") });
+    const whole = await trainToy(apart(toy, "whole"));
     const last = whole.bestEpoch;
     assert.ok(last > 1);
     const onBest: ToyJob["onBest"] = (_, { epoch }) =>
@@ -73,7 +73,7 @@ Deno.test(
 Deno.test(
   "fit() goes back one checkpoint where the latest is damaged, and begins anew where both are",
   withToy(async (toy) => {
-    const whole = await trainToy({ ...apart(toy, "whole") });
+    const whole = await trainToy(apart(toy, "whole"));
     await killed(toy, 2);
     const damage = async (name: string) => {
       const path = join(toy.folder, "checkpoints", name);
@@ -115,7 +115,7 @@ Deno.test(
 Deno.test(
   "fit() continues a finished training when the epochs are raised, and else trains nothing",
   withToy(async (toy) => {
-    const whole = await trainToy({ ...apart(toy, "whole") });
+    const whole = await trainToy(apart(toy, "whole"));
     await trainToy({ ...toy, change: { training: { epochs: 2 } } });
     assert.deepEqual(await trainToy(toy), { ...whole, resumedFrom: 2 });
 

@@ -32,9 +32,7 @@ const valuesOf = (points: Point[] | undefined) => points?.map(([step, value]) =>
 const expected = (column: "loss" | "val_loss", epochs: number) =>
   history.slice(0, epochs).map((row) => [row.epoch, Math.fround(row[column])]);
 
-async function writeWhole(folder: string): Promise<void> {
-  await tensorboardLog(folder, () => NOW)(history);
-}
+const writeWhole = (folder: string) => tensorboardLog(folder, () => NOW)(history);
 
 async function writeGrowing(folder: string): Promise<void> {
   const log = tensorboardLog(folder, () => NOW);

@@ -127,12 +127,9 @@ export async function trainToy({ folder, change, ...job }: ToyJob): Promise<ToyR
   });
   const weights = bitsOf(withWeights(job.model, result.trained).weights);
   tf.dispose([...result.trained.values()]);
-  const { history, events, bestEpoch, resumedFrom, interrupted } = result;
-  return { history: withoutSeconds(history), events, bestEpoch, resumedFrom, interrupted, weights };
-}
-
-function withoutSeconds(history: readonly HistoryRow[]): Omit<HistoryRow, "seconds">[] {
-  return history.map(({ seconds: _seconds, ...row }) => row);
+  const { events, bestEpoch, resumedFrom, interrupted } = result;
+  const history = result.history.map(({ seconds: _seconds, ...row }) => row);
+  return { history, events, bestEpoch, resumedFrom, interrupted, weights };
 }
 
 /** Two epochs of warm-up, then one with the last block unfrozen. */
@@ -181,11 +178,8 @@ export async function firstEpoch({ model, train, change }: ToyJob) {
   let step = 0;
   for await (const batch of source(draws, batchSize)) {
     const random = createRandom(`${seed}/dropout/1/${++step}`);
-    const { probabilities } = await trainStep(part, batch, {
-      learningRate,
-      classWeights: [],
-      random,
-    });
+    const options = { learningRate, classWeights: [], random };
+    const { probabilities } = await trainStep(part, batch, options);
     batch.labels.forEach((label, row) => {
       seen.push({ label, loss: -Math.log(probabilities[2 * row + label]!) });
     });
@@ -198,11 +192,16 @@ export async function firstEpoch({ model, train, change }: ToyJob) {
 /** The class folders of a toy project. */
 export const CLASSES = ["negative", "positive"];
 
+type Training = typeof import("../../lib/training/training.ts");
+
+type LearningRate = typeof import("../../lib/training/learning_rate.ts");
+
 /** A project whose notebooks 02 and 03 have been run on 30 toy images. */
 export interface ToyProject extends ProjectCopy {
   /** The run's config with changes laid over it: 2 epochs of the head alone, in batches of 8. */
   config: (change?: ConfigInput) => Config;
-  trainRun: typeof import("../../lib/training/training.ts").trainRun;
+  trainRun: Training["trainRun"];
+  findLearningRate: LearningRate["findLearningRate"];
 }
 
 /** Runs a test in a {@linkcode ToyProject} of its own. */
@@ -238,9 +237,8 @@ export function withToyProject(
           },
           training: { epochs: 2, batchSize: 8 },
         }, change));
-      const { trainRun } = await load<typeof import("../../lib/training/training.ts")>(
-        "lib/training/training.ts",
-      );
-      await test({ root, load, config, trainRun });
+      const { trainRun } = await load<Training>("lib/training/training.ts");
+      const { findLearningRate } = await load<LearningRate>("lib/training/learning_rate.ts");
+      await test({ root, load, config, trainRun, findLearningRate });
     });
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { sha256File } from "../../lib/core/files.ts";
+import { exists, sha256File } from "../../lib/core/files.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
 import { disposeModel } from "../../lib/model/model.ts";
 import { loadModel } from "../../lib/model/saved.ts";
@@ -11,8 +11,6 @@ import { type CellAnswer, runCells } from "../run_cells.ts";
 import { CLASSES, withToyProject } from "./toy.ts";
 
 type Runs = typeof import("../../lib/run/runs.ts");
-
-const isThere = (path: string) => Deno.stat(path).then(() => true, () => false);
 
 /** What TensorBoard's own reader finds: steps and values by tag, of both runs. */
 type Log = Record<string, { tags: Record<string, [number, number, number][]> }>;
@@ -43,9 +41,9 @@ Deno.test(
     await Deno.remove(folder, { recursive: true });
     const silent = await trainRun(config({ training: { epochs: 3 } }));
     assert.equal(silent.resumedFrom, 3, "logging is no other training");
-    assert.equal(await isThere(folder), false);
+    assert.equal(await exists(folder), false);
     await trainRun(logged);
-    assert.equal(await isThere(join(folder, "train")), true, "of a training that has ended too");
+    assert.equal(await exists(join(folder, "train")), true, "of a training that has ended too");
   }),
 );
 
@@ -75,7 +73,7 @@ Deno.test(
     assert.equal(tf.memory().numTensors, before);
     assert.deepEqual(await readHistory(join(root, "results/default/history.csv")), history);
     assert.equal(history.length, 2);
-    assert.ok(await isThere(join(root, "model/default/model.keras")));
+    assert.ok(await exists(join(root, "model/default/model.keras")));
     const text = await Deno.readTextFile(join(root, "model/default/model_card.md"));
     assert.match(text, /^# Model card: run default$[^]*^Not tested yet/m);
 
@@ -131,7 +129,7 @@ Deno.test(
     await Deno.remove(join(root, "model/default/model.json"));
     const again = await trainRun(config({ training: { learningRate: 0.5e-4 } }));
     assert.equal(again.resumedFrom, 0, "without a model the checkpoints are worth nothing");
-    assert.ok(await isThere(join(root, "model/default/model.json")));
+    assert.ok(await exists(join(root, "model/default/model.json")));
   }),
 );
 

@@ -44,7 +44,7 @@ export async function idleBench(): Promise<BenchRow[]> {
     const shares: number[] = [];
     for (let repeat = -1; repeat < REPEATS; repeat++) { // the first one warms up
       let start = 0;
-      for await (const batch of source.read(everyImage(IMAGES), 32)) {
+      for await (const batch of source(everyImage(IMAGES), 32)) {
         if (start > 0) {
           const stepStart = performance.now();
           const options = { learningRate: 1e-4, classWeights: [], random: null };

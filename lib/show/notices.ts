@@ -2,7 +2,7 @@ import type { Config } from "../core/settings.ts";
 import { describeEvaluation, type Evaluation } from "../evaluation/finish.ts";
 import { describeAugmentations, isAugmented } from "../images/views.ts";
 import type { ReviewRun } from "../metrics/review.ts";
-import type { TrainedRun } from "../training/train_run.ts";
+import type { TrainedRun } from "../training/training.ts";
 import { classLabel } from "./card.ts";
 import { type Displayable, htmlTable, notice } from "./display.ts";
 
@@ -45,9 +45,9 @@ export function trainingNotices(
 
 /** What must be known about how a training went, besides its history. */
 export function outcomeNotices(
-  { history, resumedFrom, interrupted, notKept, startingWeights }: Pick<
+  { history, resumedFrom, interrupted, cacheProblem, startingWeights }: Pick<
     TrainedRun,
-    "history" | "resumedFrom" | "interrupted" | "notKept" | "startingWeights"
+    "history" | "resumedFrom" | "interrupted" | "cacheProblem" | "startingWeights"
   >,
 ): Displayable[] {
   const notices: Displayable[] = [];
@@ -67,9 +67,9 @@ export function outcomeNotices(
   if (resumedFrom > 0 && resumedFrom < history.length) {
     notices.push(notice(`An earlier training was continued after its epoch ${resumedFrom}.`));
   }
-  if (notKept !== null) {
+  if (cacheProblem !== null) {
     notices.push(notice(
-      `Not all outputs of the frozen layers were kept, because ${notKept}. The frozen layers were ` +
+      `Not all outputs of the frozen layers were kept, because ${cacheProblem}. The frozen layers were ` +
         "computed anew for those images in every epoch, which takes longer.",
       "warning",
     ));

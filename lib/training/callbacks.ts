@@ -1,12 +1,115 @@
 import { TrainingError } from "../core/errors.ts";
 import type { Config, Monitor } from "../core/settings.ts";
-import { lowerIsBetter } from "../run/history.ts";
+import { type HistoryRow, lowerIsBetter, type TrainingEvent } from "../run/history.ts";
+import type { ScoreSums } from "./epoch_scores.ts";
+
+type Options = Config["training"];
+
+/** How far the epoch after the finished ones has come. */
+export interface PartialEpoch {
+  /** Training batches done. */
+  steps: number;
+  /** Time spent on them. */
+  seconds: number;
+  scores: ScoreSums;
+}
+
+/** Everything that the next epoch depends on, except the tensors. */
+export interface TrainingState {
+  /** Epochs finished. */
+  epoch: number;
+  /** Where the next epoch is; `null`: at its start. */
+  partial: PartialEpoch | null;
+  /** No epoch was left to do when this was saved. */
+  over: boolean;
+  /** EarlyStopping has ended the training. */
+  stopped: boolean;
+  /** ReduceLROnPlateau: its best value, epochs without improvement and of cool-down left. */
+  plateau: { learningRate: number; best: number | null; wait: number; cooldown: number };
+  /** EarlyStopping: its best value, the 1-based epoch of it, epochs without improvement since. */
+  stopping: { best: number | null; bestEpoch: number | null; wait: number };
+  /** ModelCheckpoint's best value so far, and its 1-based epoch. */
+  best: { value: number | null; epoch: number | null };
+  history: HistoryRow[];
+  events: TrainingEvent[];
+  /** Steps Adam has taken. */
+  adamStep: number;
+}
+
+/** A training before its first epoch. */
+export function startState(learningRate: number): TrainingState {
+  return {
+    epoch: 0,
+    partial: null,
+    over: false,
+    stopped: false,
+    plateau: { learningRate: Math.fround(learningRate), best: null, wait: 0, cooldown: 0 },
+    stopping: { best: null, bestEpoch: null, wait: 0 },
+    best: { value: null, epoch: null },
+    history: [],
+    events: [],
+    adamStep: 0,
+  };
+}
+
+/**
+ * Runs the callbacks on a finished epoch: checkpoint, learning rate, early stopping. Pure. During
+ * warm-up only the checkpoint is at work; the others begin with the phase that they are for.
+ *
+ * @returns The state before the next epoch, with the row and the events added. `best.epoch` is this
+ *   epoch where ModelCheckpoint keeps it, `stopping.bestEpoch` where EarlyStopping would restore it.
+ */
+export function endEpoch(state: TrainingState, row: HistoryRow, options: Options): TrainingState {
+  const { epoch } = row;
+  const { checkpoint, reduceLROnPlateau, earlyStopping, warmupEpochs } = options;
+  const events: TrainingEvent[] = [];
+  const watched = (name: Monitor) => epoch <= warmupEpochs ? null : row[name];
+
+  const { monitor } = checkpoint;
+  const value = row[monitor];
+  // Without a value Keras keeps the epoch: a model of the last one is better than none.
+  const isBest = value === null || isImprovement(value, state.best.value, monitor);
+  if (isBest) {
+    const note = value === null ? `no ${monitor}: kept` : `best ${monitor} ${value.toFixed(4)}`;
+    events.push({ epoch, kind: "checkpoint", note });
+  }
+  if (epoch === warmupEpochs) {
+    events.push({ epoch, kind: "unfreeze", note: "from the next epoch on, all unfrozen layers" });
+  }
+  const plateau = stepPlateau(state.plateau, watched(reduceLROnPlateau.monitor), reduceLROnPlateau);
+  if (plateau.learningRate < state.plateau.learningRate) {
+    const [before, after] = [state.plateau, plateau].map((each) => rateText(each.learningRate));
+    events.push({ epoch, kind: "reduce_lr", note: `learning rate ${before} → ${after}` });
+  }
+  const stopping = stepStopping(
+    state.stopping,
+    epoch,
+    watched(earlyStopping.monitor),
+    earlyStopping,
+  );
+  const stopped = stopping.wait >= earlyStopping.patience;
+  if (stopped) {
+    const note = `no better ${earlyStopping.monitor} for ${stopping.wait} epochs`;
+    events.push({ epoch, kind: "early_stopping", note });
+  }
+  return {
+    ...state,
+    epoch,
+    partial: null,
+    stopped,
+    plateau,
+    stopping,
+    best: isBest ? { value: value ?? state.best.value, epoch } : state.best,
+    history: [...state.history, row],
+    events: [...state.events, ...events],
+  };
+}
 
 /**
  * Whether `value` beats `best` by more than `minDelta`; without a best yet, any value does. Compared
  * as 32-bit floats, as Keras does, so that a difference in the tenth digit is none.
  */
-export function isImprovement(
+function isImprovement(
   value: number,
   best: number | null,
   monitor: Monitor,
@@ -18,81 +121,50 @@ export function isImprovement(
     : Math.fround(value - minDelta) > Math.fround(best);
 }
 
-/** What ReduceLROnPlateau remembers between epochs. */
-export interface PlateauState {
-  learningRate: number;
-  best: number | null;
-  /** Epochs without improvement. */
-  wait: number;
-  /** Epochs of cool-down left. */
-  cooldown: number;
-}
-
-/** ReduceLROnPlateau before the first epoch. */
-export function startPlateau(learningRate: number): PlateauState {
-  return { learningRate: Math.fround(learningRate), best: null, wait: 0, cooldown: 0 };
-}
-
 /**
- * ReduceLROnPlateau at the end of an epoch. Learning rates are 32-bit floats, as Keras' variable
- * is, so that a rate at its minimum is seen to be there.
+ * ReduceLROnPlateau at the end of an epoch; `null`: the epoch has no value. Learning rates are 32-bit
+ * floats, as Keras' variable is, so that a rate at its minimum is recognised as such.
  */
-export function stepPlateau(
-  state: PlateauState,
+function stepPlateau(
+  state: TrainingState["plateau"],
   value: number | null,
-  options: Config["training"]["reduceLROnPlateau"],
-): { state: PlateauState; reduced: boolean } {
-  if (value === null) return { state, reduced: false };
-  let { learningRate, best, wait, cooldown } = state;
-  if (cooldown > 0) {
-    cooldown -= 1;
-    wait = 0;
+  options: Options["reduceLROnPlateau"],
+): TrainingState["plateau"] {
+  if (value === null) return state;
+  const { learningRate } = state;
+  const cooldown = Math.max(0, state.cooldown - 1);
+  if (isImprovement(value, state.best, options.monitor, options.minDelta)) {
+    return { learningRate, best: value, wait: 0, cooldown };
   }
-  if (isImprovement(value, best, options.monitor, options.minDelta)) {
-    return { state: { learningRate, best: value, wait: 0, cooldown }, reduced: false };
+  if (cooldown > 0) return { ...state, wait: 0, cooldown };
+  const wait = state.cooldown > 0 ? 1 : state.wait + 1;
+  if (wait < options.patience || learningRate <= Math.fround(options.minLearningRate)) {
+    return { ...state, wait, cooldown };
   }
-  if (cooldown > 0) return { state: { learningRate, best, wait, cooldown }, reduced: false };
-  wait += 1;
-  let reduced = false;
-  if (wait >= options.patience && learningRate > Math.fround(options.minLearningRate)) {
-    learningRate = Math.fround(Math.max(learningRate * options.factor, options.minLearningRate));
-    cooldown = options.cooldown;
-    wait = 0;
-    reduced = true;
-  }
-  return { state: { learningRate, best, wait, cooldown }, reduced };
+  return {
+    ...state,
+    learningRate: Math.fround(Math.max(learningRate * options.factor, options.minLearningRate)),
+    wait: 0,
+    cooldown: options.cooldown,
+  };
 }
 
-/** What EarlyStopping remembers between epochs. */
-export interface StoppingState {
-  best: number | null;
-  /** 1-based epoch whose weights `restoreBest` goes back to; `null` before the first. */
-  bestEpoch: number | null;
-  wait: number;
-}
-
-/** EarlyStopping before the first epoch. */
-export const startStopping: StoppingState = { best: null, bestEpoch: null, wait: 0 };
-
-/**
- * EarlyStopping at the end of an epoch. `improved` tells the caller to keep the weights of this
- * epoch, `stop` that it was the last one.
- *
- * @param epoch 1-based.
- */
-export function stepStopping(
-  state: StoppingState,
+/** EarlyStopping at the end of a 1-based epoch; `null`: the epoch has no value. */
+function stepStopping(
+  state: TrainingState["stopping"],
   epoch: number,
   value: number | null,
-  options: Config["training"]["earlyStopping"],
-): { state: StoppingState; improved: boolean; stop: boolean } {
-  if (value === null) return { state, improved: false, stop: false };
-  if (isImprovement(value, state.best, options.monitor, options.minDelta)) {
-    const next = { best: value, bestEpoch: epoch, wait: 0 };
-    return { state: next, improved: true, stop: false };
-  }
-  const wait = state.wait + 1;
-  return { state: { ...state, wait }, improved: false, stop: wait >= options.patience };
+  options: Options["earlyStopping"],
+): TrainingState["stopping"] {
+  if (value === null) return state;
+  return isImprovement(value, state.best, options.monitor, options.minDelta)
+    ? { best: value, bestEpoch: epoch, wait: 0 }
+    : { ...state, wait: state.wait + 1 };
+}
+
+/** A learning rate for people: "1e-4". */
+function rateText(rate: number): string {
+  return Number(rate.toPrecision(3)).toExponential();
 }
 
 /** Steps over which the training loss is averaged before it is judged. */
@@ -101,79 +173,56 @@ const STEPS = 20;
 /** How many times the loss of guessing, ln(classes), that average may reach. */
 const LIMIT = 100;
 
-/** Looks at the losses of an epoch and stops a training that has nothing left to gain. */
-interface LossWatch {
-  /**
-   * After a step.
-   *
-   * @param loss Mean over the batch, class weights applied.
-   * @param weight Sum of the class weights of the batch's images; without any, their number.
-   * @throws {TrainingError} When the loss is not finite, or has exploded over the last 20 steps.
-   */
-  step(loss: number, batch: { images: number; weight: number }): void;
-  /**
-   * After an epoch's last step.
-   *
-   * @throws {TrainingError} When the loss has exploded in an epoch of fewer than 20 steps.
-   */
-  endOfSteps(): void;
-  /**
-   * After a validation batch.
-   *
-   * @throws {TrainingError} When the loss is not finite.
-   */
-  validation(loss: number): void;
-}
-
 /**
- * A training has diverged when a loss is no longer a number, or when the mean training loss of 20
- * steps (or of a whole shorter epoch) is above 100 · ln(classes), 69 for two classes: the right
- * class then has a probability of e⁻⁶⁹. That is far beyond what any training that still learns has:
- * guessing scores 0.69, and even a rate a hundred times too high (1e-2) was measured below 2. Single
- * steps are never judged, since a few wrong images in a small batch can cost much; class weights are
- * divided out, since those of a very rare class are large.
+ * Watches the losses of an epoch and stops a training that has diverged: a loss is no longer a
+ * number, or the mean training loss of 20 steps (or of a whole shorter epoch) is above
+ * 100 · ln(classes), 69 for two classes: the right class then has a probability of e⁻⁶⁹. No training
+ * that still learns comes near it: guessing scores 0.69, and even a rate a hundred times too high
+ * (1e-2) was measured below 2. Single steps are never judged, since a few wrong images in a small
+ * batch can cost much; class weights are divided out, since those of a very rare class are large.
  *
  * Validation losses may be as high as they like while they are numbers: the moving statistics of the
  * head's BatchNorm need some hundred steps to settle, and until then say nothing about the training.
+ *
+ * @returns What to call after each step, after the last step and after each validation batch.
+ *   `loss` is the mean over the batch, class weights applied; `weight` the sum of the class weights
+ *   of the batch's images. Each throws a {@linkcode TrainingError} when the training has diverged.
  */
-export function watchLoss(
+export function watchDivergence(
   { classes, epoch, learningRate }: { classes: number; epoch: number; learningRate: number },
-): LossWatch {
+) {
+  const rate = rateText(learningRate);
   const guessing = Math.log(classes);
   const steps: { sum: number; weight: number }[] = [];
-  const requireNumber = (loss: number) => {
-    if (Number.isFinite(loss)) return;
-    throw diverged(`The loss stopped being a number in epoch ${epoch}`, learningRate);
+  const fail = (what: string) => {
+    throw new TrainingError(
+      `${what}: training has diverged.`,
+      `Lower training.learningRate (it was ${rate}; the learning rate range test of notebook 05 ` +
+        "suggests one), and look at the images in notebook 02 for broken ones.",
+    );
   };
-  const judge = () => {
+  const requireNumber = (loss: number): void => {
+    if (!Number.isFinite(loss)) fail(`The loss stopped being a number in epoch ${epoch}`);
+  };
+  const judge = (): void => {
     const weight = steps.reduce((total, step) => total + step.weight, 0);
     const mean = steps.reduce((total, step) => total + step.sum, 0) / weight;
-    if (!(mean > LIMIT * guessing)) return;
-    throw diverged(
+    if (!(mean > LIMIT * guessing)) return; // NaN: all steps were made before a kill
+    fail(
       `The training loss has exploded in epoch ${epoch} (${mean.toPrecision(3)} on average over ` +
         `the last ${steps.length} steps; guessing has ${guessing.toFixed(2)})`,
-      learningRate,
     );
   };
   return {
-    step(loss, { images, weight }) {
+    step(loss: number, { images, weight }: { images: number; weight: number }): void {
       requireNumber(loss);
       steps.push({ sum: loss * images, weight });
       if (steps.length > STEPS) steps.shift();
       if (steps.length === STEPS) judge();
     },
-    endOfSteps() {
+    endOfSteps(): void {
       if (steps.length < STEPS) judge();
     },
     validation: requireNumber,
   };
-}
-
-function diverged(what: string, learningRate: number): TrainingError {
-  const rate = Number(learningRate.toPrecision(3)).toExponential();
-  return new TrainingError(
-    `${what}: training has diverged.`,
-    `Lower training.learningRate (it was ${rate}; the learning rate range test of notebook 05 ` +
-      "suggests one), and look at the images in notebook 02 for broken ones.",
-  );
 }

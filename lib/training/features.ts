@@ -1,26 +1,24 @@
 import { createHash } from "node:crypto";
 import { mapAhead } from "../core/ahead.ts";
 import { TrainingError } from "../core/errors.ts";
+import type { Config } from "../core/settings.ts";
 import { type TensorFlow, tf } from "../core/tensorflow.ts";
+import { augment } from "../images/augment.ts";
 import {
+  createPixelCache,
   decodeImage,
   type DecodeOptions,
   DECODES_AHEAD,
   type Draw,
   type PixelCache,
 } from "../images/decode.ts";
+import { isAugmented, viewRandom } from "../images/views.ts";
 import { foldBatchNorms, forward, preprocess, requireWeight } from "../model/forward.ts";
 import { type Cut, inferShapes, type Shape, weightSpecs } from "../model/graph.ts";
 import { backbones, INPUT_LAYER, inputShape, type Model } from "../model/model.ts";
 import { imagesAtOnce } from "../model/predict.ts";
 import type { LabelledFile } from "../run/split_file.ts";
-import type { FeatureCache } from "./feature_cache.ts";
-
-/**
- * Images that the frozen part takes at once on a processor: with 32 the peak of memory was a quarter
- * higher, for 3 to 5 % less time.
- */
-const AT_ONCE = 16;
+import { type FeatureCache, type FeatureRecord, openFeatureCache } from "./feature_cache.ts";
 
 /** What the trainable part reads for one batch; whoever takes it disposes the tensors. */
 export interface FeatureBatch {
@@ -29,80 +27,127 @@ export interface FeatureBatch {
   labels: Int32Array;
 }
 
-/** The frozen layers' outputs for a list of images, in any order, as often as wanted. */
-export interface FeatureSource {
-  /** Number of images. */
-  count: number;
-  /**
-   * Batches in the order of the draws; the last one may be smaller.
-   *
-   * @throws {ImageError} When the turn of an image comes that cannot be read, or is another one than
-   *   the split was made of.
-   */
-  read(draws: readonly Draw[], batchSize: number): AsyncGenerator<FeatureBatch>;
+/**
+ * Reads the frozen layers' outputs for images of a list, in batches in the order of the draws; the
+ * last batch may be smaller.
+ *
+ * @throws {ImageError} When the turn of an image comes that cannot be read, or is not the one that
+ *   the split was made of.
+ */
+export type FeatureSource = (
+  draws: readonly Draw[],
+  batchSize: number,
+) => AsyncGenerator<FeatureBatch>;
+
+/** The features of both subsets, and the cache below them, which the caller closes. */
+export interface Sources {
+  train: FeatureSource;
+  validation: FeatureSource;
+  cache: FeatureCache;
 }
 
-/** How an image is to be seen. */
-export interface View {
-  /** What the outputs are kept under, beside the image's content; `null`: not kept. */
+/**
+ * Opens the features of both subsets. The frozen layers' outputs are cached in memory
+ * (`training.cacheMegabytes`) and on disk (`training.cacheGigabytes`), also for other runs and other
+ * settings of the trainable part; what does not fit is computed at every reading.
+ *
+ * With augmentation every view of a training image differs. `training.cachedViews` says how many
+ * views an image has; they come in turn and are cached. 0: views without end, on each of which the
+ * frozen part runs, from decoded pixels as far as those fit (`training.pixelCacheMegabytes`).
+ * Validation images are never augmented.
+ *
+ * @param folder Of the outputs on disk; its name is {@linkcode hashFrozenPart}.
+ */
+export async function openSources(
+  { config: { seed, training }, decode, train, validation }: {
+    config: Config;
+    decode: DecodeOptions;
+    train: readonly LabelledFile[];
+    validation: readonly LabelledFile[];
+  },
+  extractor: FeatureExtractor,
+  folder: string,
+): Promise<Sources> {
+  const { augmentation, cachedViews } = training;
+  const cache = await openFeatureCache({
+    folder,
+    values: recordLength(extractor.shapes),
+    memoryBytes: training.cacheMegabytes * 1e6,
+    diskBytes: training.cacheGigabytes * 1e9,
+  });
+  const common = { extractor, decode, cache };
+  const endless = isAugmented(augmentation) && cachedViews === 0;
+  const viewOf = ({ index, view: turn }: Draw): View => {
+    const view = endless ? turn : (turn - 1) % cachedViews + 1;
+    return {
+      key: endless ? null : JSON.stringify([seed, view, index, augmentation]),
+      change: (pixels) => augment(pixels, decode.size, augmentation, viewRandom(seed, view, index)),
+    };
+  };
+  return {
+    train: featureSource({
+      ...common,
+      images: train,
+      ...(endless ? { pixels: createPixelCache(training.pixelCacheMegabytes) } : {}),
+      ...(isAugmented(augmentation) ? { viewOf } : {}),
+    }),
+    validation: featureSource({ ...common, images: validation }),
+    cache,
+  };
+}
+
+/** How an image is seen at one of its turns. */
+interface View {
+  /** Under which the outputs are cached, beside the image's content; `null`: not cached. */
   key: string | null;
-  /** Makes the view from the decoded pixels [size, size, 3], which are its own. */
+  /** Makes the view from the decoded pixels [size, size, 3], which it may change. */
   change?: (pixels: Uint8Array) => Promise<Uint8Array>;
-}
-
-/** Every one of `count` images once, as they come. */
-export function everyImage(count: number): Draw[] {
-  return Array.from({ length: count }, (_, index) => ({ index, view: 1 }));
 }
 
 /** What a {@linkcode featureSource} is made of. */
 interface FeatureSourceOptions {
-  /** With the hash of their content where the outputs are to be kept. */
+  /** With the hash of their content where the outputs are to be cached. */
   images: readonly LabelledFile[];
   extractor: FeatureExtractor;
   decode: DecodeOptions;
   /** `null`: computed at every reading. */
   cache: FeatureCache | null;
-  /** Decoded images that are read again in the next epoch; `null`: none are kept. */
-  pixels?: PixelCache | null;
+  /** Decoded images that are read again in the next epoch; without it none are kept. */
+  pixels?: PixelCache;
   /** By default every image as it is. */
   viewOf?: (draw: Draw) => View;
 }
 
 /**
- * Features that are computed once, in the epoch that first needs them, and read from the cache from
- * then on. They pass through 16 bits in any case, so that a training has the same history whether
- * its features were kept or not.
+ * Features that are computed when they are first needed and then read from the cache. They pass
+ * through 16 bits in any case, so that a training has the same history with and without a cache.
  */
 export function featureSource(options: FeatureSourceOptions): FeatureSource {
-  const { images, extractor, cache } = options;
-  return {
-    count: images.length,
-    read: async function* (draws, batchSize) {
-      const prepared = mapAhead(draws, (draw) => prepare(draw, options), {
-        inFlight: DECODES_AHEAD,
-        ahead: 4 * batchSize,
-      });
-      let kept: Promise<void> | undefined;
-      try {
-        for (let start = 0; start < draws.length; start += batchSize) {
-          const batch: Prepared[] = [];
-          while (batch.length < Math.min(batchSize, draws.length - start)) {
-            batch.push((await prepared.next()).value!);
-          }
-          const fresh = await compute(batch, extractor);
-          await kept; // one at a time, while the training goes on
-          kept = fresh.size > 0 ? cache?.keep(fresh) : undefined;
-          yield {
-            features: fromRecords(batch.map(({ record }) => record!), extractor.shapes),
-            labels: Int32Array.from(batch, ({ label }) => label),
-          };
+  const { extractor, cache } = options;
+  return async function* (draws, batchSize) {
+    const prepared = mapAhead(draws, (draw) => prepare(draw, options), {
+      inFlight: DECODES_AHEAD,
+      ahead: 4 * batchSize,
+    });
+    let adding: Promise<void> | undefined;
+    try {
+      for (let start = 0; start < draws.length; start += batchSize) {
+        const batch: Prepared[] = [];
+        while (batch.length < Math.min(batchSize, draws.length - start)) {
+          batch.push((await prepared.next()).value!);
         }
-      } finally {
-        await prepared.return();
-        await kept;
+        const fresh = await computeMissing(batch, extractor);
+        await adding; // one at a time, while the training goes on
+        adding = fresh.size > 0 ? cache?.add(fresh) : undefined;
+        yield {
+          features: fromRecords(batch.map(({ record }) => record!), extractor.shapes),
+          labels: Int32Array.from(batch, ({ label }) => label),
+        };
       }
-    },
+    } finally {
+      await prepared.return();
+      await adding;
+    }
   };
 }
 
@@ -110,40 +155,50 @@ export function featureSource(options: FeatureSourceOptions): FeatureSource {
 interface Prepared {
   label: number;
   key: string | null;
-  record: Float16Array<ArrayBuffer> | null;
+  record: FeatureRecord | null;
   pixels: Uint8Array | null;
 }
 
 async function prepare(
   draw: Draw,
-  { images, decode, cache, pixels: pixelCache = null, viewOf }: FeatureSourceOptions,
+  { images, decode, cache, pixels: pixelCache, viewOf }: FeatureSourceOptions,
 ): Promise<Prepared> {
   const { path, label, sha256 } = images[draw.index]!;
   const view = viewOf?.(draw) ?? { key: "" };
   const key = sha256 && view.key !== null ? `${sha256} ${view.key}` : null;
   const record = key === null ? null : await cache?.read(key) ?? null;
   if (record) return { label, key, record, pixels: null };
-  const make = async () => (await decodeImage(path, decode, sha256)).pixels;
-  const pixels = await (pixelCache ? pixelCache.pixels(path, make) : make());
+  const decoded = async () => (await decodeImage(path, decode, sha256)).pixels;
+  const pixels = await (pixelCache?.pixels(path, decoded) ?? decoded());
   return { label, key, record: null, pixels: await view.change?.(pixels) ?? pixels };
 }
 
 /**
+ * Images that the frozen part takes at once on a processor: with 32 the peak of memory was a quarter
+ * higher, for 3 to 5 % less time.
+ */
+const AT_ONCE = 16;
+
+/**
  * Runs the frozen part on the images of a batch that have pixels, and gives them their records.
  *
- * @returns Those to be kept, by key.
+ * @returns Those to be cached, by key.
  */
-async function compute(
-  batch: Prepared[],
+async function computeMissing(
+  batch: readonly Prepared[],
   extractor: FeatureExtractor,
-): Promise<Map<string, Float16Array<ArrayBuffer>>> {
-  const fresh = new Map<string, Float16Array<ArrayBuffer>>();
+): Promise<Map<string, FeatureRecord>> {
+  const fresh = new Map<string, FeatureRecord>();
   const missing = batch.filter((image) => image.pixels !== null);
-  if (missing.length === 0) return fresh;
   const atOnce = imagesAtOnce(AT_ONCE);
   for (let start = 0; start < missing.length; start += atOnce) {
     const images = missing.slice(start, start + atOnce);
-    const records = await extractRecords(images.map((image) => image.pixels!), extractor);
+    const length = images[0]!.pixels!.length;
+    const pixels = new Uint8Array(images.length * length); // [n, size, size, 3]
+    images.forEach((image, row) => pixels.set(image.pixels!, row * length));
+    const features = extractor.extract(pixels);
+    const records = await toRecords(features, extractor.shapes)
+      .finally(() => tf.dispose([...features.values()]));
     for (const [row, image] of images.entries()) {
       image.record = records[row]!;
       if (image.key !== null) fresh.set(image.key, image.record);
@@ -152,19 +207,9 @@ async function compute(
   return fresh;
 }
 
-async function extractRecords(
-  images: readonly Uint8Array[],
-  extractor: FeatureExtractor,
-): Promise<Float16Array<ArrayBuffer>[]> {
-  const length = images[0]!.length;
-  const pixels = new Uint8Array(images.length * length); // [n, size, size, 3]
-  images.forEach((image, row) => pixels.set(image, row * length));
-  const features = extractor.extract(pixels);
-  try {
-    return await toRecords(features, extractor.shapes);
-  } finally {
-    for (const tensor of features.values()) tensor.dispose();
-  }
+/** Every one of `count` images once, as they come. */
+export function everyImage(count: number): Draw[] {
+  return Array.from({ length: count }, (_, index) => ({ index, view: 1 }));
 }
 
 /** Runs the frozen part, folded once. */
@@ -220,26 +265,24 @@ export async function hashFrozenPart(
 /** Shapes of the boundary tensors for one image, by layer. */
 type Shapes = ReadonlyMap<string, Shape>;
 
+/** Values of one image in a layer's output. */
 const sizeOf = (shape: Shape): number => shape.reduce((product, extent) => product * extent, 1);
 
-/** Values that the boundary tensors of one image hold together. */
-export function valuesPerImage(shapes: Shapes): number {
-  return [...shapes.values()].reduce((sum, shape) => sum + sizeOf(shape), 0);
-}
+/** Values of one image in all boundary tensors together. */
+const recordLength = (shapes: Shapes): number =>
+  [...shapes.values()].reduce((sum, shape) => sum + sizeOf(shape), 0);
 
 /**
- * The boundary tensors of each image as one row of 16-bit floats: half the bytes, with a relative
- * error of at most 2⁻¹¹, less than one 8-bit step of the image causes.
+ * The boundary tensors [n, ...] of each image as one row of 16-bit floats, a layer after another:
+ * half the bytes, with a relative error of at most 2⁻¹¹, less than one 8-bit step of the image causes.
  *
- * @param features [n, ...] each; not disposed.
- * @returns n records of {@linkcode valuesPerImage} values, the layers one after another.
  * @throws {TrainingError} When a value is not a number or is beyond 65,504, the largest of 16 bits.
  */
-export async function toRecords(
+async function toRecords(
   features: ReadonlyMap<string, TensorFlow.Tensor>,
   shapes: Shapes,
-): Promise<Float16Array<ArrayBuffer>[]> {
-  const length = valuesPerImage(shapes);
+): Promise<FeatureRecord[]> {
+  const length = recordLength(shapes);
   const count = features.values().next().value!.shape[0]!;
   const records = Array.from({ length: count }, () => new Float16Array(length));
   let at = 0;
@@ -253,7 +296,7 @@ export async function toRecords(
   }
   if (!records.every(isFinite16)) {
     throw new TrainingError(
-      "The frozen layers give values that are no numbers, or far beyond what they learnt.",
+      "The frozen layers give values that are no numbers, or far beyond what they learned.",
       "Their weights are damaged or of another network: choose other ones (model.weights).",
     );
   }
@@ -261,15 +304,15 @@ export async function toRecords(
 }
 
 /** Whether no exponent has all its bits set, as those of infinities and NaN have. */
-function isFinite16(record: Float16Array<ArrayBuffer>): boolean {
+function isFinite16(record: FeatureRecord): boolean {
   const bits = new Uint16Array(record.buffer);
   for (let i = 0; i < bits.length; i++) if ((bits[i]! & 0x7c00) === 0x7c00) return false;
   return true;
 }
 
-/** The tensors of a batch again, [records, ...] each; the caller disposes them. */
-export function fromRecords(
-  records: readonly Float16Array[],
+/** The boundary tensors of a batch again, [records, ...] each; the caller disposes them. */
+function fromRecords(
+  records: readonly FeatureRecord[],
   shapes: Shapes,
 ): Map<string, TensorFlow.Tensor> {
   const tensors = new Map<string, TensorFlow.Tensor>();

@@ -1,66 +1,72 @@
 import { join } from "node:path";
+import { ProjectError, TrainingError } from "../core/errors.ts";
 import { createRandom } from "../core/random.ts";
-import type { Config, Monitor } from "../core/settings.ts";
-import { breathe } from "../core/stop.ts";
-import { type TensorFlow, tf } from "../core/tensorflow.ts";
-import { augment } from "../images/augment.ts";
-import { createPixelCache, type Draw, epochDraws } from "../images/decode.ts";
-import { isAugmented, viewRandom } from "../images/views.ts";
-import { cutGraph } from "../model/graph.ts";
-import { frozenLayerCount, type Model } from "../model/model.ts";
+import type { Config } from "../core/settings.ts";
+import { breathe, type OnProgress, type StopRequested } from "../core/stop.ts";
+import { tf } from "../core/tensorflow.ts";
+import { type DecodeOptions, epochDraws } from "../images/decode.ts";
+import type { Model } from "../model/model.ts";
 import type { HistoryRow, TrainingEvent } from "../run/history.ts";
+import type { LabelledFile } from "../run/split_file.ts";
+import { resetAdam } from "./adam.ts";
 import {
-  isImprovement,
-  startPlateau,
-  startStopping,
-  stepPlateau,
-  stepStopping,
-  watchLoss,
+  endEpoch,
+  type PartialEpoch,
+  startState,
+  type TrainingState,
+  watchDivergence,
 } from "./callbacks.ts";
 import {
-  createBackground,
-  type PartialEpoch,
   readCheckpoint,
   removeCheckpoints,
   requireNoOther,
-  resume,
-  takeSavePoint,
-  type TrainingState,
-  writeSavePoint,
+  writeCheckpoint,
 } from "./checkpoint.ts";
-import { type EpochScores, epochScores } from "./epoch_scores.ts";
-import { openFeatureCache } from "./feature_cache.ts";
+import { addBatch, noScores, scoresOf } from "./epoch_scores.ts";
+import { everyImage, hashFrozenPart, openSources, type Sources } from "./features.ts";
 import {
-  createFeatureExtractor,
-  everyImage,
-  type FeatureExtractor,
-  type FeatureSource,
-  featureSource,
-  hashFrozenPart,
-  valuesPerImage,
-  type View,
-} from "./features.ts";
-import {
-  createTrainable,
-  disposeTrainable,
-  resetAdam,
+  cutModel,
+  momentsOf,
+  restore,
   snapshot,
+  type Tensors,
   type Trainable,
-  type TrainingJob,
   trainStep,
   validateBatch,
   withWeights,
 } from "./trainable.ts";
 
-/** What a training run leaves. */
+/** What a training is made of. */
+export interface TrainingJob {
+  /** The model to start from; its weights are not changed. */
+  model: Model;
+  train: readonly LabelledFile[];
+  validation: readonly LabelledFile[];
+  /** How images are read. */
+  decode: DecodeOptions;
+  config: Config;
+  /** Folder of checkpoints. */
+  checkpoints: string;
+  /** Folder in which the frozen layers' outputs of all runs are cached. */
+  features: string;
+  /** Text that is equal only for trainings that may continue each other's checkpoints. */
+  fingerprint: string;
+  /** Called with the whole model whenever an epoch is the best yet; the model is only lent. */
+  onBest: (model: Model, row: HistoryRow) => Promise<void>;
+  /** Called after every epoch with all rows and events so far. */
+  onEpoch?: (history: HistoryRow[], events: TrainingEvent[]) => Promise<void> | void;
+  onProgress?: OnProgress;
+  /** Whether the person has asked to stop. */
+  stopRequested?: StopRequested;
+}
+
+/** What a training leaves. */
 export interface TrainingResult {
   /**
-   * The whole model as training left it: at EarlyStopping's best epoch with `restoreBest`, else at
-   * the last one. The caller frees its `trained` weights; the others are the starting model's.
+   * Weights of the trainable part: of EarlyStopping's best epoch with `restoreBest`, else of the
+   * last one. The caller frees them.
    */
-  model: Model;
-  /** The weights of `model` that training made. */
-  trained: ReadonlyMap<string, TensorFlow.Tensor>;
+  trained: Tensors;
   history: HistoryRow[];
   events: TrainingEvent[];
   /** 1-based epoch that ModelCheckpoint kept: the last one given to `onBest`; 0: none yet. */
@@ -69,18 +75,18 @@ export interface TrainingResult {
   resumedFrom: number;
   /** The person stopped it before its end; the next call goes on from there. */
   interrupted: boolean;
-  /** Why some outputs of the frozen layers were not kept, in words; `null`: all were. */
-  notKept: string | null;
+  /** Why some outputs of the frozen layers could not be cached, in words; `null`: all were. */
+  cacheProblem: string | null;
 }
 
 /**
  * Trains the layers behind the freeze boundary and keeps the best epoch.
  *
- * The frozen part runs in inference mode, once an image or view as far as its outputs are kept
+ * The frozen part runs in inference mode, once an image or view as far as its outputs are cached
  * (`openSources`). Each epoch sees the training images in a new seeded order, the last partial batch
  * included; its checkpoint is written while the next goes on, and in long epochs every
- * `training.checkpoint.minutes`. An interrupted run continues from the latest, with the history that
- * it would have had; one that had ended has nothing left to do.
+ * `training.checkpoint.minutes`. An interrupted training continues from the latest checkpoint, with
+ * the history that it would have had; one that had ended has nothing left to do.
  *
  * @throws {ImageError} Naming an image that cannot be read any more.
  * @throws {TrainingError} When the loss is no longer a number, or has exploded; when a checkpoint
@@ -88,110 +94,85 @@ export interface TrainingResult {
  *   be lost (`training.startAnew`).
  */
 export async function fit(job: TrainingJob): Promise<TrainingResult> {
-  const { model, config } = job;
-  const frozenLayers = frozenLayerCount(model.architecture.backbone, config.model.unfreezeLast);
-  const cut = cutGraph(model.graph, frozenLayers);
-  const extractor = createFeatureExtractor(model, cut);
-  const part = createTrainable(model, cut, extractor.shapes, config.training.batchNorm);
-  let best: ReadonlyMap<string, TensorFlow.Tensor> | null = null;
+  const { model, config, checkpoints, fingerprint, stopRequested = () => false } = job;
+  const { epochs, startAnew, warmupEpochs, learningRate, earlyStopping } = config.training;
+  const { cut, extractor, part, dispose } = cutModel(model, config);
   let sources: Sources | null = null;
-  const saving = createBackground();
+  let best: Tensors | null = null; // weights of EarlyStopping's best epoch
+  let saving = Promise.resolve();
   try {
-    const saved = await readCheckpoint(job.checkpoints, job.fingerprint);
-    if (!saved) {
-      if (!config.training.startAnew) await requireNoOther(job.checkpoints, job.fingerprint);
-      await removeCheckpoints(job.checkpoints);
-    }
-    let state = saved?.state ?? startState(config);
-    const resumedFrom = state.epoch;
+    let state = startState(learningRate);
+    const saved = await readCheckpoint(checkpoints, fingerprint);
     if (saved) {
-      best = saved.bestTensors;
-      resume(part, saved.tensors, state.adamStep);
+      ({ state, bestTensors: best } = saved);
+      restore(part, saved.tensors, state.adamStep);
+      tf.dispose([...saved.tensors.values()]);
+    } else {
+      if (!startAnew) await requireNoOther(checkpoints, fingerprint);
+      await removeCheckpoints(checkpoints);
     }
-    const isOver = () => state.stopped || state.epoch >= config.training.epochs;
-    /** Saves the training as it is now, with the model if it is the best, while it goes on. */
-    const saveLater = (bestRow: HistoryRow | null) => {
-      const point = takeSavePoint(part, state, best);
-      return saving.start(() => writeSavePoint(job, point, bestRow));
+    const resumedFrom = state.epoch;
+
+    const isOver = () => state.stopped || state.epoch >= epochs;
+    /** Saves the training as it is now, while it goes on: steps put other tensors in these' place. */
+    const save = async () => {
+      await saving; // one at a time; throws what the one before it threw
+      state = { ...state, adamStep: part.adam.step, over: isOver() };
+      const kept = best && new Map([...best].map(([name, value]) => [name, value.clone()]));
+      saving = writeState(job, state, {
+        weights: snapshot(part),
+        moments: momentsOf(part),
+        best: kept,
+      });
+      saving.catch(() => {}); // thrown where it is awaited
     };
-    let interrupted = false;
+
     if (!isOver()) {
       const folder = join(job.features, await hashFrozenPart(model, cut, job.decode));
       sources = await openSources(job, extractor, folder);
     }
+    let interrupted = false;
     while (sources && !isOver() && !interrupted) {
-      const row = await runEpoch(job, part, sources, state, {
-        stopRequested: job.stopRequested ?? (() => false),
-        save: async (partial) => {
-          state = { ...state, partial, adamStep: part.adam.step };
-          await saveLater(null);
-        },
+      const row = await runEpoch(job, part, sources, state, async (partial) => {
+        state = { ...state, partial };
+        await save();
       });
-      interrupted = row === null;
-      if (row === null) break;
-      if (row.epoch === config.training.warmupEpochs) resetAdam(part.adam); // a new phase begins
-      const ended = endEpoch({ ...state, partial: null }, row, config.training);
-      state = { ...ended.state, adamStep: part.adam.step };
-      state.over = isOver();
-      if (ended.isBestToRestore && config.training.earlyStopping.restoreBest) {
-        tf.dispose([...best?.values() ?? []]);
-        best = snapshot(part);
+      if (row) {
+        state = endEpoch(state, row, config.training);
+        if (state.epoch === warmupEpochs) resetAdam(part.adam); // a new phase begins
+        if (state.stopping.bestEpoch === state.epoch && earlyStopping.restoreBest) {
+          tf.dispose([...best?.values() ?? []]);
+          best = snapshot(part);
+        }
+        await save();
+        await job.onEpoch?.(state.history, state.events);
       }
-      await saveLater(ended.isBest ? row : null);
-      await job.onEpoch?.(state.history, state.events);
-      interrupted = !isOver() && (job.stopRequested?.() ?? false);
+      interrupted = !row || (!isOver() && stopRequested());
     }
-    await saving.settle();
-    if (sources && state.stopped) reportEnd(job, state.epoch);
+    await saving;
+
+    if (sources && state.stopped) {
+      const done = state.epoch * (job.train.length + job.validation.length);
+      const place = `stopped early after epoch ${state.epoch} of at most ${epochs}`;
+      job.onProgress?.(done, done, undefined, { place, unit: "images" });
+    }
     const trained = best ?? snapshot(part);
     best = null; // now the caller's
     return {
-      model: withWeights(model, trained),
       trained,
       history: state.history,
       events: state.events,
       bestEpoch: state.best.epoch ?? state.epoch,
       resumedFrom,
       interrupted,
-      notKept: sources?.refusal() ?? null,
+      cacheProblem: sources?.cache.problem() ?? null,
     };
   } finally {
-    await saving.settle().catch(() => {}); // another error is on its way
-    await sources?.close();
+    await saving.catch(() => {}); // another error is on its way
+    await sources?.cache.close();
     tf.dispose([...best?.values() ?? []]);
-    disposeTrainable(part);
-    extractor.dispose();
+    dispose();
   }
-}
-
-/** Says that a training is over before its last epoch. */
-function reportEnd({ train, validation, config, onProgress }: TrainingJob, epoch: number): void {
-  const done = epoch * (train.length + validation.length);
-  const place = `stopped early after epoch ${epoch} of at most ${config.training.epochs}`;
-  onProgress?.(done, done, undefined, { place, unit: "images" });
-}
-
-function startState({ training }: Config): TrainingState {
-  return {
-    epoch: 0,
-    partial: null,
-    over: false,
-    stopped: false,
-    plateau: startPlateau(training.learningRate),
-    stopping: startStopping,
-    best: { value: null, epoch: null },
-    history: [],
-    events: [],
-    adamStep: 0,
-  };
-}
-
-/** What {@linkcode runEpoch} asks and tells between two batches. */
-interface EpochControl {
-  /** Whether the person has asked to stop. */
-  stopRequested: () => boolean;
-  /** Saves where the epoch is, so that it can go on from there. */
-  save: (partial: PartialEpoch) => Promise<void>;
 }
 
 /**
@@ -201,6 +182,7 @@ interface EpochControl {
  * Warm-up epochs train the head alone (Keras guide "Transfer learning & fine-tuning": first the new
  * layers; then, at a lower rate, the unfrozen ones with them).
  *
+ * @param save Saves where the epoch is, so that it can go on from there.
  * @returns `null` when the person has stopped it; where it is has then been saved.
  * @throws {TrainingError} When the loss is no longer a number, or has exploded.
  */
@@ -209,87 +191,80 @@ async function runEpoch(
   part: Trainable,
   sources: Sources,
   state: TrainingState,
-  control: EpochControl,
+  save: (partial: PartialEpoch) => Promise<void>,
 ): Promise<HistoryRow | null> {
-  const { classes } = job.config.data;
+  const { config: { seed, data, training }, stopRequested = () => false } = job;
+  const { batchSize, sampling, warmupEpochs, warmupLearningRate } = training;
   const epoch = state.epoch + 1;
-  const started = performance.now() - 1000 * (state.partial?.seconds ?? 0);
-  const seconds = () => (performance.now() - started) / 1000;
-  const seen = epochScores(classes.length, state.partial?.scores);
-  const report = reportEpoch(job, sources, epoch, seen.count());
-  const learningRate = epoch <= job.config.training.warmupEpochs
-    ? job.config.training.warmupLearningRate
-    : state.plateau.learningRate;
-  const watch = watchLoss({ classes: classes.length, epoch, learningRate });
+  const headOnly = epoch <= warmupEpochs;
+  const learningRate = headOnly ? warmupLearningRate : state.plateau.learningRate;
+  const classWeights = weightsOfClasses(job);
+  const watch = watchDivergence({ classes: data.classes.length, epoch, learningRate });
 
-  let steps = state.partial?.steps ?? 0;
-  const save = () => control.save({ steps, seconds: seconds(), scores: seen.soFar() });
+  let { steps, scores, seconds: before } = state.partial ??
+    { steps: 0, scores: noScores(), seconds: 0 };
+  scores = structuredClone(scores); // the saved state stays as it is
+  const validation = noScores();
+  const started = performance.now();
+  const seconds = () => before + (performance.now() - started) / 1000;
+  const saveHere = () => save({ steps, scores: structuredClone(scores), seconds: seconds() });
+
+  const images = job.train.length + job.validation.length;
+  const batchesOf = (count: number) => Math.ceil(count / batchSize);
+  const report = (what: string) => {
+    const done = (epoch - 1) * images + scores.labels.length + validation.labels.length;
+    const place = `epoch ${epoch} of at most ${training.epochs}, ${what}`;
+    const loss = scores.loss / scores.labels.length;
+    const note = Number.isNaN(loss) ? undefined : `loss ${loss.toFixed(4)}`;
+    job.onProgress?.(done, training.epochs * images, note, { place, unit: "images" });
+  };
+  report("starting"); // speed is measured from here, also when continued
+
+  const draws = epochDraws(job.train.map(({ label }) => label), { seed, epoch, sampling });
   let lastSave = performance.now();
-  for await (const { result, labels, weight } of train(job, part, sources, state, learningRate)) {
+  for await (const batch of sources.train(draws.slice(steps * batchSize), batchSize)) {
+    const { features, labels } = batch; // features: [batch, ...] by boundary layer
     steps += 1;
-    seen.add(result, labels);
+    const random = createRandom(`${seed}/dropout/${epoch}/${steps}`); // needs no step before it
+    const result = await trainStep(part, batch, { learningRate, classWeights, random, headOnly });
+    tf.dispose([...features.values()]);
+    addBatch(scores, result, labels);
+    const weight = labels.reduce((sum, label) => sum + classWeights[label]!, 0);
     watch.step(result.loss, { images: labels.length, weight });
-    report(seen);
+    report(`batch ${steps} of ${batchesOf(job.train.length)}`);
     await breathe();
-    const stop = control.stopRequested();
-    if (stop || performance.now() - lastSave > 60_000 * job.config.training.checkpoint.minutes) {
-      await save();
+    const stop = stopRequested();
+    if (stop || performance.now() - lastSave > 60_000 * training.checkpoint.minutes) {
+      await saveHere();
       lastSave = performance.now();
     }
     if (stop) return null;
   }
   watch.endOfSteps();
-  const held = epochScores(classes.length);
-  const inOrder = everyImage(sources.validation.count);
-  for await (const batch of sources.validation.read(inOrder, job.config.training.batchSize)) {
+
+  for await (const batch of sources.validation(everyImage(job.validation.length), batchSize)) {
     const result = await validateBatch(part, batch);
     tf.dispose([...batch.features.values()]);
     watch.validation(result.loss);
-    held.add(result, batch.labels);
-    report(seen, held);
+    addBatch(validation, result, batch.labels);
+    const batches = `${batchesOf(validation.labels.length)} of ${batchesOf(job.validation.length)}`;
+    report(`validation batch ${batches}`);
     await breathe();
-    if (control.stopRequested()) {
-      await save();
+    if (stopRequested()) {
+      await saveHere();
       return null;
     }
   }
-  const [train_, validation] = [seen.summary(), held.summary()];
+  const { loss: val_loss, accuracy: val_accuracy, auc: val_auc } = scoresOf(validation);
   return {
     epoch,
-    ...train_,
-    val_loss: validation.loss,
-    val_accuracy: validation.accuracy,
-    val_auc: validation.auc,
+    ...scoresOf(scores),
+    val_loss,
+    val_accuracy,
+    val_auc,
     learning_rate: learningRate,
     seconds: seconds(),
   };
-}
-
-/** The steps of an epoch, from the first that has not been made. */
-async function* train(
-  job: TrainingJob,
-  part: Trainable,
-  sources: Sources,
-  state: TrainingState,
-  learningRate: number,
-) {
-  const { seed, training: { batchSize, sampling, warmupEpochs } } = job.config;
-  const epoch = state.epoch + 1;
-  const classWeights = weightsOfClasses(job);
-  const draws = epochDraws(job.train.map(({ label }) => label), { seed, epoch, sampling });
-  let step = state.partial?.steps ?? 0;
-  for await (const batch of sources.train.read(draws.slice(step * batchSize), batchSize)) {
-    const { labels } = batch;
-    const result = await trainStep(part, batch, {
-      learningRate,
-      classWeights,
-      random: createRandom(`${seed}/dropout/${epoch}/${++step}`), // known without the steps before
-      headOnly: epoch <= warmupEpochs,
-    });
-    tf.dispose([...batch.features.values()]);
-    const weight = labels.reduce((sum, label) => sum + classWeights[label]!, 0);
-    yield { result, labels, weight };
-  }
 }
 
 /** Weight of each class's images: n / (classes · n of the class), as scikit-learn's "balanced". */
@@ -303,161 +278,35 @@ export function weightsOfClasses(
   );
 }
 
-/** Reports where an epoch is, at its start (`before` images are done) and after each batch. */
-function reportEpoch(
-  { config: { training }, onProgress }: TrainingJob,
-  { train, validation }: Sources,
-  epoch: number,
-  before: number,
-): (seen: EpochScores, held?: EpochScores) => void {
-  const total = train.count + validation.count;
-  const batchesOf = (images: number) => Math.ceil(images / training.batchSize);
-  const report = (done: number, what: string, note?: string) =>
-    onProgress?.((epoch - 1) * total + done, training.epochs * total, note, {
-      place: `epoch ${epoch} of at most ${training.epochs}, ${what}`,
-      unit: "images",
-    });
-  report(before, "starting"); // the speed is reckoned from here, in a continued training too
-  return (seen, held) => {
-    const [name, { count }, scores] = held
-      ? ["validation batch", validation, held] as const
-      : ["batch", train, seen] as const;
-    report(
-      seen.count() + (held?.count() ?? 0),
-      `${name} ${batchesOf(scores.count())} of ${batchesOf(count)}`,
-      `loss ${seen.meanLoss().toFixed(4)}`,
-    );
-  };
-}
-
-/** What the three callbacks make of a finished epoch. */
-interface EndedEpoch {
-  /** The state for the next epoch, with the row and the events added. */
-  state: TrainingState;
-  /** ModelCheckpoint keeps this epoch. */
-  isBest: boolean;
-  /** EarlyStopping would go back to this epoch. */
-  isBestToRestore: boolean;
-}
-
 /**
- * Runs the callbacks on a finished epoch: checkpoint, learning rate, early stopping. Pure. During
- * warm-up only the checkpoint is at work; the others begin with the phase that they are for.
+ * Writes the model, if its best epoch has just ended, then the checkpoint, and frees the tensors.
+ *
+ * @throws {TrainingError} When something cannot be written; what it would have replaced is still
+ *   there.
  */
-export function endEpoch(
+async function writeState(
+  { model, checkpoints, fingerprint, onBest }: TrainingJob,
   state: TrainingState,
-  row: HistoryRow,
-  options: Config["training"],
-): EndedEpoch {
-  const { epoch } = row;
-  const events: TrainingEvent[] = [];
-
-  const { monitor } = options.checkpoint;
-  const value = row[monitor];
-  // Without a value Keras keeps the epoch: a model of the last one is better than none.
-  const isBest = value === null || isImprovement(value, state.best.value, monitor);
-  if (isBest) {
-    const note = value === null ? `no ${monitor}: kept` : `best ${monitor} ${value.toFixed(4)}`;
-    events.push({ epoch, kind: "checkpoint", note });
-  }
-
-  if (epoch === options.warmupEpochs) {
-    events.push({ epoch, kind: "unfreeze", note: "from the next epoch on, all unfrozen layers" });
-  }
-  const watched = (name: Monitor) => epoch <= options.warmupEpochs ? null : row[name];
-  const plateau = stepPlateau(
-    state.plateau,
-    watched(options.reduceLROnPlateau.monitor),
-    options.reduceLROnPlateau,
-  );
-  if (plateau.reduced) {
-    const [before, after] = [state.plateau, plateau.state].map(({ learningRate }) =>
-      Number(learningRate.toPrecision(3)).toExponential()
+  { weights, moments, best }: { weights: Tensors; moments: Tensors; best: Tensors | null },
+): Promise<void> {
+  const { epoch, partial, history } = state;
+  let what = "The model";
+  try {
+    if (state.best.epoch === epoch && partial === null) {
+      await onBest(withWeights(model, weights), history.at(-1)!);
+    }
+    what = "The checkpoint";
+    const tensors = new Map([...weights, ...moments]);
+    await writeCheckpoint(checkpoints, fingerprint, state, tensors, best);
+  } catch (cause) {
+    if (cause instanceof ProjectError) throw cause;
+    throw new TrainingError(
+      `${what} could not be written: ${cause instanceof Error ? cause.message : cause}.`,
+      "Free some disk space, then run this again. It goes on from the last checkpoint, after " +
+        `epoch ${Math.max(0, epoch - 1)}.`,
+      { cause },
     );
-    events.push({ epoch, kind: "reduce_lr", note: `learning rate ${before} → ${after}` });
+  } finally {
+    tf.dispose([...weights.values(), ...moments.values(), ...best?.values() ?? []]);
   }
-  const stopping = stepStopping(
-    state.stopping,
-    epoch,
-    watched(options.earlyStopping.monitor),
-    options.earlyStopping,
-  );
-  if (stopping.stop) {
-    const note = `no better ${options.earlyStopping.monitor} for ${stopping.state.wait} epochs`;
-    events.push({ epoch, kind: "early_stopping", note });
-  }
-  return {
-    state: {
-      ...state,
-      epoch,
-      stopped: stopping.stop,
-      plateau: plateau.state,
-      stopping: stopping.state,
-      best: isBest ? { value: value ?? state.best.value, epoch } : state.best,
-      history: [...state.history, row],
-      events: [...state.events, ...events],
-    },
-    isBest,
-    isBestToRestore: stopping.improved,
-  };
-}
-
-/** The features of both subsets. */
-export interface Sources {
-  train: FeatureSource;
-  validation: FeatureSource;
-  /** Why some outputs of the frozen layers are not kept, in words; `null`: all are, so far. */
-  refusal(): string | null;
-  close(): Promise<void>;
-}
-
-/**
- * Features of both subsets. The frozen layers' outputs are kept in memory
- * (`training.cacheMegabytes`) and on disk (`training.cacheGigabytes`), for other kernels and other
- * settings of the trainable part as well; what does not fit is computed at every reading.
- *
- * With augmentation every view of a training image is another. `training.cachedViews` says how many
- * an image there are; they come in turn and are kept. 0: without end, and the frozen part runs on
- * each, from decoded pixels as far as those fit (`training.pixelCacheMegabytes`). Validation images
- * are never augmented.
- *
- * @param folder Of the outputs on disk; its name is `hashFrozenPart`.
- */
-export async function openSources(
-  { config, decode, train, validation }: Pick<
-    TrainingJob,
-    "config" | "decode" | "train" | "validation"
-  >,
-  extractor: FeatureExtractor,
-  folder: string,
-): Promise<Sources> {
-  const { augmentation, cachedViews, cacheMegabytes, cacheGigabytes, pixelCacheMegabytes } =
-    config.training;
-  const cache = await openFeatureCache({
-    folder,
-    values: valuesPerImage(extractor.shapes),
-    memoryBytes: cacheMegabytes * 1e6,
-    diskBytes: cacheGigabytes * 1e9,
-  });
-  const common = { extractor, decode, cache };
-  const endless = isAugmented(augmentation) && cachedViews === 0;
-  const viewOf = ({ index, view: turn }: Draw): View => {
-    const view = endless ? turn : (turn - 1) % cachedViews + 1;
-    return {
-      key: endless ? null : JSON.stringify([config.seed, view, index, augmentation]),
-      change: (pixels) =>
-        augment(pixels, decode.size, augmentation, viewRandom(config.seed, view, index)),
-    };
-  };
-  return {
-    train: featureSource({
-      ...common,
-      images: train,
-      ...(endless ? { pixels: createPixelCache(pixelCacheMegabytes) } : {}),
-      ...(isAugmented(augmentation) ? { viewOf } : {}),
-    }),
-    validation: featureSource({ ...common, images: validation }),
-    refusal: cache.refusal,
-    close: cache.close,
-  };
 }

@@ -5,33 +5,43 @@ import type { Config } from "../core/settings.ts";
 import { breathe, type OnProgress, stoppable, throwIfStopped } from "../core/stop.ts";
 import { tf } from "../core/tensorflow.ts";
 import { epochDraws } from "../images/decode.ts";
-import { cutGraph } from "../model/graph.ts";
-import { disposeModel, frozenLayerCount } from "../model/model.ts";
+import { disposeModel } from "../model/model.ts";
 import { startRun } from "../model/start.ts";
 import { subsetItems } from "../run/split_file.ts";
 import {
-  createFeatureExtractor,
   type FeatureBatch,
   type FeatureSource,
   hashFrozenPart,
+  openSources,
+  type Sources,
 } from "./features.ts";
-import { openSources, type Sources, weightsOfClasses } from "./fit.ts";
-import { createTrainable, disposeTrainable, type Trainable, trainStep } from "./trainable.ts";
+import { type TrainingJob, weightsOfClasses } from "./fit.ts";
+import { cutModel, type Trainable, trainStep } from "./trainable.ts";
 
 /** Learning rates that are tried, from the first to the last in equal factors. */
 const [LOWEST, HIGHEST] = [1e-7, 10];
 
 /** Steps of training, as in fastai's `lr_find`. */
-export const RANGE_TEST_STEPS = 100;
+const RANGE_TEST_STEPS = 100;
 
 /** The test ends where the averaged loss is this many times its least so far, as in fastai. */
 const DIVERGED = 4;
+
+/** One step of a learning rate range test. */
+export interface RangePoint {
+  learningRate: number;
+  /** Of this step's batch. */
+  loss: number;
+  /** Moving average of the losses so far. */
+  smoothed: number;
+}
 
 /** What a range test found. */
 export interface RangeTest {
   /** Steps in order; fewer than 100 where the loss diverged. */
   points: RangePoint[];
-  suggestion: Suggestion;
+  /** `learningRate` is `null` where the curve does not tell; `reason` says why, in a sentence. */
+  suggestion: { learningRate: number | null; reason: string };
   /** Of the steps, without the frozen part. */
   seconds: number;
 }
@@ -47,7 +57,7 @@ export interface RangeTest {
  * the training images.
  *
  * @throws {DataError} When notebook 03 has not been run.
- * @throws {ModelError} When the starting weights are not to be had.
+ * @throws {ModelError} When the starting weights cannot be obtained.
  * @throws {ImageError} When an image of the split has gone or broken since.
  * @throws {StoppedError} When the person asks to stop.
  * @example
@@ -63,34 +73,24 @@ export async function findLearningRate(
   try {
     const folder = fromRoot(config.data.folder);
     const train = subsetItems(split, "train", folder, config.data.classes);
-    const frozenLayers = frozenLayerCount(model.architecture.backbone, config.model.unfreezeLast);
-    const cut = cutGraph(model.graph, frozenLayers);
-    const extractor = createFeatureExtractor(model, cut);
-    const part = createTrainable(model, cut, extractor.shapes, config.training.batchNorm);
+    const { cut, extractor, part, dispose } = cutModel(model, config);
     let sources: Sources | null = null;
     try {
       const job = { config, decode, train, validation: [] };
-      const folder = join(FEATURES_FOLDER, await hashFrozenPart(model, cut, decode));
-      sources = await openSources(job, extractor, folder);
-      const labels = train.map(({ label }) => label);
-      return await runTest(part, endlessBatches(sources.train, labels, config), {
-        config,
-        classWeights: weightsOfClasses(job),
-        onProgress,
-      });
+      const features = join(FEATURES_FOLDER, await hashFrozenPart(model, cut, decode));
+      sources = await openSources(job, extractor, features);
+      const batches = endlessBatches(sources.train, train.map(({ label }) => label), config);
+      const started = performance.now();
+      const points = await trainThroughRates(part, batches, job, onProgress);
+      const seconds = (performance.now() - started) / 1000;
+      return { points, suggestion: suggestLearningRate(points), seconds };
     } finally {
-      await sources?.close();
-      disposeTrainable(part);
-      extractor.dispose();
+      await sources?.cache.close();
+      dispose();
     }
   } finally {
     disposeModel(model);
   }
-}
-
-/** The learning rate of a step, from 0. */
-function rateOf(step: number): number {
-  return LOWEST * (HIGHEST / LOWEST) ** (step / (RANGE_TEST_STEPS - 1));
 }
 
 /** One epoch's batches after another's. */
@@ -100,64 +100,41 @@ async function* endlessBatches(
   { seed, training: { sampling, batchSize } }: Config,
 ): AsyncGenerator<FeatureBatch> {
   for (let epoch = 1;; epoch++) {
-    yield* source.read(epochDraws(labels, { seed, epoch, sampling }), batchSize);
+    yield* source(epochDraws(labels, { seed, epoch, sampling }), batchSize);
   }
 }
 
-async function runTest(
+/** A step at each rate, until the loss has diverged. */
+async function trainThroughRates(
   part: Trainable,
   batches: AsyncGenerator<FeatureBatch>,
-  { config, classWeights, onProgress }: {
-    config: Config;
-    classWeights: readonly number[];
-    onProgress: OnProgress | undefined;
-  },
-): Promise<RangeTest> {
-  const started = performance.now();
-  const random = createRandom(`${config.seed}/range test`);
+  job: Pick<TrainingJob, "config" | "train">,
+  onProgress: OnProgress | undefined,
+): Promise<RangePoint[]> {
+  const classWeights = weightsOfClasses(job);
+  const random = createRandom(`${job.config.seed}/range test`);
   const average = averageLosses();
   const points: RangePoint[] = [];
   let least = Infinity;
   await stoppable(async (stopRequested) => {
     onProgress?.(0, RANGE_TEST_STEPS);
     for await (const batch of batches) {
-      const learningRate = rateOf(points.length);
+      const learningRate = LOWEST * (HIGHEST / LOWEST) ** (points.length / (RANGE_TEST_STEPS - 1));
       const { loss } = await trainStep(part, batch, { learningRate, classWeights, random });
       tf.dispose([...batch.features.values()]);
       if (!Number.isFinite(loss)) break;
       const smoothed = average(loss);
       points.push({ learningRate, loss, smoothed });
       least = Math.min(least, smoothed);
-      onProgress?.(
-        points.length,
-        RANGE_TEST_STEPS,
-        `learning rate ${learningRate.toExponential(1)}`,
-      );
+      const note = `learning rate ${learningRate.toExponential(1)}`;
+      onProgress?.(points.length, RANGE_TEST_STEPS, note);
       if (smoothed > DIVERGED * least || points.length === RANGE_TEST_STEPS) break;
       throwIfStopped(stopRequested);
       await breathe();
     }
   });
   onProgress?.(points.length, points.length);
-  const seconds = (performance.now() - started) / 1000;
-  return { points, suggestion: suggestLearningRate(points), seconds };
-}
-
-/** One step of a learning rate range test. */
-export interface RangePoint {
-  learningRate: number;
-  /** Of this step's batch. */
-  loss: number;
-  /** Moving average of the losses so far. */
-  smoothed: number;
-}
-
-/** What a range test says. */
-interface Suggestion {
-  /** `null` where the curve does not tell. */
-  learningRate: number | null;
-  /** Why, in a sentence. */
-  reason: string;
+  return points;
 }
 
 /** Weight of the past in the moving average, as in fastai. */
@@ -202,8 +179,8 @@ const LEAST_FALL = 2.2;
  *
  * @param points In order of the learning rate, in equal factors.
  */
-export function suggestLearningRate(points: readonly RangePoint[]): Suggestion {
-  const none = (reason: string): Suggestion => ({ learningRate: null, reason });
+export function suggestLearningRate(points: readonly RangePoint[]): RangeTest["suggestion"] {
+  const none = (reason: string) => ({ learningRate: null, reason });
   if (points.length < SETTLING + REACH) {
     return none(`The loss went wild after ${points.length} steps: too few to tell anything from.`);
   }
@@ -212,17 +189,17 @@ export function suggestLearningRate(points: readonly RangePoint[]): Suggestion {
   const least = smoothed.indexOf(Math.min(...smoothed.slice(SETTLING)), SETTLING);
   const noise = noiseOf(losses.slice(0, Math.max(least, SETTLING)));
   const start = meanOf(losses.slice(0, SETTLING));
-  const floor = Math.min(...windows(losses).map(meanOf));
+  const decades = losses.slice(2 * REACH).map((_, from) =>
+    losses.slice(from, from + 2 * REACH + 1)
+  );
+  const floor = Math.min(...decades.map(meanOf));
   if (!(start - floor > LEAST_FALL * noise)) {
     return none("The loss falls by no more than chance would have it, at any learning rate.");
   }
   if (!(smoothed.at(-1)! - smoothed[least]! > noise)) {
     return none("The loss was still falling, or had not risen again, at the highest rate.");
   }
-  const slopes = Array.from(
-    { length: least - SETTLING + 1 },
-    (_, index) => slopeAt(smoothed, SETTLING + index),
-  );
+  const slopes = smoothed.slice(SETTLING, least + 1).map((_, i) => slopeAt(smoothed, SETTLING + i));
   const steepest = Math.min(...slopes);
   const chosen = slopes.findIndex((slope) => slope <= NEARLY_STEEPEST * steepest);
   const learningRate = Number(points[SETTLING + chosen]!.learningRate.toPrecision(1));
@@ -251,15 +228,6 @@ function noiseOf(losses: readonly number[]): number {
     .sort((a, b) => a - b);
   const MEDIAN_OF_CHANGES = 0.954; // of normal noise with a standard deviation of 1
   return changes[changes.length >> 1]! / MEDIAN_OF_CHANGES;
-}
-
-/** All runs of 13 values. */
-function windows(values: readonly number[]): number[][] {
-  const length = 2 * REACH + 1;
-  return Array.from(
-    { length: values.length - length + 1 },
-    (_, start) => values.slice(start, start + length),
-  );
 }
 
 function meanOf(values: readonly number[]): number {

@@ -2,10 +2,7 @@ import { join } from "node:path";
 import { writeAll, writeAtomic } from "../core/files.ts";
 import type { HistoryRow } from "../run/history.ts";
 
-/** Writes the epochs that it has not written yet. */
-type TensorboardLog = (history: readonly HistoryRow[]) => Promise<void>;
-
-/** Tags have the names that `keras.callbacks.TensorBoard` gives them. */
+/** Tags of the two runs, named as `keras.callbacks.TensorBoard` names them, and their columns. */
 const runs = {
   train: {
     epoch_loss: "loss",
@@ -25,181 +22,105 @@ const EVENT_FILE = /^events\.out\.tfevents\.\d+$/;
  *
  * The first call writes both files anew from the whole history, later ones append: so a training
  * that was killed and goes on has every epoch once, whatever the kill left behind, and an open
- * TensorBoard follows it. Times of epochs before the first call are reckoned from their seconds.
+ * TensorBoard follows it. Times of epochs before the first call follow from their seconds.
+ *
+ * `tf.node.summaryFileWriter` is not used: it stamps every point with the time of writing, says
+ * nothing of a restart, keeps five tensors, and writes on into a file that has been removed.
  *
  * @param folder Holds `train/` and `validation/`; event files of an earlier log in them are removed.
  * @param now Milliseconds since 1970.
- * @example
- * ```ts
- * const log = tensorboardLog(runPaths(config.run).tensorboard);
- * await log(history); // after each epoch
- * ```
+ * @returns What writes, after each epoch, the rows that it has not written yet.
  */
-export function tensorboardLog(folder: string, now: () => number = Date.now): TensorboardLog {
+export function tensorboardLog(folder: string, now: () => number = Date.now) {
   const name = `events.out.tfevents.${String(now()).padStart(13, "0")}`;
-  let written: number | null = null;
-  return async (history) => {
-    const rows = history.slice(written ?? 0);
+  let written = 0;
+  return async (history: readonly HistoryRow[]): Promise<void> => {
+    const rows = history.slice(written);
     if (rows.length === 0) return;
-    const times = endTimes(rows, now());
+    let time = now() / 1000 - rows.reduce((sum, { seconds }) => sum + seconds, 0);
+    const ends = rows.map(({ seconds }) => time += seconds);
     for (const [run, tags] of Object.entries(runs)) {
-      const records = scalarRecords(
-        rows.flatMap((row, index) => scalarsOf(row, tags, times[index]!)),
+      const points = rows.flatMap((row, i) =>
+        Object.entries(tags).flatMap(([tag, column]) =>
+          row[column] === null ? [] : scalar(tag, row[column], row.epoch, ends[i]!)
+        )
       );
       const path = join(folder, run, name);
-      if (written !== null) {
+      if (written > 0) {
         using file = await Deno.open(path, { append: true });
-        await writeAll(file, records);
-      } else {
-        const header = fileHeader(times[0]!);
-        await writeAtomic(path, Uint8Array.of(...header, ...records));
-        await removeOthers(join(folder, run), name);
+        await writeAll(file, Uint8Array.from(points));
+        continue;
+      }
+      await writeAtomic(path, Uint8Array.from([...header(ends[0]!), ...points]));
+      for await (const { name: other } of Deno.readDir(join(folder, run))) {
+        if (EVENT_FILE.test(other) && other !== name) await Deno.remove(join(folder, run, other));
       }
     }
     written = history.length;
   };
 }
 
-/** When each epoch ended, in seconds since 1970, if the last one ended now. */
-function endTimes(rows: readonly HistoryRow[], now: number): number[] {
-  let time = now / 1000;
-  return rows.toReversed().map(({ seconds }) => {
-    const end = time;
-    time -= seconds;
-    return end;
-  }).reverse();
-}
-
-function scalarsOf(
-  row: HistoryRow,
-  tags: Readonly<Record<string, keyof HistoryRow>>,
-  wallTime: number,
-): ScalarEvent[] {
-  return Object.entries(tags).flatMap(([tag, column]) => {
-    const value = row[column];
-    return value === null ? [] : [{ tag, value, step: row.epoch, wallTime }];
-  });
-}
-
-async function removeOthers(folder: string, kept: string): Promise<void> {
-  for await (const { name } of Deno.readDir(folder)) {
-    if (EVENT_FILE.test(name) && name !== kept) await Deno.remove(join(folder, name));
-  }
-}
-
-/**
- * Event files of TensorBoard: a TFRecord file of `Event` protocol buffers (tensorflow/core/util/
- * event.proto and tensorflow/core/framework/summary.proto), of which scalars need a handful of
- * fields. All numbers are little-endian.
- */
-
-/** A scalar at a step of training. */
-interface ScalarEvent {
-  tag: string;
-  /** Stored as a 32-bit float. */
-  value: number;
-  /** A whole number from 0. */
-  step: number;
-  /** Seconds since 1970. */
-  wallTime: number;
-}
+// Event files are TFRecord files of `Event` protocol buffers (tensorflow/core/util/event.proto and
+// tensorflow/core/framework/summary.proto). All numbers are little-endian; times are in seconds.
 
 /**
  * What a file begins with: its version, and the message that a new session starts, on which a
  * TensorBoard that is open forgets what an earlier file of the same run said.
- *
- * @param wallTime Seconds since 1970.
  */
-function fileHeader(wallTime: number): Uint8Array<ArrayBuffer> {
+function header(time: number): number[] {
   const START = 1; // SessionLog.SessionStatus
-  return concat([
-    record(concat([double(1, wallTime), text(3, "brain.Event:2")])),
-    record(concat([double(1, wallTime), integer(2, 0), message(7, integer(1, START))])),
-  ]);
+  return [
+    ...record([...double(1, time), ...text(3, "brain.Event:2")]),
+    ...record([...double(1, time), ...integer(2, 0), ...message(7, integer(1, START))]),
+  ];
 }
 
-/** Scalars as records, one each, to be put after a {@linkcode fileHeader}. */
-function scalarRecords(events: Iterable<ScalarEvent>): Uint8Array<ArrayBuffer> {
-  const records: Uint8Array[] = [];
-  for (const { tag, value, step, wallTime } of events) {
-    const summary = message(1, concat([text(1, tag), float(2, value)]));
-    records.push(record(concat([double(1, wallTime), integer(2, step), message(5, summary)])));
-  }
-  return concat(records);
+/** A point of a curve; the value is stored as a 32-bit float. */
+function scalar(tag: string, value: number, step: number, time: number): number[] {
+  const summary = message(1, [...text(1, tag), ...float(2, value)]);
+  return record([...double(1, time), ...integer(2, step), ...message(5, summary)]);
 }
 
-/** TFRecord: length (8 bytes), its checksum (4), the data, their checksum (4). */
-function record(data: Uint8Array): Uint8Array {
-  const length = new Uint8Array(8);
-  new DataView(length.buffer).setBigUint64(0, BigInt(data.length), true);
-  return concat([length, checksum(length), data, checksum(data)]);
+/** TFRecord: the length in 8 bytes, its checksum, the data, their checksum. */
+function record(data: number[]): number[] {
+  const length = bytesOf(BigUint64Array.of(BigInt(data.length)));
+  return [...length, ...checksum(length), ...data, ...checksum(data)];
 }
 
-/** CRC-32C, rotated and offset as TFRecord does, so that checksums of checksums stay useful. */
-function checksum(data: Uint8Array): Uint8Array {
-  const crc = crc32c(data);
-  const masked = ((crc >>> 15 | crc << 17) + 0xa282ead8) >>> 0;
-  return bytes(4, (view) => view.setUint32(0, masked, true));
-}
-
-const CASTAGNOLI = 0x82f63b78;
-
-// reflected
-
-const table = Uint32Array.from({ length: 256 }, (_, index) => {
-  let value = index;
-  for (let bit = 0; bit < 8; bit++) value = value & 1 ? value >>> 1 ^ CASTAGNOLI : value >>> 1;
-  return value;
-});
-
-/** CRC-32C (Castagnoli, RFC 3720): of "123456789" it is 0xe3069283. */
-export function crc32c(data: Uint8Array): number {
+/** CRC-32C (Castagnoli, RFC 3720), rotated and offset as TFRecord does. */
+function checksum(data: number[]): number[] {
   let crc = 0xffffffff;
-  for (const byte of data) crc = table[(crc ^ byte) & 0xff]! ^ crc >>> 8;
-  return ~crc >>> 0;
+  for (const byte of data) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? crc >>> 1 ^ 0x82f63b78 : crc >>> 1;
+  }
+  crc = ~crc;
+  return bytesOf(Uint32Array.of((crc >>> 15 | crc << 17) + 0xa282ead8));
 }
 
-// Fields of a protocol buffer: the number of the field with its wire type, then the value.
+// Fields of a protocol buffer: a key of the field's number and its wire type, then the value.
 
-function double(field: number, value: number): Uint8Array {
-  return concat([varint(field << 3 | 1), bytes(8, (view) => view.setFloat64(0, value, true))]);
-}
+const integer = (field: number, value: number) => [field << 3, ...varint(value)];
 
-function float(field: number, value: number): Uint8Array {
-  return concat([varint(field << 3 | 5), bytes(4, (view) => view.setFloat32(0, value, true))]);
-}
+const double = (
+  field: number,
+  value: number,
+) => [field << 3 | 1, ...bytesOf(Float64Array.of(value))];
 
-function integer(field: number, value: number): Uint8Array {
-  return concat([varint(field << 3), varint(value)]);
-}
+const float = (
+  field: number,
+  value: number,
+) => [field << 3 | 5, ...bytesOf(Float32Array.of(value))];
 
-function text(field: number, value: string): Uint8Array {
-  return message(field, new TextEncoder().encode(value));
-}
+const text = (field: number, value: string) => message(field, [...new TextEncoder().encode(value)]);
 
-function message(field: number, content: Uint8Array): Uint8Array {
-  return concat([varint(field << 3 | 2), varint(content.length), content]);
-}
+const message = (
+  field: number,
+  data: number[],
+) => [field << 3 | 2, ...varint(data.length), ...data];
 
 /** Seven bits a byte, the lowest first; the top bit says that more follow. */
-function varint(value: number): Uint8Array {
-  const parts: number[] = [];
-  for (; value > 127; value = Math.floor(value / 128)) parts.push(value % 128 | 128);
-  return Uint8Array.of(...parts, value);
-}
+const varint = (value: number): number[] =>
+  value < 128 ? [value] : [value & 127 | 128, ...varint(value >>> 7)];
 
-function bytes(length: number, fill: (view: DataView) => void): Uint8Array {
-  const result = new Uint8Array(length);
-  fill(new DataView(result.buffer));
-  return result;
-}
-
-function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const result = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    result.set(part, offset);
-    offset += part.length;
-  }
-  return result;
-}
+const bytesOf = (values: ArrayBufferView) => [...new Uint8Array(values.buffer)];

@@ -1,41 +1,24 @@
 import type { Random } from "../core/random.ts";
 import type { Config } from "../core/settings.ts";
-import type { OnProgress, StopRequested } from "../core/stop.ts";
-import { nativeBackend, type TensorFlow, tf } from "../core/tensorflow.ts";
-import type { DecodeOptions } from "../images/decode.ts";
+import { type TensorFlow, tf } from "../core/tensorflow.ts";
 import { isHeadLayer, OUTPUT_LAYER } from "../model/architectures.ts";
 import { forward, type Moments } from "../model/forward.ts";
-import { type Cut, isTrainable, type Shape, weightSpecs } from "../model/graph.ts";
-import type { Model } from "../model/model.ts";
-import type { HistoryRow, TrainingEvent } from "../run/history.ts";
-import type { LabelledFile } from "../run/split_file.ts";
-import type { FeatureBatch } from "./features.ts";
-
-/** What a training run is made of. */
-export interface TrainingJob {
-  /** The model to start from; its weights are not changed. */
-  model: Model;
-  train: readonly LabelledFile[];
-  validation: readonly LabelledFile[];
-  /** How images are read. */
-  decode: DecodeOptions;
-  config: Config;
-  /** Folder of checkpoints. */
-  checkpoints: string;
-  /** Folder in which the frozen layers' outputs of all runs are kept. */
-  features: string;
-  /** Text that is equal only for runs that may continue each other's checkpoints. */
-  fingerprint: string;
-  /** Called with the whole model whenever an epoch is the best yet; the model is only lent. */
-  onBest: (model: Model, row: HistoryRow) => Promise<void>;
-  /** Called after every epoch with all rows and events so far. */
-  onEpoch?: (history: HistoryRow[], events: TrainingEvent[]) => Promise<void> | void;
-  onProgress?: OnProgress;
-  /** Whether the person has asked to stop. */
-  stopRequested?: StopRequested;
-}
+import { type Cut, cutGraph, isTrainable, type Shape, weightSpecs } from "../model/graph.ts";
+import { frozenLayerCount, type Model } from "../model/model.ts";
+import {
+  type AdamState,
+  assignVariable,
+  disposeAdam,
+  readVariable,
+  startAdam,
+  stepAdam,
+} from "./adam.ts";
+import { createFeatureExtractor, type FeatureBatch } from "./features.ts";
 
 type Tensor = TensorFlow.Tensor;
+
+/** Tensors by name. */
+export type Tensors = ReadonlyMap<string, Tensor>;
 
 /** The part of a model that training changes, with its optimizer. */
 export interface Trainable {
@@ -44,9 +27,25 @@ export interface Trainable {
   weights: Map<string, Tensor>;
   /** Those of them that gradient descent changes. */
   adam: AdamState;
-  usesBatchStatistics: (batchNorm: string) => boolean;
+  usesBatchStatistics: (layer: string) => boolean;
   /** Momentum of each BatchNorm layer. */
-  momentum: Map<string, number>;
+  momentum: ReadonlyMap<string, number>;
+}
+
+/**
+ * Cuts a model before its last `config.model.unfreezeLast` backbone layers.
+ *
+ * @returns `extractor`: the frozen part, `part`: the trainable one, both ready to run.
+ */
+export function cutModel(model: Model, { model: { unfreezeLast }, training }: Config) {
+  const cut = cutGraph(model.graph, frozenLayerCount(model.architecture.backbone, unfreezeLast));
+  const extractor = createFeatureExtractor(model, cut);
+  const part = createTrainable(model, cut, extractor.shapes, training.batchNorm);
+  const dispose = () => {
+    disposeTrainable(part);
+    extractor.dispose();
+  };
+  return { cut, extractor, part, dispose };
 }
 
 /**
@@ -70,22 +69,23 @@ export function createTrainable(
   const adam = startAdam(
     new Map(names.filter(isTrainable).map((name) => [name, model.weights.get(name)!])),
   );
-  const weights = new Map(names.map((name) => [
-    name,
-    adam.variables.get(name)?.value.read() ?? model.weights.get(name)!.clone(),
-  ]));
+  const weights = new Map(names.map((name) => {
+    const variable = adam.variables.get(name);
+    return [name, variable ? readVariable(variable.value) : model.weights.get(name)!.clone()];
+  }));
   const momentum = new Map(
     cut.trainable.flatMap((layer) =>
       layer.op === "batchNorm" ? [[layer.name, layer.momentum]] : []
     ),
   );
-  return {
-    cut,
-    weights,
-    adam,
-    usesBatchStatistics: (name) => batchNorm === "trained" || isHeadLayer(name),
-    momentum,
-  };
+  const usesBatchStatistics = (layer: string) => batchNorm === "trained" || isHeadLayer(layer);
+  return { cut, weights, adam, usesBatchStatistics, momentum };
+}
+
+/** Frees weights and moments. */
+export function disposeTrainable(part: Trainable): void {
+  tf.dispose([...part.weights.values()]);
+  disposeAdam(part.adam);
 }
 
 /** Loss and probabilities of one batch, as plain numbers. */
@@ -186,162 +186,31 @@ export function snapshot(part: Trainable): Map<string, Tensor> {
   return new Map([...part.weights].map(([name, value]) => [name, value.clone()]));
 }
 
-/** Puts weights back that {@linkcode snapshot} took; the given tensors are not disposed. */
-export function restore(part: Trainable, weights: ReadonlyMap<string, Tensor>): void {
-  for (const [name, value] of weights) {
-    const copy = tf.tidy(() => value.mul(1));
-    part.adam.variables.get(name)?.value.assign(copy);
-    part.weights.get(name)?.dispose();
-    part.weights.set(name, copy);
-  }
-}
-
 /** The whole model again: `weights` of the trainable part laid over the model's own. */
-export function withWeights(model: Model, weights: ReadonlyMap<string, Tensor>): Model {
+export function withWeights(model: Model, weights: Tensors): Model {
   return { ...model, weights: new Map([...model.weights, ...weights]) };
 }
 
-/** Frees weights and moments. */
-export function disposeTrainable(part: Trainable): void {
-  tf.dispose([...part.weights.values()]);
-  disposeAdam(part.adam);
+/** Adam's moments as they are now, as a checkpoint names them; the caller disposes them. */
+export function momentsOf({ adam }: Trainable): Map<string, Tensor> {
+  return new Map([...adam.variables].flatMap(([name, { first, second }]) => [
+    [`adam_first/${name}`, readVariable(first)],
+    [`adam_second/${name}`, readVariable(second)],
+  ]));
 }
 
-const BETA_1 = 0.9;
-
-const BETA_2 = 0.999;
-
-const EPSILON = 1e-7;
-
-/** A weight that Adam changes, with its first and second moment. */
-interface AdamVariable {
-  value: ResourceVariable;
-  first: ResourceVariable;
-  second: ResourceVariable;
-}
-
-/** Adam's memory: steps taken, and the weights by name. */
-interface AdamState {
-  step: number;
-  variables: ReadonlyMap<string, AdamVariable>;
-}
-
-/** Adam before the first step, with copies of the weights and moments of zero. */
-export function startAdam(weights: ReadonlyMap<string, Tensor>): AdamState {
-  const variables = new Map([...weights].map(([name, weight]) => [name, {
-    value: variableOf(() => weight.mul(1)), // a buffer of its own, which may be changed in place
-    first: variableOf(() => tf.zeros(weight.shape)),
-    second: variableOf(() => tf.zeros(weight.shape)),
-  }]));
-  return { step: 0, variables };
-}
-
-/** A variable that is alone in holding the value that `make` gives. */
-function variableOf(make: () => Tensor): ResourceVariable {
-  const value = tf.tidy(make);
-  const variable = createResourceVariable(value);
-  value.dispose();
-  return variable;
-}
-
-/**
- * One step of Adam (Kingma and Ba, ICLR 2015) in the form and with the defaults of
- * `keras.optimizers.Adam`: the bias corrections are in the step size and epsilon, 1e-7, is added to
- * the uncorrected root. It is TensorFlow's fused kernel: one pass over each weight where a dozen
- * elementwise operations would make as many.
- *
- * @param weights Their tensors are disposed and replaced by the new values, for the names that have a
- *   gradient; the caller owns these.
- * @param gradients By weight name; not disposed.
- */
-export function stepAdam(
-  state: AdamState,
-  weights: Map<string, Tensor>,
-  gradients: ReadonlyMap<string, Tensor>,
-  learningRate: number,
-): void {
-  state.step += 1;
-  const backend = nativeBackend();
-  const { TF_ATTR_BOOL, TF_ATTR_TYPE, TF_FLOAT } = backend.binding;
-  const attributes = [
-    { name: "T", type: TF_ATTR_TYPE, value: TF_FLOAT },
-    { name: "use_locking", type: TF_ATTR_BOOL, value: false },
-    { name: "use_nesterov", type: TF_ATTR_BOOL, value: false },
-  ];
-  tf.tidy(() => {
-    const { step } = state;
-    const numbers = [BETA_1 ** step, BETA_2 ** step, learningRate, BETA_1, BETA_2, EPSILON]
-      .map((value) => tf.scalar(value));
-    for (const [name, gradient] of gradients) {
-      const { value, first, second } = state.variables.get(name)!;
-      weights.get(name)?.dispose(); // else the kernel would have to copy
-      const inputs = [value.handle, first.handle, second.handle, ...numbers, gradient];
-      backend.executeMultipleOutputs("ResourceApplyAdam", attributes, inputs, 0);
-      weights.set(name, tf.keep(value.read()));
+/** Puts back what {@linkcode snapshot} and {@linkcode momentsOf} gave; `tensors` are not disposed. */
+export function restore(part: Trainable, tensors: Tensors, adamStep: number): void {
+  part.adam.step = adamStep;
+  for (const [name, before] of part.weights) {
+    const copy = tf.tidy(() => tensors.get(name)!.mul(1));
+    const variable = part.adam.variables.get(name);
+    if (variable) {
+      assignVariable(variable.value, copy);
+      assignVariable(variable.first, tensors.get(`adam_first/${name}`)!);
+      assignVariable(variable.second, tensors.get(`adam_second/${name}`)!);
     }
-  });
-}
-
-/** Adam as before its first step, as for a new phase of training; the weights stay. */
-export function resetAdam(state: AdamState): void {
-  state.step = 0;
-  for (const { first, second } of state.variables.values()) {
-    tf.tidy(() => {
-      first.assign(tf.zeros(first.shape));
-      second.assign(tf.zeros(second.shape));
-    });
+    before.dispose();
+    part.weights.set(name, copy);
   }
-}
-
-/** Frees weights and moments. */
-export function disposeAdam(state: AdamState): void {
-  for (const { value, first, second } of state.variables.values()) {
-    for (const variable of [value, first, second]) variable.dispose();
-  }
-}
-
-/**
- * A variable that TensorFlow itself holds, so that its fused optimizer kernels can change it in
- * place. tfjs' own variables are tensors that are replaced.
- */
-interface ResourceVariable {
-  /** What TensorFlow's kernels take. */
-  handle: TensorFlow.Tensor;
-  shape: number[];
-  /**
-   * The value now; the caller disposes it. No copy is made: as long as it is there, the next change
-   * makes one.
-   */
-  read(): TensorFlow.Tensor;
-  /** Takes a value over; the tensor stays the caller's. */
-  assign(value: TensorFlow.Tensor): void;
-  dispose(): void;
-}
-
-/** TensorFlow's name for variables that live as long as their handle (`ResourceHandle`). */
-const ANONYMOUS = "cd2c89b7-88b7-44c8-ad83-06c2a9158347";
-
-/** A variable of 32-bit floats that begins with this value; the tensor stays the caller's. */
-function createResourceVariable(value: TensorFlow.Tensor): ResourceVariable {
-  const backend = nativeBackend();
-  const { TF_ATTR_TYPE, TF_ATTR_SHAPE, TF_ATTR_STRING, TF_FLOAT } = backend.binding;
-  const dtype = { name: "dtype", type: TF_ATTR_TYPE, value: TF_FLOAT };
-  const { shape } = value;
-  const handle = backend.executeSingleOutput("VarHandleOp", [
-    dtype,
-    { name: "shape", type: TF_ATTR_SHAPE, value: shape },
-    { name: "container", type: TF_ATTR_STRING, value: "" },
-    { name: "shared_name", type: TF_ATTR_STRING, value: ANONYMOUS },
-  ], []);
-  const assign = (next: TensorFlow.Tensor): void => {
-    backend.executeMultipleOutputs("AssignVariableOp", [dtype], [handle, next], 0);
-  };
-  assign(value);
-  return {
-    handle,
-    shape,
-    read: () => backend.executeSingleOutput("ReadVariableOp", [dtype], [handle]),
-    assign,
-    dispose: () => handle.dispose(),
-  };
 }

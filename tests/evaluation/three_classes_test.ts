@@ -24,7 +24,7 @@ Deno.test("a task of three classes needs no code, from the scan to the new folde
 
     await run("scanRun", "lib/data/scan.ts");
     await run("splitRun", "lib/split/split.ts");
-    await run("trainRun", "lib/training/train_run.ts");
+    await run("trainRun", "lib/training/training.ts");
     const { decision } = await run("chooseDecision", "lib/metrics/decision.ts") as {
       decision: { threshold: number; rule: string };
     };

@@ -7,7 +7,7 @@ const texts = (change: Partial<Parameters<typeof outcomeNotices>[0]>) =>
     history: Array(4) as HistoryRow[],
     resumedFrom: 0,
     interrupted: false,
-    notKept: null,
+    cacheProblem: null,
     startingWeights: { kind: "imagenet", note: "ImageNet", sha256: null },
     ...change,
   }).map(({ text }) => text);
@@ -21,7 +21,7 @@ Deno.test("outcomeNotices() says what was stopped, continued, left to do and not
   assert.match(texts({ interrupted: true, history: [] })[0]!, /before there was a model/);
   assert.match(texts({ resumedFrom: 4 })[0]!, /nothing was left to do/);
   assert.match(texts({ resumedFrom: 3 })[0]!, /continued after its epoch 3/);
-  const both = texts({ interrupted: true, resumedFrom: 3, notKept: "the disk takes no more" });
+  const both = texts({ interrupted: true, resumedFrom: 3, cacheProblem: "the disk takes no more" });
   assert.equal(both.length, 4);
   assert.match(both[2]!, /because the disk takes no more\./);
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { parseConfig } from "../../lib/core/config.ts";
 import { runsChart, runsTable } from "../../lib/show/run_charts.ts";
-import { runSummary } from "../training/run_summaries.ts";
+import { runSummary } from "../run/run_summaries.ts";
 
 const config = parseConfig({ run: "mine" });
 

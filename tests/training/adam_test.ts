@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { createRandom } from "../../lib/core/random.ts";
 import { type TensorFlow, tf } from "../../lib/core/tensorflow.ts";
-import { disposeAdam, startAdam, stepAdam } from "../../lib/training/trainable.ts";
+import { disposeAdam, startAdam, stepAdam } from "../../lib/training/adam.ts";
 import { askPython } from "../ask_python.ts";
 
 interface Step {

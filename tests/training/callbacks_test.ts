@@ -1,141 +1,22 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import fc from "fast-check";
 import { parseConfig } from "../../lib/core/config.ts";
+import { TrainingError } from "../../lib/core/errors.ts";
 import { createRandom, type Random } from "../../lib/core/random.ts";
 import type { Config, Monitor } from "../../lib/core/settings.ts";
-import { type HistoryRow, lowerIsBetter } from "../../lib/run/history.ts";
-import {
-  isImprovement,
-  startPlateau,
-  startStopping,
-  stepPlateau,
-  stepStopping,
-} from "../../lib/training/callbacks.ts";
-import type { TrainingState } from "../../lib/training/checkpoint.ts";
-import { endEpoch } from "../../lib/training/fit.ts";
+import type { HistoryRow } from "../../lib/run/history.ts";
+import { endEpoch, startState, watchDivergence } from "../../lib/training/callbacks.ts";
+import { addBatch, noScores, scoresOf } from "../../lib/training/epoch_scores.ts";
 import { askPython } from "../ask_python.ts";
 
 type Options = Config["training"];
 
-type Plateau = Options["reduceLROnPlateau"];
-
-type Stopping = Options["earlyStopping"];
-
 const DEFAULTS = parseConfig({}).training;
 
+const START = startState(1e-3);
+
 const MONITORS: Monitor[] = ["val_loss", "val_accuracy", "val_auc"];
-
-/** Learning rates in force after each epoch. */
-function rates(values: (number | null)[], options: Partial<Plateau>, start = 1): number[] {
-  let state = startPlateau(start);
-  return values.map((value) => {
-    state = stepPlateau(state, value, { ...DEFAULTS.reduceLROnPlateau, ...options }).state;
-    return state.learningRate;
-  });
-}
-
-/** Epochs that improved, and the one that stopped training. */
-function stops(
-  values: (number | null)[],
-  options: Partial<Stopping>,
-): { improved: number[]; stopped: number | null } {
-  let state = startStopping;
-  const improved: number[] = [];
-  for (const [index, value] of values.entries()) {
-    const step = stepStopping(state, index + 1, value, { ...DEFAULTS.earlyStopping, ...options });
-    state = step.state;
-    if (step.improved) improved.push(index + 1);
-    if (step.stop) return { improved, stopped: index + 1 };
-  }
-  return { improved, stopped: null };
-}
-
-Deno.test("isImprovement() compares by more than minDelta, in the monitor's direction", () => {
-  assert.deepEqual(MONITORS.map(lowerIsBetter), [true, false, false]);
-  assert.equal(isImprovement(5, null, "val_loss"), true);
-  assert.equal(isImprovement(0.5, 0.5, "val_loss"), false);
-  assert.equal(isImprovement(0.4, 0.5, "val_loss"), true);
-  assert.equal(isImprovement(0.4, 0.5, "val_auc"), false);
-  assert.equal(isImprovement(0.375, 0.5, "val_loss", 0.125), false);
-  assert.equal(isImprovement(0.625, 0.5, "val_auc", 0.125), false);
-  assert.equal(isImprovement(0.626, 0.5, "val_auc", 0.125), true);
-  assert.equal(isImprovement(NaN, 0.5, "val_loss"), false);
-  assert.equal(isImprovement(0.5 - 1e-12, 0.5, "val_loss"), false, "equal as 32-bit floats");
-});
-
-Deno.test("stepPlateau() reduces after `patience` epochs without improvement, and counts anew", () => {
-  const values = [1, 0.5, 0.5, 0.6, 0.5, 0.5, 0.4, 0.4, 0.4, 0.4];
-  assert.deepEqual(
-    rates(values, { factor: 0.5, patience: 2 }),
-    [1, 1, 1, 0.5, 0.5, 0.25, 0.25, 0.25, 0.125, 0.125],
-  );
-});
-
-Deno.test("stepPlateau() needs more than minDelta", () => {
-  const values = [1, 0.9375, 0.875, 0.8125];
-  assert.deepEqual(rates(values, { factor: 0.5, patience: 1, minDelta: 0.125 }), [
-    1,
-    0.5, // by half of minDelta
-    0.25, // by just minDelta
-    0.25, // by more than it, from the best of epoch 1
-  ]);
-});
-
-Deno.test("stepPlateau() waits through its cool-down, whose last epoch counts again", () => {
-  const values = Array<number>(10).fill(1);
-  assert.deepEqual(
-    rates(values, { factor: 0.5, patience: 2, cooldown: 3 }),
-    // reduced at epoch 3; 4 and 5 cool down, 6 and 7 are waited for
-    [1, 1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25],
-  );
-});
-
-Deno.test("stepPlateau() stops at the least rate, as a 32-bit float", () => {
-  const values = Array<number>(6).fill(1);
-  const seen = rates(values, { patience: 1, minLearningRate: 1e-6 }, 1e-4);
-  assert.deepEqual(seen, [1e-4, 1e-5, 1e-6, 1e-6, 1e-6, 1e-6].map(Math.fround));
-  const least = 3e-4; // as a 32-bit float it is a little more than as a 64-bit one
-  const last = stepPlateau(
-    { learningRate: Math.fround(least), best: 1, wait: 5, cooldown: 0 },
-    1,
-    { ...DEFAULTS.reduceLROnPlateau, minLearningRate: least, cooldown: 2 },
-  );
-  assert.deepEqual([last.reduced, last.state.cooldown], [false, 0]);
-});
-
-Deno.test("stepPlateau() and stepStopping() pass over an epoch without a value", () => {
-  assert.deepEqual(rates([1, null, null, 1, 1], { factor: 0.5, patience: 2 }), [1, 1, 1, 1, 0.5]);
-  assert.deepEqual(stops([1, null, null, null, 1], { patience: 2 }), {
-    improved: [1],
-    stopped: null,
-  });
-});
-
-Deno.test("stepStopping() stops `patience` epochs after the best", () => {
-  assert.deepEqual(stops([3, 2, 2, 1, 1, 1.5, 0.5], { patience: 2 }), {
-    improved: [1, 2, 4],
-    stopped: 6,
-  });
-  assert.deepEqual(stops([3, 2, 1, 0], { patience: 1 }), { improved: [1, 2, 3, 4], stopped: null });
-  assert.deepEqual(stops([1, 1], { patience: 1 }), { improved: [1], stopped: 2 });
-  assert.deepEqual(stops([0.5, 0.75, 0.75, 0.7], { patience: 2, monitor: "val_auc" }), {
-    improved: [1, 2],
-    stopped: 4,
-  });
-});
-
-const START: TrainingState = {
-  epoch: 0,
-  partial: null,
-  over: false,
-  stopped: false,
-  plateau: startPlateau(1e-3),
-  stopping: startStopping,
-  best: { value: null, epoch: null },
-  history: [],
-  events: [],
-  adamStep: 0,
-};
 
 function row(epoch: number, values: Partial<HistoryRow>): HistoryRow {
   return {
@@ -167,9 +48,10 @@ Deno.test("endEpoch() runs the three callbacks, each with its own monitor, and t
   const before = structuredClone(START);
   let state = START;
   const seen = trace.map((values, index) => {
-    const ended = endEpoch(state, row(index + 1, values), options);
-    state = ended.state;
-    return [ended.isBest, ended.isBestToRestore, state.stopped, state.plateau.learningRate];
+    const epoch = index + 1;
+    state = endEpoch(state, row(epoch, values), options);
+    const { best, stopping, stopped, plateau } = state;
+    return [best.epoch === epoch, stopping.bestEpoch === epoch, stopped, plateau.learningRate];
   });
   assert.deepEqual(START, before, "pure");
   assert.deepEqual(seen, [
@@ -194,12 +76,24 @@ Deno.test("endEpoch() runs the three callbacks, each with its own monitor, and t
 Deno.test("endEpoch() keeps an epoch whose monitored score is undefined, so that there is a model", () => {
   const options: Options = { ...DEFAULTS, checkpoint: { monitor: "val_auc", minutes: 10 } };
   const first = endEpoch(START, row(1, { val_auc: null }), options);
-  const second = endEpoch(first.state, row(2, { val_auc: null }), options);
-  assert.deepEqual([first.isBest, second.isBest, second.state.best], [true, true, {
-    value: null,
-    epoch: 2,
-  }]);
-  assert.equal(second.state.events.at(-1)?.note, "no val_auc: kept");
+  const second = endEpoch(first, row(2, { val_auc: null }), options);
+  assert.deepEqual([first.best, second.best], [1, 2].map((epoch) => ({ value: null, epoch })));
+  assert.equal(second.events.at(-1)?.note, "no val_auc: kept");
+});
+
+Deno.test("endEpoch() passes over an epoch without a value, in each callback", () => {
+  const options: Options = {
+    ...DEFAULTS,
+    reduceLROnPlateau: { ...DEFAULTS.reduceLROnPlateau, monitor: "val_auc", patience: 2 },
+    earlyStopping: { ...DEFAULTS.earlyStopping, monitor: "val_auc", patience: 3 },
+  };
+  let state = START;
+  const seen = [1, null, null, null, 1, 1].map((val_auc, index) => {
+    state = endEpoch(state, row(index + 1, { val_auc }), options);
+    return [state.plateau.wait, state.stopping.wait];
+  });
+  assert.deepEqual(seen, [[0, 0], [0, 0], [0, 0], [0, 0], [1, 1], [0, 2]]);
+  assert.deepEqual(state.events.map(({ kind }) => kind), ["checkpoint", "reduce_lr"]);
 });
 
 /** One training as both are asked to follow it. */
@@ -276,19 +170,114 @@ function randomTrace(random: Random): Trace {
 }
 
 function decide({ options, learningRate, rows }: Trace): Decisions {
-  let state: TrainingState = { ...START, plateau: startPlateau(learningRate) };
+  let state = startState(learningRate);
   const result: Decisions = { learningRates: [], saved: [], epochs: 0, restored: 0 };
   let best: number | null = null;
   for (const [index, values] of rows.entries()) {
     const epoch = index + 1;
-    const ended = endEpoch(state, row(epoch, values), { ...DEFAULTS, ...options });
-    state = ended.state;
+    state = endEpoch(state, row(epoch, values), { ...DEFAULTS, ...options });
     result.learningRates.push(state.plateau.learningRate);
-    if (ended.isBest) result.saved.push(epoch);
-    if (ended.isBestToRestore && options.earlyStopping.restoreBest) best = epoch;
+    if (state.best.epoch === epoch) result.saved.push(epoch);
+    if (options.earlyStopping.restoreBest) best = state.stopping.bestEpoch;
     result.epochs = epoch;
     if (state.stopped) break;
   }
   result.restored = best ?? result.epochs;
   return result;
 }
+
+const batch = (loss: number, positive: number[]) => ({
+  loss,
+  probabilities: Float32Array.from(positive.flatMap((p) => [1 - p, p])),
+});
+
+Deno.test("scoresOf() weighs batches by their images", () => {
+  const sums = noScores();
+  addBatch(sums, batch(1, [0.25, 0.75, 0.625]), Int32Array.of(0, 1, 0));
+  addBatch(sums, batch(3, [0.5]), Int32Array.of(1));
+  assert.deepEqual(scoresOf(sums), {
+    loss: 1.5,
+    accuracy: 0.5, // a draw goes to the negative class
+    auc: 0.75, // of the pairs (1, 0) three of four are in order
+  });
+});
+
+Deno.test("scoresOf() has no AUC of one class alone", () => {
+  const sums = noScores();
+  addBatch(sums, batch(1, [0.25, 0.75]), Int32Array.of(0, 0));
+  assert.deepEqual(scoresOf(sums), { loss: 1, accuracy: 0.5, auc: null });
+});
+
+const watch = (classes = 2) => watchDivergence({ classes, epoch: 3, learningRate: 0.015 });
+
+const step = { images: 32, weight: 32 };
+
+/** Runs steps of these losses; the 1-based step at which it is stopped, or `null`. */
+function stoppedAt(losses: readonly number[], { classes = 2, of = step } = {}): number | null {
+  const watching = watch(classes);
+  for (const [index, loss] of losses.entries()) {
+    try {
+      watching.step(loss, of);
+      if (index === losses.length - 1) watching.endOfSteps();
+    } catch {
+      return index + 1;
+    }
+  }
+  return null;
+}
+
+Deno.test("watchDivergence() stops at a loss that is no number, of a step or of validation", () => {
+  for (const loss of [NaN, Infinity]) {
+    for (
+      const stop of [() => watch().step(loss, step), () => watch().validation(loss)]
+    ) {
+      assert.throws(stop, (error: unknown) => {
+        assert(error instanceof TrainingError);
+        assert.match(error.message, /stopped being a number in epoch 3: training has diverged/);
+        assert.match(error.remedy, /Lower training\.learningRate \(it was 1\.5e-2; .*range test/);
+        return true;
+      });
+    }
+  }
+});
+
+Deno.test("watchDivergence() stops when 20 steps have 100 times the loss of guessing, and says so", () => {
+  const exploded = Array<number>(25).fill(69.4); // 100 · ln 2 is 69.31
+  assert.equal(stoppedAt(exploded), 20);
+  assert.equal(stoppedAt(exploded, { classes: 3 }), null, "100 · ln 3 is 109.9");
+  assert.equal(stoppedAt(Array<number>(60).fill(69.3)), null);
+  const watching = watch();
+  assert.throws(
+    () => exploded.forEach((loss) => watching.step(loss, step)),
+    /exploded in epoch 3 \(69\.4 on average over the last 20 steps; guessing has 0\.69\)/,
+  );
+});
+
+Deno.test("watchDivergence() judges an epoch of fewer than 20 steps at its end", () => {
+  assert.equal(stoppedAt([1000, 0.5, 0.5]), 3);
+  assert.equal(stoppedAt([100, 50, 0.5, 0.4]), null);
+});
+
+Deno.test("watchDivergence() lets single steps and the losses of validation be high", () => {
+  const spikes = Array.from({ length: 400 }, (_, step) => step % 21 === 0 ? 1000 : 0.5);
+  assert.equal(stoppedAt(spikes), null);
+  watch().validation(1e6);
+});
+
+Deno.test("watchDivergence() divides class weights out", () => {
+  const rare = 5000; // the weight of 1 image in 10,000
+  const losses = Array<number>(40).fill(3 * rare);
+  assert.equal(stoppedAt(losses, { of: { images: 1, weight: rare } }), null);
+  assert.equal(stoppedAt(losses, { of: { images: 1, weight: 1 } }), 20);
+});
+
+Deno.test("watchDivergence() stops no training whose losses stay below the limit, in batches of any size", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.double({ min: 0, max: 69.3, noNaN: true }), { minLength: 1, maxLength: 80 }),
+      fc.integer({ min: 1, max: 64 }),
+      (losses, images) => stoppedAt(losses, { of: { images, weight: images } }) === null,
+    ),
+    { seed: 5, numRuns: 200 },
+  );
+});

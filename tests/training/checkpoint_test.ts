@@ -1,11 +1,10 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { type TensorFlow, tf } from "../../lib/core/tensorflow.ts";
-import { startPlateau } from "../../lib/training/callbacks.ts";
+import { startState, type TrainingState } from "../../lib/training/callbacks.ts";
 import {
   readCheckpoint,
   removeCheckpoints,
-  type TrainingState,
   writeCheckpoint,
 } from "../../lib/training/checkpoint.ts";
 import { inFolder, put } from "../data/test_images.ts";
@@ -13,35 +12,34 @@ import { inFolder, put } from "../data/test_images.ts";
 /** The state after an epoch whose best so far was `bestEpoch`. */
 function stateOf(epoch: number, bestEpoch: number, steps = 0): TrainingState {
   const scores = { loss: 1.5, right: 2, labels: [0, 1], positive: [0.25, 0.5] };
+  const start = startState(1e-3);
   return {
+    ...start,
     epoch,
     partial: steps > 0 ? { steps, seconds: 1, scores } : null,
-    over: false,
-    stopped: false,
-    plateau: { ...startPlateau(1e-3), best: 1, wait: 1 },
+    plateau: { ...start.plateau, best: 1, wait: 1 },
     stopping: { best: 0.5, bestEpoch, wait: epoch - bestEpoch },
     best: { value: 0.5, epoch: bestEpoch },
-    history: [],
     events: [{ epoch: 1, kind: "checkpoint", note: "best" }],
     adamStep: 10 * epoch,
   };
 }
 
 /** Weights that tell the epoch. */
-const weightsOf = (epoch: number) => [["a/kernel", tf.fill([2, 3], epoch)]] as const;
+const weightsOf = (epoch: number) => new Map([["a/kernel", tf.fill([2, 3], epoch)]]);
 
 /** Writes the checkpoint of an epoch; the tensors are freed. */
 async function write(folder: string, epoch: number, bestEpoch: number, steps = 0): Promise<void> {
-  const [weights, best] = [weightsOf(epoch), new Map(weightsOf(bestEpoch))];
+  const [weights, best] = [weightsOf(epoch), weightsOf(bestEpoch)];
   await writeCheckpoint(folder, "fingerprint", stateOf(epoch, bestEpoch, steps), weights, best);
-  tf.dispose([weights[0][1], ...best.values()]);
+  tf.dispose([...weights.values(), ...best.values()]);
 }
 
 /** Epoch, and what the tensors tell, of the checkpoint that is found. */
 async function read(folder: string, fingerprint = "fingerprint") {
   const before = tf.memory().numTensors;
   const found = await readCheckpoint(folder, fingerprint);
-  const tell = (tensors: Map<string, TensorFlow.Tensor> | null | undefined) =>
+  const tell = (tensors: ReadonlyMap<string, TensorFlow.Tensor> | null | undefined) =>
     tensors?.get("a/kernel")?.dataSync()[5];
   const told = found && [found.state.epoch, tell(found.tensors), tell(found.bestTensors)];
   tf.dispose([...found?.tensors.values() ?? [], ...found?.bestTensors?.values() ?? []]);

@@ -1,9 +1,15 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { ImageError, TrainingError } from "../../lib/core/errors.ts";
+import type { ConfigInput } from "../../lib/core/settings.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
+import { augment } from "../../lib/images/augment.ts";
+import { decodeImage } from "../../lib/images/decode.ts";
+import { viewRandom } from "../../lib/images/views.ts";
 import { cutGraph } from "../../lib/model/graph.ts";
 import { disposeModel, frozenLayerCount } from "../../lib/model/model.ts";
+import type { LabelledFile } from "../../lib/run/split_file.ts";
 import { openFeatureCache } from "../../lib/training/feature_cache.ts";
 import {
   createFeatureExtractor,
@@ -11,19 +17,17 @@ import {
   type FeatureExtractor,
   type FeatureSource,
   featureSource,
-  fromRecords,
   hashFrozenPart,
-  toRecords,
-  valuesPerImage,
+  openSources,
 } from "../../lib/training/features.ts";
 import { inFolder, put } from "../data/test_images.ts";
-import { SIZE, toyDecode, toyImages, toyModel } from "./toy.ts";
+import { SIZE, toyConfig, toyDecode, toyImages, type ToyJob, toyModel, toyTests } from "./toy.ts";
 
 /** Values by layer, labels and sizes of the batches of two that a source gives for an order. */
 async function collect(source: FeatureSource, order: number[]) {
   const values = new Map<string, number[]>();
   const [labels, batches]: [number[], number[]] = [[], []];
-  for await (const batch of source.read(order.map((index) => ({ index, view: 1 })), 2)) {
+  for await (const batch of source(order.map((index) => ({ index, view: 1 })), 2)) {
     for (const [name, tensor] of batch.features) {
       values.set(name, [...values.get(name) ?? [], ...tensor.dataSync()]);
       tensor.dispose();
@@ -41,6 +45,8 @@ Deno.test("featureSource() gives the same batches in any order, computed or from
     const images = await toyImages(folder, 7, 3);
     const cut = cutGraph(model.graph, frozenLayerCount("resnet50", 30));
     const real = createFeatureExtractor(model, cut);
+    const sizes = [...real.shapes.values()].map((shape) => shape.reduce((a, b) => a * b));
+    const values = sizes.reduce((a, b) => a + b); // of one image
     let computed = 0;
     const extractor: FeatureExtractor = {
       ...real,
@@ -52,7 +58,7 @@ Deno.test("featureSource() gives the same batches in any order, computed or from
     const open = (memoryBytes: number) =>
       openFeatureCache({
         folder: join(folder, "0".repeat(64)),
-        values: valuesPerImage(real.shapes),
+        values,
         memoryBytes,
         diskBytes: 1e9,
       });
@@ -64,7 +70,7 @@ Deno.test("featureSource() gives the same batches in any order, computed or from
     assert.deepEqual([...plain.values.keys()], cut.boundary);
     assert.equal(computed, 5);
 
-    const recordBytes = 2 * valuesPerImage(real.shapes);
+    const recordBytes = 2 * values;
     for (const [memoryBytes, expected] of [[1e9, 4], [0, 0], [2 * recordBytes, 0]] as const) {
       const cache = await open(memoryBytes); // each as another kernel does
       const source = featureSource({ ...common, cache });
@@ -82,7 +88,7 @@ Deno.test("featureSource() gives the same batches in any order, computed or from
           assert.ok(Math.abs(value - other[i]!) <= 2 ** -10 * scale, name)
         );
       }
-      assert.equal(cache.refusal(), null);
+      assert.equal(cache.problem(), null);
       await cache.close();
     }
     real.dispose();
@@ -114,7 +120,7 @@ Deno.test("featureSource() ends with the name of an image that vanishes, breaks 
       const source = featureSource({ images, extractor: reds, decode: toyDecode, cache: null });
       let batches = 0;
       await assert.rejects(async () => {
-        for await (const { features } of source.read(everyImage(9), 2)) {
+        for await (const { features } of source(everyImage(9), 2)) {
           tf.dispose([...features.values()]);
           batches += 1;
         }
@@ -145,7 +151,7 @@ Deno.test("featureSource() reads only a few batches ahead, and stops with its co
       cache: null,
     });
     let batches = 0;
-    for await (const { features } of source.read(everyImage(4000), 4)) {
+    for await (const { features } of source(everyImage(4000), 4)) {
       tf.dispose([...features.values()]);
       if (++batches === 6) break;
     }
@@ -155,26 +161,29 @@ Deno.test("featureSource() reads only a few batches ahead, and stops with its co
     assert.equal(reads, after);
   }));
 
-Deno.test("toRecords() keeps values to 11 bits and refuses those that 16 bits cannot hold", async () => {
-  const shapes = new Map([["a", [2]], ["b", [1, 2]]]);
-  const of = (...values: number[]) =>
-    new Map([["a", tf.tensor2d(values, [2, 2])], ["b", tf.ones([2, 1, 2])]]);
-  const features = of(1 / 3, -65504, 0, 1e-8);
-  const records = await toRecords(features, shapes);
-  assert.deepEqual(records.map((record) => [...record]), [
-    [new Float16Array([1 / 3])[0], -65504, 1, 1],
-    [0, 0, 1, 1],
-  ]);
-  const back = fromRecords(records.toReversed(), shapes);
-  assert.deepEqual([...back.get("a")!.dataSync()], [0, 0, new Float16Array([1 / 3])[0], -65504]);
-  assert.deepEqual(back.get("b")!.shape, [2, 1, 2]);
-  tf.dispose([...features.values(), ...back.values()]);
-  for (const value of [NaN, Infinity, 1e5]) {
-    const damaged = of(1, value, 0, 0);
-    await assert.rejects(toRecords(damaged, shapes), TrainingError);
-    tf.dispose([...damaged.values()]);
-  }
-});
+Deno.test("featureSource() keeps values to 11 bits and refuses those that 16 bits cannot hold", () =>
+  inFolder(async (folder) => {
+    const images = await toyImages(folder, 2, 3);
+    const sourceOf = (...values: number[]) =>
+      featureSource({
+        images,
+        extractor: {
+          shapes: new Map([["a", [2]], ["b", [1, 2]]]),
+          extract: () => new Map([["a", tf.tensor2d(values, [2, 2])], ["b", tf.ones([2, 1, 2])]]),
+          dispose: () => {},
+        },
+        decode: toyDecode,
+        cache: null,
+      });
+    const before = tf.memory().numTensors;
+    const { values } = await collect(sourceOf(1 / 3, -65504, 0, 1e-8), [0, 1]);
+    assert.deepEqual(values.get("a"), [new Float16Array([1 / 3])[0], -65504, 0, 0]);
+    assert.deepEqual(values.get("b"), [1, 1, 1, 1]);
+    for (const value of [NaN, Infinity, 1e5]) {
+      await assert.rejects(collect(sourceOf(1, value, 0, 0), [0, 1]), TrainingError);
+    }
+    assert.equal(tf.memory().numTensors, before);
+  }));
 
 Deno.test("hashFrozenPart() is another one where anything is that the outputs depend on", async () => {
   const model = toyModel();
@@ -197,3 +206,119 @@ Deno.test("hashFrozenPart() is another one where anything is that the outputs de
   assert.equal(await hashFrozenPart(model, cutAt(30), toyDecode), others[2]);
   disposeModel(model);
 });
+
+const augmentation = {
+  symmetries: true,
+  rotation: 15,
+  brightness: 0.1,
+  stain: 0.2,
+  jpegQuality: 60,
+  cutOut: 0.2,
+};
+
+/** A test with 14 training images, a third of them positive, and 6 validation images. */
+const withToy = toyTests(toyModel(), { train: 14, validation: 6 });
+
+/** Equal just for the same pixels. */
+function digest(pixels: Uint8Array): string {
+  return createHash("sha1").update(pixels).digest("hex");
+}
+
+/** Each image's pixels. */
+async function decoded(items: readonly LabelledFile[]): Promise<string[]> {
+  return await Promise.all(
+    items.map(async ({ path }) => digest((await decodeImage(path, toyDecode)).pixels)),
+  );
+}
+
+/** The sources of a training whose frozen part is a spy: it notes the pixels it is given. */
+async function spiedSources({ folder, train, validation }: ToyJob, change: ConfigInput) {
+  const seen: string[] = [];
+  const length = SIZE * SIZE * 3;
+  const extractor = {
+    shapes: new Map([["feature", [1]]]),
+    extract: (pixels: Uint8Array) => {
+      const count = pixels.length / length;
+      for (let i = 0; i < count; i++) {
+        seen.push(digest(pixels.subarray(i * length, (i + 1) * length)));
+      }
+      return new Map([["feature", tf.zeros([count, 1])]]);
+    },
+    dispose: () => {},
+  };
+  const config = toyConfig(change);
+  const sources = await openSources(
+    { config, decode: toyDecode, train, validation },
+    extractor,
+    join(folder, "features", "0".repeat(64)),
+  );
+  const read = async (source: FeatureSource, draws: { index: number; view: number }[]) => {
+    seen.length = 0;
+    for await (const { features } of source(draws, 4)) tf.dispose([...features.values()]);
+    return [...seen];
+  };
+  return { config, sources, read };
+}
+
+Deno.test(
+  "openSources() augments training images alone, and every view is another",
+  withToy(async (toy) => {
+    const { config, sources, read } = await spiedSources(toy, { training: { augmentation } });
+    const plain = { train: await decoded(toy.train), validation: await decoded(toy.validation) };
+    const draws = [{ index: 3, view: 1 }, { index: 0, view: 2 }, { index: 3, view: 2 }];
+    const views = await read(sources.train, draws);
+    const expected = draws.map(async ({ index, view }) => {
+      const { pixels } = await decodeImage(toy.train[index]!.path, toyDecode);
+      const random = viewRandom(config.seed, view, index);
+      return digest(await augment(pixels, SIZE, config.training.augmentation, random));
+    });
+    assert.deepEqual(views, await Promise.all(expected));
+    assert.equal(new Set([...views, ...plain.train]).size, 3 + toy.train.length);
+    assert.deepEqual(await read(sources.train, draws.toReversed()), views.toReversed());
+    const all = everyImage(toy.validation.length);
+    assert.deepEqual(await read(sources.validation, all), plain.validation);
+    assert.deepEqual(await read(sources.validation, all), [], "they are kept");
+    await sources.cache.close();
+  }),
+);
+
+Deno.test(
+  "openSources() keeps as many views an image as training.cachedViews says, in turn",
+  withToy(async (toy) => {
+    const change = { training: { augmentation, cachedViews: 2 } };
+    const { sources, read } = await spiedSources(toy, change);
+    const drawn = (view: number) => [{ index: 5, view }, { index: 2, view }];
+    const [first, second] = [
+      await read(sources.train, drawn(1)),
+      await read(sources.train, drawn(2)),
+    ];
+    assert.equal(new Set([...first, ...second]).size, 4);
+    assert.deepEqual(
+      await read(sources.train, drawn(3)),
+      [],
+      "the first view again, from the cache",
+    );
+    await sources.cache.close();
+    const again = await spiedSources(toy, change);
+    assert.deepEqual(await again.read(again.sources.train, drawn(4)), [], "in another kernel too");
+    await again.sources.cache.close();
+    const other = await spiedSources(toy, { ...change, seed: 7 });
+    assert.equal((await other.read(other.sources.train, drawn(1))).length, 2);
+    await other.sources.cache.close();
+  }),
+);
+
+Deno.test(
+  "openSources() gives training images as they are where augmentation is off, and without a cache",
+  withToy(async (toy) => {
+    const change = { training: { cacheMegabytes: 0, cacheGigabytes: 0 } };
+    const { sources, read } = await spiedSources(toy, change);
+    assert.equal(sources.cache.problem(), null);
+    for (let epoch = 1; epoch < 3; epoch++) {
+      const all = await read(sources.train, everyImage(toy.train.length));
+      assert.deepEqual(all, await decoded(toy.train));
+    }
+    assert.match(sources.cache.problem()!, /training.cacheGigabytes/);
+    await sources.cache.close();
+  }),
+);

@@ -1,33 +1,31 @@
 import assert from "node:assert/strict";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { ImageError, TrainingError } from "../../lib/core/errors.ts";
-import { createRandom } from "../../lib/core/random.ts";
+import { setTimeout as delay } from "node:timers/promises";
+import { TrainingError } from "../../lib/core/errors.ts";
 import type { ConfigInput } from "../../lib/core/settings.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
-import { epochDraws } from "../../lib/images/decode.ts";
-import { cutGraph } from "../../lib/model/graph.ts";
+import { isHeadLayer } from "../../lib/model/architectures.ts";
 import { frozenLayerCount } from "../../lib/model/model.ts";
 import { readCheckpoint } from "../../lib/training/checkpoint.ts";
-import { createFeatureExtractor, featureSource } from "../../lib/training/features.ts";
-import { createTrainable, disposeTrainable, trainStep } from "../../lib/training/trainable.ts";
 import {
+  apart,
   bitsOf,
-  SIZE,
-  toyConfig,
+  firstEpoch,
+  killed,
   toyImages,
   type ToyJob,
   toyModel,
   toyTests,
   trainToy,
+  WARM_UP,
+  withWrongValidation,
 } from "./toy.ts";
 
 const model = toyModel();
 
 /** A test with 20 training and 9 validation images in a folder of its own. */
 const withToy = toyTests(model, { train: 20, validation: 9 });
-
-/** Runs with checkpoints of its own. */
-const apart = (toy: ToyJob, name: string) => ({ checkpoints: join(toy.folder, name) });
 
 for (const batchNorm of ["frozen", "trained"] as const) {
   Deno.test(
@@ -79,18 +77,6 @@ for (const cacheGigabytes of [1, 0]) {
 }
 
 Deno.test(
-  "fit() gives the same history for the same seed, another for another",
-  withToy(async (toy) => {
-    const change = { model: { unfreezeLast: 4 }, training: { epochs: 2 } };
-    const first = await trainToy({ ...toy, ...apart(toy, "a"), change });
-    const second = await trainToy({ ...toy, ...apart(toy, "b"), change });
-    assert.deepEqual(second, first);
-    const other = await trainToy({ ...toy, ...apart(toy, "c"), change: { ...change, seed: 7 } });
-    assert.notEqual(other.history[0]!.loss, first.history[0]!.loss);
-  }),
-);
-
-Deno.test(
   "fit() learns to tell apart what can be told apart",
   withToy(async (toy) => {
     const { history } = await trainToy({
@@ -106,16 +92,27 @@ Deno.test(
 );
 
 Deno.test(
+  "fit() gives the same history for the same seed, another for another",
+  withToy(async (toy) => {
+    const change = { model: { unfreezeLast: 4 }, training: { epochs: 2 } };
+    const first = await trainToy({ ...apart(toy, "a"), change });
+    const second = await trainToy({ ...apart(toy, "b"), change });
+    assert.deepEqual(second, first);
+    const other = await trainToy({ ...apart(toy, "c"), change: { ...change, seed: 7 } });
+    assert.notEqual(other.history[0]!.loss, first.history[0]!.loss);
+  }),
+);
+
+Deno.test(
   "fit() gives the same history whether features are kept or computed anew",
   withToy(async (toy) => {
     // Steps so small that Adam cannot turn differences in the last bits into different steps:
     // features computed in another batch may be rounded otherwise, to one part in 2,048.
     const change = { training: { learningRate: 1e-6 } };
-    const kept = await trainToy({ ...toy, ...apart(toy, "kept"), change });
-    const again = await trainToy({ ...toy, ...apart(toy, "again"), change });
+    const kept = await trainToy({ ...apart(toy, "kept"), change });
+    const again = await trainToy({ ...apart(toy, "again"), change });
     assert.deepEqual(again, kept, "from those that an earlier training has kept");
     const anew = await trainToy({
-      ...toy,
       ...apart(toy, "anew"),
       change: { training: { ...change.training, cacheMegabytes: 0, cacheGigabytes: 0 } },
     });
@@ -126,142 +123,6 @@ Deno.test(
         assert.ok(Math.abs(value! - expected) < 1e-4, `${name}: ${value} and ${expected}`);
       }
     }
-  }),
-);
-
-/** A training that its callbacks act upon: the validation labels are wrong, so it only gets worse. */
-function withWrongValidation(toy: ToyJob): ToyJob {
-  const validation = toy.validation.map((image) => ({ ...image, label: 1 - image.label }));
-  const change = {
-    training: { epochs: 5, reduceLROnPlateau: { patience: 1 }, earlyStopping: { patience: 4 } },
-  };
-  return { ...toy, validation, change };
-}
-
-/** Trains until it is killed. */
-async function killed(job: ToyJob): Promise<void> {
-  await assert.rejects(trainToy(job), /killed/);
-}
-
-const killAfter = (epoch: number): ToyJob["onEpoch"] => (history) => {
-  if (history.length === epoch) throw new Error("killed");
-};
-
-Deno.test(
-  "fit() goes on after a kill as if there had been none",
-  withToy(async (right) => {
-    for (
-      const toy of [{ ...right, change: { training: { epochs: 4 } } }, withWrongValidation(right)]
-    ) {
-      const before = tf.memory().numTensors;
-      const whole = await trainToy({ ...toy, ...apart(toy, "whole") });
-      assert.ok(whole.history.length >= 4);
-      const checkpoints = { ...apart(toy, "killed") };
-      await killed({ ...toy, ...checkpoints, onEpoch: killAfter(1) });
-      await killed({ ...toy, ...checkpoints, onEpoch: killAfter(3) });
-      assert.equal(tf.memory().numTensors, before, "a killed training frees its tensors");
-      const resumed = await trainToy({ ...toy, ...checkpoints });
-      assert.deepEqual(resumed, { ...whole, resumedFrom: 3 });
-      await Deno.remove(join(toy.folder, "whole"), { recursive: true });
-      await Deno.remove(join(toy.folder, "killed"), { recursive: true });
-    }
-  }),
-);
-
-Deno.test(
-  "fit() repeats an epoch that was killed before its checkpoint was written",
-  withToy(async (right) => {
-    const toy = { ...right, change: { training: { epochs: 8, batchSize: 4 } } };
-    const whole = await trainToy({ ...toy, ...apart(toy, "whole") });
-    const last = whole.bestEpoch;
-    assert.ok(last > 1);
-    const onBest: ToyJob["onBest"] = (_, { epoch }) =>
-      epoch === last ? Promise.reject(new Error("killed")) : Promise.resolve();
-    await killed({ ...toy, ...apart(toy, "killed"), onBest });
-    const kept: number[] = [];
-    const resumed = await trainToy({
-      ...toy,
-      ...apart(toy, "killed"),
-      onBest: (_, { epoch }) => Promise.resolve(void kept.push(epoch)),
-    });
-    assert.deepEqual([resumed, kept], [{ ...whole, resumedFrom: last - 1 }, [last]]);
-  }),
-);
-
-Deno.test(
-  "fit() goes back one checkpoint where the latest is damaged, and begins anew where both are",
-  withToy(async (toy) => {
-    const whole = await trainToy({ ...toy, ...apart(toy, "whole") });
-    await killed({ ...toy, onEpoch: killAfter(2) });
-    const damage = async (name: string) => {
-      const path = join(toy.folder, "checkpoints", name);
-      const bytes = await Deno.readFile(path);
-      bytes[bytes.length >> 1]! ^= 1;
-      await Deno.writeFile(path, bytes);
-    };
-    await damage("weights-0002.bin");
-    assert.deepEqual(await trainToy(toy), { ...whole, resumedFrom: 1 });
-
-    await Deno.truncate(join(toy.folder, "checkpoints", "epoch-0003.json"), 100);
-    assert.deepEqual(await trainToy(toy), { ...whole, resumedFrom: 2 });
-
-    const before = tf.memory().numTensors;
-    await damage("weights-0002.bin");
-    await damage("weights-0003.bin");
-    assert.deepEqual(await trainToy(toy), whole);
-    assert.equal(tf.memory().numTensors, before);
-  }),
-);
-
-Deno.test(
-  "fit() begins anew for another fingerprint, and removes no file that is not its own",
-  withToy(async (toy) => {
-    const first = await trainToy({ ...toy, change: { training: { epochs: 2 } } });
-    await Deno.writeTextFile(join(toy.folder, "checkpoints", "notes.txt"), "mine");
-    const second = await trainToy({
-      ...toy,
-      fingerprint: "another",
-      change: { training: { epochs: 1 } },
-    });
-    assert.deepEqual([second.resumedFrom, second.history], [0, first.history.slice(0, 1)]);
-    const names = (await Array.fromAsync(Deno.readDir(join(toy.folder, "checkpoints"))))
-      .map(({ name }) => name).sort();
-    assert.deepEqual(names, ["best-0001.bin", "epoch-0001.json", "notes.txt", "weights-0001.bin"]);
-  }),
-);
-
-Deno.test(
-  "fit() continues a finished training when the epochs are raised, and else trains nothing",
-  withToy(async (toy) => {
-    const whole = await trainToy({ ...toy, ...apart(toy, "whole") });
-    await trainToy({ ...toy, change: { training: { epochs: 2 } } });
-    assert.deepEqual(await trainToy(toy), { ...whole, resumedFrom: 2 });
-
-    for (const { path } of [...toy.train, ...toy.validation]) await Deno.remove(path);
-    const nothing = () => assert.fail("nothing is left to train");
-    const again = await trainToy({ ...toy, onBest: nothing, onEpoch: nothing });
-    assert.deepEqual(again, { ...whole, resumedFrom: 3 });
-  }),
-);
-
-Deno.test(
-  "fit() does not continue a training that EarlyStopping has ended",
-  withToy(async (right) => {
-    const toy = withWrongValidation(right);
-    const change = (epochs: number) => ({ training: { epochs, earlyStopping: { patience: 1 } } });
-    const places: string[] = [];
-    const onProgress: ToyJob["onProgress"] = (done, total, _note, at) => {
-      if (done === total) places.push(at?.place ?? "");
-    };
-    const first = await trainToy({ ...toy, change: change(9), onProgress });
-    assert.ok(first.history.length < 9);
-    assert.equal(
-      places.at(-1),
-      `stopped early after epoch ${first.history.length} of at most 9`,
-    );
-    assert.equal(first.events.at(-1)?.kind, "early_stopping");
-    const again = await trainToy({ ...toy, change: change(12) });
-    assert.deepEqual(again, { ...first, resumedFrom: first.history.length });
   }),
 );
 
@@ -281,18 +142,12 @@ Deno.test(
     const after: Map<string, string>[] = [];
     const train = async (restoreBest: boolean, extra: Partial<ToyJob> = {}) =>
       await trainToy({
-        ...toy,
         ...apart(toy, `${restoreBest}`),
         change: change(restoreBest),
         onBest: (best) => Promise.resolve(void after.push(bitsOf(best.weights))),
         ...extra,
       });
-    await killed({
-      ...toy,
-      ...apart(toy, "true"),
-      change: change(true),
-      onEpoch: killAfter(2),
-    });
+    await killed({ ...apart(toy, "true"), change: change(true) }, 2);
     const restored = await train(true); // the best weights come from the checkpoint
     after.length = 0;
     const last = await train(false);
@@ -311,58 +166,6 @@ Deno.test(
 );
 
 Deno.test(
-  "fit() weighs balanced classes as Keras' class_weight: n / (2 · n of the class), mean over images",
-  withToy(async (toy) => {
-    const change = { training: { epochs: 1, batchSize: 32 } } as const; // one batch, one step
-    const none = await trainToy({ ...toy, ...apart(toy, "none"), change });
-    const balanced = await trainToy({
-      ...toy,
-      ...apart(toy, "balanced"),
-      change: { training: { ...change.training, classWeights: "balanced" } },
-    });
-    // the probabilities of the same step, by hand
-    const { seed, training, data } = toyConfig(change);
-    const cut = cutGraph(model.graph, frozenLayerCount("resnet50", 0));
-    const extractor = createFeatureExtractor(model, cut);
-    const part = createTrainable(model, cut, extractor.shapes, "frozen");
-    const source = featureSource({
-      images: toy.train,
-      extractor,
-      cache: null,
-      decode: { size: SIZE, resize: "squash", maxMegapixels: data.maxMegapixels },
-    });
-    const losses: { label: number; loss: number }[] = [];
-    const labels = Array(20).fill(0);
-    const draws = epochDraws(labels, { seed, epoch: 1, sampling: "natural" });
-    for await (const batch of source.read(draws, training.batchSize)) {
-      const { probabilities } = await trainStep(part, batch, {
-        learningRate: training.learningRate,
-        classWeights: [],
-        random: createRandom(`${seed}/dropout/1/1`),
-      });
-      batch.labels.forEach((label, row) => {
-        losses.push({ label, loss: -Math.log(probabilities[2 * row + label]!) });
-      });
-      tf.dispose([...batch.features.values()]);
-    }
-    disposeTrainable(part);
-    extractor.dispose();
-    const positive = losses.filter(({ label }) => label === 1).length;
-    assert.deepEqual([losses.length, positive], [20, 7]);
-    const mean = (weights: [number, number]) =>
-      losses.reduce((sum, { label, loss }) => sum + weights[label]! * loss, 0) / 20;
-    const close = (a: number, b: number) => assert.ok(Math.abs(a - b) < 1e-5, `${a} and ${b}`);
-    close(none.history[0]!.loss, mean([1, 1]));
-    close(balanced.history[0]!.loss, mean([20 / (2 * 13), 20 / (2 * 7)]));
-    assert.ok(Math.abs(none.history[0]!.loss - balanced.history[0]!.loss) > 1e-3);
-    assert.notDeepEqual(
-      none.weights.get("predictions/kernel"),
-      balanced.weights.get("predictions/kernel"),
-    );
-  }),
-);
-
-Deno.test(
   "fit() ends with the ImageError of an image that vanishes in the middle of an epoch",
   withToy(async (toy) => {
     for (const [name, cacheGigabytes] of [["computed anew", 0], ["kept", 1]] as const) {
@@ -371,27 +174,16 @@ Deno.test(
       const before = tf.memory().numTensors;
       const kept: number[] = [];
       const failure = trainToy({
-        ...toy,
         ...apart(toy, name),
         features: join(toy.folder, `features ${name}`),
         change: { training: { cacheGigabytes, cacheMegabytes: 0 } },
-        onProgress: () => {
-          try {
-            Deno.removeSync(path);
-          } catch {
-            // it has gone already
-          }
-        },
+        onProgress: () => rmSync(path, { force: true }),
         onBest: (_, { epoch }) => Promise.resolve(void kept.push(epoch)),
       });
-      await assert.rejects(failure, (error: unknown) => {
-        assert(error instanceof ImageError, String(error));
-        assert.equal(error.path, path);
-        return true;
-      });
+      await assert.rejects(failure, { name: "ImageError", path });
       assert.deepEqual([tf.memory().numTensors, kept.length], [before, 0]);
       await Deno.writeFile(path, bytes);
-      const { history, resumedFrom } = await trainToy({ ...toy, ...apart(toy, name) });
+      const { history, resumedFrom } = await trainToy(apart(toy, name));
       assert.deepEqual([history.length, resumedFrom], [3, 0]);
     }
   }),
@@ -442,5 +234,98 @@ Deno.test(
       "58/58 epoch 2 of at most 2, validation batch 2 of 2",
     ]);
     assert.equal(seen[0], "0/58 epoch 1 of at most 2, starting");
+  }),
+);
+
+Deno.test(
+  "fit() weighs balanced classes as Keras' class_weight: n / (2 · n of the class), mean over images",
+  withToy(async (toy) => {
+    const change = { training: { epochs: 1, batchSize: 32 } } as const; // one batch, one step
+    const none = await trainToy({ ...apart(toy, "none"), change });
+    const balanced = await trainToy({
+      ...apart(toy, "balanced"),
+      change: { training: { ...change.training, classWeights: "balanced" } },
+    });
+    const losses = await firstEpoch({ ...toy, change });
+    const positive = losses.filter(({ label }) => label === 1).length;
+    assert.deepEqual([losses.length, positive], [20, 7]);
+    const mean = (weights: [number, number]) =>
+      losses.reduce((sum, { label, loss }) => sum + weights[label]! * loss, 0) / 20;
+    const close = (a: number, b: number) => assert.ok(Math.abs(a - b) < 1e-5, `${a} and ${b}`);
+    close(none.history[0]!.loss, mean([1, 1]));
+    close(balanced.history[0]!.loss, mean([20 / (2 * 13), 20 / (2 * 7)]));
+    assert.ok(Math.abs(none.history[0]!.loss - balanced.history[0]!.loss) > 1e-3);
+    assert.notDeepEqual(
+      none.weights.get("predictions/kernel"),
+      balanced.weights.get("predictions/kernel"),
+    );
+  }),
+);
+
+Deno.test(
+  "fit() trains on the balanced draw of an epoch, last partial batch included",
+  withToy(async (right) => {
+    const toy = { ...right, train: right.train.slice(0, 14) };
+    const job: ToyJob = { ...toy, change: { training: { epochs: 1, sampling: "balanced" } } };
+    const { history } = await trainToy(job);
+    const seen = await firstEpoch(job);
+    assert.deepEqual([seen.length, seen.filter(({ label }) => label === 1).length], [14, 7]);
+    const expected = seen.reduce((sum, { loss }) => sum + loss, 0) / 14;
+    assert.ok(Math.abs(history[0]!.loss - expected) < 1e-5, `${history[0]!.loss} and ${expected}`);
+  }),
+);
+
+Deno.test(
+  "fit() goes on while it saves, one save at a time",
+  withToy(async (toy) => {
+    const seen: string[] = [];
+    await trainToy({
+      ...toy,
+      // without a validation image of class 1 there is no AUC, and every epoch counts as the best
+      validation: toy.validation.filter(({ label }) => label === 0),
+      change: { training: { epochs: 3, checkpoint: { monitor: "val_auc" } } },
+      onProgress: (done) => void (done === 26 + 8 && seen.push("epoch 2 goes on")), // 8 of 26
+      onBest: async (_, { epoch }) => {
+        seen.push(`save ${epoch} begins`);
+        for (let i = 0; i < 1000 && !seen.includes("epoch 2 goes on"); i++) await delay(5);
+        seen.push(`save ${epoch} ends`);
+      },
+    });
+    const saves = [1, 2, 3].flatMap((epoch) => [`save ${epoch} begins`, `save ${epoch} ends`]);
+    assert.deepEqual(seen, saves.toSpliced(1, 0, "epoch 2 goes on"));
+  }),
+);
+
+Deno.test(
+  "fit() trains the head alone during warm-up, then all unfrozen layers at a lower rate",
+  withToy(async (toy) => {
+    const start = bitsOf(model.weights);
+    const perEpoch: Map<string, string>[] = [];
+    const { history, events } = await trainToy({
+      ...toy,
+      train: toy.train.slice(0, 16),
+      // Without a validation image of class 1 there is no AUC, and every epoch counts as the best.
+      validation: toy.validation.filter(({ label }) => label === 0),
+      change: { ...WARM_UP, training: { ...WARM_UP.training, checkpoint: { monitor: "val_auc" } } },
+      onBest: (best) => Promise.resolve(void perEpoch.push(bitsOf(best.weights))),
+    });
+    const changed = perEpoch.map((weights) =>
+      [...weights].filter(([name, bits]) => bits !== start.get(name)).map(([name]) => name)
+    );
+    assert.equal(changed.length, 3);
+    for (const names of changed.slice(0, 2)) {
+      assert.ok(names.includes("predictions/kernel") && names.every(isHeadLayer), names.join());
+    }
+    assert.ok(changed[2]!.includes("conv5_block3_1_conv/kernel"));
+    assert.ok(changed[2]!.includes("conv5_block3_1_bn/moving_mean"));
+    assert.deepEqual(
+      history.map((row) => row.learning_rate),
+      [1e-3, 1e-3, Math.fround(1e-5)],
+      "callbacks do not touch the rate during warm-up",
+    );
+    assert.deepEqual(
+      events.filter(({ kind }) => kind === "unfreeze").map(({ epoch }) => epoch),
+      [2],
+    );
   }),
 );

@@ -16,9 +16,7 @@ import { inFolder, put } from "../data/test_images.ts";
 import { evaluateRows } from "../evaluation/with_new_images.ts";
 import { testCard } from "../model/model_card.ts";
 import { SMALL, smallModel } from "../model/small_model.ts";
-import { CLASSES, withToyProject } from "./toy_project.ts";
-
-type TrainRun = typeof import("../../lib/training/train_run.ts");
+import { CLASSES, withToyProject } from "./toy.ts";
 
 type TestRun = typeof import("../../lib/metrics/test.ts");
 
@@ -105,8 +103,7 @@ for (const method of ["reinhard", "macenko"] as const) {
 
 Deno.test(
   "trainRun() fits the reference to training images alone, and testRun() uses the one of the card",
-  withToyProject(async ({ root, load, config }) => {
-    const { trainRun } = await load<TrainRun>("lib/training/train_run.ts");
+  withToyProject(async ({ root, load, trainRun, config }) => {
     const { testRun } = await load<TestRun>("lib/metrics/test.ts");
     const images = join(root, "data/toy");
     const names = (await Array.fromAsync(Deno.readDir(images))).map(({ name }) => name).sort();

@@ -9,10 +9,14 @@ import { type TensorFlow, tf } from "../../lib/core/tensorflow.ts";
 import { preprocess } from "../../lib/model/forward.ts";
 import { backbones, createModel, estimateMoments, type Model } from "../../lib/model/model.ts";
 import type { HistoryRow } from "../../lib/run/history.ts";
-import type { LabelledFile } from "../../lib/run/split_file.ts";
-import { fit, type TrainingResult } from "../../lib/training/fit.ts";
-import type { TrainingJob } from "../../lib/training/trainable.ts";
-import { inFolder } from "../data/test_images.ts";
+import { type LabelledFile, type SplitRow, SUBSETS, writeSplit } from "../../lib/run/split_file.ts";
+import { fit, type TrainingJob, type TrainingResult } from "../../lib/training/fit.ts";
+import { cutModel, trainStep, withWeights } from "../../lib/training/trainable.ts";
+import { featureSource } from "../../lib/training/features.ts";
+import { epochDraws } from "../../lib/images/decode.ts";
+import assert from "node:assert/strict";
+import { inProjectCopy, type ProjectCopy } from "../copy_project.ts";
+import { inFolder, put } from "../data/test_images.ts";
 
 /** Side of the toy model's input: the least that there is, for speed. */
 export const SIZE = 32;
@@ -121,12 +125,120 @@ export async function trainToy({ folder, change, ...job }: ToyJob): Promise<ToyR
     onBest: () => Promise.resolve(),
     ...job,
   });
-  const weights = bitsOf(result.model.weights);
+  const weights = bitsOf(withWeights(job.model, result.trained).weights);
   tf.dispose([...result.trained.values()]);
-  const { history, events, bestEpoch, resumedFrom, interrupted } = result;
-  return { history: withoutSeconds(history), events, bestEpoch, resumedFrom, interrupted, weights };
+  const { events, bestEpoch, resumedFrom, interrupted } = result;
+  const history = result.history.map(({ seconds: _seconds, ...row }) => row);
+  return { history, events, bestEpoch, resumedFrom, interrupted, weights };
 }
 
-function withoutSeconds(history: readonly HistoryRow[]): Omit<HistoryRow, "seconds">[] {
-  return history.map(({ seconds: _seconds, ...row }) => row);
+/** Two epochs of warm-up, then one with the last block unfrozen. */
+export const WARM_UP = {
+  model: { unfreezeLast: 10 },
+  training: {
+    epochs: 3,
+    warmupEpochs: 2,
+    warmupLearningRate: 1e-3,
+    learningRate: 1e-5,
+    batchNorm: "trained",
+    reduceLROnPlateau: { patience: 1, minDelta: 100 },
+  },
+} as const;
+
+/** A training that its callbacks act upon: the validation labels are wrong, so it only gets worse. */
+export function withWrongValidation(toy: ToyJob): ToyJob {
+  const validation = toy.validation.map((image) => ({ ...image, label: 1 - image.label }));
+  const change = {
+    training: { epochs: 5, reduceLROnPlateau: { patience: 1 }, earlyStopping: { patience: 4 } },
+  };
+  return { ...toy, validation, change };
+}
+
+/** The same job with checkpoints of its own. */
+export function apart(toy: ToyJob, name: string) {
+  return { ...toy, checkpoints: join(toy.folder, name) };
+}
+
+/** Trains until it is killed: after this epoch, unless the job says otherwise. */
+export async function killed(job: ToyJob, epoch = Infinity): Promise<void> {
+  const onEpoch: TrainingJob["onEpoch"] = (history) => {
+    if (history.length === epoch) throw new Error("killed");
+  };
+  await assert.rejects(trainToy({ onEpoch, ...job }), /killed/);
+}
+
+/** The first epoch of a toy training by hand: each drawn image's label and unweighted loss. */
+export async function firstEpoch({ model, train, change }: ToyJob) {
+  const config = toyConfig(change);
+  const { seed, training: { sampling, batchSize, learningRate } } = config;
+  const { extractor, part, dispose } = cutModel(model, config);
+  const source = featureSource({ images: train, extractor, cache: null, decode: toyDecode });
+  const draws = epochDraws(train.map(({ label }) => label), { seed, epoch: 1, sampling });
+  const seen: { label: number; loss: number }[] = [];
+  let step = 0;
+  for await (const batch of source(draws, batchSize)) {
+    const random = createRandom(`${seed}/dropout/1/${++step}`);
+    const options = { learningRate, classWeights: [], random };
+    const { probabilities } = await trainStep(part, batch, options);
+    batch.labels.forEach((label, row) => {
+      seen.push({ label, loss: -Math.log(probabilities[2 * row + label]!) });
+    });
+    tf.dispose([...batch.features.values()]);
+  }
+  dispose();
+  return seen;
+}
+
+/** The class folders of a toy project. */
+export const CLASSES = ["negative", "positive"];
+
+type Training = typeof import("../../lib/training/training.ts");
+
+type LearningRate = typeof import("../../lib/training/learning_rate.ts");
+
+/** A project whose notebooks 02 and 03 have been run on 30 toy images. */
+export interface ToyProject extends ProjectCopy {
+  /** The run's config with changes laid over it: 2 epochs of the head alone, in batches of 8. */
+  config: (change?: ConfigInput) => Config;
+  trainRun: Training["trainRun"];
+  findLearningRate: LearningRate["findLearningRate"];
+}
+
+/** Runs a test in a {@linkcode ToyProject} of its own. */
+export function withToyProject(
+  test: (project: ToyProject) => Promise<void>,
+): () => Promise<void> {
+  return () =>
+    inProjectCopy(async ({ root, load }) => {
+      await Deno.mkdir(join(root, "data/toy"), { recursive: true });
+      const items = await toyImages(join(root, "data/toy"), 30, 1);
+      const rows = items.map(({ path, label, sha256 }, i): SplitRow => ({
+        path: path.slice(join(root, "data/").length),
+        label: CLASSES[label]!,
+        group: `${i}`,
+        sha256,
+        subset: SUBSETS[Math.floor(i / 3) % 3]!,
+      }));
+      const split = join(root, "results/default/split.csv");
+      await writeSplit(split, rows);
+      const certificate = {
+        manifest_sha256: "a".repeat(64),
+        split_sha256: await sha256File(split),
+      };
+      await put(root, "results/default/split_certificate.json", JSON.stringify(certificate));
+      const config = (change: ConfigInput = {}) =>
+        parseConfig(merge({
+          data: { folder: "data", classes: CLASSES },
+          model: {
+            backbone: "efficientnet_lite0",
+            weights: "random",
+            imageSize: 32,
+            unfreezeLast: 0,
+          },
+          training: { epochs: 2, batchSize: 8 },
+        }, change));
+      const { trainRun } = await load<Training>("lib/training/training.ts");
+      const { findLearningRate } = await load<LearningRate>("lib/training/learning_rate.ts");
+      await test({ root, load, config, trainRun, findLearningRate });
+    });
 }

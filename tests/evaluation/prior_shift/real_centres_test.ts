@@ -51,7 +51,7 @@ async function trainAndEvaluate(
     const run = sectionsOf({ load }, config);
     await run("scanRun", "lib/data/scan.ts");
     await run("splitRun", "lib/split/split.ts");
-    await run("trainRun", "lib/training/train_run.ts");
+    await run("trainRun", "lib/training/training.ts");
     await run("chooseDecision", "lib/metrics/decision.ts");
     await run("evaluateRun", "lib/evaluation/evaluate.ts");
     const card = JSON.parse(await Deno.readTextFile(join(root, "model/default/model_card.json")));

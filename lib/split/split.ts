@@ -1,10 +1,10 @@
+import { StaticDisjointSet } from "mnemonist";
 import { readCsv } from "../core/csv.ts";
 import { DataError } from "../core/errors.ts";
 import { fromRoot, runPaths } from "../core/paths.ts";
 import { createRandom, type Random } from "../core/random.ts";
 import type { Config } from "../core/settings.ts";
 import { compareCodePoints, listLines, percent } from "../core/words.ts";
-import { createUnionFind } from "../data/duplicates.ts";
 import { pathFinder } from "../data/labels.ts";
 import { nearDuplicatePairs, readFindings } from "../run/findings.ts";
 import { type ManifestRow, readManifest, usable } from "../run/manifest.ts";
@@ -196,20 +196,16 @@ function gatherUnits(
   nearDuplicates: readonly (readonly [string, string])[],
   labels: readonly string[],
 ): Unit[] {
-  const sets = createUnionFind(rows.length);
-  const firstOfGroup = new Map<string, number>();
-  for (const [i, { group }] of rows.entries()) {
-    const first = firstOfGroup.get(group);
-    if (first === undefined) firstOfGroup.set(group, i);
-    else sets.unite(first, i);
+  const sets = new StaticDisjointSet(rows.length);
+  for (const [first, ...others] of Map.groupBy(rows.keys(), (i) => rows[i]!.group).values()) {
+    for (const other of others) sets.union(first!, other);
   }
   const indexOf = new Map(rows.map(({ path }, i) => [path, i]));
   for (const [a, b] of nearDuplicates) {
     const [i, j] = [indexOf.get(a), indexOf.get(b)];
-    if (i !== undefined && j !== undefined) sets.unite(i, j);
+    if (i !== undefined && j !== undefined) sets.union(i, j);
   }
-  const members = Map.groupBy(rows.keys(), (i) => sets.find(i));
-  return [...members.values()].map((indices) => {
+  return sets.compile().map((indices) => {
     const own = indices.map((i) => rows[i]!);
     const counts = labels.map((label) => own.filter((row) => row.label === label).length);
     return { rows: own, counts };

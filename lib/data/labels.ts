@@ -288,25 +288,47 @@ export async function readLabels(
     ["path", "label"],
     remedy,
   );
-  const [findPath, findClass] = [pathFinder(images), classFinder(classes)];
-  const found = new Map<string, LabelledImage>();
-  const problems: string[] = [];
-  for (const [i, row] of rows.entries()) {
-    if (row.path === "" && row.label === "") continue; // as spreadsheets leave them at the end
-    const complain = (what: string) => problems.push(`row ${i + 1}, ${quote(row.path)}: ${what}`);
-    const written = row.label.trim();
-    const label = findClass(written);
-    const path = findPath(row.path);
-    if (path === null) complain("there is no such image in the data folder");
-    else if (found.has(path)) complain("this image has a row already");
-    if (written !== "" && label === null) complain(`${quote(written)} is no class`);
-    if (path !== null) found.set(path, { path, label, group: row.group?.trim() || null });
-  }
+  const find = classFinder(classes);
+  const { found, problems } = matchRows(
+    // as spreadsheets leave them at the end
+    rows.map((row) => row.path === "" && row.label === "" ? null : row),
+    images,
+    ({ label }) => label.trim() === "" || find(label.trim()) ? [] : [`${quote(label)} is no class`],
+  );
   if (problems.length > 0) throw unusableRows(quote(file), problems, remedy);
-  return [...found.values()];
+  return [...found].map(([path, { label, group }]) => {
+    return { path, label: find(label.trim()), group: group?.trim() || null };
+  });
 }
 
 const quote = (text: string): string => JSON.stringify(text);
+
+/**
+ * Matches the rows of a file that a person wrote with the images that there are.
+ *
+ * @param rows `null`: passed over.
+ * @param check What is wrong with a row beside its path.
+ * @returns The row of every image that has one, and all that is wrong, in words.
+ */
+export function matchRows<Row extends { path: string }>(
+  rows: readonly (Row | null)[],
+  images: Iterable<string>,
+  check: (row: Row, image: string | null) => string[],
+): { found: Map<string, Row>; problems: string[] } {
+  const find = pathFinder(images);
+  const found = new Map<string, Row>();
+  const problems: string[] = [];
+  for (const [i, row] of rows.entries()) {
+    if (row === null) continue;
+    const path = find(row.path);
+    const wrong = check(row, path);
+    if (path === null) wrong.push("there is no such image in the data folder");
+    else if (found.has(path)) wrong.push("this image has a row already");
+    else found.set(path, row);
+    problems.push(...wrong.map((what) => `row ${i + 1}, ${quote(row.path)}: ${what}`));
+  }
+  return { found, problems };
+}
 
 /** The error that lists what is wrong with the rows of a file that a person wrote. */
 export function unusableRows(

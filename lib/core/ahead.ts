@@ -1,3 +1,5 @@
+import { pMapIterable } from "p-map";
+
 /**
  * Maps items through an asynchronous function and yields the results in the items' order, working
  * ahead of the consumer.
@@ -17,34 +19,17 @@ export async function* mapAhead<T, R>(
   work: (item: T) => Promise<R>,
   { inFlight, ahead }: { inFlight: number; ahead: number },
 ): AsyncGenerator<R, void, void> {
-  const source = items[Symbol.iterator]();
-  const started: Promise<R>[] = []; // in the items' order, the oldest first
-  let running = 0;
-  let stopped = false;
-  const start = (): void => {
-    while (!stopped && running < inFlight && started.length < ahead) {
-      const { done, value } = source.next();
-      if (done) return;
-      running++;
-      const result = work(value).finally(() => {
-        running--;
-        start();
-      });
-      result.catch(() => {}); // thrown below, when its turn comes
-      started.push(result);
-    }
+  const running = new Set<Promise<R>>();
+  const start = (item: T): Promise<R> => {
+    const result = work(item).finally(() => running.delete(result));
+    running.add(result);
+    return result;
   };
+  const pace = { concurrency: Math.min(inFlight, ahead), backpressure: ahead };
   try {
-    start();
-    while (started.length > 0) {
-      const result = await started[0]!;
-      started.shift();
-      start();
-      yield result;
-    }
+    yield* pMapIterable(items, start, pace) as AsyncIterable<R>;
   } finally {
-    stopped = true;
-    await Promise.allSettled(started);
+    await Promise.allSettled(running);
   }
 }
 

@@ -1,3 +1,4 @@
+import { distance } from "fastest-levenshtein";
 import { join, posix } from "node:path";
 import { readCsv } from "../core/csv.ts";
 import { DataError } from "../core/errors.ts";
@@ -8,6 +9,250 @@ import { compareCodePoints, listLines } from "../core/words.ts";
 import type { Finding } from "../run/findings.ts";
 import type { ManifestRow } from "../run/manifest.ts";
 import { describeSkipped, listImages, type Skipped } from "./list.ts";
+
+/** An image before it is read. */
+export type ListedImage = Pick<ManifestRow, "path" | "label" | "group">;
+
+/**
+ * The images of a data folder with their labels and groups. A label comes from labels.csv where that
+ * names the image, else from the class folder; a group from labels.csv where that has one, else from
+ * `groupPattern`. With a labels.csv there need be no class folders.
+ *
+ * @param folder Absolute path.
+ * @returns In code-point order of the paths. An image that labels.csv leaves out keeps its place,
+ *   with an empty label, and has a finding; so have images without any label, by their folder.
+ * @throws {DataError} When the folder or a class folder is missing, a class has no images, labels.csv
+ *   cannot be used, a folder's name is nearly that of a class, or an image has no group although
+ *   others have.
+ */
+export async function listLabelled(
+  folder: string,
+  { classes, groupPattern, followLinks }: Pick<
+    Config["data"],
+    "classes" | "groupPattern" | "followLinks"
+  >,
+): Promise<{ listed: ListedImage[]; findings: Finding[] }> {
+  const file = join(folder, LABELS_FILE);
+  const hasLabels = await exists(file);
+  const present = await foldersIn(folder);
+  if (!hasLabels) checkFolders(folder, present, classes);
+  const folders = await Promise.all(
+    classes.filter((label) => present.includes(label))
+      .map((label) => listClassFolder(folder, label, { followLinks, mayBeEmpty: hasLabels })),
+  );
+  const images = new Map<string, LabelledImage>();
+  for (const { label, paths } of folders) {
+    for (const path of paths) images.set(path, { path, label, group: null });
+  }
+  const findings = folders.filter(({ skipped }) => skipped.links + skipped.otherType > 0)
+    .map(({ label, skipped }) => finding(label, "skipped", describeSkipped(skipped)));
+  if (hasLabels) {
+    // a class folder may itself be a link, which the list of the whole folder passes over
+    const { paths } = await listImages(folder, { followLinks });
+    const all = new Set([...images.keys(), ...paths]);
+    for (const image of await readLabels(file, all, classes)) images.set(image.path, image);
+    findings.push(...describeUnlabelled([...all].filter((path) => !images.has(path))));
+    checkLabels(folder, [...images.values()], classes);
+  }
+  const sorted = [...images.values()].sort((a, b) => compareCodePoints(a.path, b.path));
+  const leftOut = sorted.filter(({ label }) => label === null).map(({ path }) =>
+    finding(path, "left_out_by_labels", `Its label in ${LABELS_FILE} is empty.`)
+  );
+  return { listed: withGroups(sorted, groupPattern), findings: [...findings, ...leftOut] };
+}
+
+function finding(path: string, kind: Finding["finding"], detail: string): Finding {
+  return { path, finding: kind, detail, other_path: "" };
+}
+
+async function foldersIn(folder: string): Promise<string[]> {
+  const names: string[] = [];
+  try {
+    for await (const { name, isFile } of Deno.readDir(folder)) {
+      if (isFile || name.startsWith(".")) continue;
+      if ((await Deno.stat(join(folder, name)).catch(() => null))?.isDirectory) names.push(name);
+    }
+  } catch (cause) {
+    throw new DataError(
+      `The data folder ${quote(folder)} cannot be read: ` +
+        `${cause instanceof Error ? cause.message : String(cause)}.`,
+      "Set data.folder (or --data) to the folder that holds one folder per class.",
+      { cause },
+    );
+  }
+  return names.sort();
+}
+
+/** @throws {DataError} When a class folder is missing, or another has nearly the name of a class. */
+function checkFolders(
+  folder: string,
+  present: readonly string[],
+  classes: readonly string[],
+): void {
+  const missing = classes.filter((label) => !present.includes(label));
+  const others = present.filter((name) => !classes.includes(name));
+  if (missing.length > 0) {
+    const held = others.length > 0 ? others.slice(0, 10).map(quote).join(", ") : "no other folder";
+    throw new DataError(
+      `${quote(folder)} lacks the class folder${missing.length > 1 ? "s" : ""} ` +
+        `${missing.map(quote).join(" and ")}. It holds ${held}.`,
+      "Put the images of each class into a folder of that name, or set data.classes to the names " +
+        "of your folders (the negative class first).",
+    );
+  }
+  const misspelt = others.find((name) => classes.some((label) => isAlike(name, label)));
+  if (misspelt !== undefined) {
+    throw new DataError(
+      `${quote(misspelt)} in ${
+        quote(folder)
+      } looks like a class folder with a misspelt name; its ` +
+        "images would be left out.",
+      "Move its images into the class folder, or rename it or move it elsewhere.",
+    );
+  }
+}
+
+/** Equal but for case, spaces and punctuation, or up to two typing errors in a long name. */
+function isAlike(name: string, label: string): boolean {
+  const plain = (text: string) => text.toLowerCase().replace(/[^\p{L}\p{N}]/gu, "");
+  return distance(plain(name), plain(label)) <= (label.length >= 8 ? 2 : 0);
+}
+
+/**
+ * The images of one class folder, relative to the data folder.
+ *
+ * @throws {DataError} When it holds none, unless it may be empty.
+ */
+async function listClassFolder(
+  folder: string,
+  label: string,
+  { followLinks, mayBeEmpty }: { followLinks: boolean; mayBeEmpty: boolean },
+): Promise<{ label: string; paths: string[]; skipped: Skipped }> {
+  const { paths, skipped } = await listImages(join(folder, label), { followLinks });
+  if (paths.length === 0 && !mayBeEmpty) {
+    throw new DataError(
+      `The class folder ${quote(join(folder, label))} holds no images` +
+        `${skipped.links + skipped.otherType > 0 ? ` (${describeSkipped(skipped)})` : ""}.`,
+      "Put .jpg, .png, .tif, .bmp or .webp files into it" +
+        (skipped.links > 0 && !followLinks ? ", or set data.followLinks: true" : "") +
+        ": learning needs examples of every class.",
+    );
+  }
+  return { label, paths: paths.map((path) => `${label}/${path}`), skipped };
+}
+
+/** Images with neither a row in labels.csv nor a class folder, counted by outermost folder. */
+function describeUnlabelled(paths: readonly string[]): Finding[] {
+  const folders = Map.groupBy(paths, (path) => path.includes("/") ? path.split("/")[0]! : ".");
+  return [...folders].sort(([a], [b]) => compareCodePoints(a, b)).map(([name, { length }]) =>
+    finding(name, "skipped", `${length} image${length === 1 ? "" : "s"} without a label`)
+  );
+}
+
+/** @throws {DataError} When a class has no image. */
+function checkLabels(
+  folder: string,
+  images: readonly LabelledImage[],
+  classes: readonly string[],
+): void {
+  const present = new Set(images.map(({ label }) => label));
+  const missing = classes.filter((name) => !present.has(name));
+  if (missing.length === 0) return;
+  throw new DataError(
+    `No image of ${quote(folder)} has the label ${missing.map(quote).join(" or ")}.`,
+    `Learning needs examples of every class: add rows to ${LABELS_FILE}, or correct data.classes.`,
+  );
+}
+
+/**
+ * Images with the group that labels.csv gives them, else with what the pattern finds.
+ *
+ * @throws {DataError} When one that is used has none: an image of unknown origin could leak into
+ *   another subset.
+ */
+function withGroups(images: readonly LabelledImage[], pattern: string | null): ListedImage[] {
+  const used = images.filter(({ label }) => label !== null);
+  const someGiven = used.some(({ group }) => group !== null);
+  const find = ({ path, group }: LabelledImage) =>
+    group ?? (someGiven && pattern === null ? null : groupOf(path, pattern));
+  const unmatched = used.filter((image) => find(image) === null);
+  if (unmatched.length > 0) {
+    throw new DataError(
+      (pattern === null
+        ? `${LABELS_FILE} gives no group to ${unmatched.length} of ${used.length} images:`
+        : `data.groupPattern ${pattern} finds no group in ${unmatched.length} of ` +
+          `${used.length} image paths:`) + listLines(unmatched.map(({ path }) => quote(path))),
+      someGiven
+        ? `Give every image a group in ${LABELS_FILE}, or set data.groupPattern for the others.`
+        : "Correct the pattern or rename the files. With data.groupPattern: null every image is " +
+          "its own group.",
+    );
+  }
+  return images.map((image) => {
+    const group = image.label === null ? image.group : find(image);
+    return { path: image.path, label: image.label ?? "", group: group ?? image.path };
+  });
+}
+
+/**
+ * The group (patient or slide) of an image.
+ *
+ * @param path Relative to the data folder, `/` separators.
+ * @param pattern Regular expression with one capturing group, or `null`: every image by itself.
+ * @returns What the group captured; the path itself without a pattern; `null` when the pattern does
+ *   not match or captures nothing.
+ * @example
+ * ```ts
+ * groupOf("globally_sclerotic/S12-7.png", "([^/]+)-[^-]+\\.png$"); // "S12"
+ * ```
+ */
+export function groupOf(path: string, pattern: string | null): string | null {
+  if (pattern === null) return path;
+  return new RegExp(pattern).exec(path)?.[1] || null;
+}
+
+/** What a folder of new images says about one of them. */
+export interface FolderLabel {
+  /** Class name, as the model has it. */
+  label: string;
+  /** Patient or slide from labels.csv; `null`: it does not say. */
+  group: string | null;
+}
+
+/**
+ * The true classes of a folder of new images, where it tells them: by a labels.csv, else by the
+ * innermost folder that has the name of a class. An image whose label in labels.csv is empty has
+ * none.
+ *
+ * @param folder Absolute path.
+ * @param names Of all images, relative to it.
+ * @param classes The model's.
+ * @returns The label of an image by its name, `null` where it has none; `null` itself when not one
+ *   image has a label.
+ * @throws {DataError} When there is a labels.csv that cannot be used.
+ */
+export async function folderLabels(
+  folder: string,
+  names: readonly string[],
+  classes: readonly string[],
+): Promise<((name: string) => FolderLabel | null) | null> {
+  const file = join(folder, LABELS_FILE);
+  const rows = await exists(file) ? await readLabels(file, names, classes) : [];
+  const written = new Map(rows.map((row) => [row.path, row]));
+  const find = classFinder(classes);
+  const labelOf = (name: string): FolderLabel | null => {
+    const row = written.get(name);
+    const label = row ? row.label : name.split("/").slice(0, -1).map(find).findLast(Boolean);
+    return label ? { label, group: row?.group ?? null } : null;
+  };
+  return names.some((name) => labelOf(name) !== null) ? labelOf : null;
+}
+
+/** Finds the class that is meant by a name in any Unicode form; `null`: none. */
+function classFinder(classes: readonly string[]): (name: string) => string | null {
+  const known = new Map(classes.map((name) => [name.normalize("NFC"), name]));
+  return (name) => known.get(name.normalize("NFC")) ?? null;
+}
 
 /** What labels.csv says about one image. */
 interface LabelledImage {
@@ -37,239 +282,65 @@ export async function readLabels(
 ): Promise<LabelledImage[]> {
   const remedy = "Write it as path,label[,group], one row an image, paths relative to its folder " +
     "(of links that are followed too: data.followLinks, evaluation.followLinks); the labels are " +
-    `${classes.map((name) => JSON.stringify(name)).join(", ")}, or empty to leave an image out.`;
+    `${classes.map(quote).join(", ")}, or empty to leave an image out.`;
   const rows: { path: string; label: string; group?: string }[] = await readCsv(
     file,
     ["path", "label"],
     remedy,
   );
-  const find = pathFinder(images);
-  const labels = new Map(classes.map((name) => [name.normalize("NFC"), name]));
-  const found = new Map<string, LabelledImage>();
-  const problems: string[] = [];
-  for (const [i, row] of rows.entries()) {
-    if (row.path === "" && row.label === "") continue; // as spreadsheets leave them at the end
-    const complain = (what: string) =>
-      problems.push(`row ${i + 1}, ${JSON.stringify(row.path)}: ${what}`);
-    const written = row.label.trim();
-    const label = labels.get(written.normalize("NFC")) ?? null;
-    const path = find(row.path);
-    if (path === null) complain("there is no such image in the data folder");
-    else if (found.has(path)) complain("this image has a row already");
-    if (written !== "" && label === null) complain(`${JSON.stringify(written)} is no class`);
-    if (path !== null) found.set(path, { path, label, group: row.group?.trim() || null });
-  }
-  if (problems.length === 0) return [...found.values()];
-  throw new DataError(
-    `${JSON.stringify(file)} has ${problems.length} ` +
-      `${problems.length === 1 ? "problem" : "problems"}, and cannot be used:${
-        listLines(problems)
-      }`,
-    remedy,
+  const find = classFinder(classes);
+  const { found, problems } = matchRows(
+    // as spreadsheets leave them at the end
+    rows.map((row) => row.path === "" && row.label === "" ? null : row),
+    images,
+    ({ label }) => label.trim() === "" || find(label.trim()) ? [] : [`${quote(label)} is no class`],
   );
-}
-
-/** The images of one class folder. */
-interface ClassFolder {
-  label: string;
-  /** Relative to the data folder: the class folder's name is their first part. */
-  paths: string[];
-  skipped: Skipped;
-}
-
-/**
- * Lists the images of every class folder of a data folder. Other folders (new images, notes) may
- * lie beside them.
- *
- * @param options.followLinks `config.data.followLinks`; the class folders may be links anyway.
- * @param options.optional Class folders may be missing or empty, since labels.csv brings labels.
- * @throws {DataError} When the data folder or a class folder is missing or holds no image, or when a
- *   folder beside them has nearly the name of a class: its images would be left out in silence.
- */
-export async function listClassFolders(
-  folder: string,
-  classes: readonly string[],
-  { optional = false, followLinks = false }: { optional?: boolean; followLinks?: boolean } = {},
-): Promise<ClassFolder[]> {
-  const present = await foldersIn(folder);
-  if (optional) {
-    const own = classes.filter((label) => present.includes(label));
-    return await Promise.all(own.map((label) => readClassFolder(folder, label, followLinks)));
-  }
-  const missing = classes.filter((label) => !present.includes(label));
-  const others = present.filter((name) => !classes.includes(name));
-  if (missing.length > 0) {
-    throw new DataError(
-      `${quote(folder)} lacks the class folder${missing.length > 1 ? "s" : ""} ` +
-        `${missing.map(quote).join(" and ")}. ` +
-        (others.length > 0
-          ? `It holds ${others.slice(0, 10).map(quote).join(", ")}.`
-          : "It holds no other folder."),
-      "Put the images of each class into a folder of that name, or set data.classes to the names " +
-        "of your folders (the negative class first).",
-    );
-  }
-  const misspelt = others.find((name) => classes.some((label) => isAlike(name, label)));
-  if (misspelt !== undefined) {
-    throw new DataError(
-      `${quote(misspelt)} in ${
-        quote(folder)
-      } looks like a class folder with a misspelt name; its ` +
-        "images would be left out.",
-      "Move its images into the class folder, or rename it or move it elsewhere.",
-    );
-  }
-  return await Promise.all(classes.map((label) => listClassFolder(folder, label, followLinks)));
-}
-
-async function readClassFolder(
-  folder: string,
-  label: string,
-  followLinks: boolean,
-): Promise<ClassFolder> {
-  const { paths, skipped } = await listImages(join(folder, label), { followLinks });
-  return { label, paths: paths.map((path) => `${label}/${path}`), skipped };
-}
-
-async function listClassFolder(
-  folder: string,
-  label: string,
-  followLinks: boolean,
-): Promise<ClassFolder> {
-  const listed = await readClassFolder(folder, label, followLinks);
-  const { paths, skipped } = listed;
-  if (paths.length === 0) {
-    throw new DataError(
-      `The class folder ${quote(join(folder, label))} holds no images` +
-        `${skipped.links + skipped.otherType > 0 ? ` (${describeSkipped(skipped)})` : ""}.`,
-      "Put .jpg, .png, .tif, .bmp or .webp files into it" +
-        (skipped.links > 0 && !followLinks ? ", or set data.followLinks: true" : "") +
-        ": learning needs examples of every class.",
-    );
-  }
-  return listed;
-}
-
-async function foldersIn(folder: string): Promise<string[]> {
-  const names: string[] = [];
-  try {
-    for await (const { name, isFile } of Deno.readDir(folder)) {
-      if (isFile || name.startsWith(".")) continue;
-      if ((await Deno.stat(join(folder, name)).catch(() => null))?.isDirectory) names.push(name);
-    }
-  } catch (cause) {
-    throw new DataError(
-      `The data folder ${quote(folder)} cannot be read: ` +
-        `${cause instanceof Error ? cause.message : String(cause)}.`,
-      "Set data.folder (or --data) to the folder that holds one folder per class.",
-      { cause },
-    );
-  }
-  return names.sort();
-}
-
-/** Equal but for case, spaces and punctuation, or up to two typing errors in a long name. */
-function isAlike(name: string, label: string): boolean {
-  const [a, b] = [name, label].map((text) => text.toLowerCase().replace(/[^\p{L}\p{N}]/gu, ""));
-  return a === b || (label.length >= 8 && editDistance(a!, b!) <= 2);
-}
-
-/** Levenshtein distance. */
-function editDistance(a: string, b: string): number {
-  let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const row = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const change = previous[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
-      row.push(Math.min(change, previous[j]! + 1, row[j - 1]! + 1));
-    }
-    previous = row;
-  }
-  return previous[b.length]!;
+  if (problems.length > 0) throw unusableRows(quote(file), problems, remedy);
+  return [...found].map(([path, { label, group }]) => {
+    return { path, label: find(label.trim()), group: group?.trim() || null };
+  });
 }
 
 const quote = (text: string): string => JSON.stringify(text);
 
-/** An image before it is looked at. */
-export type ListedImage = Pick<ManifestRow, "path" | "label" | "group">;
-
 /**
- * The images of a data folder with their labels and groups. A label comes from labels.csv where that
- * names the image, else from the class folder; a group from labels.csv where that has one, else from
- * `groupPattern`. With a labels.csv there need be no class folders.
+ * Matches the rows of a file that a person wrote with the images that there are.
  *
- * @param folder Absolute path.
- * @returns In code-point order of the paths. An image that labels.csv leaves out keeps its place,
- *   with an empty label, and has a finding; so have images without any label, by their folder.
- * @throws {DataError} When a class has no images, labels.csv cannot be used, or an image has no
- *   group although others have.
+ * @param rows `null`: passed over.
+ * @param check What is wrong with a row beside its path.
+ * @returns The row of every image that has one, and all that is wrong, in words.
  */
-export async function listLabelled(
-  folder: string,
-  { classes, groupPattern, followLinks }: Pick<
-    Config["data"],
-    "classes" | "groupPattern" | "followLinks"
-  >,
-): Promise<{ listed: ListedImage[]; findings: Finding[] }> {
-  const file = join(folder, LABELS_FILE);
-  const hasLabels = await exists(file);
-  const folders = await listClassFolders(folder, classes, { optional: hasLabels, followLinks });
-  const images = new Map<string, LabelledImage>();
-  for (const { label, paths } of folders) {
-    for (const path of paths) images.set(path, { path, label, group: null });
+export function matchRows<Row extends { path: string }>(
+  rows: readonly (Row | null)[],
+  images: Iterable<string>,
+  check: (row: Row, image: string | null) => string[],
+): { found: Map<string, Row>; problems: string[] } {
+  const find = pathFinder(images);
+  const found = new Map<string, Row>();
+  const problems: string[] = [];
+  for (const [i, row] of rows.entries()) {
+    if (row === null) continue;
+    const path = find(row.path);
+    const wrong = check(row, path);
+    if (path === null) wrong.push("there is no such image in the data folder");
+    else if (found.has(path)) wrong.push("this image has a row already");
+    else found.set(path, row);
+    problems.push(...wrong.map((what) => `row ${i + 1}, ${quote(row.path)}: ${what}`));
   }
-  const findings = folders.filter(({ skipped }) => skipped.links + skipped.otherType > 0)
-    .map(({ label, skipped }) => finding(label, "skipped", describeSkipped(skipped)));
-  if (hasLabels) {
-    // a class folder may itself be a link, which the list of the whole folder passes over
-    const { paths } = await listImages(folder, { followLinks });
-    const present = new Set([...images.keys(), ...paths]);
-    for (const image of await readLabels(file, present, classes)) images.set(image.path, image);
-    findings.push(...describeUnlabelled([...present].filter((path) => !images.has(path))));
-    checkClasses(folder, [...images.values()], classes);
-  }
-  const sorted = [...images.values()].sort((a, b) => compareCodePoints(a.path, b.path));
-  const used = sorted.filter(({ label }) => label !== null);
-  const groups = groupsOf(used.map(({ path }) => path), groupPattern, used.map((i) => i.group));
-  const groupOf = new Map(used.map(({ path }, i) => [path, groups[i]!]));
-  return {
-    listed: sorted.map(({ path, label, group }) => {
-      return { path, label: label ?? "", group: groupOf.get(path) ?? group ?? path };
-    }),
-    findings: [
-      ...findings,
-      ...sorted.filter(({ label }) => label === null).map(({ path }) =>
-        finding(path, "left_out_by_labels", `Its label in ${LABELS_FILE} is empty.`)
-      ),
-    ],
-  };
+  return { found, problems };
 }
 
-/** Images with neither a row in labels.csv nor a class folder, counted by outermost folder. */
-function describeUnlabelled(paths: readonly string[]): Finding[] {
-  const folders = Map.groupBy(paths, (path) => path.includes("/") ? path.split("/")[0]! : ".");
-  return [...folders].sort(([a], [b]) => compareCodePoints(a, b)).map(([name, { length }]) =>
-    finding(name, "skipped", `${length} image${length === 1 ? "" : "s"} without a label`)
+/** The error that lists what is wrong with the rows of a file that a person wrote. */
+export function unusableRows(
+  subject: string,
+  problems: readonly string[],
+  remedy: string,
+): DataError {
+  const count = `${problems.length} ${problems.length === 1 ? "problem" : "problems"}`;
+  return new DataError(
+    `${subject} has ${count}, and cannot be used:${listLines(problems)}`,
+    remedy,
   );
-}
-
-function checkClasses(
-  folder: string,
-  images: readonly LabelledImage[],
-  classes: readonly string[],
-): void {
-  const present = new Set(images.map(({ label }) => label));
-  const missing = classes.filter((name) => !present.has(name));
-  if (missing.length === 0) return;
-  throw new DataError(
-    `No image of ${JSON.stringify(folder)} has the label ` +
-      `${missing.map((name) => JSON.stringify(name)).join(" or ")}.`,
-    `Learning needs examples of every class: add rows to ${LABELS_FILE}, or correct data.classes.`,
-  );
-}
-
-function finding(path: string, kind: Finding["finding"], detail: string): Finding {
-  return { path, finding: kind, detail, other_path: "" };
 }
 
 /**
@@ -293,98 +364,7 @@ export function pathFinder(paths: Iterable<string>): (written: string) => string
     if (exact.has(written)) return written; // on Linux a name may hold a backslash
     const path = posix.normalize(written.replaceAll("\\", "/"));
     if (exact.has(path)) return path;
-    const [first, ...others] = composed.get(path.normalize("NFC")) ?? [];
-    return first !== undefined && others.length === 0 ? first : null;
+    const same = composed.get(path.normalize("NFC")) ?? [];
+    return same.length === 1 ? same[0]! : null;
   };
-}
-
-/**
- * The group (patient or slide) of an image.
- *
- * @param path Relative to the data folder, `/` separators.
- * @param pattern Regular expression with one capturing group, or `null`: every image by itself.
- * @returns What the group captured; the path itself without a pattern; `null` when the pattern does
- *   not match or captures nothing.
- * @example
- * ```ts
- * groupOf("globally_sclerotic/S12-7.png", "([^/]+)-[^-]+\\.png$"); // "S12"
- * ```
- */
-export function groupOf(path: string, pattern: string | null): string | null {
-  if (pattern === null) return path;
-  return new RegExp(pattern).exec(path)?.[1] || null;
-}
-
-/**
- * The groups of all images, in their order: those given, and for the others what the pattern finds.
- *
- * @param given Groups from labels.csv, `null` where there is none.
- * @throws {DataError} When the pattern fails on any: an image of unknown origin could leak into
- *   another subset.
- */
-export function groupsOf(
-  paths: readonly string[],
-  pattern: string | null,
-  given: readonly (string | null)[] = [],
-): string[] {
-  const someGiven = given.some((group) => group !== null);
-  const groups = paths.map((path, i) =>
-    given[i] ?? (someGiven && pattern === null ? null : groupOf(path, pattern))
-  );
-  const unmatched = paths.filter((_, i) => groups[i] === null);
-  if (unmatched.length > 0) {
-    throw new DataError(
-      (pattern === null
-        ? `labels.csv gives no group to ${unmatched.length} of ${paths.length} images:`
-        : `data.groupPattern ${pattern} finds no group in ${unmatched.length} of ` +
-          `${paths.length} image paths:`) +
-        listLines(unmatched.map((path) => JSON.stringify(path))),
-      someGiven
-        ? "Give every image a group in labels.csv, or set data.groupPattern for the others."
-        : "Correct the pattern or rename the files. With data.groupPattern: null every image is " +
-          "its own group.",
-    );
-  }
-  return groups as string[];
-}
-
-/** What a folder of new images says about one of them. */
-export interface FolderLabel {
-  /** Class folder name, as the model has it. */
-  label: string;
-  /** Patient or slide from labels.csv; `null`: it does not say. */
-  group: string | null;
-}
-
-/** The label of an image by its path relative to the folder; `null`: it has none. */
-type LabelOf = (name: string) => FolderLabel | null;
-
-/**
- * The true classes of a folder of new images, where it tells them: by a labels.csv, else by the
- * innermost folder that has the name of a class. An image whose label in labels.csv is empty has
- * none.
- *
- * @param folder Absolute path.
- * @param names Of all images, relative to it.
- * @param classes The model's.
- * @returns `null` when not one image has a label.
- * @throws {DataError} When there is a labels.csv that cannot be used.
- */
-export async function folderLabels(
-  folder: string,
-  names: readonly string[],
-  classes: readonly string[],
-): Promise<LabelOf | null> {
-  const file = join(folder, LABELS_FILE);
-  const rows = await exists(file) ? await readLabels(file, names, classes) : [];
-  const written = new Map(rows.map((row) => [row.path, row]));
-  const known = new Map(classes.map((name) => [name.normalize("NFC"), name]));
-  const labelOf: LabelOf = (name) => {
-    const row = written.get(name);
-    if (row) return row.label === null ? null : { label: row.label, group: row.group };
-    const folders = name.split("/").slice(0, -1).map((part) => known.get(part.normalize("NFC")));
-    const label = folders.findLast((label) => label !== undefined);
-    return label === undefined ? null : { label, group: null };
-  };
-  return names.some((name) => labelOf(name) !== null) ? labelOf : null;
 }

@@ -9,7 +9,7 @@ const IMAGE_NAME = /\.(jpe?g|png|tiff?|bmp|webp)$/i;
 
 const SYSTEM_NAMES = new Set(["Thumbs.db", "desktop.ini", "__MACOSX", "$RECYCLE.BIN"]);
 
-/** What {@linkcode listImages} passed over. */
+/** How many entries {@linkcode listImages} passed over. */
 export interface Skipped {
   /** Names that begin with a dot, and files and folders that operating systems leave behind. */
   hidden: number;
@@ -22,11 +22,21 @@ export interface Skipped {
   otherType: number;
 }
 
+/** What was passed over: "2 links, 1 file of another type not looked at"; empty: nothing was. */
+export function describeSkipped({ hidden, links, otherType }: Skipped): string {
+  const parts = [
+    [links, "link", "links"],
+    [otherType, "file of another type", "files of other types"],
+    [hidden, "hidden file", "hidden files"],
+  ] as const;
+  const some = parts.filter(([n]) => n > 0).map(([n, one, many]) => `${n} ${n === 1 ? one : many}`);
+  return some.length === 0 ? "" : `${some.join(", ")} not looked at`;
+}
+
 /** The images of a folder. */
 interface ImageList {
   /** Relative to the folder with `/` separators, in code-point order: the same on every machine. */
   paths: string[];
-  /** How many entries were passed over. */
   skipped: Skipped;
   /** Real paths of the folders elsewhere that links led to. */
   outside: readonly string[];
@@ -47,12 +57,12 @@ export async function listImages(
 ): Promise<ImageList> {
   const paths: string[] = [];
   const skipped: Skipped = { hidden: 0, links: 0, otherType: 0 };
-  const links = followLinks ? await createLinkFollower(folder, isListed) : null;
+  const links = followLinks ? await createLinkFollower(folder) : null;
   // Each folder is sorted by itself, and a folder inside it as if its name ended in a slash: one
   // after the other they then are in the order of the whole paths.
-  const waiting = await listFolder(folder, "", skipped, links);
+  const waiting = [""]; // the next one last
   for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
-    if (!path.endsWith("/")) paths.push(path);
+    if (path !== "" && !path.endsWith("/")) paths.push(path);
     else for (const inner of await listFolder(folder, path, skipped, links)) waiting.push(inner);
   }
   return { paths, skipped, outside: links?.outside ?? [] };
@@ -72,30 +82,33 @@ async function listFolder(
     return names;
   }
   for await (const entry of readFolder(folder)) {
-    if (isPassedOver(entry.name)) {
+    const { name, isSymlink, isDirectory, isFile } = entry;
+    if (isPassedOver(name)) {
       skipped.hidden++;
       continue;
     }
-    const kind = entry.isSymlink && links
-      ? await links.kindOf(join(folder, entry.name))
-      : kindOf(entry);
+    const kind = isDirectory
+      ? "folder"
+      : isFile
+      ? "file"
+      : isSymlink && links
+      ? await links.kindOf(join(folder, name))
+      : isSymlink
+      ? "link"
+      : "other";
     if (kind === "link") skipped.links++;
-    else if (kind === "folder") names.push(`${entry.name}/`);
-    else if (kind === "file" && IMAGE_NAME.test(entry.name)) names.push(entry.name);
-    else skipped.otherType++;
+    else if (kind === "other" || !isListed(name, kind)) skipped.otherType++;
+    else names.push(kind === "folder" ? `${name}/` : name);
   }
-  const sorted = await sortCodePoints(names);
-  return sorted.reverse().map((name) => inner + name);
+  return (await sortCodePoints(names)).reverse().map((name) => inner + name);
 }
 
-function kindOf({ isSymlink, isDirectory, isFile }: Deno.DirEntry): EntryKind {
-  return isSymlink ? "link" : isDirectory ? "folder" : isFile ? "file" : "other";
-}
-
+/** Whether a name is that of a hidden file or folder, or of one that operating systems leave. */
 function isPassedOver(name: string): boolean {
   return name.startsWith(".") || SYSTEM_NAMES.has(name);
 }
 
+/** Whether a file or folder of this name is listed where it lies. */
 function isListed(name: string, kind: "file" | "folder"): boolean {
   return !isPassedOver(name) && (kind === "folder" || IMAGE_NAME.test(name));
 }
@@ -118,9 +131,6 @@ async function* readFolder(folder: string): AsyncGenerator<Deno.DirEntry, void, 
   }
 }
 
-/** What an entry of a folder counts as; `link`: one that is not followed. */
-type EntryKind = "file" | "folder" | "link" | "other";
-
 /** Follows symbolic links out of a folder. */
 interface LinkFollower {
   /**
@@ -128,7 +138,7 @@ interface LinkFollower {
    * around it (a loop), or to a device or pipe, which may have no end. One that leads nowhere counts
    * as a file: reading it tells what is wrong.
    */
-  kindOf(path: string): Promise<EntryKind>;
+  kindOf(path: string): Promise<"file" | "folder" | "link">;
   /** Whether a folder was not entered before, by whatever name. Remembers it. */
   enter(path: string): Promise<boolean>;
   /** Real paths of the folders that links led to. */
@@ -137,17 +147,12 @@ interface LinkFollower {
 
 /**
  * Follows links so that every folder is entered once and under one name: what the folder holds
- * itself keeps its own name, and neither a loop nor many links to one place add anything.
- *
- * @param root The folder whose links are followed.
- * @param isListed Whether a file or folder of this name is listed where it lies. What is not, as in
- *   hidden folders of tools that store files by their content, is reached through links alone.
+ * itself keeps its own name, and neither a loop nor many links to one place add anything. What the
+ * folder does not list, as in hidden folders of tools that store files by their content, is reached
+ * through links alone.
  */
-async function createLinkFollower(
-  root: string,
-  isListed: (name: string, kind: "file" | "folder") => boolean,
-): Promise<LinkFollower> {
-  // what cannot be looked at keeps its name: reading it tells what is wrong
+async function createLinkFollower(root: string): Promise<LinkFollower> {
+  // what cannot be resolved keeps its name: reading it tells what is wrong
   const real = (path: string) => realpath(path).catch(() => path);
   const home = await real(root);
   const entered = new Set<string>();
@@ -163,8 +168,8 @@ async function createLinkFollower(
       const info = await stat(path).catch(() => null);
       if (info === null) return "file";
       const target = await real(path);
-      const kind = info.isDirectory() ? "folder" : info.isFile() ? "file" : null;
-      if (kind === null || isListedAtHome(target, kind)) return "link";
+      const kind = info.isDirectory() ? "folder" : info.isFile() ? "file" : "link";
+      if (kind === "link" || isListedAtHome(target, kind)) return "link";
       return kind === "folder" && namesBetween(target, home) !== null ? "link" : kind;
     },
     enter: async (path) => {
@@ -184,49 +189,26 @@ const AT_A_TIME = 8192;
  * Texts in code-point order, as {@linkcode compareCodePoints} has it. A merge sort that lets progress
  * and signals through: a million names in one folder take seconds.
  */
-export async function sortCodePoints(texts: readonly string[]): Promise<string[]> {
-  // Without surrogates JavaScript's own order, which is faster, is the same.
-  const compare = texts.some((text) => /[\ud800-\udfff]/.test(text))
-    ? compareCodePoints
-    : (a: string, b: string) => a < b ? -1 : a > b ? 1 : 0;
-  let runs: string[][] = [];
-  for (let start = 0; start < texts.length; start += AT_A_TIME) {
-    if (start > 0) await breathe();
-    runs.push(texts.slice(start, start + AT_A_TIME).sort(compare));
-  }
-  while (runs.length > 1) {
-    const merged: string[][] = [];
-    for (let i = 0; i < runs.length; i += 2) {
-      merged.push(await merge(runs[i]!, runs[i + 1] ?? [], compare));
-    }
-    runs = merged;
-  }
-  return runs[0] ?? [];
-}
-
-async function merge(
-  a: readonly string[],
-  b: readonly string[],
-  compare: (a: string, b: string) => number,
+export async function sortCodePoints(
+  texts: readonly string[],
+  compare: (a: string, b: string) => number = orderOf(texts),
 ): Promise<string[]> {
+  if (texts.length <= AT_A_TIME) return texts.toSorted(compare);
+  const half = texts.length >> 1;
+  const a = await sortCodePoints(texts.slice(0, half), compare);
+  const b = await sortCodePoints(texts.slice(half), compare);
   const merged: string[] = [];
-  let [i, j] = [0, 0];
-  while (i < a.length || j < b.length) {
+  for (let [i, j] = [0, 0]; i < a.length || j < b.length;) {
+    if (merged.length % AT_A_TIME === 0) await breathe();
     const fromA = j === b.length || (i < a.length && compare(a[i]!, b[j]!) <= 0);
     merged.push(fromA ? a[i++]! : b[j++]!);
-    if (merged.length % AT_A_TIME === 0) await breathe();
   }
   return merged;
 }
 
-/** What was passed over: "2 links, 1 file of another type not looked at"; empty: nothing was. */
-export function describeSkipped({ hidden, links, otherType }: Skipped): string {
-  const parts = [
-    [links, "link", "links"],
-    [otherType, "file of another type", "files of other types"],
-    [hidden, "hidden file", "hidden files"],
-  ] as const;
-  const some = parts.filter(([n]) => n > 0);
-  if (some.length === 0) return "";
-  return some.map(([n, one, many]) => `${n} ${n === 1 ? one : many}`).join(", ") + " not looked at";
+/** Without surrogates JavaScript's own order, which is faster, is that of the code points. */
+function orderOf(texts: readonly string[]): (a: string, b: string) => number {
+  return texts.some((text) => /[\ud800-\udfff]/.test(text))
+    ? compareCodePoints
+    : (a, b) => a < b ? -1 : a > b ? 1 : 0;
 }

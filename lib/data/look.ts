@@ -1,17 +1,9 @@
 import sharp from "sharp";
-import { type ImageFormat, type OpenedImage, openImage } from "./open_image.ts";
+import { type OpenedImage, openImage } from "./open_image.ts";
 
 /** What is learnt about an image from its content alone, whatever its name and place. */
-export interface Look {
-  format: ImageFormat;
-  /** In pixels, after the EXIF orientation has been applied. */
-  width: number;
-  /** In pixels, after the EXIF orientation has been applied. */
-  height: number;
-  /** Channels in the file: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA or CMYK. */
-  channels: number;
-  /** See `OpenedImage`. */
-  mode: string;
+export interface Look
+  extends Pick<OpenedImage, "format" | "width" | "height" | "channels" | "mode"> {
   /** Transparent pixels lie over a part of the picture. */
   hidesTissue: boolean;
   measures: Measures;
@@ -19,7 +11,7 @@ export interface Look {
 }
 
 /**
- * Looks at an image: decodes it once and makes everything that the audit needs of the small copy.
+ * Looks at an image: decodes it to a small copy, and makes everything that the audit needs of that.
  *
  * @param bytes The file's content.
  * @param path Names the file in errors.
@@ -35,14 +27,10 @@ export async function lookAt(
   const preview = await makePreview(image);
   const { format, width, height, channels, mode } = image;
   return {
-    format,
-    width,
-    height,
-    channels,
-    mode,
+    ...{ format, width, height, channels, mode },
     hidesTissue: await hidesTissue(image, preview),
-    measures: measureImage(preview),
-    fingerprint: await fingerprint(asPreviewed(image, preview)),
+    measures: measure(preview),
+    fingerprint: await fingerprintOf(preview),
   };
 }
 
@@ -56,7 +44,78 @@ interface Preview {
   hidden: number;
 }
 
-/** What the audit measures on an image's {@linkcode Preview}. Grey values are luma, 0 to 255. */
+/** Longer side of a preview, in pixels: about the detail that a model sees. */
+const SIDE = 256;
+
+/** No side is shrunk below this: very long images would keep no detail across. */
+const LEAST = 64;
+
+/** Pixels with less alpha than this, of 255, are hidden. */
+const HIDDEN = 128;
+
+/**
+ * Decodes an image to at most 256 pixels a side, and never larger than it is. All picture data are
+ * decoded, so a file that is cut short is found.
+ */
+export async function makePreview(image: OpenedImage): Promise<Preview> {
+  const scale = Math.min(1, SIDE / Math.max(image.width, image.height));
+  const shrink = (side: number) => Math.max(Math.round(side * scale), Math.min(side, LEAST));
+  const [width, height] = [shrink(image.width), shrink(image.height)];
+  const rgba = await image.toRgba(width, height); // [height, width, 4]
+  const rgb = new Uint8Array(width * height * 3); // [height, width, 3]
+  let hidden = 0;
+  for (let from = 0, to = 0; from < rgba.length; from += 4) {
+    const alpha = rgba[from + 3]!;
+    if (alpha < HIDDEN) hidden++;
+    for (let channel = 0; channel < 3; channel++) {
+      // white shows through, as in `toRgb`
+      rgb[to++] = alpha === 255
+        ? rgba[from + channel]!
+        : Math.round((rgba[from + channel]! * alpha + 255 * (255 - alpha)) / 255);
+    }
+  }
+  return { width, height, rgb, hidden: hidden / (width * height) };
+}
+
+/** Luma of ITU-R BT.601, as JPEG's and Pillow's grey, 0 to 255. */
+function lumaOf(r: number, g: number, b: number): number {
+  return 0.299 * r + 0.587 * g + 0.114 * b;
+}
+
+/** Images above this size, in pixels, are not searched: their decoded pixels take 100 MB. */
+const MOST_SEARCHED = 25e6;
+
+/** Least share of the image that must be hidden and differ from the rest of what is hidden … */
+const LEAST_SHARE = 0.01;
+
+/** … by more than so many grey levels: one flat colour hides nothing. */
+const FLAT_GREY = 16;
+
+/**
+ * Whether transparent pixels hide a part of the picture, which the model then does not see either.
+ * Of most transparent images the hidden colour is flat: the scanner recorded nothing there.
+ *
+ * Only images with transparent pixels are decoded again, at full size, since no smaller copy keeps
+ * what is hidden.
+ */
+async function hidesTissue(image: OpenedImage, preview: Preview): Promise<boolean> {
+  const pixels = image.width * image.height;
+  if (preview.hidden < LEAST_SHARE || pixels > MOST_SEARCHED) return false;
+  const rgba = await image.toRgba(image.width, image.height); // [height, width, 4]
+  const greys = new Uint32Array(256); // of the hidden pixels
+  for (let i = 0; i < rgba.length; i += 4) {
+    if (rgba[i + 3]! >= HIDDEN) continue;
+    greys[Math.round(lumaOf(rgba[i]!, rgba[i + 1]!, rgba[i + 2]!))]!++;
+  }
+  const usual = greys.indexOf(Math.max(...greys));
+  const others = greys.reduce(
+    (sum, count, grey) => Math.abs(grey - usual) > FLAT_GREY ? sum + count : sum,
+    0,
+  );
+  return others >= LEAST_SHARE * pixels;
+}
+
+/** What the audit measures on an image of at most 256 pixels a side. Grey values are 0 to 255. */
 export interface Measures {
   /** 5 % of the pixels are darker than this. */
   dark: number;
@@ -72,16 +131,14 @@ export interface Measures {
   margin: number;
 }
 
-/** Measures a preview; a few passes over its pixels. */
-export function measureImage({ width, height, rgb }: Preview): Measures {
+function measure({ width, height, rgb }: Preview): Measures {
   const luma = new Float32Array(width * height); // [height, width]
   const greys = new Uint32Array(256);
   const colours = new Uint32Array(256);
   let [sum, squares] = [0, 0];
   for (let i = 0, at = 0; i < luma.length; i++, at += 3) {
     const [r, g, b] = [rgb[at]!, rgb[at + 1]!, rgb[at + 2]!];
-    // luma of ITU-R BT.601, as JPEG's and Pillow's grey
-    const grey = 0.299 * r + 0.587 * g + 0.114 * b;
+    const grey = lumaOf(r, g, b);
     luma[i] = grey;
     sum += grey;
     squares += grey * grey;
@@ -105,6 +162,7 @@ export function quantile(histogram: Uint32Array, share: number): number {
   return Math.max(0, histogram.findIndex((count) => (left -= count) <= 0));
 }
 
+/** Half a window of nine pixels. */
 const REACH = 4;
 
 const MIN_SIDE = 16;
@@ -180,90 +238,8 @@ function emptyMargin(luma: Float32Array, width: number, height: number): number 
   return 1 - kept / (width * height);
 }
 
-/** Longer side of a preview, in pixels: about the detail that a model sees. */
-const SIDE = 256;
-
-/** No side is shrunk below this: very long images would keep no detail across. */
-const LEAST = 64;
-
-/** Pixels with less alpha than this, of 255, are hidden. */
-const HIDDEN = 128;
-
-/**
- * Decodes an image once, to at most 256 pixels a side, and never larger than it is. All picture data
- * are decoded, so a file that is cut short is found.
- *
- * @throws {ImageError} When the picture data are damaged.
- */
-export async function makePreview(image: OpenedImage): Promise<Preview> {
-  const scale = Math.min(1, SIDE / Math.max(image.width, image.height));
-  const shrink = (side: number) => Math.max(Math.round(side * scale), Math.min(side, LEAST));
-  const [width, height] = [shrink(image.width), shrink(image.height)];
-  const rgba = await image.toRgba(width, height); // [height, width, 4]
-  const rgb = new Uint8Array(width * height * 3); // [height, width, 3]
-  let hidden = 0;
-  for (let from = 0, to = 0; from < rgba.length; from += 4) {
-    const alpha = rgba[from + 3]!;
-    if (alpha < HIDDEN) hidden++;
-    for (let channel = 0; channel < 3; channel++) {
-      // white shows through, as in `toRgb`
-      rgb[to++] = alpha === 255
-        ? rgba[from + channel]!
-        : Math.round((rgba[from + channel]! * alpha + 255 * (255 - alpha)) / 255);
-    }
-  }
-  return { width, height, rgb, hidden: hidden / (width * height) };
-}
-
-/** The same image decoded from its preview: what is made of it then costs no second decoding. */
-function asPreviewed(image: OpenedImage, { width, height, rgb }: Preview): OpenedImage {
-  return {
-    ...image,
-    toRgb: async (toWidth, toHeight) =>
-      await sharp(rgb, { raw: { width, height, channels: 3 } })
-        .resize(toWidth, toHeight, { fit: "fill", kernel: "linear" }).raw().toBuffer(),
-  };
-}
-
-/** Images above this size, in pixels, are not searched: their decoded pixels take 100 MB. */
-const MOST_SEARCHED = 25e6;
-
-/** Least share of the image that must be hidden and differ from the rest of what is hidden … */
-const LEAST_SHARE = 0.01;
-
-/** … by more than so many grey levels: one flat colour hides nothing. */
-const FLAT_GREY = 16;
-
-/**
- * Whether transparent pixels hide a part of the picture, which the model then does not see either.
- * Of most transparent images the hidden colour is flat: the scanner recorded nothing there.
- *
- * @param preview Of the same image; only those with transparent pixels are decoded again, at full
- *   size, since no smaller copy keeps what is hidden.
- * @throws {ImageError} When the picture data are damaged.
- */
-export async function hidesTissue(image: OpenedImage, preview: Preview): Promise<boolean> {
-  const pixels = image.width * image.height;
-  if (preview.hidden < LEAST_SHARE || pixels > MOST_SEARCHED) return false;
-  const rgba = await image.toRgba(image.width, image.height); // [height, width, 4]
-  const greys = new Uint32Array(256); // of the hidden pixels
-  for (let i = 0; i < rgba.length; i += 4) {
-    if (rgba[i + 3]! >= HIDDEN) continue;
-    greys[Math.round(0.299 * rgba[i]! + 0.587 * rgba[i + 1]! + 0.114 * rgba[i + 2]!)]!++;
-  }
-  const usual = greys.indexOf(Math.max(...greys));
-  const others = greys.reduce(
-    (sum, count, grey) => Math.abs(grey - usual) > FLAT_GREY ? sum + count : sum,
-    0,
-  );
-  return others >= LEAST_SHARE * pixels;
-}
-
-const COLUMNS = 9;
-
-const ROWS = 8;
-
-const CELL = 4;
+/** What a difference hash compares: columns and rows of cells, of so many pixels a side. */
+const [COLUMNS, ROWS, CELL] = [9, 8, 4];
 
 /** Side of a thumbnail: 9 cells of 4 pixels. Square, so that a quarter turn fits onto it. */
 export const THUMBNAIL_SIDE = COLUMNS * CELL;
@@ -276,19 +252,13 @@ export interface Fingerprint {
   thumbnail: Uint8Array;
 }
 
-/**
- * The fingerprint of an image. It decodes all picture data, so a file that is cut short is found.
- *
- * @throws {ImageError} When the picture data are damaged.
- */
-export async function fingerprint(image: OpenedImage): Promise<Fingerprint> {
-  const rgb = await image.toRgb(THUMBNAIL_SIDE, THUMBNAIL_SIDE); // [36, 36, 3]
+async function fingerprintOf({ width, height, rgb }: Preview): Promise<Fingerprint> {
+  const small = await sharp(rgb, { raw: { width, height, channels: 3 } })
+    .resize(THUMBNAIL_SIDE, THUMBNAIL_SIDE, { fit: "fill", kernel: "linear" })
+    .raw().toBuffer(); // [36, 36, 3]
   const thumbnail = new Uint8Array(THUMBNAIL_SIDE ** 2);
   for (let i = 0; i < thumbnail.length; i++) {
-    // luma of ITU-R BT.601, as JPEG's and Pillow's grey
-    thumbnail[i] = Math.round(
-      0.299 * rgb[3 * i]! + 0.587 * rgb[3 * i + 1]! + 0.114 * rgb[3 * i + 2]!,
-    );
+    thumbnail[i] = Math.round(lumaOf(small[3 * i]!, small[3 * i + 1]!, small[3 * i + 2]!));
   }
   return { dhash: differenceHash(thumbnail), thumbnail };
 }

@@ -16,6 +16,25 @@ const MIN_SIDE = 8;
 /** What shows through transparent pixels: white, as the empty glass around a section. */
 const BACKGROUND = "#ffffff";
 
+/** What the project decodes, by signature: text where it is text, `?` for any byte. */
+const FORMATS = {
+  jpeg: { signatures: ["\xff\xd8\xff"], extensions: [".jpg", ".jpeg"] },
+  png: { signatures: ["\x89PNG\r\n\x1a\n"], extensions: [".png"] },
+  // the last two are BigTIFF
+  tiff: { signatures: ["II*\0", "MM\0*", "II+\0", "MM\0+"], extensions: [".tif", ".tiff"] },
+  webp: { signatures: ["RIFF????WEBP"], extensions: [".webp"] },
+  gif: { signatures: ["GIF8"], extensions: [".gif"] },
+  bmp: { signatures: ["BM"], extensions: [".bmp"] },
+} as const;
+
+/** An image format that the project decodes. */
+export type ImageFormat = keyof typeof FORMATS;
+
+/** Whether a file name's extension, in any case, is one of the format's own. */
+export function extensionFits(path: string, format: ImageFormat): boolean {
+  return FORMATS[format].extensions.some((extension) => path.toLowerCase().endsWith(extension));
+}
+
 /** How an image is brought to a size of another ratio. */
 export type Fit = "fill" | "contain" | "cover";
 
@@ -98,11 +117,13 @@ export async function openImage(
   const limitInputPixels = Math.floor(maxMegapixels * 1e6);
   try {
     if (format === "bmp") {
-      checkSize(bmpSize(bytes), path, limitInputPixels);
-      const { pixels, width, height, channels } = decodeBmp(bytes);
-      const raw = { width, height, channels: 3 as const };
-      const mode = channels === 1 ? "grey" : "";
-      return describe(sharp(pixels, { raw }), { width, height, channels, mode }, format, path);
+      const header = readBmpHeader(bytes);
+      checkSize(header, path, limitInputPixels);
+      const { width, height } = header;
+      const { pixels, isGrey } = decodeBmp(bytes, header);
+      const kind = { channels: isGrey ? 1 : 3, mode: isGrey ? "grey" : "" };
+      const image = sharp(pixels, { raw: { width, height, channels: 3 } });
+      return decodable(image, { format, width, height, ...kind }, path);
     }
     const options = { failOn: "error", limitInputPixels, autoOrient: true, pages: 1 } as const;
     const image = sharp(bytes, options);
@@ -117,46 +138,33 @@ export async function openImage(
         `its samples are of type ${metadata.depth}; save it with 8 or 16 bits.`,
       );
     }
-    const mode = modeOf(metadata);
-    return describe(image, { ...metadata, ...metadata.autoOrient, mode }, format, path);
+    const { channels, autoOrient: { width, height } } = metadata;
+    return decodable(image, { format, width, height, channels, mode: modeOf(metadata) }, path);
   } catch (cause) {
     if (cause instanceof ImageError) throw cause;
     throw damaged(path, cause, format === "bmp" && cause instanceof Error ? cause.message : "");
   }
 }
 
-function describe(
+/** @param image Not yet resized. */
+function decodable(
   image: Sharp,
-  { width, height, channels, mode }: Omit<OpenedImage, "format" | "toRgb" | "toRgba">,
-  format: ImageFormat,
+  header: Omit<OpenedImage, "toRgb" | "toRgba">,
   path: string,
 ): OpenedImage {
-  const decode = async (
-    from: Sharp,
-    toWidth: number,
-    toHeight: number,
-    fit: Fit,
-  ): Promise<Uint8Array> => {
+  const decode = async (from: Sharp, width: number, height: number, fit: Fit) => {
     try {
-      const options = { fit, kernel: "linear", background: BACKGROUND } as const;
-      return await from.resize(toWidth, toHeight, options)
+      return await from.resize(width, height, { fit, kernel: "linear", background: BACKGROUND })
         .toColourspace("srgb").raw({ depth: "uchar" }).toBuffer();
     } catch (cause) {
       throw damaged(path, cause);
     }
   };
   return {
-    format,
-    width,
-    height,
-    channels,
-    mode,
-    toRgb: (toWidth, toHeight, fit = "fill") =>
-      // [toHeight, toWidth, 3]
-      decode(image.clone().flatten({ background: BACKGROUND }), toWidth, toHeight, fit),
-    toRgba: (toWidth, toHeight) =>
-      // [toHeight, toWidth, 4]
-      decode(image.clone().ensureAlpha(), toWidth, toHeight, "fill"),
+    ...header,
+    toRgb: (width, height, fit = "fill") =>
+      decode(image.clone().flatten({ background: BACKGROUND }), width, height, fit),
+    toRgba: (width, height) => decode(image.clone().ensureAlpha(), width, height, "fill"),
   };
 }
 
@@ -217,32 +225,6 @@ function explainNoImage(bytes: Uint8Array): string {
     : "its content is not JPEG, PNG, TIFF, WebP, GIF or BMP.";
 }
 
-/** An image format that the project decodes. */
-export type ImageFormat = "jpeg" | "png" | "tiff" | "webp" | "gif" | "bmp";
-
-/** The signatures of the formats: text where it is text, `?` for any byte. */
-const SIGNATURES: readonly [ImageFormat, string][] = [
-  ["jpeg", "\xff\xd8\xff"],
-  ["png", "\x89PNG\r\n\x1a\n"],
-  ["tiff", "II*\0"],
-  ["tiff", "MM\0*"],
-  ["tiff", "II+\0"], // BigTIFF
-  ["tiff", "MM\0+"],
-  ["webp", "RIFF????WEBP"],
-  ["gif", "GIF8"],
-  ["bmp", "BM"],
-];
-
-/** File name extensions of each format, lower case. */
-const EXTENSIONS: Readonly<Record<ImageFormat, readonly string[]>> = {
-  jpeg: [".jpg", ".jpeg"],
-  png: [".png"],
-  tiff: [".tif", ".tiff"],
-  webp: [".webp"],
-  gif: [".gif"],
-  bmp: [".bmp"],
-};
-
 /**
  * The format of an image file by its first bytes, whatever its name says; `null` for anything that
  * is none of the six. Other formats that the decoder library knows (SVG, PDF, …) are left out on
@@ -252,22 +234,8 @@ function sniffFormat(bytes: Uint8Array): ImageFormat | null {
   const matches = (signature: string): boolean =>
     bytes.length >= signature.length &&
     [...signature].every((char, i) => char === "?" || bytes[i] === char.charCodeAt(0));
-  return SIGNATURES.find(([, signature]) => matches(signature))?.[0] ?? null;
-}
-
-/** Whether a file name's extension, in any case, is one of the format's own. */
-export function extensionFits(path: string, format: ImageFormat): boolean {
-  return EXTENSIONS[format].some((extension) => path.toLowerCase().endsWith(extension));
-}
-
-/** A decoded bitmap. */
-interface Bitmap {
-  width: number;
-  height: number;
-  /** Channels of the file: 1 for a grey palette, else 3. */
-  channels: number;
-  /** RGB, row-major: [height, width, 3]. */
-  pixels: Uint8Array;
+  const formats = Object.keys(FORMATS) as ImageFormat[];
+  return formats.find((format) => FORMATS[format].signatures.some(matches)) ?? null;
 }
 
 /** Size and layout of a BMP file, from its header. */
@@ -282,59 +250,25 @@ interface BmpHeader {
 }
 
 /**
- * Width and height of a BMP file without decoding it.
+ * Reads the header of an uncompressed BMP file: 8-bit palette, 24- or 32-bit. sharp reads no BMP;
+ * fast-bmp ignores palettes, refuses plain 32-bit files, and takes the negative height of one that is
+ * stored from the top for four billion.
  *
- * @throws {Error} When the header is not that of an uncompressed 8-, 24- or 32-bit bitmap.
+ * @throws {Error} When the file is compressed, of another bit depth, or has no such header.
  */
-function bmpSize(bytes: Uint8Array): { width: number; height: number } {
-  const { width, height } = readHeader(bytes);
-  return { width, height };
-}
-
-/**
- * Decodes an uncompressed BMP file: 8-bit palette, 24- or 32-bit. sharp does not read BMP. The
- * fourth byte of 32-bit files is padding by definition (BI_RGB) and ignored.
- *
- * @throws {Error} When the file is compressed, of another bit depth, or cut short.
- */
-function decodeBmp(bytes: Uint8Array): Bitmap {
-  const { width, height, topDown, bitsPerPixel, paletteAt, pixelsAt } = readHeader(bytes);
-  const stride = Math.ceil(width * bitsPerPixel / 32) * 4; // rows are padded to 4 bytes
-  if (pixelsAt + stride * height > bytes.length) throw new Error("BMP file is cut short");
-  const pixels = new Uint8Array(width * height * 3); // [height, width, 3]
-  const step = bitsPerPixel / 8;
-  let isGrey = bitsPerPixel === 8;
-  for (let y = 0, out = 0; y < height; y++) {
-    const row = pixelsAt + (topDown ? y : height - 1 - y) * stride;
-    for (let x = 0; x < width; x++, out += 3) {
-      const at = row + x * step;
-      const bgr = bitsPerPixel === 8 ? paletteAt + bytes[at]! * 4 : at;
-      pixels[out] = bytes[bgr + 2]!;
-      pixels[out + 1] = bytes[bgr + 1]!;
-      pixels[out + 2] = bytes[bgr]!;
-      isGrey &&= bytes[bgr] === bytes[bgr + 1] && bytes[bgr] === bytes[bgr + 2];
-    }
-  }
-  return { width, height, channels: isGrey ? 1 : 3, pixels };
-}
-
-const BI_RGB = 0;
-
-const BI_BITFIELDS = 3;
-
-function readHeader(bytes: Uint8Array): BmpHeader {
+function readBmpHeader(bytes: Uint8Array): BmpHeader {
   if (bytes.length < 54) throw new Error("BMP file is cut short");
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const headerSize = view.getUint32(14, true);
   const width = view.getInt32(18, true);
   const signedHeight = view.getInt32(22, true);
   const bitsPerPixel = view.getUint16(28, true);
-  const compression = view.getUint32(30, true);
+  const compression = view.getUint32(30, true); // 0 BI_RGB, 3 BI_BITFIELDS
   if (headerSize < 40) throw new Error("BMP file of an old type (OS/2)");
-  const usualMasks = compression === BI_BITFIELDS && bitsPerPixel === 32 && bytes.length >= 66 &&
+  const usualMasks = compression === 3 && bitsPerPixel === 32 && bytes.length >= 66 &&
     view.getUint32(54, true) === 0xff0000 && view.getUint32(58, true) === 0xff00 &&
     view.getUint32(62, true) === 0xff;
-  if (![8, 24, 32].includes(bitsPerPixel) || !(compression === BI_RGB || usualMasks)) {
+  if (![8, 24, 32].includes(bitsPerPixel) || !(compression === 0 || usualMasks)) {
     throw new Error(`${bitsPerPixel}-bit or compressed BMP is not supported; save it as PNG`);
   }
   if (width <= 0 || signedHeight === 0) throw new Error("BMP header is damaged");
@@ -346,4 +280,33 @@ function readHeader(bytes: Uint8Array): BmpHeader {
     paletteAt: 14 + headerSize,
     pixelsAt: view.getUint32(10, true),
   };
+}
+
+/**
+ * Decodes a BMP file to RGB, row-major [height, width, 3]. The fourth byte of 32-bit files is padding
+ * by definition (BI_RGB) and ignored.
+ *
+ * @returns `isGrey`: it has a palette of greys alone.
+ * @throws {Error} When the file is cut short.
+ */
+function decodeBmp(
+  bytes: Uint8Array,
+  { width, height, topDown, bitsPerPixel, paletteAt, pixelsAt }: BmpHeader,
+): { pixels: Uint8Array; isGrey: boolean } {
+  const stride = Math.ceil(width * bitsPerPixel / 32) * 4; // rows are padded to 4 bytes
+  if (pixelsAt + stride * height > bytes.length) throw new Error("BMP file is cut short");
+  const pixels = new Uint8Array(width * height * 3); // [height, width, 3]
+  let isGrey = bitsPerPixel === 8;
+  for (let y = 0, out = 0; y < height; y++) {
+    const row = pixelsAt + (topDown ? y : height - 1 - y) * stride;
+    for (let x = 0; x < width; x++, out += 3) {
+      const at = row + x * bitsPerPixel / 8;
+      const bgr = bitsPerPixel === 8 ? paletteAt + bytes[at]! * 4 : at;
+      pixels[out] = bytes[bgr + 2]!;
+      pixels[out + 1] = bytes[bgr + 1]!;
+      pixels[out + 2] = bytes[bgr]!;
+      isGrey &&= bytes[bgr] === bytes[bgr + 1] && bytes[bgr] === bytes[bgr + 2];
+    }
+  }
+  return { pixels, isGrey };
 }

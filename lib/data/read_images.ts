@@ -27,7 +27,7 @@ export interface ReadImage {
  * @param folder Absolute.
  * @param paths Relative to `folder`.
  * @param options `maxMegapixels`: larger images are refused; `cachePath`: from `scanCachePath`, or
- *   `null` to read everything anew.
+ *   `null` to read everything anew. What was read is kept there though the work is stopped.
  * @returns In the order of `paths`. The same with a cache and without.
  */
 export async function readImages(
@@ -46,7 +46,9 @@ export async function readImages(
   const read = async (path: string): Promise<ReadImage> => {
     const stamp = await stampOf(join(folder, path));
     const before = memory.get(path);
-    if (before && stamp && isUnchanged(before.stamp, stamp)) return { ...before, error: "" };
+    if (before && stamp && isUnchanged(before.stamp, stamp)) {
+      return { sha256: before.sha256, look: before.look, error: "" };
+    }
     const now = await readImage(join(folder, path), maxMegapixels, contents);
     if (now.look && stamp) {
       memory.set(path, { path, stamp, sha256: now.sha256, look: now.look });
@@ -65,7 +67,9 @@ export async function readImages(
   } finally {
     if (cachePath !== null && (isStale || memory.size > paths.length)) {
       const present = new Set(paths);
-      await keep(cachePath, memory.values().filter(({ path }) => present.has(path)), maxMegapixels);
+      const kept = [...memory.values()].filter(({ path }) => present.has(path));
+      // a cache that cannot be written costs the next scan time, and nothing else
+      await writeScanCache(cachePath, kept, maxMegapixels).catch(() => {});
     }
   }
   return images;
@@ -88,26 +92,6 @@ async function readImage(
   }
 }
 
-/** `null` when the file cannot be asked: reading it says why. */
-async function stampOf(path: string): Promise<Stamp | null> {
-  try {
-    const asked = Date.now();
-    const { size, mtime, ctime } = await Deno.stat(path);
-    return { size, mtime: mtime?.getTime() ?? null, ctime: ctime?.getTime() ?? null, asked };
-  } catch {
-    return null;
-  }
-}
-
-/** A cache that cannot be written (a full disk, a folder that is read-only) costs time, no result. */
-async function keep(
-  path: string,
-  images: Iterable<CachedImage>,
-  maxMegapixels: number,
-): Promise<void> {
-  await writeScanCache(path, images, maxMegapixels).catch(() => {});
-}
-
 /** Size and times of a file when it was read: while they stay, its content does. */
 export interface Stamp {
   /** In bytes. */
@@ -120,32 +104,17 @@ export interface Stamp {
   asked: number;
 }
 
-/** What is remembered of one image file. */
-export interface CachedImage {
-  /** Relative to the data folder. */
-  path: string;
-  stamp: Stamp;
-  /** SHA-256 of the file's bytes, hexadecimal. */
-  sha256: string;
-  look: Look;
+/** `null` when the file cannot be asked: reading it says why. */
+async function stampOf(path: string): Promise<Stamp | null> {
+  const asked = Date.now();
+  const info = await Deno.stat(path).catch(() => null);
+  if (info === null) return null;
+  const { size, mtime, ctime } = info;
+  return { size, mtime: mtime?.getTime() ?? null, ctime: ctime?.getTime() ?? null, asked };
 }
-
-/** The modules that decide what a {@linkcode Look} holds: after a change of any, nothing is reused. */
-const SOURCES = ["look.ts", "open_image.ts", "read_images.ts"];
 
 /** Changes within so many milliseconds before a file was read may leave no trace in its times. */
 const TOO_FRESH = 2000;
-
-/**
- * Where the looks at a data folder are kept, for all runs: results/.scan_cache/. Everything in it
- * can be deleted at any time; the next scan takes longer.
- *
- * @param folder The data folder.
- */
-export function scanCachePath(folder: string): string {
-  const name = createHash("sha256").update(resolve(folder)).digest("hex").slice(0, 16);
-  return join(projectRoot, "results", ".scan_cache", `${name}.jsonl`);
-}
 
 /**
  * Whether a file is still the one that was read: same size and times, and these old enough at that
@@ -156,6 +125,31 @@ export function isUnchanged(then: Stamp, now: Stamp): boolean {
   return then.size === now.size && then.mtime === now.mtime && then.ctime === now.ctime &&
     then.mtime !== null &&
     Math.max(then.mtime, then.ctime ?? 0) < then.asked - TOO_FRESH;
+}
+
+/** What is remembered of one image file: a line of the cache. */
+export interface CachedImage {
+  /** Relative to the data folder. */
+  path: string;
+  stamp: Stamp;
+  /** SHA-256 of the file's bytes, hexadecimal. */
+  sha256: string;
+  look: Look;
+}
+
+/**
+ * Where the looks at a data folder are kept, for all runs: results/.scan_cache/. Everything in it
+ * can be deleted at any time; the next scan takes longer.
+ *
+ * A version line, a line an image, and the SHA-256 of all of them, each as JSON. (SQLite takes three
+ * to seven times as long to write 100,000 rows, returns a row with a changed byte without a word, and
+ * relies on locks that network file systems may lack.)
+ *
+ * @param folder The data folder.
+ */
+export function scanCachePath(folder: string): string {
+  const name = createHash("sha256").update(resolve(folder)).digest("hex").slice(0, 16);
+  return join(projectRoot, "results", ".scan_cache", `${name}.jsonl`);
 }
 
 /**
@@ -169,43 +163,41 @@ export async function readScanCache(path: string, maxMegapixels: number): Promis
   try {
     const bytes = await Deno.readFile(path);
     const end = bytes.lastIndexOf(NEW_LINE, bytes.length - 2) + 1; // of all lines but the last
-    const body = bytes.subarray(0, end);
-    const sha256 = createHash("sha256").update(body).digest("hex");
-    const [version, ...images] = linesOf(body);
+    const sha256 = createHash("sha256").update(bytes.subarray(0, end)).digest("hex");
     if (decodeLine(bytes.subarray(end)) !== sha256) return [];
-    if (decodeLine(version!) !== await versionOf(maxMegapixels)) return [];
-    return images.map((line) => decodeLine(line) as CachedImage);
+    const lines: unknown[] = [];
+    for (let start = 0; start < end; start = bytes.indexOf(NEW_LINE, start) + 1) {
+      lines.push(decodeLine(bytes.subarray(start, bytes.indexOf(NEW_LINE, start))));
+    }
+    return lines.shift() === await versionOf(maxMegapixels) ? lines as CachedImage[] : [];
   } catch {
     return []; // whatever is wrong with it: everything is looked at anew
   }
 }
 
 /**
- * Keeps the looks at a data folder, atomically: a version line, a line an image, and the SHA-256 of
- * all of them, each as JSON. A line at a time, since the whole may be larger than a text can be.
+ * Keeps the looks at a data folder, atomically. Some lines at a time, since the whole may be larger
+ * than a text can be.
  */
 export async function writeScanCache(
   path: string,
-  images: Iterable<CachedImage>,
+  images: readonly CachedImage[],
   maxMegapixels: number,
 ): Promise<void> {
-  const version = await versionOf(maxMegapixels);
+  const lines = [await versionOf(maxMegapixels), ...images];
   await writeAtomicWith(path, async (file) => {
     const hash = createHash("sha256");
-    let waiting: string[] = [encodeLine(version)];
-    const flush = async () => {
-      const bytes = new TextEncoder().encode(waiting.join(""));
+    for (let start = 0; start < lines.length; start += 1000) {
+      const bytes = encodeLines(lines.slice(start, start + 1000));
       hash.update(bytes);
-      waiting = [];
       await writeAll(file, bytes);
-    };
-    for (const image of images) {
-      if (waiting.push(encodeLine(image)) >= 1000) await flush();
     }
-    await flush();
-    await writeAll(file, new TextEncoder().encode(encodeLine(hash.digest("hex"))));
+    await writeAll(file, encodeLines([hash.digest("hex")]));
   });
 }
+
+/** The modules that decide what a {@linkcode Look} holds: after a change of any, nothing is reused. */
+const SOURCES = ["look.ts", "open_image.ts", "read_images.ts"];
 
 /** Of the code, the decoder and the limit that looks are taken with. */
 async function versionOf(maxMegapixels: number): Promise<string> {
@@ -216,20 +208,13 @@ async function versionOf(maxMegapixels: number): Promise<string> {
 
 const NEW_LINE = 10;
 
-function* linesOf(bytes: Uint8Array): Generator<Uint8Array> {
-  for (let start = 0; start < bytes.length;) {
-    const end = bytes.indexOf(NEW_LINE, start);
-    yield bytes.subarray(start, end);
-    start = end + 1;
-  }
-}
-
-/** JSON with byte arrays as base64, and a line break. */
-function encodeLine(value: unknown): string {
-  return JSON.stringify(
-    value,
-    (_, part) => part instanceof Uint8Array ? { base64: part.toBase64() } : part,
-  ) + "\n";
+/** JSON with byte arrays as base64, a line a value. */
+function encodeLines(values: readonly unknown[]): Uint8Array {
+  const replace = (_: string, part: unknown) =>
+    part instanceof Uint8Array ? { base64: part.toBase64() } : part;
+  return new TextEncoder().encode(
+    values.map((value) => JSON.stringify(value, replace) + "\n").join(""),
+  );
 }
 
 function decodeLine(bytes: Uint8Array): unknown {

@@ -12,7 +12,7 @@ import {
 import { type ManifestRow, writeManifest } from "../run/manifest.ts";
 import { findCaseCollisions, setAsideDuplicates, setAsideNearDuplicates } from "./duplicates.ts";
 import { type ListedImage, listLabelled } from "./labels.ts";
-import { imageFindings } from "./outliers.ts";
+import { imageFindings } from "./image_findings.ts";
 import { type ReadImage, readImages, scanCachePath } from "./read_images.ts";
 
 /**

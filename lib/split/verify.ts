@@ -10,6 +10,7 @@ import { scanDataset } from "../data/scan.ts";
 import { type Finding, nearDuplicatePairs, readFindings } from "../run/findings.ts";
 import { MANIFEST_COLUMNS, type ManifestRow, readManifest } from "../run/manifest.ts";
 import {
+  type Fractions,
   manifestHash,
   readSplit,
   requestOf,
@@ -28,17 +29,6 @@ export interface Verification {
   checked: string[];
   /** What could not be checked, and why. */
   unchecked: string[];
-}
-
-/** What a run says about its split: its files, trusted in nothing. */
-interface RunFiles {
-  config: Config;
-  certificate: Record<string, unknown>;
-  /** As the certificate has it; `null`: the split was given. */
-  request: SplitRequest | null;
-  rows: SplitRow[];
-  manifest: ManifestRow[];
-  findings: Finding[];
 }
 
 /**
@@ -71,15 +61,17 @@ export async function verifyRun(
     () => compareWithCertificate(files, paths),
   );
   await check("config.json", () => compareWithConfig(request, config));
+  const { file } = config.split;
   if (request !== null) {
-    await check(`the split, made again from seed ${request.seed}`, () => remake(files, request));
-  } else if (config.split.file !== null && await exists(fromRoot(config.split.file))) {
-    const { file } = config.split;
-    await check(
-      `the split, read again from ${JSON.stringify(file)}`,
-      async () =>
-        differences(files.rows, await readGivenSplit(fromRoot(file), manifest), "its file"),
-    );
+    const { fractions, seed } = request;
+    await check(`the split, made again from seed ${seed}`, () => {
+      const pairs = nearDuplicatePairs(files.findings);
+      return differences(files.rows, stratifiedSplit(manifest, fractions, seed, pairs), "the seed");
+    });
+  } else if (file !== null && await exists(fromRoot(file))) {
+    await check(`the split, read again from ${JSON.stringify(file)}`, async () => {
+      return differences(files.rows, await readGivenSplit(fromRoot(file), manifest), "its file");
+    });
   } else {
     result.unchecked.push("where the split comes from: the file that brought it is not there");
   }
@@ -100,7 +92,10 @@ export async function verifyRun(
   return result;
 }
 
-async function readRunFiles(run: string, paths: RunPaths): Promise<RunFiles> {
+/** What a run says about its split: its files, trusted in nothing. */
+type RunFiles = Awaited<ReturnType<typeof readRunFiles>>;
+
+async function readRunFiles(run: string, paths: RunPaths) {
   if (!await exists(paths.config)) {
     throw new DataError(
       `${paths.config} is not there.`,
@@ -124,53 +119,42 @@ async function compareWithCertificate(
   { certificate, rows, manifest, findings }: RunFiles,
   { split }: RunPaths,
 ): Promise<string[]> {
-  const problems = await sha256File(split) === certificate["split_sha256"]
-    ? []
-    : ["split.csv is not, byte for byte, the file that was certified"];
-  const fields = verifyCertificate(certificate, rows, manifest, nearDuplicatePairs(findings));
-  return [
-    ...problems,
-    ...fields.map((field) =>
-      `the certificate's ${field} (${
-        JSON.stringify(certificate[field])
-      }) is not what the files give`
-    ),
-  ];
+  const problems = verifyCertificate(certificate, rows, manifest, nearDuplicatePairs(findings))
+    .map((field) => {
+      const value = JSON.stringify(certificate[field]);
+      return `the certificate's ${field} (${value}) is not what the files give`;
+    });
+  return await sha256File(split) === certificate["split_sha256"]
+    ? problems
+    : ["split.csv is not, byte for byte, the file that was certified", ...problems];
 }
 
 function compareWithConfig(request: SplitRequest | null, { seed, split }: Config): string[] {
-  const remedy = "run notebook 03 again if the config was changed on purpose";
-  if (request === null) {
-    return split.file === null
-      ? [`config.json asks for a split to be made, the certificate is of a given one; ${remedy}`]
-      : [];
-  }
-  const asked = [seed, ...SUBSETS.map((subset) => split[subset])].join(", ");
-  const made = [request.seed, ...SUBSETS.map((subset) => request.fractions[subset])].join(", ");
-  if (split.file === null && asked === made) return [];
-  const wish = split.file === null
-    ? `seed and fractions ${asked}`
+  const describe = (seed: number, fractions: Fractions) =>
+    [seed, ...SUBSETS.map((subset) => fractions[subset])].join(", ");
+  const asked = split.file === null
+    ? `seed and fractions ${describe(seed, split)}`
     : `the split of ${JSON.stringify(split.file)}`;
-  return [`config.json asks for ${wish}, the certificate is of ${made}; ${remedy}`];
-}
-
-function remake({ rows, manifest, findings }: RunFiles, request: SplitRequest): string[] {
-  const { fractions, seed } = request;
-  const again = stratifiedSplit(manifest, fractions, seed, nearDuplicatePairs(findings));
-  return differences(rows, again, "the seed");
+  const made = request && `seed and fractions ${describe(request.seed, request.fractions)}`;
+  const agrees = split.file === null ? asked === made : request === null;
+  return agrees ? [] : [
+    `config.json asks for ${asked}, the certificate is of ${
+      made ?? "a given split"
+    }; run notebook ` +
+    "03 again if the config was changed on purpose",
+  ];
 }
 
 /** Images that another split puts elsewhere. */
 function differences(rows: readonly SplitRow[], other: readonly SplitRow[], by: string): string[] {
   const subsets = new Map(other.map(({ path, subset }) => [path, subset]));
-  const moved = rows.filter(({ path, subset }) => subsets.get(path) !== subset);
-  return moved.length === 0 ? [] : [
-    `split.csv has ${moved.length} image${moved.length === 1 ? "" : "s"} in other subsets:${
-      listLines(moved.map(({ path, subset }) =>
-        `${JSON.stringify(path)} is in ${subset}; ${by} puts it into ${subsets.get(path) ?? "none"}`
-      ))
-    }`,
-  ];
+  const moved = rows.filter(({ path, subset }) => subsets.get(path) !== subset)
+    .map(({ path, subset }) =>
+      `${JSON.stringify(path)} is in ${subset}; ${by} puts it into ${subsets.get(path) ?? "none"}`
+    );
+  if (moved.length === 0) return [];
+  const count = `${moved.length} image${moved.length === 1 ? "" : "s"}`;
+  return [`split.csv has ${count} in other subsets:${listLines(moved)}`];
 }
 
 async function compareWithImages(
@@ -179,46 +163,41 @@ async function compareWithImages(
 ): Promise<string[]> {
   const options = progress ? { progress } : {}; // without a cache: that could be tampered with
   const scan = await scanDataset(fromRoot(config.data.folder), config.data, options);
-  const problems: string[] = [];
-  if (manifestHash(scan.rows) !== manifestHash(manifest)) {
-    const lines = compareRows(scan.rows, manifest);
-    problems.push(
-      `manifest.parquet is not what the images give:${
-        listLines(lines.length > 0 ? lines : ["it lists an image twice"])
-      }`,
-    );
+  const images = compareRows(scan.rows, manifest);
+  if (images.length === 0 && manifestHash(scan.rows) !== manifestHash(manifest)) {
+    images.push("it lists an image twice");
   }
-  const texts = (list: readonly Finding[]) =>
-    new Set(
-      list.map(({ path, finding, detail, other_path }) =>
-        [finding, JSON.stringify(path), ...(other_path ? [JSON.stringify(other_path)] : []), detail]
-          .join(" ")
-      ),
-    );
-  const [then, now] = [texts(findings), texts(scan.findings)];
-  const lines = [
-    ...[...now.difference(then)].map((text) => `it lacks: ${text}`),
-    ...[...then.difference(now)].map((text) => `not to be found: ${text}`),
-  ];
-  if (lines.length > 0) problems.push(`audit.csv is not what the images give:${listLines(lines)}`);
-  return problems;
+  return [
+    ["manifest.parquet", images] as const,
+    ["audit.csv", compareFindings(scan.findings, findings)] as const,
+  ].flatMap(([file, lines]) =>
+    lines.length === 0 ? [] : [`${file} is not what the images give:${listLines(lines)}`]
+  );
 }
 
 /** What has become of the images of a manifest, a line an image. */
 function compareRows(now: readonly ManifestRow[], then: readonly ManifestRow[]): string[] {
   const present = new Map(now.map((row) => [row.path, row]));
   const listed = new Set(then.map(({ path }) => path));
+  const changes = then.flatMap((row) => {
+    const own = present.get(row.path);
+    if (!own) return [`${JSON.stringify(row.path)} is gone`];
+    const columns = MANIFEST_COLUMNS.filter((name) => own[name] !== row[name]);
+    if (columns.length === 0) return [];
+    return [`${JSON.stringify(row.path)} differs in ${columns.join(", ")}`];
+  });
+  const added = now.filter(({ path }) => !listed.has(path));
+  return [...changes, ...added.map(({ path }) => `${JSON.stringify(path)} is new`)];
+}
+
+function compareFindings(now: readonly Finding[], then: readonly Finding[]): string[] {
+  const quote = (path: string) => path && JSON.stringify(path);
+  const text = ({ path, finding, detail, other_path }: Finding) =>
+    [finding, quote(path), quote(other_path), detail].filter(Boolean).join(" ");
+  const [given, found] = [new Set(then.map(text)), new Set(now.map(text))];
   return [
-    ...then.flatMap((row) => {
-      const own = present.get(row.path);
-      if (!own) return [`${JSON.stringify(row.path)} is gone`];
-      const columns = MANIFEST_COLUMNS.filter((name) => own[name] !== row[name]);
-      return columns.length === 0
-        ? []
-        : [`${JSON.stringify(row.path)} differs in ${columns.join(", ")}`];
-    }),
-    ...now.filter(({ path }) => !listed.has(path))
-      .map(({ path }) => `${JSON.stringify(path)} is new`),
+    ...[...found.difference(given)].map((finding) => `it lacks: ${finding}`),
+    ...[...given.difference(found)].map((finding) => `not to be found: ${finding}`),
   ];
 }
 
@@ -231,15 +210,14 @@ async function compareWithModel(
   certificate: Record<string, unknown>,
 ): Promise<string[]> {
   const remedy = "Train again with this version (notebook 05).";
-  const { data: card } = cardSchema.safeParse(await readJson(modelCard, remedy));
+  const card = cardSchema.safeParse(await readJson(modelCard, remedy)).data?.data;
   if (!card) throw new DataError(`${modelCard} is not a model card of this version.`, remedy);
-  const { manifestSha256, splitSha256 } = card.data;
-  return [
-    ...(splitSha256 === certificate["split_sha256"]
-      ? []
-      : ["the model was trained on another split"]),
-    ...(manifestSha256 === certificate["manifest_sha256"]
-      ? []
-      : ["the model was trained on other images"]),
-  ];
+  const problems: string[] = [];
+  if (card.splitSha256 !== certificate["split_sha256"]) {
+    problems.push("the model was trained on another split");
+  }
+  if (card.manifestSha256 !== certificate["manifest_sha256"]) {
+    problems.push("the model was trained on other images");
+  }
+  return problems;
 }

@@ -1,15 +1,15 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { Look, Measures } from "../../lib/data/look.ts";
-import { imageFindings, type LookedAt } from "../../lib/data/outliers.ts";
+import { imageFindings } from "../../lib/data/image_findings.ts";
 
 type Change = Partial<Omit<Look, "measures">> & { measures?: Partial<Measures> };
 
-function looked(path: string, { measures, ...change }: Change = {}): LookedAt {
+function looked(path: string, { measures, ...change }: Change = {}) {
   return {
     path,
     look: {
-      format: "png",
+      format: "png" as const,
       width: 700,
       height: 730,
       channels: 4,
@@ -39,7 +39,7 @@ const usual = (count: number) =>
       measures: { blur: 0.3 + 0.005 * (i % 17) },
     }));
 
-const kinds = (images: readonly LookedAt[]) =>
+const kinds = (images: readonly ReturnType<typeof looked>[]) =>
   imageFindings(images).map(({ path, finding }) => `${path}: ${finding}`);
 
 const withOdd = (change: Change, path = "odd.png") => kinds([...usual(40), looked(path, change)]);

@@ -4,7 +4,8 @@ import { DataError } from "../../lib/core/errors.ts";
 import { createRandom } from "../../lib/core/random.ts";
 import type { ManifestRow } from "../../lib/run/manifest.ts";
 import { type SplitRow, splitText, subsetCounts, SUBSETS } from "../../lib/run/split_file.ts";
-import { balanceFromManyStarts, stratifiedSplit } from "../../lib/split/split.ts";
+import { balanceFromManyStarts } from "../../lib/split/balance.ts";
+import { stratifiedSplit } from "../../lib/split/split.ts";
 import { manifestRow } from "./manifest_rows.ts";
 
 const fractions = { train: 0.7, validation: 0.15, test: 0.15 };

@@ -2,13 +2,16 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import sharp from "sharp";
 import { createRandom } from "../../lib/core/random.ts";
-import { hidesTissue, makePreview, measureImage, type Measures } from "../../lib/data/look.ts";
+import { differenceHash, lookAt, makePreview, symmetryIndices } from "../../lib/data/look.ts";
 import { openImage } from "../../lib/data/open_image.ts";
 import { askPython } from "../ask_python.ts";
 import { picture, picturePixels } from "./test_images.ts";
 
-const measure = (rgb: Uint8Array, width: number, height: number): Measures =>
-  measureImage({ width, height, rgb, hidden: 0 });
+/** What is measured on RGB pixels, [height, width, 3]. */
+async function measure(rgb: Uint8Array, width: number, height: number) {
+  const bytes = await sharp(rgb, { raw: { width, height, channels: 3 } }).png().toBuffer();
+  return (await lookAt(bytes, "x.png", 100)).measures;
+}
 
 /** A picture with fine detail, [height, width, 3]. */
 function detailed(seed: number, width: number, height: number): Uint8Array {
@@ -17,25 +20,21 @@ function detailed(seed: number, width: number, height: number): Uint8Array {
     .map((value) => Math.max(0, Math.min(255, value + 12 * random.normal())));
 }
 
-Deno.test("measureImage() agrees with numpy and scipy", async () => {
-  const sizes = [[40, 31], [16, 60], [120, 90]] as const;
+Deno.test("lookAt() measures what numpy and scipy do", async () => {
+  const sizes: [number, number][] = [[40, 31], [16, 60], [120, 90]];
   const images = sizes.map(([width, height], seed) => detailed(seed, width, height));
   const nested = images.map((rgb, i) => {
     const [width, height] = sizes[i]!;
+    const pixel = (at: number) => [...rgb.subarray(3 * at, 3 * at + 3)];
     return Array.from(
       { length: height },
-      (_, y) =>
-        Array.from({ length: width }, (_, x) => [...rgb.subarray(3 * (y * width + x)).slice(0, 3)]),
+      (_, y) => Array.from({ length: width }, (_, x) => pixel(y * width + x)),
     );
   });
-  const expected = await askPython(
-    join(import.meta.dirname!, "measure_oracle.py"),
-    nested,
-  ) as Record<string, number>[];
+  const oracle = join(import.meta.dirname!, "look_oracle.py");
+  const expected = await askPython(oracle, nested) as Record<string, number>[];
   for (const [i, rgb] of images.entries()) {
-    const actual: Record<string, number | null> = {
-      ...measure(rgb, sizes[i]![0], sizes[i]![1]),
-    };
+    const actual: Record<string, number | null> = { ...await measure(rgb, ...sizes[i]!) };
     for (const [name, value] of Object.entries(expected[i]!)) {
       // luma is kept with 24 bits
       assert.ok(Math.abs(actual[name]! - value) < 1e-5, `${name}: ${actual[name]}, not ${value}`);
@@ -43,45 +42,38 @@ Deno.test("measureImage() agrees with numpy and scipy", async () => {
   }
 });
 
-Deno.test("measureImage() finds an image the less sharp the more it was blurred", async () => {
+Deno.test("lookAt() finds an image the less sharp the more it was blurred", async () => {
   const [width, height] = [200, 180];
   const rgb = detailed(3, width, height);
   const blurs: number[] = [];
   for (const sigma of [0, 1, 2, 4, 8]) {
     const image = sharp(rgb, { raw: { width, height, channels: 3 } });
     const pixels = await (sigma > 0 ? image.blur(sigma) : image).raw().toBuffer();
-    blurs.push(measure(pixels, width, height).blur!);
+    blurs.push((await measure(pixels, width, height)).blur!);
   }
   // beyond the nine pixels that are compared it stays where it is
   assert.deepEqual(blurs.slice(0, 4), blurs.slice(0, 4).toSorted((a, b) => a - b));
   assert.ok(blurs[0]! < 0.3 && blurs[3]! > 0.8 && blurs[4]! > 0.8, String(blurs));
 });
 
-Deno.test("measureImage() says nothing of the sharpness of tiny or uniform images", () => {
-  assert.equal(measure(detailed(1, 15, 40), 15, 40).blur, null);
-  const uniform = measure(new Uint8Array(40 * 40 * 3).fill(120), 40, 40);
-  assert.deepEqual(uniform, {
-    dark: 120,
-    bright: 120,
-    contrast: 0,
-    blur: null,
-    colour: 0,
-    margin: 1,
+Deno.test("lookAt() says nothing of the sharpness of tiny or uniform images", async () => {
+  assert.equal((await measure(detailed(1, 15, 40), 15, 40)).blur, null);
+  assert.deepEqual(await measure(new Uint8Array(40 * 40 * 3).fill(120), 40, 40), {
+    ...{ dark: 120, bright: 120, contrast: 0, blur: null, colour: 0, margin: 1 },
   });
 });
 
-Deno.test("measureImage() measures the area of empty borders, with dust and noise on them", async () => {
+Deno.test("lookAt() measures the area of empty borders, with dust and noise on them", async () => {
   const sides = { top: 10, bottom: 0, left: 30, right: 5 };
   const [width, height] = [100 + 35, 80 + 10];
-  const { data } = await sharp(detailed(5, 100, 80), {
-    raw: { width: 100, height: 80, channels: 3 },
-  }).extend({ ...sides, background: "#f4f2f5" }).raw().toBuffer({ resolveWithObject: true });
+  const inner = sharp(detailed(5, 100, 80), { raw: { width: 100, height: 80, channels: 3 } });
+  const data = await inner.extend({ ...sides, background: "#f4f2f5" }).raw().toBuffer();
   const random = createRandom(9);
   for (let i = 0; i < data.length; i++) data[i] = Math.min(255, data[i]! + random.integer(5));
   data.fill(0, 3 * (40 * width + 10), 3 * (40 * width + 11)); // a speck
   const expected = 1 - 100 * 80 / (width * height);
-  assert.equal(measure(data, width, height).margin, expected);
-  assert.equal(measure(detailed(5, 100, 80), 100, 80).margin, 0);
+  assert.equal((await measure(data, width, height)).margin, expected);
+  assert.equal((await measure(detailed(5, 100, 80), 100, 80)).margin, 0);
 });
 
 const previewOf = async (bytes: Uint8Array) => {
@@ -112,7 +104,7 @@ Deno.test("makePreview() neither enlarges nor loses the short side of a long ima
   assert.deepEqual(await size(20, 3000), [20, 256]);
 });
 
-Deno.test("hidesTissue() tells hidden structure from a strip that was not scanned", async () => {
+Deno.test("lookAt() tells hidden structure from a strip that was not scanned", async () => {
   const [width, height] = [300, 200];
   const pixels = (hide: "nothing" | "tissue" | "black") => {
     const rgb = picturePixels(6, width, height);
@@ -126,10 +118,30 @@ Deno.test("hidesTissue() tells hidden structure from a strip that was not scanne
     }
     return sharp(rgba, { raw: { width, height, channels: 4 } }).png().toBuffer();
   };
-  for (
-    const [hide, expected] of [["nothing", false], ["black", false], ["tissue", true]] as const
-  ) {
-    const { image, preview } = await previewOf(await pixels(hide));
-    assert.equal(await hidesTissue(image, preview), expected, hide);
+  for (const hide of ["nothing", "tissue", "black"] as const) {
+    const look = await lookAt(await pixels(hide), "x.png", 100);
+    assert.equal(look.hidesTissue, hide === "tissue", hide);
+  }
+});
+
+Deno.test("differenceHash() sets a bit where it gets brighter to the right", () => {
+  const rising = new Uint8Array(36 * 36).map((_, i) => i % 36);
+  assert.equal(differenceHash(rising), "ffffffffffffffff");
+  const falling = rising.map((value) => 36 - value);
+  assert.equal(differenceHash(falling), "0000000000000000");
+  const firstCell = new Uint8Array(36 * 36); // only the second cell of the first row is bright
+  for (let y = 0; y < 4; y++) firstCell.fill(9, y * 36 + 4, y * 36 + 8);
+  assert.equal(differenceHash(firstCell), "8000000000000000");
+});
+
+Deno.test("symmetryIndices() are eight different permutations that form a group", () => {
+  const all = symmetryIndices(3);
+  const text = (indices: Int32Array) => indices.join();
+  assert.equal(new Set(all.map(text)).size, 8);
+  assert.equal(text(all[0]!), "0,1,2,3,4,5,6,7,8");
+  assert.equal(text(all[1]!), "6,3,0,7,4,1,8,5,2"); // clockwise: the left column is now the top row
+  assert.equal(text(all[4]!), "2,1,0,5,4,3,8,7,6");
+  for (const a of all) {
+    for (const b of all) assert.ok(all.map(text).includes(text(a.map((i) => b[i]!))));
   }
 });

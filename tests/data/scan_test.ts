@@ -3,23 +3,18 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import sharp from "sharp";
 import { parseConfig } from "../../lib/core/config.ts";
-import { DataError } from "../../lib/core/errors.ts";
 import { exists } from "../../lib/core/files.ts";
-import { listClassFolders } from "../../lib/data/labels.ts";
-import { scanDataset } from "../../lib/data/scan.ts";
+import { classCounts, majorityBaseline, scanDataset } from "../../lib/data/scan.ts";
 import type { AuditPolicies, Finding } from "../../lib/run/findings.ts";
+import { type ManifestRow, usable } from "../../lib/run/manifest.ts";
+import { areThere, realCrops } from "../real_crops.ts";
 import { hugePng, inFolder, picture, put } from "./test_images.ts";
 
-const { audit } = parseConfig({}).data;
-
-const config = {
-  ...{ classes: ["non", "sclerotic"], groupPattern: null },
-  ...{ followLinks: false, maxMegapixels: 100, audit },
-};
+const config = parseConfig({ data: { classes: ["non", "sclerotic"] } }).data;
 
 const withAudit = (policies: Partial<AuditPolicies>) => ({
   ...config,
-  audit: { ...audit, ...policies },
+  audit: { ...config.audit, ...policies },
 });
 
 const png = (seed: number) => picture(seed).png().toBuffer();
@@ -138,33 +133,6 @@ Deno.test("scanDataset() stops when a class has no usable image", () =>
     );
   }));
 
-Deno.test("listClassFolders() explains folders that cannot be used", () =>
-  inFolder(async (folder) => {
-    const list = (classes = ["non_sclerotic", "sclerotic"]) => listClassFolders(folder, classes);
-    const rejects = (message: RegExp) =>
-      assert.rejects(list(), (error: unknown) => {
-        assert(error instanceof DataError);
-        assert.match(error.message, message);
-        return true;
-      });
-    await assert.rejects(listClassFolders(join(folder, "none"), ["a", "b"]), /cannot be read/);
-    await rejects(/lacks the class folders "non_sclerotic" and "sclerotic". It holds no other/);
-    await put(folder, "non_sclerotic/a.png", "");
-    await put(folder, "Sclerotic/a.png", "");
-    await rejects(/lacks the class folder "sclerotic". It holds "Sclerotic"/);
-    await put(folder, "sclerotic/notes.txt", "");
-    if (await exists(join(folder, "SCLEROTIC"))) return; // a file system that ignores case
-    await rejects(/"Sclerotic" .* misspelt name/);
-    await Deno.remove(join(folder, "Sclerotic"), { recursive: true });
-    await rejects(/holds no images \(1 file of another type not looked at\)/);
-    await put(folder, "sclerotic/b.png", "");
-    await put(folder, "new/c.png", "");
-    assert.deepEqual((await list()).map(({ paths }) => paths), [
-      ["non_sclerotic/a.png"],
-      ["sclerotic/b.png"],
-    ]);
-  }));
-
 const statuses = async (folder: string, policies: Partial<AuditPolicies>) => {
   const { rows } = await scanDataset(folder, withAudit(policies));
   return Object.fromEntries(rows.map(({ path, status }) => [path, status]));
@@ -245,3 +213,46 @@ Deno.test("scanDataset() seeks no near-duplicates of what is left out", () =>
     assert.deepEqual(await near({}), ["near_duplicate|non/b.png|non/a.png"]);
     assert.deepEqual(await near({ wrongExtension: "drop" }), []);
   }));
+
+Deno.test("scanDataset() keeps what labels.csv leaves out in the manifest, unused, with the reason", () =>
+  inFolder(async (folder) => {
+    await putCleanImages(folder);
+    // a copy of what is left out: neither a duplicate of it nor in conflict with its label
+    await put(folder, "sclerotic/copy.png", await png(1));
+    await put(folder, "labels.csv", "path,label\nnon/S1-1.png,\n");
+    const { rows, findings } = await scanDataset(folder, config);
+    const left = rows.filter(({ status }) => status !== "ok");
+    assert.deepEqual(left.map(({ path, label }) => [path, label]), [["non/S1-1.png", ""]]);
+    assert.match(left[0]!.status, /empty label in labels\.csv/);
+    assert.equal(usable(rows).length, 6);
+    assert.deepEqual(brief(findings), ["left_out_by_labels|non/S1-1.png|"]);
+  }));
+
+Deno.test({
+  name: "scanDataset() finds nothing among 484 real crops, the softer sclerotic ones included",
+  ignore: !areThere,
+  fn: async () => {
+    const { rows, findings } = await scanDataset(realCrops, parseConfig({}).data);
+    assert.equal(rows.length, 484);
+    assert.deepEqual(findings, []);
+  },
+});
+
+Deno.test("classCounts() counts used images, groups and what is left out", () => {
+  const row = (label: string, group: string, status = "ok") =>
+    ({ label, group, status }) as ManifestRow;
+  const used = [row("a", "1"), row("a", "1"), row("a", "2"), row("b", "2")];
+  assert.deepEqual(classCounts([...used, row("b", "3", "broken")], ["b", "a"]), [
+    { label: "b", images: 1, share: 0.25, groups: 1, left_out: 1 },
+    { label: "a", images: 3, share: 0.75, groups: 2, left_out: 0 },
+  ]);
+});
+
+Deno.test("majorityBaseline() is the share of the most frequent class", () => {
+  const labels = [...Array(1054).fill("sclerotic"), ...Array(4704).fill("non")];
+  const { label, accuracy } = majorityBaseline(labels);
+  assert.equal(label, "non");
+  assert(Math.abs(accuracy - 0.8169503) < 1e-7);
+  assert.deepEqual(majorityBaseline(["b", "a"]), { label: "b", accuracy: 0.5 });
+  assert(Number.isNaN(majorityBaseline([]).accuracy));
+});

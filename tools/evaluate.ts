@@ -18,8 +18,8 @@ Classifies every image under DIR with the model of a run, as notebook 07 does. I
                   (default: results/RUN/evaluation.csv)
   --force         overwrite an evaluation of another folder or model
   --follow-links  classify what symbolic links in DIR lead to as well; every folder once
-  --format NAMES  other layouts beside the CSVs, separated by commas: parquet and jsonl (the
-                  details), timm (every class probability in a column)
+  --format NAMES  formats, separated by commas: csv, which is always written, and parquet (the
+                  details)
   --sidecar FILE  a CSV of name,x,y,width,height[,slide] that tells where on its slide each crop
                   is: writes annotations for QuPath (.geojson)
   --shard I/N     evaluate part I of N, on this or another machine; every part has batches from

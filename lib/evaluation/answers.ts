@@ -30,8 +30,6 @@ export interface EvaluatedImage {
   probability_uncorrected: number;
   /** Whether the answer before such a correction is the positive class. */
   wasPositive: boolean;
-  /** One a class, in the model's order; they sum to 1. */
-  probabilities: readonly number[];
 }
 
 /**
@@ -63,7 +61,6 @@ export function judge(
     flags: flags.join(" "),
     probability_uncorrected: calibrated.at(-1)!,
     wasPositive: decide(calibrated, decision.threshold) === architecture.classes.length - 1,
-    probabilities,
   };
 }
 

@@ -1,15 +1,15 @@
 import { basename, dirname, join } from "node:path";
 import pl from "nodejs-polars";
-import { escapeFormula, readCsv, writeCsv } from "../core/csv.ts";
+import { readCsv } from "../core/csv.ts";
 import { ConfigError, DataError } from "../core/errors.ts";
-import { writeAll, writeAtomicWith } from "../core/files.ts";
+import { writeAll, writeAtomic, writeAtomicWith } from "../core/files.ts";
 import { besideEvaluation } from "../run/evaluation_files.ts";
 import { DETAILS_COLUMNS, evaluated, type EvaluatedImage, type Verdict } from "./answers.ts";
 
-/** What `--format` can name; csv is always written. */
-const FORMATS = ["csv", "parquet", "jsonl", "timm"] as const;
+/** What `--format` can name; CSV is always written. */
+const FORMATS = ["csv", "parquet"] as const;
 
-/** A layout of the results. */
+/** A format of the results. */
 export type Format = (typeof FORMATS)[number];
 
 /**
@@ -28,7 +28,7 @@ export function parseFormats(text: string): Format[] {
   });
 }
 
-/** What was written beside the three files. */
+/** What was written beside the CSVs. */
 export interface Exports {
   files: string[];
   /** Images that the sidecar has no place for; 0 without a sidecar. */
@@ -45,7 +45,7 @@ interface ExportOptions {
 }
 
 /**
- * Writes the other layouts that are wanted, beside evaluation.csv.
+ * Writes the other formats that are wanted, beside evaluation.csv.
  *
  * @param verdicts Begins anew each time it is called: once a file.
  */
@@ -56,15 +56,10 @@ export async function writeExports(
 ): Promise<Exports> {
   const images = () => evaluated(verdicts());
   const files: string[] = [];
-  const beside = (ending: string): string => {
-    const path = besideEvaluation(evaluation, ending);
+  if (formats.includes("parquet")) {
+    const path = besideEvaluation(evaluation, "_details.parquet");
+    await writeParquet(path, images());
     files.push(path);
-    return path;
-  };
-  if (formats.includes("jsonl")) await writeJsonLines(beside("_details.jsonl"), images());
-  if (formats.includes("parquet")) await writeParquet(beside("_details.parquet"), images());
-  if (formats.includes("timm")) {
-    await writeClassProbabilities(beside("_probabilities.csv"), images(), classes);
   }
   if (places === null) return { files, withoutPlace: 0 };
   const fileOf = (slide: string) => besideEvaluation(evaluation, `${slideEnding(slide)}.geojson`);
@@ -119,78 +114,39 @@ export async function readSidecar(path: string): Promise<Map<string, SlidePlace>
   return places;
 }
 
-/** Rows that are turned into text at a time. */
-const ROWS_AT_A_TIME = 1000;
-
-/**
- * Writes the columns of evaluation_details.csv as JSON Lines, one object a line, atomically. Names
- * are as they are on disk: nothing is escaped for spreadsheets.
- */
-async function writeJsonLines(
-  path: string,
-  images: AsyncIterable<EvaluatedImage>,
-): Promise<void> {
-  const encoder = new TextEncoder();
-  await writeAtomicWith(path, async (file) => {
-    let lines: string[] = [];
-    const write = async () => {
-      await writeAll(file, encoder.encode(lines.join("")));
-      lines = [];
-    };
-    for await (const image of images) {
-      lines.push(JSON.stringify(image, [...DETAILS_COLUMNS]) + "\n");
-      if (lines.length === ROWS_AT_A_TIME) await write();
-    }
-    await write();
-  });
-}
-
-/**
- * Writes every class probability in a column of its own, as timm's inference script and Keras'
- * `flow_from_dataframe` have them: `filename`, then the classes in the model's order. Atomic, of
- * constant memory.
- */
-export async function writeClassProbabilities(
-  path: string,
-  images: AsyncIterable<EvaluatedImage>,
-  classes: readonly string[],
-): Promise<void> {
-  const columns = classes.map((name) =>
-    name === "filename" ? "class filename" : escapeFormula(name)
-  );
-  await writeCsv(path, ["filename", ...columns], rows(images, columns));
-}
-
-async function* rows(
-  images: AsyncIterable<EvaluatedImage>,
-  columns: readonly string[],
-): AsyncGenerator<Record<string, string | number>, void, void> {
-  for await (const { name, probabilities } of images) {
-    yield {
-      filename: name,
-      ...Object.fromEntries(columns.map((column, i) => [column, probabilities[i]!])),
-    };
-  }
-}
-
-const NUMBERS: readonly string[] = ["probability", "confidence", "probability_uncorrected"];
-
+/** What a Parquet file holds of each column. */
 const SCHEMA = Object.fromEntries(
-  DETAILS_COLUMNS.map((column) => [column, NUMBERS.includes(column) ? pl.Float64 : pl.Utf8]),
+  DETAILS_COLUMNS.map((column) => [
+    column,
+    ["probability", "confidence", "probability_uncorrected"].includes(column)
+      ? pl.Float64
+      : pl.Utf8,
+  ]),
 );
 
+/** Characters that are written at a time. */
+const PIECE = 1 << 18;
+
 /**
- * Writes the columns of evaluation_details.csv as Parquet, atomically. Polars streams it from JSON
- * Lines: memory holds some row groups, about 0.2 GB for a million images.
+ * Writes the columns of evaluation_details.csv as Parquet, atomically. Names are as they are on disk:
+ * nothing is escaped for spreadsheets. Polars streams the rows from a temporary file of JSON Lines:
+ * memory holds some row groups, about 0.2 GB for a million images.
  */
-export async function writeParquet(
-  path: string,
-  images: AsyncIterable<EvaluatedImage>,
-): Promise<void> {
+async function writeParquet(path: string, images: AsyncIterable<EvaluatedImage>): Promise<void> {
   const stem = join(dirname(path), `.${basename(path)}.${Deno.pid}`);
   const [lines, temporary] = [`${stem}.jsonl`, `${stem}.tmp`];
+  const encoder = new TextEncoder();
   try {
-    await writeJsonLines(lines, images);
+    await writeAtomicWith(lines, async (file) => {
+      let waiting = "";
+      for await (const image of images) {
+        waiting += JSON.stringify(image, [...DETAILS_COLUMNS]) + "\n";
+        if (waiting.length < PIECE) continue;
+        await writeAll(file, encoder.encode(waiting));
+        waiting = "";
+      }
+      await writeAll(file, encoder.encode(waiting));
+    });
     if ((await Deno.stat(lines)).size === 0) {
       pl.DataFrame(DETAILS_COLUMNS.map((name) => pl.Series(name, [], SCHEMA[name])))
         .writeParquet(temporary);
@@ -238,7 +194,8 @@ async function writeQupath(
   const files: string[] = [];
   for (const [slide, ofSlide] of features) {
     const path = fileOf(slide);
-    await writeCollection(path, ofSlide);
+    const list = ofSlide.join(",\n");
+    await writeAtomic(path, `{"type":"FeatureCollection","features":[\n${list}\n]}\n`);
     files.push(path);
   }
   return { files, withoutPlace };
@@ -268,15 +225,4 @@ function feature(
       metadata: { decision },
     },
   };
-}
-
-async function writeCollection(path: string, features: readonly string[]): Promise<void> {
-  const encoder = new TextEncoder();
-  await writeAtomicWith(path, async (file) => {
-    await writeAll(file, encoder.encode('{"type":"FeatureCollection","features":[\n'));
-    for (const [i, text] of features.entries()) {
-      await writeAll(file, encoder.encode(i === 0 ? text : `,\n${text}`));
-    }
-    await writeAll(file, encoder.encode("\n]}\n"));
-  });
 }

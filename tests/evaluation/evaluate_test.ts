@@ -39,7 +39,7 @@ Deno.test("parseEvaluateArguments() refuses what it cannot use, with its usage",
     [["a", "--sidecar="], /--sidecar needs a file/],
     [["a", "--force=yes"], /--force/],
     [["a", "--shard", "1/2", "--merge"], /--shard evaluates a part/],
-    [["a", "--shard", "1/2", "--format", "jsonl"], /--shard evaluates a part/],
+    [["a", "--shard", "1/2", "--format", "parquet"], /--shard evaluates a part/],
   ];
   for (const [args, message] of cases) {
     assert.throws(() => parse(...args), (error: unknown) => {
@@ -55,7 +55,7 @@ Deno.test("parseEvaluateArguments() refuses parts and formats that there are not
   for (const shard of ["0/2", "3/2", "1", "1/0", "a/b", "1/2/3", "-1/2", "1/99999", ""]) {
     assert.throws(() => parse("a", `--shard=${shard}`), /--shard .*: a part and the number/);
   }
-  for (const format of ["xlsx", "", "csv,", "csv;jsonl"]) {
+  for (const format of ["xlsx", "", "csv,", "csv;parquet", "jsonl"]) {
     assert.throws(() => parse("a", `--format=${format}`), /there is no format/);
   }
 });

@@ -2,15 +2,9 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import pl from "nodejs-polars";
-import { readCsv } from "../../lib/core/csv.ts";
 import { DataError } from "../../lib/core/errors.ts";
 import { DETAILS_COLUMNS, type EvaluatedImage } from "../../lib/evaluation/answers.ts";
-import {
-  readSidecar,
-  writeClassProbabilities,
-  writeExports,
-  writeParquet,
-} from "../../lib/evaluation/export.ts";
+import { readSidecar, writeExports } from "../../lib/evaluation/export.ts";
 import { inFolder, put } from "../data/test_images.ts";
 
 const NAMES = [
@@ -32,7 +26,6 @@ const IMAGES: EvaluatedImage[] = NAMES.map((name, i) => ({
   flags: "",
   probability_uncorrected: i / 4,
   wasPositive: i >= 2,
-  probabilities: [1 - i / 4, i / 4],
 }));
 
 const CLASSES = ["non", "=sclerotic"];
@@ -44,54 +37,26 @@ async function* stream<T>(items: readonly T[]): AsyncGenerator<T, void, void> {
 const details = (image: EvaluatedImage) =>
   Object.fromEntries(DETAILS_COLUMNS.map((column) => [column, image[column]]));
 
-Deno.test("writeExports() writes the details as Parquet and JSON Lines, every name as it is on disk", () =>
+Deno.test("writeExports() writes the details as Parquet, every name as it is on disk, or no row", () =>
   inFolder(async (folder) => {
     const out = join(folder, "evaluation.csv");
-    const verdicts = () => stream([...IMAGES, { name: "bad.png", error: "damaged" }]);
+    const parquet = join(folder, "evaluation_details.parquet");
     const options = { classes: CLASSES, places: null };
-    const { files } = await writeExports(out, verdicts, {
-      ...options,
-      formats: ["csv", "jsonl", "parquet", "timm"],
-    });
-    const [lines, parquet, timm] = ["_details.jsonl", "_details.parquet", "_probabilities.csv"]
-      .map((ending) => join(folder, `evaluation${ending}`)) as [string, string, string];
-    assert.deepEqual(files, [lines, parquet, timm]);
-    const expected = IMAGES.map(details);
-    const text = await Deno.readTextFile(lines);
-    assert.deepEqual(text.trimEnd().split("\n").map((line) => JSON.parse(line)), expected);
-    const table = pl.readParquet(await readFile(parquet));
-    assert.deepEqual(table.columns, [...DETAILS_COLUMNS]);
-    assert.deepEqual(table.toRecords(), expected);
-    assert.deepEqual(
-      await readCsv(timm, ["filename"], ""),
-      IMAGES.map(({ name, probabilities: [non, sclerotic] }) => ({
-        filename: name,
-        non: String(non),
-        "'=sclerotic": String(sclerotic), // a column's name is made inert as well
-      })),
-    );
-    const left = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name).sort();
-    assert.deepEqual(left, files.map((path) => path.slice(folder.length + 1)).sort());
-    assert.deepEqual(
-      (await writeExports(out, verdicts, { ...options, formats: ["csv"] })).files,
-      [],
-    );
-  }));
-
-Deno.test("writeParquet() writes its columns where there is no row", () =>
-  inFolder(async (folder) => {
-    const path = join(folder, "a.parquet");
-    await writeParquet(path, stream<EvaluatedImage>([]));
-    const table = pl.readParquet(await readFile(path));
-    assert.deepEqual([table.height, table.columns], [0, [...DETAILS_COLUMNS]]);
-  }));
-
-Deno.test("writeClassProbabilities() keeps names apart from a class of that name", () =>
-  inFolder(async (folder) => {
-    const path = join(folder, "a.csv");
-    await writeClassProbabilities(path, stream(IMAGES.slice(4)), ["filename", "__proto__"]);
-    const text = await Deno.readTextFile(path);
-    assert.equal(text, "filename,class filename,__proto__\nlast.png,0,1\n");
+    for (const images of [IMAGES, []]) {
+      const verdicts = () => stream([...images, { name: "bad.png", error: "damaged" }]);
+      const { files } = await writeExports(out, verdicts, {
+        ...options,
+        formats: ["csv", "parquet"],
+      });
+      assert.deepEqual(files, [parquet]);
+      const table = pl.readParquet(await readFile(parquet));
+      assert.deepEqual(table.columns, [...DETAILS_COLUMNS]);
+      assert.deepEqual(table.toRecords(), images.map(details));
+      const left = await Array.fromAsync(Deno.readDir(folder));
+      assert.deepEqual(left.map(({ name }) => name), ["evaluation_details.parquet"]);
+    }
+    const csv = { ...options, formats: ["csv"] as const };
+    assert.deepEqual((await writeExports(out, () => stream(IMAGES), csv)).files, []);
   }));
 
 Deno.test("writeExports() writes the crops as QuPath's annotations, a file a slide", () =>

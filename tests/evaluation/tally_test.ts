@@ -24,7 +24,6 @@ const evaluatedImage: fc.Arbitrary<EvaluatedImage> = fc.record({
   flags: "",
   probability_uncorrected: probability,
   wasPositive: probability >= 0.3,
-  probabilities: [1 - probability, probability],
 }));
 
 const failure = fc.record({ name: fc.string(), error: fc.string() });

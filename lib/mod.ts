@@ -38,7 +38,7 @@ export { testRun, writeModelCard } from "./metrics/test.ts";
 // 07 evaluation on a new dataset
 export { evaluateRun } from "./evaluation/evaluate.ts";
 export { explainReview } from "./evaluation/queue.ts";
-export { DETAILS_COLUMNS } from "./evaluation/answers.ts";
+export { DETAILS_COLUMNS } from "./run/evaluation_files.ts";
 
 // display
 export {

@@ -4,7 +4,7 @@ import { ConfigError } from "../lib/core/errors.ts";
 import { runMain } from "../lib/core/terminal.ts";
 import type { RunOptions } from "../lib/evaluation/evaluate.ts";
 import { parseFormats } from "../lib/evaluation/export.ts";
-import { parseShard } from "../lib/evaluation/work.ts";
+import { parseShard } from "../lib/evaluation/parts.ts";
 import { setUp } from "./setup.ts";
 
 const USAGE = `deno task evaluate DIR [--run NAME] [--out FILE] [--force] [--follow-links]
@@ -67,7 +67,7 @@ export function parseEvaluateArguments(args: string[], cwd: string): Request | n
 async function evaluate({ folder, followLinks, run, options }: Request): Promise<number> {
   const { readRunConfig } = await import("../lib/core/config.ts");
   const { evaluateRun } = await import("../lib/evaluation/evaluate.ts");
-  const { describeEvaluation } = await import("../lib/evaluation/finish.ts");
+  const { describeEvaluation } = await import("../lib/evaluation/results.ts");
   const { showProgress } = await import("../lib/show/progress.ts");
   const runConfig = await readRunConfig(run);
   const { evaluation } = runConfig;

@@ -3,8 +3,12 @@ import pl from "nodejs-polars";
 import { readCsv } from "../core/csv.ts";
 import { ConfigError, DataError } from "../core/errors.ts";
 import { writeAll, writeAtomic, writeAtomicWith } from "../core/files.ts";
-import { besideEvaluation } from "../run/evaluation_files.ts";
-import { DETAILS_COLUMNS, evaluated, type EvaluatedImage, type Verdict } from "./answers.ts";
+import {
+  besideEvaluation,
+  DETAILS_COLUMNS,
+  type DetailsRow,
+  type ErrorRow,
+} from "../run/evaluation_files.ts";
 
 /** What `--format` can name; CSV is always written. */
 const FORMATS = ["csv", "parquet"] as const;
@@ -35,36 +39,49 @@ export interface Exports {
   withoutPlace: number;
 }
 
-/** What {@linkcode writeExports} writes. */
-interface ExportOptions {
-  formats: readonly Format[];
-  /** By name; `null`: no annotations are wanted. */
-  places: ReadonlyMap<string, SlidePlace> | null;
-  /** In the model's order. */
-  classes: readonly string[];
-}
-
 /**
  * Writes the other formats that are wanted, beside evaluation.csv.
  *
- * @param verdicts Begins anew each time it is called: once a file.
+ * @param outcomes Begins anew each time it is called: once a file.
+ * @param options.places By name; `null`: no annotations are wanted.
+ * @param options.classes In the model's order.
  */
 export async function writeExports(
   evaluation: string,
-  verdicts: () => AsyncIterable<Verdict>,
-  { formats, places, classes }: ExportOptions,
+  outcomes: () => AsyncIterable<DetailsRow | ErrorRow>,
+  { formats, places, classes }: {
+    formats: readonly Format[];
+    places: ReadonlyMap<string, SlidePlace> | null;
+    classes: readonly string[];
+  },
 ): Promise<Exports> {
-  const images = () => evaluated(verdicts());
   const files: string[] = [];
   if (formats.includes("parquet")) {
     const path = besideEvaluation(evaluation, "_details.parquet");
-    await writeParquet(path, images());
+    await writeParquet(path, outcomes());
     files.push(path);
   }
   if (places === null) return { files, withoutPlace: 0 };
-  const fileOf = (slide: string) => besideEvaluation(evaluation, `${slideEnding(slide)}.geojson`);
-  const annotations = await writeQupath(images(), places, classes, fileOf);
-  return { files: [...files, ...annotations.files], withoutPlace: annotations.withoutPlace };
+  const features = new Map<string, string[]>(); // by slide
+  let withoutPlace = 0;
+  for await (const image of outcomes()) {
+    if ("error" in image) continue;
+    const place = places.get(image.name);
+    if (!place) {
+      withoutPlace += 1;
+      continue;
+    }
+    const ofSlide = features.get(place.slide) ?? [];
+    features.set(place.slide, ofSlide);
+    ofSlide.push(JSON.stringify(qupathFeature(image, place, classes)));
+  }
+  for (const [slide, ofSlide] of features) {
+    const path = besideEvaluation(evaluation, `${slideEnding(slide)}.geojson`);
+    const list = ofSlide.join(",\n");
+    await writeAtomic(path, `{"type":"FeatureCollection","features":[\n${list}\n]}\n`);
+    files.push(path);
+  }
+  return { files, withoutPlace };
 }
 
 /** A slide's name in a file name: what is no letter, digit, dot, dash or underscore is written as %XX. */
@@ -74,6 +91,38 @@ function slideEnding(slide: string): string {
     [...new TextEncoder().encode(text)]
       .map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, "0")}`).join("");
   return `_${slide.replace(/[^\p{L}\p{N}._-]/gu, escape)}`;
+}
+
+/** Of classes in QuPath: colours that colour-blind people tell apart (Okabe and Ito), red to blue. */
+const COLOURS = [[0, 114, 178], [213, 94, 0], [0, 158, 115], [204, 121, 167], [230, 159, 0]];
+
+/**
+ * A classified crop as a rectangle on its slide, which QuPath 0.4 or later reads (File > Import
+ * objects from file). One GeoJSON file a slide, since QuPath imports into the slide that is open.
+ */
+function qupathFeature(
+  { name, predicted, probability, confidence, decision }: DetailsRow,
+  { x, y, width, height }: SlidePlace,
+  classes: readonly string[],
+): object {
+  const [right, bottom] = [x + width, y + height];
+  return {
+    type: "Feature",
+    geometry: {
+      type: "Polygon",
+      coordinates: [[[x, y], [right, y], [right, bottom], [x, bottom], [x, y]]],
+    },
+    properties: {
+      objectType: "annotation",
+      name,
+      classification: {
+        name: predicted,
+        color: COLOURS[classes.indexOf(predicted) % COLOURS.length],
+      },
+      measurements: { probability, confidence },
+      metadata: { decision },
+    },
+  };
 }
 
 /** Where a crop was cut out of its slide, in pixels of the slide at full resolution. */
@@ -132,14 +181,18 @@ const PIECE = 1 << 18;
  * nothing is escaped for spreadsheets. Polars streams the rows from a temporary file of JSON Lines:
  * memory holds some row groups, about 0.2 GB for a million images.
  */
-async function writeParquet(path: string, images: AsyncIterable<EvaluatedImage>): Promise<void> {
+async function writeParquet(
+  path: string,
+  outcomes: AsyncIterable<DetailsRow | ErrorRow>,
+): Promise<void> {
   const stem = join(dirname(path), `.${basename(path)}.${Deno.pid}`);
   const [lines, temporary] = [`${stem}.jsonl`, `${stem}.tmp`];
   const encoder = new TextEncoder();
   try {
     await writeAtomicWith(lines, async (file) => {
       let waiting = "";
-      for await (const image of images) {
+      for await (const image of outcomes) {
+        if ("error" in image) continue;
         waiting += JSON.stringify(image, [...DETAILS_COLUMNS]) + "\n";
         if (waiting.length < PIECE) continue;
         await writeAll(file, encoder.encode(waiting));
@@ -161,68 +214,4 @@ async function writeParquet(path: string, images: AsyncIterable<EvaluatedImage>)
   } finally {
     for (const left of [lines, temporary]) await Deno.remove(left).catch(() => {});
   }
-}
-
-/** Of classes in QuPath: colours that colour-blind people tell apart (Okabe and Ito), red to blue. */
-const COLOURS = [[0, 114, 178], [213, 94, 0], [0, 158, 115], [204, 121, 167], [230, 159, 0]];
-
-/**
- * Writes the classified crops as rectangles on their slides, which QuPath reads (File > Import
- * objects from file): one GeoJSON file a slide, since QuPath imports into the slide that is open.
- * Memory grows with the number of places.
- *
- * @param fileOf The path of a slide's file.
- * @returns The files, and the images that have no place.
- */
-async function writeQupath(
-  images: AsyncIterable<EvaluatedImage>,
-  places: ReadonlyMap<string, SlidePlace>,
-  classes: readonly string[],
-  fileOf: (slide: string) => string,
-): Promise<{ files: string[]; withoutPlace: number }> {
-  const features = new Map<string, string[]>(); // by slide
-  let withoutPlace = 0;
-  for await (const image of images) {
-    const place = places.get(image.name);
-    if (!place) withoutPlace += 1;
-    else {
-      const ofSlide = features.get(place.slide) ?? [];
-      features.set(place.slide, ofSlide);
-      ofSlide.push(JSON.stringify(feature(image, place, classes)));
-    }
-  }
-  const files: string[] = [];
-  for (const [slide, ofSlide] of features) {
-    const path = fileOf(slide);
-    const list = ofSlide.join(",\n");
-    await writeAtomic(path, `{"type":"FeatureCollection","features":[\n${list}\n]}\n`);
-    files.push(path);
-  }
-  return { files, withoutPlace };
-}
-
-/** A crop as an annotation (QuPath 0.4 or later). */
-function feature(
-  { name, predicted, probability, confidence, decision }: EvaluatedImage,
-  { x, y, width, height }: SlidePlace,
-  classes: readonly string[],
-): object {
-  const [right, bottom] = [x + width, y + height];
-  return {
-    type: "Feature",
-    geometry: {
-      type: "Polygon",
-      coordinates: [[[x, y], [right, y], [right, bottom], [x, bottom], [x, y]]],
-    },
-    properties: {
-      objectType: "annotation",
-      name,
-      classification: {
-        name: predicted,
-        color: COLOURS[classes.indexOf(predicted) % COLOURS.length],
-      },
-      measurements: { probability, confidence },
-      metadata: { decision },
-    },
-  };
 }

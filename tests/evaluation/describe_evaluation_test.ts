@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { describeEvaluation } from "../../lib/evaluation/finish.ts";
+import { describeEvaluation } from "../../lib/evaluation/results.ts";
 import { evaluate, putImages, withNewImages } from "./with_new_images.ts";
 
 Deno.test(

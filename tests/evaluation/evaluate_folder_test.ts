@@ -22,6 +22,7 @@ import {
   detailsOf,
   evaluate,
   evaluateRows,
+  putImages,
   withNewImages,
 } from "./with_new_images.ts";
 
@@ -88,7 +89,7 @@ Deno.test(
       "probability_uncorrected",
     ]);
     assert.deepEqual(details.map(({ name }) => name), accepted.map(({ name }) => name));
-    const [table] = await askPython(join(import.meta.dirname!, "../csv_oracle.py"), [
+    const [table] = await askPython(join(import.meta.dirname!, "../core/csv_oracle.py"), [
       await Deno.readTextFile(files.evaluation),
     ]) as string[][][];
     for (const row of table!) {
@@ -273,6 +274,21 @@ Deno.test(
       assert.match(errors[0]!.error, /not valid UTF-8 text; rename it/);
     },
   ),
+);
+
+Deno.test(
+  "evaluateFolder() leaves a model that it is given as it was, and writes the same with it",
+  withNewImages((folder) => putImages(folder, 12), async (places) => {
+    const expected = await csvTexts(await evaluate(places));
+    const loaded = await loadModel(places.modelFolder);
+    const { numTensors } = tf.memory();
+    for (const name of ["a.csv", "b.csv"]) {
+      const out = join(places.root, name);
+      assert.deepEqual(await csvTexts(await evaluate({ ...places, out }, { loaded })), expected);
+      assert.equal(tf.memory().numTensors, numTensors);
+    }
+    disposeModel(loaded.model);
+  }),
 );
 
 Deno.test(

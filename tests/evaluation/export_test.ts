@@ -3,8 +3,9 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import pl from "nodejs-polars";
 import { DataError } from "../../lib/core/errors.ts";
-import { DETAILS_COLUMNS, type EvaluatedImage } from "../../lib/evaluation/answers.ts";
+
 import { readSidecar, writeExports } from "../../lib/evaluation/export.ts";
+import { DETAILS_COLUMNS, type DetailsRow } from "../../lib/run/evaluation_files.ts";
 import { inFolder, put } from "../data/test_images.ts";
 
 const NAMES = [
@@ -16,7 +17,7 @@ const NAMES = [
 ];
 
 /** Classified images with hostile names; certain ones too, whose probabilities are whole numbers. */
-const IMAGES: EvaluatedImage[] = NAMES.map((name, i) => ({
+const IMAGES: DetailsRow[] = NAMES.map((name, i) => ({
   name,
   predicted: i < 2 ? "non" : "=sclerotic",
   probability: i / 4,
@@ -25,7 +26,6 @@ const IMAGES: EvaluatedImage[] = NAMES.map((name, i) => ({
   group: i % 2 ? "" : "07",
   flags: "",
   probability_uncorrected: i / 4,
-  wasPositive: i >= 2,
 }));
 
 const CLASSES = ["non", "=sclerotic"];
@@ -34,7 +34,7 @@ async function* stream<T>(items: readonly T[]): AsyncGenerator<T, void, void> {
   for (const item of items) yield await Promise.resolve(item);
 }
 
-const details = (image: EvaluatedImage) =>
+const details = (image: DetailsRow) =>
   Object.fromEntries(DETAILS_COLUMNS.map((column) => [column, image[column]]));
 
 Deno.test("writeExports() writes the details as Parquet, every name as it is on disk, or no row", () =>

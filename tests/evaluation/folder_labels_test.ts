@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { folderLabels } from "../../lib/data/labels.ts";
-import { createLabelledSample } from "../../lib/evaluation/answers.ts";
+import { createLabelledSample } from "../../lib/evaluation/tally.ts";
 import { readTestSample } from "../../lib/evaluation/external.ts";
+import { DEFAULT_DECISION } from "../../lib/run/model_card.ts";
 import { inFolder, put } from "../data/test_images.ts";
 
 const CLASSES = ["negative", "positive"];
@@ -94,8 +95,16 @@ Deno.test("readTestSample() reads what notebook 06 left of this model, and nothi
       architecture: { backbone: "resnet50" as const, imageSize: 224, classes: CLASSES },
       weights: { sha256: "a".repeat(64), parameters: 1 },
     };
-    const readers = [{ weights_sha256: "b".repeat(64) }, { weights_sha256: card.weights.sha256 }];
-    const metrics = (list: unknown[]) => JSON.stringify({ test_reads: { readers: list } });
+    const readers = ["b".repeat(64), card.weights.sha256].map((weights_sha256) => {
+      return {
+        weights_sha256,
+        calibration: DEFAULT_DECISION.calibration,
+        threshold: 0.5,
+        reads: 1,
+      };
+    });
+    const metrics = (readers: unknown[]) =>
+      JSON.stringify({ test_reads: { count: 2, test_sha256: "c", readers } });
     assert.equal(await readTestSample(paths, card, 7), null);
     await put(folder, "metrics.json", metrics(readers));
     await put(
@@ -116,8 +125,6 @@ Deno.test("readTestSample() reads what notebook 06 left of this model, and nothi
       groups: ["P1", "P2"],
       seed: 7,
     });
-    for (const list of [readers.toReversed(), []]) {
-      await put(folder, "metrics.json", metrics(list));
-      assert.equal(await readTestSample(paths, card, 7), null);
-    }
+    await put(folder, "metrics.json", metrics(readers.toReversed()));
+    assert.equal(await readTestSample(paths, card, 7), null);
   }));

@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import fc from "fast-check";
 import { readLabels } from "../../lib/data/labels.ts";
-import { createReviewQueue, reviewCsv, reviewNeed } from "../../lib/evaluation/queue.ts";
+import { createReviewQueue, reviewNeed } from "../../lib/evaluation/queue.ts";
 import { type Flag, FLAGS } from "../../lib/model/ordinary.ts";
+import { reviewCsv } from "../../lib/run/evaluation_files.ts";
 import { inFolder } from "../data/test_images.ts";
 
 const flagsOf = (n: number): Flag[] => FLAGS.slice(0, n);
@@ -60,7 +61,6 @@ Deno.test("createReviewQueue() keeps those that need it most, in whatever order 
   images.toReversed().forEach(short.add);
   assert.deepEqual(short.rows(), expected.slice(0, 20));
   assert.deepEqual(short.rows(), expected.slice(0, 20));
-  assert.equal(short.total(), 500);
 });
 
 Deno.test("reviewCsv() is what readLabels() takes, once a person has filled it in", () =>
@@ -69,7 +69,7 @@ Deno.test("reviewCsv() is what readLabels() takes, once a person has filled it i
     const queue = createReviewQueue(0.5);
     [0.5, 0.7, 0.9, 0.9].forEach((p, i) => queue.add(image(names[i]!, p, i === 3 ? 2 : 0)));
     const path = join(folder, "review.csv");
-    const text = reviewCsv(queue);
+    const text = reviewCsv(queue.rows());
     await Deno.writeTextFile(path, text);
     assert.equal(text.split("\n")[0], "path,label,predicted,probability,suggested,flags,need");
     const labels = await readLabels(path, names, ["negative", "positive"]);

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { DataError } from "../../lib/core/errors.ts";
 import { exists } from "../../lib/core/files.ts";
-import { shardBatches } from "../../lib/evaluation/work.ts";
+import { shardBatches } from "../../lib/evaluation/parts.ts";
 import { put } from "../data/test_images.ts";
 import { csvTexts, evaluate, putImages, withNewImages } from "./with_new_images.ts";
 

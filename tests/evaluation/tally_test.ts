@@ -4,8 +4,8 @@ import {
   count,
   createTally,
   type EvaluatedImage,
-  type Verdict,
-} from "../../lib/evaluation/answers.ts";
+  type Outcome,
+} from "../../lib/evaluation/tally.ts";
 import { DEFAULT_DECISION } from "../../lib/run/model_card.ts";
 import { picture, put } from "../data/test_images.ts";
 import { CLASSES, detailsOf, evaluate, withNewImages } from "./with_new_images.ts";
@@ -32,7 +32,7 @@ Deno.test("count() says of any number of images what a table of all of them woul
   fc.assert(
     fc.property(fc.array(fc.oneof(evaluatedImage, failure), { maxLength: 200 }), (verdicts) => {
       const tally = createTally(CLASSES);
-      for (const verdict of verdicts as Verdict[]) count(tally, verdict, 0.3);
+      for (const verdict of verdicts as Outcome[]) count(tally, verdict, 0.3);
       const images = verdicts.filter((verdict) => "predicted" in verdict);
       const review = images.filter(({ decision }) => decision === "review");
       const errors = verdicts.filter((verdict) => "error" in verdict);

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { readCsv } from "../../lib/core/csv.ts";
 import { evaluateFolder } from "../../lib/evaluation/evaluate.ts";
-import type { Evaluation, EvaluationOptions } from "../../lib/evaluation/finish.ts";
+import type { Evaluation, EvaluationOptions } from "../../lib/evaluation/results.ts";
 import { disposeModel } from "../../lib/model/model.ts";
 import { type CardDraft, saveModel } from "../../lib/model/saved.ts";
 import { DEFAULT_DECISION } from "../../lib/run/model_card.ts";

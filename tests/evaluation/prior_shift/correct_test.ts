@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { createRandom } from "../../../lib/core/random.ts";
-import { emShares } from "../../../lib/evaluation/estimate_shift.ts";
 import {
   correctedThreshold,
   correctProbabilities,
+  emPrevalences,
   uncorrectedThreshold,
-} from "../../../lib/evaluation/explain_scores.ts";
+} from "../../../lib/evaluation/prevalence.ts";
 import {
   addScore,
   binOf,
@@ -102,9 +102,9 @@ Deno.test("a share from bins is that from every probability by itself", () => {
       const summary = createScoreSummary(0.5);
       for (const p of probabilities) addScore(summary, p, "");
       const { probabilities: centres, counts } = occupiedBins([...summary.byImage.values()]);
-      const binned = emShares(Array.from(centres, (p) => [1 - p, p]), [0.6, 0.4], counts);
-      const exact = emShares(probabilities.map((p) => [1 - p, p]), [0.6, 0.4]);
-      assert.ok(Math.abs(binned.shares[1]! - exact.shares[1]!) < 5e-4, `${share} ${d}`);
+      const binned = emPrevalences(Array.from(centres, (p) => [1 - p, p]), [0.6, 0.4], counts);
+      const exact = emPrevalences(probabilities.map((p) => [1 - p, p]), [0.6, 0.4]);
+      assert.ok(Math.abs(binned.prevalences[1]! - exact.prevalences[1]!) < 5e-4, `${share} ${d}`);
     }
   }
 });

@@ -3,29 +3,33 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { createRandom } from "../../../lib/core/random.ts";
 import { chiSquareTail } from "../../../lib/core/stats.ts";
-import { drawRate, emShares, likeliestShare } from "../../../lib/evaluation/estimate_shift.ts";
+import {
+  drawRate,
+  emPrevalences,
+  likeliestPrevalence,
+} from "../../../lib/evaluation/prevalence.ts";
 import { groupShares } from "../../../lib/evaluation/shares.ts";
 import { effectiveSize } from "../../../lib/metrics/intervals.ts";
 import { askPython } from "../../ask_python.ts";
 import { REFERENCE, syntheticScores } from "./synthetic_scores.ts";
 
-Deno.test("emShares() solves cases that can be worked out by hand", () => {
+Deno.test("emPrevalences() solves cases that can be worked out by hand", () => {
   // images are of two kinds: 80 % of the positive ones and 20 % of the negative ones are of the
   // first. Where 30 of 100 are, share · 0.8 + (1 - share) · 0.2 = 0.3, so the share is 1/6
   const kinds = [[0.2, 0.8], [0.8, 0.2]];
-  const { shares } = emShares(kinds, [0.5, 0.5], [30, 70]);
+  const { prevalences: shares } = emPrevalences(kinds, [0.5, 0.5], [30, 70]);
   assert.ok(Math.abs(shares[1]! - 1 / 6) < 1e-8, String(shares));
   // where 20 of 100 are, no image is positive; where 50 are, nothing has moved
-  assert.ok(emShares(kinds, [0.5, 0.5], [20, 80]).shares[1]! < 0.005);
-  const still = emShares(kinds, [0.5, 0.5], [50, 50]);
-  assert.deepEqual([still.shares, still.statistic, still.p], [[0.5, 0.5], 0, 1]);
+  assert.ok(emPrevalences(kinds, [0.5, 0.5], [20, 80]).prevalences[1]! < 0.005);
+  const still = emPrevalences(kinds, [0.5, 0.5], [50, 50]);
+  assert.deepEqual([still.prevalences, still.statistic, still.p], [[0.5, 0.5], 0, 1]);
   // of a model that is always sure, the share is that of its answers: p = (0.25/0.5)^1 (…)^3
-  const sure = emShares([[0, 1], [1, 0]], [0.5, 0.5], [1, 3]);
-  assert.ok(Math.abs(sure.shares[1]! - 0.25) < 1e-8);
+  const sure = emPrevalences([[0, 1], [1, 0]], [0.5, 0.5], [1, 3]);
+  assert.ok(Math.abs(sure.prevalences[1]! - 0.25) < 1e-8);
   assert.ok(Math.abs(sure.statistic - 2 * (Math.log(0.5) + 3 * Math.log(1.5))) < 1e-8);
 });
 
-Deno.test("emShares() and what the intervals rest on agree with numpy and scipy", async () => {
+Deno.test("emPrevalences() and what the intervals rest on agree with numpy and scipy", async () => {
   const random = createRandom("oracle");
   const two = syntheticScores(random, { n: 80, share: 0.15, d: 2 }).probabilities;
   const three = Array.from({ length: 120 }, () => {
@@ -56,8 +60,8 @@ Deno.test("emShares() and what the intervals rest on agree with numpy and scipy"
     t: number[];
   };
   cases.forEach(({ rows, reference }, i) => {
-    const [ours, theirs] = [emShares(rows, reference), answer.shares[i]!];
-    ours.shares.forEach((share, k) => {
+    const [ours, theirs] = [emPrevalences(rows, reference), answer.shares[i]!];
+    ours.prevalences.forEach((share, k) => {
       assert.ok(Math.abs(share - theirs.em[k]!) < 1e-7, `${share} ${theirs.em[k]}`);
       assert.ok(Math.abs(share - theirs.maximum[k]!) < 1e-4);
     });
@@ -91,7 +95,7 @@ Deno.test("emShares() and what the intervals rest on agree with numpy and scipy"
   });
 });
 
-Deno.test("likeliestShare() ends where EM ends", () => {
+Deno.test("likeliestPrevalence() ends where EM ends", () => {
   fc.assert(
     fc.property(
       fc.array(fc.tuple(fc.double({ min: 0.001, max: 0.999, noNaN: true }), fc.nat(50)), {
@@ -104,14 +108,14 @@ Deno.test("likeliestShare() ends where EM ends", () => {
         fc.pre(bins.some(([, count]) => count > 0));
         const probabilities = Float64Array.from(bins, ([p]) => p);
         const weights = Float64Array.from(bins, ([, count]) => count);
-        const share = likeliestShare(probabilities, weights, reference, start);
+        const share = likeliestPrevalence(probabilities, weights, reference, start);
         const logLikelihood = (share: number) =>
           bins.reduce((sum, [p, count]) =>
             sum + count * Math.log(
                 share * p / reference + (1 - share) * (1 - p) / (1 - reference),
               ), 0);
         const rows = bins.map(([p]) => [1 - p, p]);
-        const em = emShares(rows, [1 - reference, reference], weights).shares[1]!;
+        const em = emPrevalences(rows, [1 - reference, reference], weights).prevalences[1]!;
         assert.ok(share >= 0 && share <= 1);
         // EM creeps up to its end: it may be a little lower, never higher
         const [ours, theirs] = [logLikelihood(share), logLikelihood(em)];
@@ -122,12 +126,12 @@ Deno.test("likeliestShare() ends where EM ends", () => {
   );
 });
 
-Deno.test("emShares() of a calibrated model finds the reference share where nothing has moved", () => {
+Deno.test("emPrevalences() of a calibrated model finds the reference share where nothing has moved", () => {
   fc.assert(
     fc.property(fc.integer(), (seed) => {
       const { probabilities } = syntheticScores(createRandom(seed), { n: 2000, share: REFERENCE });
       const rows = probabilities.map((p) => [1 - p, p]);
-      const { shares, statistic, p } = emShares(rows, [1 - REFERENCE, REFERENCE]);
+      const { prevalences: shares, statistic, p } = emPrevalences(rows, [1 - REFERENCE, REFERENCE]);
       assert.ok(Math.abs(shares[0]! + shares[1]! - 1) < 1e-9);
       assert.ok(Math.abs(shares[1]! - REFERENCE) < 0.025, String(shares)); // 4 standard errors
       assert.ok(statistic >= 0 && p > 1e-4 && p <= 1);
@@ -136,8 +140,8 @@ Deno.test("emShares() of a calibrated model finds the reference share where noth
   );
 });
 
-Deno.test("emShares() refuses no images and shares of 0 or 1", () => {
-  assert.throws(() => emShares([], [0.5, 0.5]), RangeError);
-  assert.throws(() => emShares([[0.5, 0.5]], [0.5, 0.5], [0]), RangeError);
-  assert.throws(() => emShares([[0.5, 0.5]], [1, 0]), RangeError);
+Deno.test("emPrevalences() refuses no images and shares of 0 or 1", () => {
+  assert.throws(() => emPrevalences([], [0.5, 0.5]), RangeError);
+  assert.throws(() => emPrevalences([[0.5, 0.5]], [0.5, 0.5], [0]), RangeError);
+  assert.throws(() => emPrevalences([[0.5, 0.5]], [1, 0]), RangeError);
 });

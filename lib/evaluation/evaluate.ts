@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { realpath } from "node:fs/promises";
 import { join } from "node:path";
-import { DataError, type ImageError } from "../core/errors.ts";
+import { DataError } from "../core/errors.ts";
 import { sha256File } from "../core/files.ts";
 import { fromRoot, runPaths } from "../core/paths.ts";
 import type { Config } from "../core/settings.ts";
@@ -198,12 +198,20 @@ async function classify(
 ): Promise<number> {
   const predictor = answeringPredictor(model, card, { consume: loaded === undefined });
   const options = { ...decodeOptions(card), batchSize: BATCH_SIZE };
+  function* paths(): Generator<string, void, void> {
+    for (const batch of batches) {
+      const ofBatch = names.slice(BATCH_SIZE * batch, BATCH_SIZE * (batch + 1));
+      yield* ofBatch.map((name) => join(folder, name));
+    }
+  }
   let [done, turn, waiting]: [number, number, StoredImage[]] = [0, 0, []];
   try {
     // Batches are whole but for the folder's last one: seeImages groups them as they are here.
-    for await (const result of seeImages(predictor, paths(folder, names, batches), options)) {
-      if ("error" in result) waiting.push(failed(result.error));
-      else {
+    for await (const result of seeImages(predictor, paths(), options)) {
+      if ("error" in result) {
+        const { reason, cause } = result.error;
+        waiting.push({ error: reason, retry: isFileSystemError(cause) });
+      } else {
         const { probabilities, width, height } = result;
         waiting.push({ probabilities, width, height, flags: flagger?.(result).flags ?? [] });
       }
@@ -221,22 +229,6 @@ async function classify(
     predictor.dispose();
   }
   return done;
-}
-
-function* paths(
-  folder: string,
-  names: readonly string[],
-  batches: readonly number[],
-): Generator<string, void, void> {
-  for (const batch of batches) {
-    for (const name of names.slice(BATCH_SIZE * batch, BATCH_SIZE * (batch + 1))) {
-      yield join(folder, name);
-    }
-  }
-}
-
-function failed({ reason, cause }: ImageError): StoredImage {
-  return { error: reason, retry: isFileSystemError(cause) };
 }
 
 /** Whether the operating system refused something. Deno gives a code to some of its errors only. */

@@ -7,7 +7,7 @@ import { positiveClass } from "../metrics/rates.ts";
 import { computeScores, type ScoredSample, weightedScores } from "../metrics/scores.ts";
 import { type Interval, readMetrics, type Score } from "../run/metrics_file.ts";
 import type { ModelCard } from "../run/model_card.ts";
-import { readPredictions } from "../run/predictions.ts";
+import { type Prediction, readPredictions } from "../run/predictions.ts";
 import { readSplit } from "../run/split_file.ts";
 
 /** A score on the test images of a run beside the same on a labelled new folder. */
@@ -235,14 +235,27 @@ export async function readTestSample(
   for (const path of [metrics, predictionsTest, split]) if (!await exists(path)) return null;
   const { readers } = (await readMetrics(metrics)).reads;
   if (readers.at(-1)!.weights_sha256 !== weights.sha256) return null;
-  const rows = await readPredictions(predictionsTest);
   const groups = new Map((await readSplit(split)).map(({ path, group }) => [path, group]));
-  const { indexOf } = positiveClass(architecture.classes);
+  const rows = (await readPredictions(predictionsTest))
+    .map((row) => ({ ...row, group: groups.get(row.path) ?? row.path }));
+  return scoredSample(rows, architecture.classes, seed);
+}
+
+/** An image whose class is known, with its prediction. */
+export type LabelledImage = Pick<Prediction, "label" | "predicted" | "probability" | "group">;
+
+/** What labelled images are scored on; the last of the classes is the positive one. */
+export function scoredSample(
+  rows: readonly LabelledImage[],
+  classes: readonly string[],
+  seed: string | number,
+): ScoredSample {
+  const { indexOf } = positiveClass(classes);
   return {
     labels: rows.map(({ label }) => indexOf(label)),
     predicted: rows.map(({ predicted }) => indexOf(predicted)),
     probabilities: rows.map(({ probability }) => probability),
-    groups: rows.map(({ path }) => groups.get(path) ?? path),
+    groups: rows.map(({ group }) => group),
     seed,
   };
 }

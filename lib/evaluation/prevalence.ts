@@ -174,19 +174,6 @@ function agreement(share: number, blackBox: number | null, difference: Interval)
   return low === null || high === null ? null : low <= 0 && high >= 0;
 }
 
-/** What {@linkcode emPrevalences} finds. */
-interface EmPrevalences {
-  /** Estimated prevalence of each class; they sum to 1. */
-  prevalences: number[];
-  /** Twice the gain in log likelihood over the reference prevalences, 0 or more. */
-  statistic: number;
-  /**
-   * Chance of such a statistic were the prevalences still the reference ones (likelihood-ratio test,
-   * as many degrees of freedom as classes less one; images count as independent).
-   */
-  p: number;
-}
-
 /** Smaller changes of every prevalence end the iteration. */
 const EM_TOLERANCE = 1e-10;
 
@@ -205,13 +192,17 @@ const MOST_ITERATIONS = 5000;
  * @param rows Calibrated class probabilities, one row an image (or a bin of like images).
  * @param reference Prevalence of each class where the model was calibrated, all greater than 0.
  * @param weights Images of each row; one each when left out.
+ * @returns The prevalence of each class, which sum to 1; twice the gain in log likelihood over the
+ * reference, 0 or more; and the chance `p` of such a statistic were the prevalences still the reference
+ * ones (likelihood-ratio test, as many degrees of freedom as classes less one; images count as
+ * independent).
  * @throws {RangeError} Without images, or when a reference prevalence is not between 0 and 1.
  */
 export function emPrevalences(
   rows: readonly (readonly number[])[],
   reference: readonly number[],
   weights: ArrayLike<number> = new Float64Array(rows.length).fill(1),
-): EmPrevalences {
+): { prevalences: number[]; statistic: number; p: number } {
   const total = rows.reduce((sum, _, i) => sum + weights[i]!, 0);
   if (!(total > 0)) throw new RangeError("Prevalences of no images cannot be estimated.");
   if (!reference.every((share) => share > 0 && share < 1)) {

@@ -20,8 +20,10 @@ import {
   describeExternal,
   type ExternalScores,
   externalScores,
+  type LabelledImage,
   NO_EXTERNAL_SCORES,
   NO_TEST_SCORES,
+  scoredSample,
 } from "./external.ts";
 import { HOW_TO_FOLLOW, type Listing } from "./listing.ts";
 import type { Shard } from "./parts.ts";
@@ -31,11 +33,11 @@ import { addScore, createScoreSummary } from "./score_summary.ts";
 import { describeShare, type GroupShares, groupShares } from "./shares.ts";
 import {
   count,
-  createLabelledSample,
+  createSample,
   createTally,
-  type LabelledSample,
   type Outcome,
   postprocess,
+  type Sample,
   type Tally,
 } from "./tally.ts";
 import { BATCH_SIZE, batchCount, type Source, type StoredImage, type WorkFile } from "./work.ts";
@@ -118,6 +120,9 @@ export interface Setting {
 /** What was done before the results were put together. */
 export type Done = Pick<Evaluation, "state" | "resumed" | "restarted" | "imagesPerSecond">;
 
+/** Of all that is drawn at random: the same results give the same numbers. */
+const SEED = "evaluation";
+
 /** Images of the review queue that are shown. */
 const SHOWN = 8;
 
@@ -144,15 +149,23 @@ export async function finish(
 
   const tally = createTally(card.architecture.classes);
   const queue = createReviewQueue(correction.threshold);
-  const labelled = finished && options.internal ? await labelledImages(setting) : null;
+  const labelOf = finished && options.internal
+    ? await folderLabels(options.folder, listing.names, card.architecture.classes)
+    : null;
+  const labelled = createSample<LabelledImage>({ seed: SEED });
   for await (const result of results()) {
     const outcome = outcomeOf(result);
     count(tally, outcome, correction.threshold);
     if ("error" in outcome || "error" in result.image) continue;
     const { flags } = result.image;
     if (outcome.decision === "review") queue.add({ ...outcome, flags });
-    const label = labelled?.labelOf(outcome.name);
-    if (label) labelled!.sample.add(outcome, label);
+    const known = labelOf?.(outcome.name);
+    if (known) {
+      const { name, predicted, probability, group } = outcome;
+      // what the folder tells of groups goes before the pattern of the model
+      const ownGroup = known.group ?? (group === "" ? name : group);
+      labelled.add({ label: known.label, predicted, probability, group: ownGroup });
+    }
   }
 
   const evaluation: Evaluation = {
@@ -165,7 +178,7 @@ export async function finish(
     shares: groupShares([...tally.groups.values()], card.decision.validation),
     queue: { first: queue.rows().slice(0, SHOWN), flags: setting.reference !== null },
     external: finished && options.internal
-      ? await scoreLabelled(labelled?.sample ?? null, setting, tally.classified)
+      ? await scoreLabelled(labelled, setting, tally.classified)
       : null,
     files,
     exports: { files: [], withoutPlace: 0 },
@@ -254,26 +267,22 @@ async function findPriorShift(
     if (flags !== "") unlike += 1;
   }
   if (summary.n === 0) return null;
-  return decidePriorShift({ setting, summary, decision, classes, unlike, seed: "evaluation" });
-}
-
-async function labelledImages({ options, listing, card }: Setting) {
-  const { classes } = card.architecture;
-  const labelOf = await folderLabels(options.folder, listing.names, classes);
-  return labelOf && { labelOf, sample: createLabelledSample(classes, { seed: "evaluation" }) };
+  return decidePriorShift({ setting, summary, decision, classes, unlike, seed: SEED });
 }
 
 /** The scores of a folder that tells the true classes, beside those of the test images. */
 async function scoreLabelled(
-  sample: LabelledSample | null,
+  labelled: Sample<LabelledImage>,
   { options, card }: Setting,
   classified: number,
 ): Promise<Evaluation["external"]> {
-  if (!sample || sample.total() === 0) return { scores: null, text: NO_EXTERNAL_SCORES };
+  const total = labelled.total();
+  if (total === 0) return { scores: null, text: NO_EXTERNAL_SCORES };
   const internal = await options.internal!(card);
   if (!internal) return { scores: null, text: NO_TEST_SCORES };
-  const scores = await externalScores(internal, sample.sample());
-  return { scores, text: describeExternal(scores, { labelled: sample.total(), classified }) };
+  const external = scoredSample(labelled.rows(), card.architecture.classes, SEED);
+  const scores = await externalScores(internal, external);
+  return { scores, text: describeExternal(scores, { labelled: total, classified }) };
 }
 
 /** What evaluation_summary.json says. */

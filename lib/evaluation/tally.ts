@@ -1,7 +1,5 @@
 import { createRandom } from "../core/random.ts";
-import { type FolderLabel, groupOf } from "../data/labels.ts";
-import { positiveClass } from "../metrics/rates.ts";
-import type { ScoredSample } from "../metrics/scores.ts";
+import { groupOf } from "../data/labels.ts";
 import type { DetailsRow, ErrorRow } from "../run/evaluation_files.ts";
 import { calibrate, decide, type ModelCard } from "../run/model_card.ts";
 import { correctProbabilities } from "./prevalence.ts";
@@ -126,15 +124,12 @@ function countInGroup(
   if (wasPositive) counts.uncorrected += 1;
 }
 
-/** Collects what a labelled folder is scored on. */
-export interface LabelledSample {
-  add(
-    image: Pick<DetailsRow, "name" | "predicted" | "probability" | "group">,
-    label: FolderLabel,
-  ): void;
+/** A sample of bounded size of any number of rows. */
+export interface Sample<T> {
+  add(row: T): void;
   /** In the order in which they were added, as far as they were kept. */
-  sample(): ScoredSample;
-  /** Labelled images that were added, those that were not kept included. */
+  rows(): T[];
+  /** Rows that were added, those that were not kept included. */
   total(): number;
 }
 
@@ -142,48 +137,22 @@ export interface LabelledSample {
 const MOST_SCORED = 20_000;
 
 /**
- * A sample of bounded size: of more images than `most` every one has the same chance to be in it
- * (reservoir sampling, Vitter 1985, algorithm R).
- *
- * @param classes The model's; the last one is the positive class.
+ * Of more rows than `most` every one has the same chance to be in the sample (reservoir sampling,
+ * Vitter 1985, algorithm R).
  */
-export function createLabelledSample(
-  classes: readonly string[],
+export function createSample<T>(
   { seed, most = MOST_SCORED }: { seed: string | number; most?: number },
-): LabelledSample {
-  const { indexOf } = positiveClass(classes);
+): Sample<T> {
   const random = createRandom(`${seed}/labelled sample`);
-  const kept: {
-    turn: number;
-    label: 0 | 1;
-    predicted: 0 | 1;
-    probability: number;
-    group: string;
-  }[] = [];
+  const kept: { turn: number; row: T }[] = [];
   let added = 0;
   return {
-    add: ({ name, predicted, probability, group }, { label, group: written }) => {
+    add: (row) => {
       const place = kept.length < most ? kept.length : random.integer(added + 1);
       const turn = added++;
-      if (place >= most) return;
-      kept[place] = {
-        turn,
-        label: indexOf(label),
-        predicted: indexOf(predicted),
-        probability,
-        group: written ?? (group === "" ? name : group),
-      };
+      if (place < most) kept[place] = { turn, row };
     },
-    sample: () => {
-      const rows = kept.toSorted((a, b) => a.turn - b.turn);
-      return {
-        labels: rows.map(({ label }) => label),
-        predicted: rows.map(({ predicted }) => predicted),
-        probabilities: rows.map(({ probability }) => probability),
-        groups: rows.map(({ group }) => group),
-        seed,
-      };
-    },
+    rows: () => kept.toSorted((a, b) => a.turn - b.turn).map(({ row }) => row),
     total: () => added,
   };
 }

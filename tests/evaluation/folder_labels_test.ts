@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { toCsv } from "../../lib/core/csv.ts";
 import { folderLabels } from "../../lib/data/labels.ts";
-import { createLabelledSample } from "../../lib/evaluation/tally.ts";
-import { readTestSample } from "../../lib/evaluation/external.ts";
+import { NO_TEST_SCORES, readTestSample } from "../../lib/evaluation/external.ts";
+import { createSample } from "../../lib/evaluation/tally.ts";
 import { DEFAULT_DECISION } from "../../lib/run/model_card.ts";
 import { inFolder, put } from "../data/test_images.ts";
+import { CLASSES as NAMES, evaluate, putImages, withNewImages } from "./with_new_images.ts";
 
 const CLASSES = ["negative", "positive"];
 
@@ -40,49 +42,48 @@ Deno.test("folderLabels() of a folder that tells nothing is nothing", () =>
     assert.equal(await folderLabels(folder, [], CLASSES), null);
   }));
 
-Deno.test("createLabelledSample() keeps everything that fits, with the best group that is known", () => {
-  const kept = createLabelledSample(CLASSES, { seed: 1 });
-  const answer = (name: string, group: string) => ({
-    name,
-    predicted: "negative",
-    probability: 0.25,
-    group,
-  });
-  kept.add(answer("a", "slide"), { label: "positive", group: null });
-  kept.add(answer("b", "slide"), { label: "negative", group: "patient" });
-  kept.add(answer("c", ""), { label: "negative", group: null });
-  assert.deepEqual(kept.sample(), {
-    labels: [1, 0, 0],
-    predicted: [0, 0, 0],
-    probabilities: [0.25, 0.25, 0.25],
-    groups: ["slide", "patient", "c"],
-    seed: 1,
-  });
-});
-
-Deno.test("createLabelledSample() draws from more images evenly, the same ones each time", () => {
+Deno.test("createSample() draws from more rows evenly, the same ones each time, and keeps a few all", () => {
   const counts = new Array<number>(10).fill(0);
   for (let seed = 0; seed < 400; seed++) {
-    const draw = () => {
-      const kept = createLabelledSample(CLASSES, { seed, most: 20 });
-      for (let i = 0; i < 100; i++) {
-        kept.add({ name: `${i}`, predicted: "negative", probability: i / 100, group: "" }, {
-          label: "negative",
-          group: null,
-        });
-      }
-      assert.equal(kept.total(), 100);
-      return kept.sample().probabilities;
+    const draw = (of = 100) => {
+      const sample = createSample<number>({ seed, most: 20 });
+      for (let i = 0; i < of; i++) sample.add(i);
+      assert.equal(sample.total(), of);
+      return sample.rows();
     };
     const drawn = draw();
     assert.equal(drawn.length, 20);
     assert.deepEqual(drawn, drawn.toSorted((a, b) => a - b)); // in the order in which they came
-    if (seed < 3) assert.deepEqual(draw(), drawn);
-    for (const p of drawn) counts[Math.floor(10 * p + 1e-9)]! += 1;
+    if (seed < 3) assert.deepEqual([draw(), draw(3)], [drawn, [0, 1, 2]]);
+    for (const i of drawn) counts[Math.floor(i / 10)]! += 1;
   }
   // 800 of each tenth are expected, with a standard deviation of 25
   for (const count of counts) assert.ok(Math.abs(count - 800) < 110, counts.join());
 });
+
+Deno.test(
+  "evaluateFolder() scores a labelled folder by the best group that is known",
+  withNewImages((folder) => putImages(folder, 12), async (places) => {
+    const [negative, positive] = NAMES;
+    await put(
+      places.folder,
+      "labels.csv",
+      toCsv(["path", "label", "group"], [
+        { path: "slide_0/0000.jpg", label: positive, group: "patient" },
+        { path: "slide_1/0001.png", label: negative, group: "" },
+        { path: "slide_0/0005.png", label: negative, group: "" },
+        { path: "slide_0/0010.jpg", label: negative, group: "patient" },
+      ]),
+    );
+    const labels = [1, 0, 1, 0];
+    const internal = { labels, predicted: labels, probabilities: labels, seed: 1 };
+    const { external } = await evaluate(places, { internal: () => Promise.resolve(internal) });
+    // an image whose group nobody knows stands for itself
+    assert.deepEqual(external!.scores!.external, { images: 4, positives: 1, groups: 3 });
+    const none = await evaluate(places, { internal: () => Promise.resolve(null) });
+    assert.deepEqual(none.external, { scores: null, text: NO_TEST_SCORES });
+  }),
+);
 
 Deno.test("readTestSample() reads what notebook 06 left of this model, and nothing of another one", () =>
   inFolder(async (folder) => {

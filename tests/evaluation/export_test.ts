@@ -28,7 +28,7 @@ const IMAGES: DetailsRow[] = NAMES.map((name, i) => ({
   probability_uncorrected: i / 4,
 }));
 
-const CLASSES = ["non", "=sclerotic"];
+const SLIDE_CLASSES = ["non", "=sclerotic"];
 
 async function* stream<T>(items: readonly T[]): AsyncGenerator<T, void, void> {
   for (const item of items) yield await Promise.resolve(item);
@@ -41,7 +41,7 @@ Deno.test("writeExports() writes the details as Parquet, every name as it is on 
   inFolder(async (folder) => {
     const out = join(folder, "evaluation.csv");
     const parquet = join(folder, "evaluation_details.parquet");
-    const options = { classes: CLASSES, places: null };
+    const options = { classes: SLIDE_CLASSES, places: null };
     for (const images of [IMAGES, []]) {
       const verdicts = () => stream([...images, { name: "bad.png", error: "damaged" }]);
       const { files } = await writeExports(out, verdicts, {
@@ -74,7 +74,7 @@ Deno.test("writeExports() writes the crops as QuPath's annotations, a file a sli
     const result = await writeExports(join(folder, "evaluation.csv"), () => stream(IMAGES), {
       formats: [],
       places,
-      classes: CLASSES,
+      classes: SLIDE_CLASSES,
     });
     assert.equal(result.withoutPlace, 2);
     const files = ["evaluation.geojson", "evaluation_S%201%2F2.geojson"];

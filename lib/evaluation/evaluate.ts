@@ -150,7 +150,7 @@ async function evaluate(
       imagesPerSecond: classified === 0 ? null : classified / seconds,
     });
   } finally {
-    work.close();
+    await work.close();
   }
 }
 
@@ -219,7 +219,7 @@ async function classify(
       const position = BATCH_SIZE * batch + waiting.length;
       done += 1;
       if (waiting.length === BATCH_SIZE || position === names.length) {
-        work.append(batch, waiting);
+        await work.append(batch, waiting);
         [turn, waiting] = [turn + 1, []];
       }
       onProgress?.(resumed + done, total, names[position - 1]!);

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { dirname } from "node:path";
 import { z } from "zod";
 import { DataError } from "../core/errors.ts";
-import { readAll } from "../core/files.ts";
+import { readAll, writeAll } from "../core/files.ts";
 import type { Flag } from "../model/ordinary.ts";
 
 /** Images that are computed together. Other batches could change the last digit of a probability. */
@@ -48,9 +48,9 @@ export interface Source {
 export interface WorkFile extends Source {
   /** Why results of an earlier evaluation could not be used; `null`: there were none, or they are. */
   restarted: "folder" | "model" | "damaged" | null;
-  append(batch: number, images: readonly StoredImage[]): void;
+  append(batch: number, images: readonly StoredImage[]): Promise<void>;
   /** Flushes to disk and closes. */
-  close(): void;
+  close(): Promise<void>;
 }
 
 /** Format of work files; any other is begun anew. */
@@ -79,8 +79,6 @@ const FLUSH_EVERY = 5000;
  * by a check sum, so that one that a kill cut short is noticed and computed again. Batches with a
  * file that could not be reached count as missing.
  *
- * Lines are written at once and not in promises: a million images take 1 s and constant memory.
- *
  * @throws {DataError} When another evaluation is at work on it.
  */
 export async function openWorkFile(path: string, identity: WorkIdentity): Promise<WorkFile> {
@@ -108,26 +106,28 @@ export async function openWorkFile(path: string, identity: WorkIdentity): Promis
     let end = isNew ? 0 : found.end;
     file.truncateSync(end);
     let flushed = performance.now();
-    const append = (value: unknown): Line => {
+    const append = async (value: unknown): Promise<Line> => {
       const bytes = workLine(value);
-      file.seekSync(end, Deno.SeekMode.Start);
-      for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
+      await file.seek(end, Deno.SeekMode.Start);
+      await writeAll(file, bytes); // awaited: in this pause a person's Stop comes through
       const line = { offset: end, length: bytes.length };
       end += bytes.length;
       if (performance.now() - flushed > FLUSH_EVERY) {
-        file.syncDataSync();
+        await file.syncData();
         flushed = performance.now();
       }
       return line;
     };
-    if (isNew) append({ format: WORK_FORMAT, ...identity });
+    if (isNew) await append({ format: WORK_FORMAT, ...identity });
     return {
       restarted,
       ...sourceOf(file, path, batches),
-      append: (batch, images) => void batches.set(batch, append([batch, images])),
-      close: () => {
+      append: async (batch, images) => {
+        batches.set(batch, await append([batch, images]));
+      },
+      close: async () => {
         try {
-          file.syncDataSync();
+          await file.syncData();
         } finally {
           file.close();
         }

@@ -10,6 +10,7 @@ import { disposeModel } from "../../lib/model/model.ts";
 import { type Appearance, fitReference, writeReference } from "../../lib/model/ordinary.ts";
 import { createPredictor, decodeOptions, seeImages } from "../../lib/model/predict.ts";
 import { loadModel } from "../../lib/model/saved.ts";
+import { DETAILS_COLUMNS } from "../../lib/run/evaluation_files.ts";
 import { DEFAULT_DECISION } from "../../lib/run/model_card.ts";
 import { askPython } from "../ask_python.ts";
 import { boundByPermissions } from "../bound_by_permissions.ts";
@@ -26,6 +27,8 @@ import {
   evaluateRows,
   type Places,
   putImages,
+  putPictures,
+  refuses,
   withNewImages,
 } from "./with_new_images.ts";
 
@@ -81,16 +84,7 @@ Deno.test(
     const [header] = (await Deno.readTextFile(files.evaluation)).split("\n");
     assert.equal(header, "name,ground_truth");
     const details = await readCsv(files.details, ["name"], "");
-    assert.deepEqual(Object.keys(details[0]!), [
-      "name",
-      "predicted",
-      "probability",
-      "confidence",
-      "decision",
-      "group",
-      "flags",
-      "probability_uncorrected",
-    ]);
+    assert.deepEqual(Object.keys(details[0]!), DETAILS_COLUMNS);
     assert.deepEqual(details.map(({ name }) => name), accepted.map(({ name }) => name));
     const [table] = await askPython(join(import.meta.dirname!, "../core/csv_oracle.py"), [
       await Deno.readTextFile(files.evaluation),
@@ -162,9 +156,7 @@ Deno.test(
   "evaluateFolder() flags images unlike the training images, and queues them for review first",
   withNewImages(
     async (folder) => {
-      for (let i = 0; i < 8; i++) {
-        await put(folder, `${i}.png`, await picture(100 + i, 40, 40).png().toBuffer());
-      }
+      await putPictures(folder, 8, 100);
       await put(folder, "long.png", await picture(200, 300, 20).png().toBuffer());
     },
     async (places) => {
@@ -197,10 +189,7 @@ async function learnPictures(modelFolder: string): Promise<void> {
     const predictor = createPredictor(model, card.preprocessing);
     const seen: Appearance[] = [];
     const paths = Array.from({ length: 60 }, (_, i) => join(folder, `${i}.png`));
-    for (const [i, path] of paths.entries()) {
-      await put(folder, `${i}.png`, await picture(i, 40, 40).png().toBuffer());
-      assert.ok(path.endsWith(`${i}.png`));
-    }
+    await putPictures(folder, paths.length);
     const options = { ...decodeOptions(card), batchSize: 32 };
     for await (const image of seeImages(predictor, paths, options)) {
       assert.ok("features" in image);
@@ -226,15 +215,7 @@ Deno.test(
         options: { folder: string; modelFolder?: string },
         kind: typeof DataError | typeof ModelError,
         message: RegExp,
-      ) =>
-        assert.rejects(
-          evaluate(places, options),
-          (error: unknown) => {
-            assert(error instanceof kind, String(error));
-            assert.match(error.message, message);
-            return true;
-          },
-        );
+      ) => refuses(evaluate(places, options), message, kind);
       await refused({ folder }, DataError, /There is no image in ".*new images"/);
       await refused({ folder: join(folder, "no") }, DataError, /"[^"]*no" is not there/);
       await refused({ folder: join(folder, "notes.txt") }, DataError, /is a file, and the folder/);
@@ -345,11 +326,8 @@ Deno.test(
     assert.equal(followed.skipped.links, 1);
 
     const inStore = join(places.root, "store", "S1", "evaluation.csv");
-    await assert.rejects(
-      evaluate({ ...places, out: inStore }, { followLinks: true }),
-      (error) =>
-        error instanceof DataError && /written into the folder of the im/.test(error.message),
-    );
+    const intoStore = evaluate({ ...places, out: inStore }, { followLinks: true });
+    await refuses(intoStore, /written into the folder of the im/);
     await evaluate({ ...places, out: inStore }); // no link leads there now
   }),
 );

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import fc from "fast-check";
-import { DataError } from "../../lib/core/errors.ts";
 import { exists } from "../../lib/core/files.ts";
 import { projectRoot } from "../../lib/core/paths.ts";
 import { createRandom } from "../../lib/core/random.ts";
@@ -12,6 +11,7 @@ import { openWorkFile, type StoredImage, type WorkIdentity } from "../../lib/eva
 import { disposeModel } from "../../lib/model/model.ts";
 import { FLAGS } from "../../lib/model/ordinary.ts";
 import { loadModel, saveModel } from "../../lib/model/saved.ts";
+import { evaluationFiles } from "../../lib/run/evaluation_files.ts";
 import type { Decision } from "../../lib/run/model_card.ts";
 import { inFolder, put } from "../data/test_images.ts";
 import { runCells } from "../run_cells.ts";
@@ -22,15 +22,13 @@ import {
   evaluate,
   evaluateInChild,
   putImages,
+  refuses,
   withNewImages,
 } from "./with_new_images.ts";
 
-const IDENTITY: WorkIdentity = {
-  listing: "a",
-  images: 1000,
-  model: "m",
-  shard: { index: 1, count: 1 },
-};
+const SHARD = { index: 1, count: 1 };
+
+const IDENTITY: WorkIdentity = { listing: "a", images: 1000, model: "m", shard: SHARD };
 
 const PLAIN = { noNullPrototype: true };
 
@@ -238,11 +236,7 @@ Deno.test(
     const part = (name: string) => join(parts, `${name}.work`);
     const merged = () => evaluate(places, { merge: true });
     const refused = async (message: RegExp) => {
-      await assert.rejects(merged(), (error: unknown) => {
-        assert(error instanceof DataError, String(error));
-        assert.match(error.message, message);
-        return true;
-      });
+      await refuses(merged(), message);
       assert.ok(!await exists(places.out));
     };
 
@@ -308,11 +302,7 @@ Deno.test(
     assert.ok(Number(done) >= 64 && Number(done) < 400, `${first}`);
     assert.match(kept!, /KEPT stopped/);
     assert.match(second!, /RETURNED finished 400/);
-    const stem = out.replace(/\.csv$/, "");
-    const files = {
-      ...{ evaluation: out, details: `${stem}_details.csv`, errors: `${stem}_errors.csv` },
-      ...{ groups: "", review: "", summary: "", parts: "" },
-    };
+    const files = evaluationFiles(out);
     assert.deepEqual(await csvTexts({ files }), expected);
   }),
 );

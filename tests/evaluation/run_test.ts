@@ -4,6 +4,7 @@ import { parseConfig } from "../../lib/core/config.ts";
 import { readCsv } from "../../lib/core/csv.ts";
 import { disposeModel } from "../../lib/model/model.ts";
 import { saveModel } from "../../lib/model/saved.ts";
+import { evaluationFiles } from "../../lib/run/evaluation_files.ts";
 import { inProjectCopy, sectionsOf } from "../copy_project.ts";
 import { picture, put } from "../data/test_images.ts";
 import { testCard } from "../model/model_card.ts";
@@ -28,15 +29,7 @@ Deno.test("evaluateRun() takes classes and preprocessing from the run's model, a
       model: { backbone: "resnet50", imageSize: 224 },
     });
     const result = await evaluateRun(config);
-    assert.deepEqual(result.files, {
-      evaluation: join(root, "results/mine/evaluation.csv"),
-      details: join(root, "results/mine/evaluation_details.csv"),
-      groups: join(root, "results/mine/evaluation_groups.csv"),
-      review: join(root, "results/mine/evaluation_review.csv"),
-      errors: join(root, "results/mine/evaluation_errors.csv"),
-      summary: join(root, "results/mine/evaluation_summary.json"),
-      parts: join(root, "results/mine/evaluation_parts"),
-    });
+    assert.deepEqual(result.files, evaluationFiles(join(root, "results/mine/evaluation.csv")));
     const text = await Deno.readTextFile(result.files.evaluation);
     assert.match(text, /^name,ground_truth\n(\d\.png,(negative|positive)\n){3}$/);
 

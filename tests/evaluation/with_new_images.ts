@@ -1,9 +1,12 @@
+import assert from "node:assert/strict";
 import { join } from "node:path";
 import { readCsv } from "../../lib/core/csv.ts";
+import { DataError } from "../../lib/core/errors.ts";
 import { evaluateFolder } from "../../lib/evaluation/evaluate.ts";
 import type { Evaluation, EvaluationOptions } from "../../lib/evaluation/results.ts";
 import { disposeModel } from "../../lib/model/model.ts";
 import { type CardDraft, saveModel } from "../../lib/model/saved.ts";
+import { DETAILS_COLUMNS, type DetailsRow } from "../../lib/run/evaluation_files.ts";
 import { DEFAULT_DECISION } from "../../lib/run/model_card.ts";
 import { inFolder, picture, put } from "../data/test_images.ts";
 import { testCard } from "../model/model_card.ts";
@@ -62,6 +65,13 @@ export async function putImages(folder: string, count: number): Promise<void> {
   }
 }
 
+/** Writes `count` small square PNGs, 0.png and so on. */
+export async function putPictures(folder: string, count: number, seed = 0): Promise<void> {
+  for (let i = 0; i < count; i++) {
+    await put(folder, `${i}.png`, await picture(seed + i, 40, 40).png().toBuffer());
+  }
+}
+
 /** Evaluates a folder; the places are given. */
 export function evaluate(
   { folder, modelFolder, out }: Places,
@@ -70,25 +80,12 @@ export function evaluate(
   return evaluateFolder({ folder, modelFolder, out, ...options });
 }
 
-/** A row of evaluation_details.csv. */
-export interface DetailsRow {
-  name: string;
-  predicted: string;
-  probability: number;
-  confidence: number;
-  decision: string;
-  group: string;
-  flags: string;
-  probability_uncorrected: number;
-}
-
 /** The rows of an evaluation's details. */
 export async function detailsOf({ files }: Pick<Evaluation, "files">): Promise<DetailsRow[]> {
-  const columns = ["name", "predicted", "decision", "group", "flags"] as const;
-  const numbers = ["probability", "confidence", "probability_uncorrected"] as const;
-  const rows = await readCsv(files.details, [...columns, ...numbers], "");
+  const rows = await readCsv(files.details, DETAILS_COLUMNS, "");
   return rows.map((row) => ({
     ...row,
+    decision: row.decision as DetailsRow["decision"],
     probability: Number(row.probability),
     confidence: Number(row.confidence),
     probability_uncorrected: Number(row.probability_uncorrected),
@@ -111,6 +108,19 @@ export async function evaluateRows(
 export async function csvTexts({ files }: Pick<Evaluation, "files">): Promise<string[]> {
   const { evaluation, details, errors } = files;
   return await Promise.all([evaluation, details, errors].map((path) => Deno.readTextFile(path)));
+}
+
+/** Expects an error of this kind whose message matches. */
+export async function refuses(
+  work: Promise<unknown>,
+  message: RegExp,
+  kind: new (...args: never[]) => Error = DataError,
+): Promise<void> {
+  await assert.rejects(work, (error: unknown) => {
+    assert(error instanceof kind, String(error));
+    assert.match(error.message, message);
+    return true;
+  });
 }
 
 /** How an evaluation in a process of its own is disturbed, and when. */

@@ -38,12 +38,8 @@ export function correctProbabilities(
 }
 
 /** The threshold on probabilities before a correction that predicts as `threshold` does after it. */
-export function uncorrectedThreshold(
-  threshold: number,
-  { reference, share }: PrevalenceChange,
-): number {
-  const back = { reference: share, share: reference };
-  return correctProbabilities([1 - threshold, threshold], back)[1]!;
+export function uncorrectedThreshold(threshold: number, change: PrevalenceChange): number {
+  return movedThreshold(threshold, { reference: change.share, share: change.reference });
 }
 
 /**
@@ -58,9 +54,11 @@ export function correctedThreshold(
   { threshold, rule }: Pick<Decision, "threshold" | "rule">,
   change: PrevalenceChange,
 ): number {
-  return keepsPredictions(rule)
-    ? correctProbabilities([1 - threshold, threshold], change)[1]!
-    : threshold;
+  return keepsPredictions(rule) ? movedThreshold(threshold, change) : threshold;
+}
+
+function movedThreshold(threshold: number, change: PrevalenceChange): number {
+  return correctProbabilities([1 - threshold, threshold], change)[1]!;
 }
 
 /** Whether a threshold of this rule predicts as before a correction. */

@@ -291,13 +291,13 @@ Deno.test(
         onProgress: (done) => done % 32 === 0 && console.log("done", done),
       });
       console.log("RETURNED", ${name}.state, ${name}.classified + ${name}.unreadable);`;
-    const answers = await runCells([
+    const cells = await runCells([
       { code: `const { evaluateFolder } = await import("${module}");` },
       { code: cell("first"), stop_on: "done 64" },
       { code: `console.log("KEPT", first.state);` },
       { code: cell("second") },
     ]);
-    const [, first, kept, second] = answers.map(({ output }) => output);
+    const [, first, kept, second] = cells.map(({ output }) => output);
     const [, done] = /RETURNED stopped (\d+)/.exec(first!) ?? [];
     assert.ok(Number(done) >= 64 && Number(done) < 400, `${first}`);
     assert.match(kept!, /KEPT stopped/);

@@ -15,7 +15,7 @@ import { smallModel } from "../model/small_model.ts";
 /** Classes whose names are hostile. */
 export const CLASSES: [string, string] = ["the negative, one", "=positive"];
 
-/** Some of the small model's answers are within it. */
+/** Some of the small model's probabilities are within it. */
 export const BAND = { low: 0.45, high: 0.55, errorRate: 0.05 };
 
 /** Where a test's files are. */
@@ -28,7 +28,7 @@ export interface Places {
   out: string;
 }
 
-/** Saves a small model, whose answers are of either class. */
+/** Saves a small model, which predicts either class. */
 export async function saveSmallModel(
   modelFolder: string,
   card: Partial<CardDraft> = {},

@@ -34,7 +34,7 @@ Deno.test("emPrevalences() solves cases that can be worked out by hand", () => {
   assert.ok(emPrevalences(kinds, [0.5, 0.5], [20, 80]).prevalences[1]! < 0.005);
   const still = emPrevalences(kinds, [0.5, 0.5], [50, 50]);
   assert.deepEqual([still.prevalences, still.statistic, still.p], [[0.5, 0.5], 0, 1]);
-  // of a model that is always sure, the share is that of its answers: p = (0.25/0.5)^1 (…)^3
+  // of a model that is always sure, the prevalence is that of its predictions: p = (0.25/0.5)^1 (…)^3
   const sure = emPrevalences([[0, 1], [1, 0]], [0.5, 0.5], [1, 3]);
   assert.ok(Math.abs(sure.prevalences[1]! - 0.25) < 1e-8);
   assert.ok(Math.abs(sure.statistic - 2 * (Math.log(0.5) + 3 * Math.log(1.5))) < 1e-8);
@@ -190,7 +190,7 @@ Deno.test("correctProbabilities() sums to 1, keeps the order and can be taken ba
   );
 });
 
-Deno.test("a threshold of costs stays and answers change; one of sensitivity moves and they stay", () => {
+Deno.test("a threshold of costs stays and predictions change; one of sensitivity moves and they stay", () => {
   fc.assert(
     fc.property(probability, share, share, share, (p, threshold, reference, share) => {
       const change = { reference, share };

@@ -4,7 +4,7 @@ import { ConfigError } from "../lib/core/errors.ts";
 import { runMain } from "../lib/core/terminal.ts";
 import type { RunOptions } from "../lib/evaluation/evaluate.ts";
 import { parseFormats } from "../lib/evaluation/export.ts";
-import { parseShard } from "../lib/evaluation/work.ts";
+import { parseShard } from "../lib/evaluation/parts.ts";
 import { setUp } from "./setup.ts";
 
 const USAGE = `deno task evaluate DIR [--run NAME] [--out FILE] [--force] [--follow-links]
@@ -18,8 +18,8 @@ Classifies every image under DIR with the model of a run, as notebook 07 does. I
                   (default: results/RUN/evaluation.csv)
   --force         overwrite an evaluation of another folder or model
   --follow-links  classify what symbolic links in DIR lead to as well; every folder once
-  --format NAMES  other layouts beside the CSVs, separated by commas: parquet and jsonl (the
-                  details), timm (every class probability in a column)
+  --format NAMES  formats, separated by commas: csv, which is always written, and parquet (the
+                  details)
   --sidecar FILE  a CSV of name,x,y,width,height[,slide] that tells where on its slide each crop
                   is: writes annotations for QuPath (.geojson)
   --shard I/N     evaluate part I of N, on this or another machine; every part has batches from
@@ -67,7 +67,7 @@ export function parseEvaluateArguments(args: string[], cwd: string): Request | n
 async function evaluate({ folder, followLinks, run, options }: Request): Promise<number> {
   const { readRunConfig } = await import("../lib/core/config.ts");
   const { evaluateRun } = await import("../lib/evaluation/evaluate.ts");
-  const { describeEvaluation } = await import("../lib/evaluation/finish.ts");
+  const { describeEvaluation } = await import("../lib/evaluation/results.ts");
   const { showProgress } = await import("../lib/show/progress.ts");
   const runConfig = await readRunConfig(run);
   const { evaluation } = runConfig;

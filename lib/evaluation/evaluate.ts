@@ -1,168 +1,35 @@
 import { createHash } from "node:crypto";
 import { realpath } from "node:fs/promises";
 import { join } from "node:path";
-import { DataError, type ImageError } from "../core/errors.ts";
+import { DataError } from "../core/errors.ts";
 import { sha256File } from "../core/files.ts";
 import { fromRoot, runPaths } from "../core/paths.ts";
 import type { Config } from "../core/settings.ts";
-import { type OnProgress, stoppable, type StopRequested } from "../core/stop.ts";
+import { stoppable } from "../core/stop.ts";
 import { disposeModel, type Model } from "../model/model.ts";
 import { type Flagger, readFlagger, REFERENCE_FILE } from "../model/ordinary.ts";
-import { answeringPredictor, decodeOptions, seeImages, type SeenImage } from "../model/predict.ts";
+import { answeringPredictor, decodeOptions, seeImages } from "../model/predict.ts";
 import { loadModel } from "../model/saved.ts";
 import { evaluationFiles, refuseInside, refuseOverwriting } from "../run/evaluation_files.ts";
-import type { ModelCard } from "../run/model_card.ts";
 import { readSidecar } from "./export.ts";
 import { readTestSample } from "./external.ts";
-import {
-  type Done,
-  type Evaluation,
-  type EvaluationOptions,
-  finish,
-  listFolder,
-  type Setting,
-} from "./finish.ts";
+import { listFolder } from "./listing.ts";
+import { openParts, type Shard, shardBatches, workPath } from "./parts.ts";
+import { type Evaluation, type EvaluationOptions, finish, type Setting } from "./results.ts";
 import {
   BATCH_SIZE,
   batchCount,
-  openParts,
   openWorkFile,
-  type Shard,
-  shardBatches,
   type StoredImage,
   type WorkFile,
   type WorkIdentity,
-  workPath,
 } from "./work.ts";
-
-/**
- * Classifies every image of a folder with a saved model and writes evaluation.csv, its details and
- * its errors, in code-point order of the names. Beside the list of names memory is the same for ten
- * images and for a million.
- *
- * Results go to a work file as they come. An evaluation that was interrupted, by Stop or by a kill,
- * goes on from it when it is run again, and writes the same bytes as an uninterrupted one. When the
- * folder or the model has changed since, it begins anew.
- *
- * @throws {ModelError} When the model cannot be used.
- * @throws {DataError} When the folder is missing or holds no image, or results would be written into
- *   it or over those of another, or cannot be written at all.
- * @throws {StoppedError} When the person stops while the folder is listed or the files are written.
- */
-export async function evaluateFolder(options: EvaluationOptions): Promise<Evaluation> {
-  return await stoppable(async (stopRequested) => {
-    const files = evaluationFiles(options.out);
-    const listing = await listFolder(options, stopRequested);
-    for (const folder of [options.folder, ...listing.outside]) {
-      await refuseInside(options.out, folder);
-    }
-    const places = options.sidecar === undefined ? null : await readSidecar(options.sidecar);
-    const { model, card } = await loadModel(options.modelFolder);
-    try {
-      const flagger = await readFlagger(options.modelFolder, model, card);
-      const reference = flagger && await sha256File(join(options.modelFolder, REFERENCE_FILE));
-      const setting = { options, files, listing, card, reference, places, stopRequested };
-      if (!options.shard) await checkOverwriting(setting);
-      return await (options.merge ? merge(setting) : evaluate(setting, model, flagger));
-    } catch (error) {
-      throw explainWriteError(error, options.out);
-    } finally {
-      disposeModel(model);
-    }
-  });
-}
-
-/** What the file system refuses here is writing: files that cannot be read are results. */
-function explainWriteError(error: unknown, out: string): unknown {
-  if (!isFileSystemError(error)) return error;
-  return new DataError(
-    `The results cannot be written (${out}): ${(error as Error).message}.`,
-    "Make room on the disk, or see to the permission to write there. Then run this again: it goes " +
-      "on where it ended.",
-    { cause: error },
-  );
-}
-
-async function checkOverwriting({ options, files, card }: Setting): Promise<void> {
-  if (options.force) return;
-  const folder = await realpath(options.folder);
-  await refuseOverwriting(files, { folder, model: card.weights.sha256 });
-}
-
-async function merge(setting: Setting): Promise<Evaluation> {
-  const { files } = setting;
-  const parts = await openParts(files, identify(setting, null));
-  try {
-    const done: Done = {
-      state: "finished",
-      resumed: setting.listing.names.length,
-      restarted: null,
-      imagesPerSecond: null,
-    };
-    return await finish(setting, parts.sources, done);
-  } finally {
-    parts.close();
-  }
-}
-
-async function evaluate(
-  setting: Setting,
-  model: Model,
-  flagger: Flagger | null,
-): Promise<Evaluation> {
-  const { options: { folder, shard, onProgress }, files, listing, card, stopRequested } = setting;
-  const { names } = listing;
-  const path = workPath(files, shard ?? null);
-  const work = await openWorkFile(path, identify(setting, shard ?? null));
-  try {
-    const all = shardBatches(batchCount(names.length), shard ?? WHOLE);
-    const batches = all.filter((batch) => !work.has(batch));
-    const total = imageCount(all, names.length);
-    const missing = imageCount(batches, names.length);
-    const counts = { done: total - missing, total };
-    const start = performance.now();
-    const options = { model, card, flagger, folder, names, batches, counts, onProgress };
-    const classified = await classify(work, stopRequested, options);
-    const seconds = (performance.now() - start) / 1000;
-    const done: Done = {
-      state: classified < missing ? "stopped" : shard ? "part" : "finished",
-      resumed: counts.done,
-      restarted: work.restarted,
-      imagesPerSecond: classified === 0 ? null : classified / seconds,
-    };
-    return await finish(setting, [work], done);
-  } finally {
-    await work.close();
-  }
-}
-
-const WHOLE: Shard = { index: 1, count: 1 };
-
-function identify({ listing, card, reference }: Setting, shard: Shard | null): WorkIdentity {
-  const { architecture, preprocessing, weights, decision } = card;
-  const text = JSON.stringify([ // all that answers and flags depend on
-    ...[weights.sha256, architecture, preprocessing],
-    ...[decision.testTimeAugmentation, reference],
-  ]);
-  return {
-    listing: listing.sha256,
-    images: listing.names.length,
-    model: createHash("sha256").update(text).digest("hex"),
-    shard: shard ?? WHOLE,
-  };
-}
-
-/** How many images some batches hold, of a folder of so many. */
-function imageCount(batches: readonly number[], images: number): number {
-  const holdsLast = batches.at(-1) === batchCount(images) - 1;
-  return BATCH_SIZE * batches.length - (holdsLast ? BATCH_SIZE * batchCount(images) - images : 0);
-}
 
 /** What {@linkcode evaluateRun} can be told beside the config. */
 export type RunOptions = Partial<
   Pick<
     EvaluationOptions,
-    "out" | "shard" | "merge" | "force" | "formats" | "sidecar" | "onProgress"
+    "out" | "loaded" | "shard" | "merge" | "force" | "formats" | "sidecar" | "onProgress"
   >
 >;
 
@@ -191,43 +58,163 @@ export async function evaluateRun(config: Config, options: RunOptions = {}): Pro
   });
 }
 
+/**
+ * Classifies every image of a folder with a saved model and writes evaluation.csv, its details and
+ * its errors, in code-point order of the names. Beside the list of names memory is the same for ten
+ * images and for a million.
+ *
+ * Results go to a work file as they come. An evaluation that was interrupted, by Stop or by a kill,
+ * goes on from it when it is run again, and writes the same bytes as an uninterrupted one. When the
+ * folder or the model has changed since, it begins anew.
+ *
+ * @throws {ModelError} When the model cannot be used.
+ * @throws {DataError} When the folder is missing or holds no image, or results would be written into
+ *   it or over those of another, or cannot be written at all.
+ * @throws {StoppedError} When the person stops while the folder is listed or the files are written.
+ */
+export async function evaluateFolder(options: EvaluationOptions): Promise<Evaluation> {
+  return await stoppable(async (stopRequested) => {
+    const files = evaluationFiles(options.out);
+    const listing = await listFolder(options, stopRequested);
+    for (const folder of [options.folder, ...listing.outside]) {
+      await refuseInside(options.out, folder);
+    }
+    const places = options.sidecar === undefined ? null : await readSidecar(options.sidecar);
+    const { model, card } = options.loaded ?? await loadModel(options.modelFolder);
+    try {
+      const flagger = await readFlagger(options.modelFolder, model, card);
+      const reference = flagger && await sha256File(join(options.modelFolder, REFERENCE_FILE));
+      const setting = { options, files, listing, card, reference, places, stopRequested };
+      if (!options.shard && !options.force) {
+        const folder = await realpath(options.folder);
+        await refuseOverwriting(files, { folder, model: card.weights.sha256 });
+      }
+      return await (options.merge ? merge(setting) : evaluate(setting, model, flagger));
+    } catch (error) {
+      throw explainWriteError(error, options.out);
+    } finally {
+      if (!options.loaded) disposeModel(model);
+    }
+  });
+}
+
+/** What the file system refuses here is writing: files that cannot be read are results. */
+function explainWriteError(error: unknown, out: string): unknown {
+  if (!isFileSystemError(error)) return error;
+  return new DataError(
+    `The results cannot be written (${out}): ${(error as Error).message}.`,
+    "Make room on the disk, or see to the permission to write there. Then run this again: it goes " +
+      "on where it ended.",
+    { cause: error },
+  );
+}
+
+async function merge(setting: Setting): Promise<Evaluation> {
+  const { files, listing } = setting;
+  const parts = await openParts(files, identify(setting, WHOLE));
+  try {
+    return await finish(setting, parts.sources, {
+      state: "finished",
+      resumed: listing.names.length,
+      restarted: null,
+      imagesPerSecond: null,
+    });
+  } finally {
+    parts.close();
+  }
+}
+
+async function evaluate(
+  setting: Setting,
+  model: Model,
+  flagger: Flagger | null,
+): Promise<Evaluation> {
+  const { options: { shard }, files, listing: { names } } = setting;
+  const path = workPath(files, shard ?? null);
+  const work = await openWorkFile(path, identify(setting, shard ?? WHOLE));
+  try {
+    const all = shardBatches(batchCount(names.length), shard ?? WHOLE);
+    const batches = all.filter((batch) => !work.has(batch));
+    const missing = imageCount(batches, names.length);
+    const total = imageCount(all, names.length);
+    const resumed = total - missing;
+    const start = performance.now();
+    const classified = batches.length === 0
+      ? 0
+      : await classify(setting, { work, model, flagger, batches, resumed, total });
+    const seconds = (performance.now() - start) / 1000;
+    return await finish(setting, [work], {
+      state: classified < missing ? "stopped" : shard ? "part" : "finished",
+      resumed,
+      restarted: work.restarted,
+      imagesPerSecond: classified === 0 ? null : classified / seconds,
+    });
+  } finally {
+    await work.close();
+  }
+}
+
+const WHOLE: Shard = { index: 1, count: 1 };
+
+function identify({ listing, card, reference }: Setting, shard: Shard): WorkIdentity {
+  const { architecture, preprocessing, weights, decision } = card;
+  const text = JSON.stringify([ // all that predictions and flags depend on
+    ...[weights.sha256, architecture, preprocessing],
+    ...[decision.testTimeAugmentation, reference],
+  ]);
+  const model = createHash("sha256").update(text).digest("hex");
+  return { listing: listing.sha256, images: listing.names.length, model, shard };
+}
+
+/** How many images some batches hold, of a folder of so many. */
+function imageCount(batches: readonly number[], images: number): number {
+  const holdsLast = batches.at(-1) === batchCount(images) - 1;
+  return BATCH_SIZE * batches.length - (holdsLast ? BATCH_SIZE * batchCount(images) - images : 0);
+}
+
 /** What {@linkcode classify} needs to know. */
 interface ClassifyOptions {
-  /** Consumed: it can only be disposed afterwards. */
+  work: WorkFile;
   model: Model;
-  card: ModelCard;
   /** Says what is unusual about an image; `null`: it is not known what is usual. */
   flagger: Flagger | null;
-  /** Absolute path of the new images. */
-  folder: string;
-  /** Paths of all images relative to the folder. */
-  names: readonly string[];
   /** Batches to be computed, ascending. */
   batches: readonly number[];
-  /** Images that have been classified before, and those that will have been in the end. */
-  counts: { done: number; total: number };
-  onProgress?: OnProgress | undefined;
+  /** Images that have been classified before. */
+  resumed: number;
+  /** Images that will have been classified in the end. */
+  total: number;
 }
 
 /**
  * Classifies the images of some batches into a work file, until the end or until the person asks to
- * stop. Memory does not grow with their number.
+ * stop. Memory does not grow with their number. A model that was loaded for this is consumed.
  *
  * @returns How many images were classified.
  */
 async function classify(
-  work: WorkFile,
-  stopRequested: StopRequested,
-  { model, card, flagger, folder, names, batches, counts, onProgress }: ClassifyOptions,
+  { options: { folder, loaded, onProgress }, listing: { names }, card, stopRequested }: Setting,
+  { work, model, flagger, batches, resumed, total }: ClassifyOptions,
 ): Promise<number> {
-  if (batches.length === 0) return 0;
-  const predictor = answeringPredictor(model, card, { consume: true });
+  const predictor = answeringPredictor(model, card, { consume: loaded === undefined });
   const options = { ...decodeOptions(card), batchSize: BATCH_SIZE };
+  function* paths(): Generator<string, void, void> {
+    for (const batch of batches) {
+      const ofBatch = names.slice(BATCH_SIZE * batch, BATCH_SIZE * (batch + 1));
+      yield* ofBatch.map((name) => join(folder, name));
+    }
+  }
   let [done, turn, waiting]: [number, number, StoredImage[]] = [0, 0, []];
   try {
     // Batches are whole but for the folder's last one: seeImages groups them as they are here.
-    for await (const result of seeImages(predictor, paths(folder, names, batches), options)) {
-      waiting.push("error" in result ? failed(result.error) : classified(result, flagger));
+    for await (const result of seeImages(predictor, paths(), options)) {
+      if ("error" in result) {
+        const { reason, cause } = result.error;
+        waiting.push({ error: reason, retry: isFileSystemError(cause) });
+      } else {
+        const { probabilities, width, height } = result;
+        waiting.push({ probabilities, width, height, flags: flagger?.(result).flags ?? [] });
+      }
       const batch = batches[turn]!;
       const position = BATCH_SIZE * batch + waiting.length;
       done += 1;
@@ -235,34 +222,13 @@ async function classify(
         await work.append(batch, waiting);
         [turn, waiting] = [turn + 1, []];
       }
-      onProgress?.(counts.done + done, counts.total, names[position - 1]!);
+      onProgress?.(resumed + done, total, names[position - 1]!);
       if (waiting.length === 0 && stopRequested()) break;
     }
   } finally {
     predictor.dispose();
   }
   return done;
-}
-
-function* paths(
-  folder: string,
-  names: readonly string[],
-  batches: readonly number[],
-): Generator<string, void, void> {
-  for (const batch of batches) {
-    for (const name of names.slice(BATCH_SIZE * batch, BATCH_SIZE * (batch + 1))) {
-      yield join(folder, name);
-    }
-  }
-}
-
-function classified(image: SeenImage, flagger: Flagger | null): StoredImage {
-  const { probabilities, width, height } = image;
-  return { probabilities, width, height, flags: flagger?.(image).flags ?? [] };
-}
-
-function failed({ reason, cause }: ImageError): StoredImage {
-  return { error: reason, retry: isFileSystemError(cause) };
 }
 
 /** Whether the operating system refused something. Deno gives a code to some of its errors only. */

@@ -1,15 +1,19 @@
 import { basename, dirname, join } from "node:path";
 import pl from "nodejs-polars";
-import { escapeFormula, readCsv, writeCsv } from "../core/csv.ts";
+import { readCsv } from "../core/csv.ts";
 import { ConfigError, DataError } from "../core/errors.ts";
-import { writeAll, writeAtomicWith } from "../core/files.ts";
-import { besideEvaluation } from "../run/evaluation_files.ts";
-import { DETAILS_COLUMNS, evaluated, type EvaluatedImage, type Verdict } from "./answers.ts";
+import { writeAll, writeAtomic, writeAtomicWith } from "../core/files.ts";
+import {
+  besideEvaluation,
+  DETAILS_COLUMNS,
+  type DetailsRow,
+  type ErrorRow,
+} from "../run/evaluation_files.ts";
 
-/** What `--format` can name; csv is always written. */
-const FORMATS = ["csv", "parquet", "jsonl", "timm"] as const;
+/** What `--format` can name; CSV is always written. */
+const FORMATS = ["csv", "parquet"] as const;
 
-/** A layout of the results. */
+/** A format of the results. */
 export type Format = (typeof FORMATS)[number];
 
 /**
@@ -28,48 +32,56 @@ export function parseFormats(text: string): Format[] {
   });
 }
 
-/** What was written beside the three files. */
+/** What was written beside the CSVs. */
 export interface Exports {
   files: string[];
   /** Images that the sidecar has no place for; 0 without a sidecar. */
   withoutPlace: number;
 }
 
-/** What {@linkcode writeExports} writes. */
-interface ExportOptions {
-  formats: readonly Format[];
-  /** By name; `null`: no annotations are wanted. */
-  places: ReadonlyMap<string, SlidePlace> | null;
-  /** In the model's order. */
-  classes: readonly string[];
-}
-
 /**
- * Writes the other layouts that are wanted, beside evaluation.csv.
+ * Writes the other formats that are wanted, beside evaluation.csv.
  *
- * @param verdicts Begins anew each time it is called: once a file.
+ * @param outcomes Begins anew each time it is called: once a file.
+ * @param options.places By name; `null`: no annotations are wanted.
+ * @param options.classes In the model's order.
  */
 export async function writeExports(
   evaluation: string,
-  verdicts: () => AsyncIterable<Verdict>,
-  { formats, places, classes }: ExportOptions,
+  outcomes: () => AsyncIterable<DetailsRow | ErrorRow>,
+  { formats, places, classes }: {
+    formats: readonly Format[];
+    places: ReadonlyMap<string, SlidePlace> | null;
+    classes: readonly string[];
+  },
 ): Promise<Exports> {
-  const images = () => evaluated(verdicts());
   const files: string[] = [];
-  const beside = (ending: string): string => {
-    const path = besideEvaluation(evaluation, ending);
+  if (formats.includes("parquet")) {
+    const path = besideEvaluation(evaluation, "_details.parquet");
+    await writeParquet(path, outcomes());
     files.push(path);
-    return path;
-  };
-  if (formats.includes("jsonl")) await writeJsonLines(beside("_details.jsonl"), images());
-  if (formats.includes("parquet")) await writeParquet(beside("_details.parquet"), images());
-  if (formats.includes("timm")) {
-    await writeClassProbabilities(beside("_probabilities.csv"), images(), classes);
   }
   if (places === null) return { files, withoutPlace: 0 };
-  const fileOf = (slide: string) => besideEvaluation(evaluation, `${slideEnding(slide)}.geojson`);
-  const annotations = await writeQupath(images(), places, classes, fileOf);
-  return { files: [...files, ...annotations.files], withoutPlace: annotations.withoutPlace };
+  const features = new Map<string, string[]>(); // by slide
+  let withoutPlace = 0;
+  for await (const image of outcomes()) {
+    if ("error" in image) continue;
+    const place = places.get(image.name);
+    if (!place) {
+      withoutPlace += 1;
+      continue;
+    }
+    const ofSlide = features.get(place.slide) ?? [];
+    features.set(place.slide, ofSlide);
+    ofSlide.push(JSON.stringify(qupathFeature(image, place, classes)));
+  }
+  for (const [slide, ofSlide] of features) {
+    const path = besideEvaluation(evaluation, `${slideEnding(slide)}.geojson`);
+    const list = ofSlide.join(",\n");
+    await writeAtomic(path, `{"type":"FeatureCollection","features":[\n${list}\n]}\n`);
+    files.push(path);
+  }
+  return { files, withoutPlace };
 }
 
 /** A slide's name in a file name: what is no letter, digit, dot, dash or underscore is written as %XX. */
@@ -79,6 +91,38 @@ function slideEnding(slide: string): string {
     [...new TextEncoder().encode(text)]
       .map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, "0")}`).join("");
   return `_${slide.replace(/[^\p{L}\p{N}._-]/gu, escape)}`;
+}
+
+/** Of classes in QuPath: colours that colour-blind people tell apart (Okabe and Ito), red to blue. */
+const COLOURS = [[0, 114, 178], [213, 94, 0], [0, 158, 115], [204, 121, 167], [230, 159, 0]];
+
+/**
+ * A classified crop as a rectangle on its slide, which QuPath 0.4 or later reads (File > Import
+ * objects from file). One GeoJSON file a slide, since QuPath imports into the slide that is open.
+ */
+function qupathFeature(
+  { name, predicted, probability, confidence, decision }: DetailsRow,
+  { x, y, width, height }: SlidePlace,
+  classes: readonly string[],
+): object {
+  const [right, bottom] = [x + width, y + height];
+  return {
+    type: "Feature",
+    geometry: {
+      type: "Polygon",
+      coordinates: [[[x, y], [right, y], [right, bottom], [x, bottom], [x, y]]],
+    },
+    properties: {
+      objectType: "annotation",
+      name,
+      classification: {
+        name: predicted,
+        color: COLOURS[classes.indexOf(predicted) % COLOURS.length],
+      },
+      measurements: { probability, confidence },
+      metadata: { decision },
+    },
+  };
 }
 
 /** Where a crop was cut out of its slide, in pixels of the slide at full resolution. */
@@ -119,78 +163,43 @@ export async function readSidecar(path: string): Promise<Map<string, SlidePlace>
   return places;
 }
 
-/** Rows that are turned into text at a time. */
-const ROWS_AT_A_TIME = 1000;
-
-/**
- * Writes the columns of evaluation_details.csv as JSON Lines, one object a line, atomically. Names
- * are as they are on disk: nothing is escaped for spreadsheets.
- */
-async function writeJsonLines(
-  path: string,
-  images: AsyncIterable<EvaluatedImage>,
-): Promise<void> {
-  const encoder = new TextEncoder();
-  await writeAtomicWith(path, async (file) => {
-    let lines: string[] = [];
-    const write = async () => {
-      await writeAll(file, encoder.encode(lines.join("")));
-      lines = [];
-    };
-    for await (const image of images) {
-      lines.push(JSON.stringify(image, [...DETAILS_COLUMNS]) + "\n");
-      if (lines.length === ROWS_AT_A_TIME) await write();
-    }
-    await write();
-  });
-}
-
-/**
- * Writes every class probability in a column of its own, as timm's inference script and Keras'
- * `flow_from_dataframe` have them: `filename`, then the classes in the model's order. Atomic, of
- * constant memory.
- */
-export async function writeClassProbabilities(
-  path: string,
-  images: AsyncIterable<EvaluatedImage>,
-  classes: readonly string[],
-): Promise<void> {
-  const columns = classes.map((name) =>
-    name === "filename" ? "class filename" : escapeFormula(name)
-  );
-  await writeCsv(path, ["filename", ...columns], rows(images, columns));
-}
-
-async function* rows(
-  images: AsyncIterable<EvaluatedImage>,
-  columns: readonly string[],
-): AsyncGenerator<Record<string, string | number>, void, void> {
-  for await (const { name, probabilities } of images) {
-    yield {
-      filename: name,
-      ...Object.fromEntries(columns.map((column, i) => [column, probabilities[i]!])),
-    };
-  }
-}
-
-const NUMBERS: readonly string[] = ["probability", "confidence", "probability_uncorrected"];
-
+/** What a Parquet file holds of each column. */
 const SCHEMA = Object.fromEntries(
-  DETAILS_COLUMNS.map((column) => [column, NUMBERS.includes(column) ? pl.Float64 : pl.Utf8]),
+  DETAILS_COLUMNS.map((column) => [
+    column,
+    ["probability", "confidence", "probability_uncorrected"].includes(column)
+      ? pl.Float64
+      : pl.Utf8,
+  ]),
 );
 
+/** Characters that are written at a time. */
+const PIECE = 1 << 18;
+
 /**
- * Writes the columns of evaluation_details.csv as Parquet, atomically. Polars streams it from JSON
- * Lines: memory holds some row groups, about 0.2 GB for a million images.
+ * Writes the columns of evaluation_details.csv as Parquet, atomically. Names are as they are on disk:
+ * nothing is escaped for spreadsheets. Polars streams the rows from a temporary file of JSON Lines:
+ * memory holds some row groups, about 0.2 GB for a million images.
  */
-export async function writeParquet(
+async function writeParquet(
   path: string,
-  images: AsyncIterable<EvaluatedImage>,
+  outcomes: AsyncIterable<DetailsRow | ErrorRow>,
 ): Promise<void> {
   const stem = join(dirname(path), `.${basename(path)}.${Deno.pid}`);
   const [lines, temporary] = [`${stem}.jsonl`, `${stem}.tmp`];
+  const encoder = new TextEncoder();
   try {
-    await writeJsonLines(lines, images);
+    await writeAtomicWith(lines, async (file) => {
+      let waiting = "";
+      for await (const image of outcomes) {
+        if ("error" in image) continue;
+        waiting += JSON.stringify(image, [...DETAILS_COLUMNS]) + "\n";
+        if (waiting.length < PIECE) continue;
+        await writeAll(file, encoder.encode(waiting));
+        waiting = "";
+      }
+      await writeAll(file, encoder.encode(waiting));
+    });
     if ((await Deno.stat(lines)).size === 0) {
       pl.DataFrame(DETAILS_COLUMNS.map((name) => pl.Series(name, [], SCHEMA[name])))
         .writeParquet(temporary);
@@ -205,78 +214,4 @@ export async function writeParquet(
   } finally {
     for (const left of [lines, temporary]) await Deno.remove(left).catch(() => {});
   }
-}
-
-/** Of classes in QuPath: colours that colour-blind people tell apart (Okabe and Ito), red to blue. */
-const COLOURS = [[0, 114, 178], [213, 94, 0], [0, 158, 115], [204, 121, 167], [230, 159, 0]];
-
-/**
- * Writes the classified crops as rectangles on their slides, which QuPath reads (File > Import
- * objects from file): one GeoJSON file a slide, since QuPath imports into the slide that is open.
- * Memory grows with the number of places.
- *
- * @param fileOf The path of a slide's file.
- * @returns The files, and the images that have no place.
- */
-async function writeQupath(
-  images: AsyncIterable<EvaluatedImage>,
-  places: ReadonlyMap<string, SlidePlace>,
-  classes: readonly string[],
-  fileOf: (slide: string) => string,
-): Promise<{ files: string[]; withoutPlace: number }> {
-  const features = new Map<string, string[]>(); // by slide
-  let withoutPlace = 0;
-  for await (const image of images) {
-    const place = places.get(image.name);
-    if (!place) withoutPlace += 1;
-    else {
-      const ofSlide = features.get(place.slide) ?? [];
-      features.set(place.slide, ofSlide);
-      ofSlide.push(JSON.stringify(feature(image, place, classes)));
-    }
-  }
-  const files: string[] = [];
-  for (const [slide, ofSlide] of features) {
-    const path = fileOf(slide);
-    await writeCollection(path, ofSlide);
-    files.push(path);
-  }
-  return { files, withoutPlace };
-}
-
-/** A crop as an annotation (QuPath 0.4 or later). */
-function feature(
-  { name, predicted, probability, confidence, decision }: EvaluatedImage,
-  { x, y, width, height }: SlidePlace,
-  classes: readonly string[],
-): object {
-  const [right, bottom] = [x + width, y + height];
-  return {
-    type: "Feature",
-    geometry: {
-      type: "Polygon",
-      coordinates: [[[x, y], [right, y], [right, bottom], [x, bottom], [x, y]]],
-    },
-    properties: {
-      objectType: "annotation",
-      name,
-      classification: {
-        name: predicted,
-        color: COLOURS[classes.indexOf(predicted) % COLOURS.length],
-      },
-      measurements: { probability, confidence },
-      metadata: { decision },
-    },
-  };
-}
-
-async function writeCollection(path: string, features: readonly string[]): Promise<void> {
-  const encoder = new TextEncoder();
-  await writeAtomicWith(path, async (file) => {
-    await writeAll(file, encoder.encode('{"type":"FeatureCollection","features":[\n'));
-    for (const [i, text] of features.entries()) {
-      await writeAll(file, encoder.encode(i === 0 ? text : `,\n${text}`));
-    }
-    await writeAll(file, encoder.encode("\n]}\n"));
-  });
 }

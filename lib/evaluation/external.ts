@@ -1,14 +1,13 @@
-import { z } from "zod";
-import { readCsv } from "../core/csv.ts";
-import { exists, readJson } from "../core/files.ts";
+import { exists } from "../core/files.ts";
 import type { RunPaths } from "../core/paths.ts";
 import { breathe } from "../core/stop.ts";
 import type { ScoreName } from "../core/words.ts";
 import { eachResample, newcombe, percentileInterval, RESAMPLES } from "../metrics/intervals.ts";
 import { positiveClass } from "../metrics/rates.ts";
 import { computeScores, type ScoredSample, weightedScores } from "../metrics/scores.ts";
-import type { Interval, Score } from "../run/metrics_file.ts";
+import { type Interval, readMetrics, type Score } from "../run/metrics_file.ts";
 import type { ModelCard } from "../run/model_card.ts";
+import { type Prediction, readPredictions } from "../run/predictions.ts";
 import { readSplit } from "../run/split_file.ts";
 
 /** A score on the test images of a run beside the same on a labelled new folder. */
@@ -18,7 +17,10 @@ interface ScoreDrop {
   external: Score;
   /** How much worse it is on the new images; negative: better. `null`: one of them is undefined. */
   drop: number | null;
-  /** 95 % interval of the drop; `null` where there is none. `reason` says why, or what it leaves out. */
+  /**
+   * 95 % confidence interval of the drop; `null` where there is none. `reason` says why, or what it
+   * leaves out.
+   */
   low: number | null;
   high: number | null;
   reason?: string;
@@ -39,22 +41,32 @@ export interface ExternalScores {
   external: ScoredCount;
 }
 
+/** Both samples, as they are called in a reason. */
+const SAMPLES = { internal: "test images", external: "new images" } as const;
+
+const SIDES = ["internal", "external"] as const;
+
 /** Scores that are smaller for better predictions. */
 const ERRORS: ReadonlySet<ScoreName> = new Set(["brier", "log_loss", "ece"]);
 
-/** Resamples between two breaths. */
-const AT_A_TIME = 50;
+/** Scores that are a share of images, with Wilson's interval. */
+const SHARES: ReadonlySet<ScoreName> = new Set([
+  "accuracy",
+  "sensitivity",
+  "specificity",
+  "precision",
+]);
 
 /**
- * Scores predictions on a labelled new folder as those on the test images, and says how much worse they
- * are.
+ * Scores predictions on a labelled new folder as those on the test images, and says how much worse
+ * they are.
  *
  * The interval of a drop is a percentile bootstrap of the difference of two independent samples
  * (Efron & Tibshirani 1993, chapter 8): each is resampled by itself 2000 times, by group where images
  * share groups. For accuracy, sensitivity, specificity and precision it is never narrower than
  * Newcombe's (1998, method 10), since a sample without an error has no spread to resample; for other
- * scores the reason then says whose uncertainty is left out. Where one of the two cannot be resampled, the
- * drop has no interval.
+ * scores the reason then says whose uncertainty is left out. Where one of the two cannot be
+ * resampled, the drop has no interval.
  *
  * @throws {DataError} When a sample holds something that cannot be scored.
  */
@@ -63,18 +75,14 @@ export async function externalScores(
   external: ScoredSample,
 ): Promise<ExternalScores> {
   const [before, after] = [computeScores(internal), computeScores(external)];
-  const values = {
+  const resampled = {
     internal: await resample({ ...internal, seed: `${internal.seed}/internal` }),
     external: await resample({ ...external, seed: `${external.seed}/external` }),
   };
   const drops = (Object.keys(before) as ScoreName[]).map((name): ScoreDrop => {
     const pair = { name, internal: before[name], external: after[name] };
     const drop = worse(name, before[name].value, after[name].value);
-    return {
-      ...pair,
-      drop,
-      ...(drop === null ? none(whyUndefined(pair)) : interval(pair, values)),
-    };
+    return { ...pair, drop, ...dropInterval(pair, resampled) };
   });
   return { drops, internal: countOf(internal), external: countOf(external) };
 }
@@ -84,55 +92,12 @@ function worse(name: ScoreName, before: number | null, after: number | null): nu
   return ERRORS.has(name) ? after - before : before - after;
 }
 
-type Pair = Pick<ScoreDrop, "name" | "internal" | "external">;
-
-type DropInterval = Pick<ScoreDrop, "low" | "high" | "reason">;
-
-const PLACES = { internal: "test images", external: "new images" } as const;
-
-const SIDES = ["internal", "external"] as const;
-
-function none(reason: string): DropInterval {
-  return { low: null, high: null, reason };
-}
-
-function whyUndefined(pair: Pair): string {
-  return SIDES.filter((side) => pair[side].value === null)
-    .map((side) => `${PLACES[side]}: ${pair[side].reason ?? "undefined"}`).join("; ");
-}
-
-/** The interval of a drop that is defined. */
-function interval(pair: Pair, values: Record<typeof SIDES[number], Resampled>): DropInterval {
-  const { name } = pair;
-  const spreads = SIDES.map((side) =>
-    percentileInterval(defined(values[side], name), values[side])
-  );
-  const same = SIDES.filter((side) => isConstant(values[side], name));
-  const missing = SIDES.filter((side, i) => spreads[i]!.low === null && !same.includes(side));
-  if (missing.length > 0) {
-    const why = missing.map((side) => `${PLACES[side]}: ${spreads[SIDES.indexOf(side)]!.reason}`);
-    return none(why.join("; "));
-  }
-  const differences = values.internal.rounds.map((scores, round) =>
-    worse(name, scores[name], values.external.rounds[round]![name])
-  ).filter((difference) => difference !== null);
-  const resampled = percentileInterval(differences, { units: 2, groups: undefined });
-  if (isShare(name)) return widened(pair, resampled);
-  if (same.length !== 1) return resampled;
-  const reason = `all resamples of the ${PLACES[same[0]!]} give the same value, so that this is ` +
-    "the uncertainty of the others alone";
-  return { ...resampled, reason };
-}
-
-function defined({ rounds }: Resampled, name: ScoreName): number[] {
-  return rounds.map((scores) => scores[name]).filter((value) => value !== null);
-}
-
-/** Whether a score is the same in most resamples of several units, as where nothing is wrong. */
-function isConstant(resampled: Resampled, name: ScoreName): boolean {
-  const found = defined(resampled, name);
-  return resampled.units > 1 && 2 * found.length >= RESAMPLES &&
-    found.every((value) => Math.abs(value - found[0]!) < 1e-12);
+function countOf({ labels, groups }: ScoredSample): ScoredCount {
+  return {
+    images: labels.length,
+    positives: labels.filter((label) => label === 1).length,
+    groups: groups ? new Set(groups).size : labels.length,
+  };
 }
 
 /** All scores in every resample. */
@@ -141,6 +106,9 @@ interface Resampled {
   units: number;
   groups: readonly string[] | undefined;
 }
+
+/** Resamples between two breaths. */
+const AT_A_TIME = 50;
 
 async function resample(sample: ScoredSample): Promise<Resampled> {
   const n = sample.labels.length;
@@ -160,12 +128,53 @@ async function resample(sample: ScoredSample): Promise<Resampled> {
   return { rounds, units, groups };
 }
 
-/** Whether a score is a share of images, with Wilson's interval. */
-function isShare(name: ScoreName): boolean {
-  return ["accuracy", "sensitivity", "specificity", "precision"].includes(name);
+function dropInterval(
+  pair: Pick<ScoreDrop, "name" | "internal" | "external">,
+  resampled: Record<typeof SIDES[number], Resampled>,
+): Pick<ScoreDrop, "low" | "high" | "reason"> {
+  const { name } = pair;
+  const none = (sides: readonly { side: typeof SIDES[number]; reason?: string | undefined }[]) => {
+    const reasons = sides.map(({ side, reason }) => `${SAMPLES[side]}: ${reason ?? "undefined"}`);
+    return { low: null, high: null, reason: reasons.join("; ") };
+  };
+  const undefinedIn = SIDES.filter((side) => pair[side].value === null);
+  if (undefinedIn.length > 0) {
+    return none(undefinedIn.map((side) => ({ side, reason: pair[side].reason })));
+  }
+  const spreads = SIDES.map((side) => {
+    const values = resampled[side].rounds.map((scores) => scores[name])
+      .filter((value) => value !== null);
+    return {
+      side,
+      ...percentileInterval(values, resampled[side]),
+      isConstant: resampled[side].units > 1 && isConstant(values),
+    };
+  });
+  const missing = spreads.filter(({ low, isConstant }) => low === null && !isConstant);
+  if (missing.length > 0) return none(missing);
+  const differences = resampled.internal.rounds.map((scores, round) =>
+    worse(name, scores[name], resampled.external.rounds[round]![name])
+  ).filter((difference) => difference !== null);
+  const interval = percentileInterval(differences, { units: 2, groups: undefined });
+  if (SHARES.has(name)) return notNarrowerThanNewcombe(pair, interval);
+  const constant = spreads.filter(({ isConstant }) => isConstant);
+  if (constant.length !== 1) return interval;
+  const reason =
+    `all resamples of the ${SAMPLES[constant[0]!.side]} give the same value, so that ` +
+    "this is the uncertainty of the others alone";
+  return { ...interval, reason };
 }
 
-function widened({ internal, external }: Pair, { low, high }: Interval): DropInterval {
+/** Whether a score is the same in most resamples, as where nothing is wrong. */
+function isConstant(values: readonly number[]): boolean {
+  return 2 * values.length >= RESAMPLES &&
+    values.every((value) => Math.abs(value - values[0]!) < 1e-12);
+}
+
+function notNarrowerThanNewcombe(
+  { internal, external }: Pick<ScoreDrop, "internal" | "external">,
+  { low, high }: Interval,
+): { low: number; high: number } {
   const least = newcombe(
     { share: internal.value!, of: internal.n },
     { share: external.value!, of: external.n },
@@ -173,14 +182,6 @@ function widened({ internal, external }: Pair, { low, high }: Interval): DropInt
   return {
     low: Math.min(low ?? least.low, least.low),
     high: Math.max(high ?? least.high, least.high),
-  };
-}
-
-function countOf({ labels, groups }: ScoredSample): ScoredCount {
-  return {
-    images: labels.length,
-    positives: labels.filter((label) => label === 1).length,
-    groups: groups ? new Set(groups).size : labels.length,
   };
 }
 
@@ -196,7 +197,7 @@ export const NO_TEST_SCORES =
 /**
  * What was compared with what, in words.
  *
- * @param counts `labelled`: images with a label; `classified`: all that have an answer.
+ * @param counts `labelled`: images with a label; `classified`: all that have a prediction.
  */
 export function describeExternal(
   { internal, external, drops }: ExternalScores,
@@ -206,12 +207,10 @@ export function describeExternal(
     ? `, drawn at random from ${labelled} that have a label`
     : "";
   const unlabelled = classified > labelled ? `; ${classified - labelled} have no label` : "";
-  return [
-    `Scored on ${external.images} new images${sampled}${unlabelled}, ` +
+  return `Scored on ${external.images} new images${sampled}${unlabelled}, ` +
     `${external.positives} of them positive, beside ${internal.images} test images ` +
-    `(${internal.positives} positive).`,
-    describeRanking(drops.find(({ name }) => name === "roc_auc")!),
-  ].join(" ");
+    `(${internal.positives} positive). ` +
+    describeRanking(drops.find(({ name }) => name === "roc_auc")!);
 }
 
 function describeRanking({ low, high, reason }: ScoreDrop): string {
@@ -222,14 +221,8 @@ function describeRanking({ low, high, reason }: ScoreDrop): string {
   return "The ranking (ROC AUC) is not shown to be another on them.";
 }
 
-const metricsSchema = z.object({
-  test_reads: z.object({
-    readers: z.array(z.object({ weights_sha256: z.string() })).min(1),
-  }),
-});
-
 /**
- * The test images of a run with the model's answers, as notebook 06 left them.
+ * The test images of a run with the model's predictions, as notebook 06 left them.
  *
  * @returns `null` when there are none of this model: notebook 06 has not been run since it was trained.
  * @throws {DataError} When a file of notebook 06 or the split is damaged.
@@ -239,22 +232,30 @@ export async function readTestSample(
   { architecture, weights }: Pick<ModelCard, "architecture" | "weights">,
   seed: string | number,
 ): Promise<ScoredSample | null> {
-  const remedy = "Run notebook 06 again; it writes this file.";
   for (const path of [metrics, predictionsTest, split]) if (!await exists(path)) return null;
-  const { data } = metricsSchema.safeParse(await readJson(metrics, remedy));
-  if (data?.test_reads.readers.at(-1)?.weights_sha256 !== weights.sha256) return null;
-  const rows = await readCsv(
-    predictionsTest,
-    ["path", "label", "predicted", "probability"],
-    remedy,
-  );
+  const { readers } = (await readMetrics(metrics)).reads;
+  if (readers.at(-1)!.weights_sha256 !== weights.sha256) return null;
   const groups = new Map((await readSplit(split)).map(({ path, group }) => [path, group]));
-  const { indexOf } = positiveClass(architecture.classes);
+  const rows = (await readPredictions(predictionsTest))
+    .map((row) => ({ ...row, group: groups.get(row.path) ?? row.path }));
+  return scoredSample(rows, architecture.classes, seed);
+}
+
+/** An image whose class is known, with its prediction. */
+export type LabelledImage = Pick<Prediction, "label" | "predicted" | "probability" | "group">;
+
+/** What labelled images are scored on; the last of the classes is the positive one. */
+export function scoredSample(
+  rows: readonly LabelledImage[],
+  classes: readonly string[],
+  seed: string | number,
+): ScoredSample {
+  const { indexOf } = positiveClass(classes);
   return {
     labels: rows.map(({ label }) => indexOf(label)),
     predicted: rows.map(({ predicted }) => indexOf(predicted)),
-    probabilities: rows.map(({ probability }) => Number(probability)),
-    groups: rows.map(({ path }) => groups.get(path) ?? path),
+    probabilities: rows.map(({ probability }) => probability),
+    groups: rows.map(({ group }) => group),
     seed,
   };
 }

@@ -8,7 +8,7 @@ import {
 } from "../metrics/intervals.ts";
 import type { Interval } from "../run/metrics_file.ts";
 
-/** The answers for the images of one patient or slide. */
+/** The predictions for the images of one patient or slide. */
 export interface GroupCount {
   /** Empty: images whose group is not known. */
   group: string;
@@ -16,17 +16,17 @@ export interface GroupCount {
   n: number;
   /** Those called positive. */
   positive: number;
-  /** Those called positive before any correction for another share of classes. */
+  /** Those called positive before any correction for another prevalence. */
   uncorrected: number;
 }
 
 /** The share of positive images in a group. */
 export interface GroupShare extends GroupCount {
-  /** Of the answers, 0 to 1; `null` without images. */
+  /** Of the images called positive, 0 to 1; `null` without images. */
   share: number | null;
-  /** 95 % interval of `share`. */
+  /** 95 % confidence interval of `share`. */
   interval: Interval;
-  /** The true share behind the answers, see `correctedShare`. */
+  /** The true share behind the predictions, see `correctedShare`. */
   corrected: CorrectedShare;
 }
 
@@ -44,8 +44,8 @@ export interface GroupShares {
  * The share of globally sclerotic glomeruli in each patient or slide and in all images.
  *
  * Intervals: of a group Wilson's; of all images Wilson's for as many independent images as groups are
- * worth (`effectiveSize`). The corrected shares go back to the answers at the threshold that
- * sensitivity and specificity are known for, before any correction for another share of classes.
+ * worth (`effectiveSize`). The corrected shares go back to the predictions at the threshold that
+ * sensitivity and specificity are known for, before any correction for another prevalence.
  *
  * @param counts A row a group.
  * @param known How often the model was right on validation (or test) images at that threshold.
@@ -58,14 +58,12 @@ export function groupShares(
   const filled = counts.filter(({ n }) => n > 0);
   const rows = filled.map((count) => groupShare(count, count.n, count.n, known));
   rows.sort((a, b) => b.share! - a.share! || b.n - a.n || compareCodePoints(a.group, b.group));
-  const sum = (of: (count: GroupCount) => number) =>
-    filled.reduce((total, count) => total + of(count), 0);
-  const total = {
-    group: "",
-    n: sum(({ n }) => n),
-    positive: sum(({ positive }) => positive),
-    uncorrected: sum(({ uncorrected }) => uncorrected),
-  };
+  const total = { group: "", n: 0, positive: 0, uncorrected: 0 };
+  for (const { n, positive, uncorrected } of filled) {
+    total.n += n;
+    total.positive += positive;
+    total.uncorrected += uncorrected;
+  }
   // images of unknown groups are no group, and nothing is known of how they belong together
   const groups = filled.every(({ group }) => group !== "") ? filled : [];
   const size = effectiveSize(groups);
@@ -75,8 +73,8 @@ export function groupShares(
 }
 
 /**
- * @param size How many independent images the answers are worth.
- * @param sizeBefore The same of the answers before a correction.
+ * @param size How many independent images the predictions are worth.
+ * @param sizeBefore The same of the predictions before a correction.
  */
 function groupShare(
   count: GroupCount,
@@ -85,19 +83,19 @@ function groupShare(
   known: KnownOutcomes | null,
 ): GroupShare {
   const { n, positive, uncorrected } = count;
-  const none = (reason: string) => ({ share: null, low: null, high: null, reason });
+  const none = (reason: string) => ({ low: null, high: null, reason });
   if (n === 0) {
-    const reason = "there are no images";
-    const interval = { low: null, high: null, reason };
-    return { ...count, share: null, interval, corrected: none(reason) };
+    const interval = none("there are no images");
+    return { ...count, share: null, interval, corrected: { share: null, ...interval } };
   }
   return {
     ...count,
     share: positive / n,
     interval: wilson(positive / n * size, size),
-    corrected: known
-      ? correctedShare(uncorrected / n * sizeBefore, sizeBefore, known)
-      : none("the model's sensitivity and specificity are not known: run notebook 06"),
+    corrected: known ? correctedShare(uncorrected / n * sizeBefore, sizeBefore, known) : {
+      share: null,
+      ...none("the model's sensitivity and specificity are not known: run notebook 06"),
+    },
   };
 }
 
@@ -107,37 +105,27 @@ function describe(
   independent: boolean,
   known: KnownOutcomes | null,
 ): string {
-  const sentences = [
-    "Share: images called positive, with Wilson's 95 % interval" +
+  const share = "Share: images called positive, with Wilson's 95 % confidence interval" +
     (independent
       ? `; that of all images allows for images of one group being alike (${groups} groups).`
-      : "."),
-  ];
-  if (!known) {
-    return [...sentences, `No corrected share: ${all.corrected.reason}.`].join(" ");
-  }
+      : ".");
+  if (!known) return `${share} No corrected share: ${all.corrected.reason}.`;
   const { truePositives, falseNegatives, trueNegatives, falsePositives } = known;
-  sentences.push(
-    "Corrected share: the true share behind the answers (Rogan and Gladen), if the model finds " +
-      `positive images here as it did where the classes were known (${
-        rate(truePositives, falseNegatives)
-      } found) and leaves negative ones alone as it did there (${
-        rate(trueNegatives, falsePositives)
-      } left alone). Images of another scanner, stain or kind may not keep that assumption. The ` +
-      "interval (Lang and Reiczigel) includes the uncertainty of both rates.",
-  );
-  if (all.uncorrected !== all.positive) {
-    sentences.push(
-      "It goes back to the answers before the correction for another share of classes, which " +
-        "these rates are of.",
-    );
-  }
-  return sentences.join(" ");
-}
-
-/** "57 of 60" */
-function rate(right: number, wrong: number): string {
-  return `${right} of ${right + wrong}`;
+  const rate = (right: number, wrong: number) => `${right} of ${right + wrong}`;
+  return `${share} Corrected share: the true share behind the predictions (Rogan and Gladen), if the ` +
+    "model finds positive images here as it did where the classes were known " +
+    `(${
+      rate(truePositives, falseNegatives)
+    } found) and leaves negative ones alone as it did there ` +
+    `(${
+      rate(trueNegatives, falsePositives)
+    } left alone). Images of another scanner, stain or kind ` +
+    "may not keep that assumption. The interval (Lang and Reiczigel) includes the uncertainty of " +
+    "both rates." +
+    (all.uncorrected === all.positive
+      ? ""
+      : " It goes back to the predictions before the correction for another prevalence, which these " +
+        "rates are of.");
 }
 
 /** The share of positive images among some, with its interval and its correction, in a sentence. */

@@ -1,14 +1,17 @@
 import { realpath } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { z } from "zod";
+import { readCsv, toCsv, writeCsv } from "../core/csv.ts";
 import { DataError } from "../core/errors.ts";
-import { exists, namesBetween, sha256File, sha256Of, writeAtomic } from "../core/files.ts";
-
-/** A list for review as it was written: another SHA-256 now is a person's work. */
-export const writtenListSchema = z.object({ file: z.string(), sha256: z.string() });
-
-/** See {@linkcode writtenListSchema}. */
-type WrittenList = z.infer<typeof writtenListSchema>;
+import {
+  exists,
+  namesBetween,
+  readJson,
+  sha256File,
+  sha256Of,
+  writeAtomic,
+  writeJson,
+} from "../core/files.ts";
 
 /** The files of an evaluation. */
 export interface EvaluationFiles {
@@ -19,7 +22,7 @@ export interface EvaluationFiles {
   /** One row a patient or slide and one for all: images called positive, and their share. */
   groups: string;
   /**
-   * Images for a person to look at, in the form of labels.csv, those with the greatest need first;
+   * Images for a person to review, in the form of labels.csv, those with the greatest need first;
    * …_review_2.csv and so on where a person has edited that.
    */
   review: string;
@@ -33,105 +36,159 @@ export interface EvaluationFiles {
 
 /** The files' paths: all others lie beside the main one, with its name. */
 export function evaluationFiles(evaluation: string): EvaluationFiles {
-  const stem = stemOf(evaluation);
+  const beside = (ending: string) => besideEvaluation(evaluation, ending);
   return {
     evaluation,
-    details: `${stem}_details.csv`,
-    groups: `${stem}_groups.csv`,
-    review: `${stem}_review.csv`,
-    errors: `${stem}_errors.csv`,
-    summary: `${stem}_summary.json`,
-    parts: `${stem}_parts`,
+    details: beside("_details.csv"),
+    groups: beside("_groups.csv"),
+    review: beside("_review.csv"),
+    errors: beside("_errors.csv"),
+    summary: beside("_summary.json"),
+    parts: beside("_parts"),
   };
 }
 
 /** The path of a file beside evaluation.csv, which has another ending. */
 export function besideEvaluation(evaluation: string, ending: string): string {
-  return stemOf(evaluation) + ending;
+  return evaluation.replace(/\.csv$/i, "") + ending;
 }
 
-function stemOf(evaluation: string): string {
-  return evaluation.replace(/\.csv$/i, "");
+/** A row of evaluation_details.csv: a new image with its prediction. */
+export interface DetailsRow {
+  /** Path relative to the folder, `/` separators. */
+  name: string;
+  /** Predicted class folder name. */
+  predicted: string;
+  /** Of the positive class, 0 to 1. */
+  probability: number;
+  /** Probability of the predicted class, 0 to 1. */
+  confidence: number;
+  /** `accept`, or `review`: a person should look at it. */
+  decision: "accept" | "review";
+  /** Patient or slide, by the pattern the model was trained with; empty where it finds none. */
+  group: string;
+  /** What is unusual about the image, separated by spaces; empty: nothing. */
+  flags: string;
+  /** As `probability`, before a correction for another prevalence. */
+  probability_uncorrected: number;
 }
+
+/** The columns of evaluation_details.csv. */
+export const DETAILS_COLUMNS = [
+  "name",
+  "predicted",
+  "probability",
+  "confidence",
+  "decision",
+  "group",
+  "flags",
+  "probability_uncorrected",
+] as const satisfies (keyof DetailsRow)[];
+
+/** A row of evaluation_errors.csv: an image that could not be read, and why. */
+export interface ErrorRow {
+  name: string;
+  error: string;
+}
+
+/** A row of evaluation_groups.csv; numbers are `null` where there is none. */
+export interface GroupRow {
+  /** Patient or slide; empty: all images. */
+  group: string;
+  n: number;
+  positive: number;
+  share: number | null;
+  low: number | null;
+  high: number | null;
+  corrected_share: number | null;
+}
+
+const GROUP_COLUMNS = [
+  "group",
+  "n",
+  "positive",
+  "share",
+  "low",
+  "high",
+  "corrected_share",
+] as const satisfies (keyof GroupRow)[];
 
 /**
- * Refuses to write into the folder of new images: the next evaluation would find other files there,
- * and the folder may be the only copy.
+ * Writes the four tables, each atomically; evaluation.csv last, so that it speaks for all. Memory
+ * does not grow with the number of images.
  *
- * @throws {DataError} When the file would be in the folder, links followed.
+ * @param images Begins anew each time it is called: once a file.
  */
-export async function refuseInside(evaluation: string, folder: string): Promise<void> {
-  const parent = await realParent(evaluation);
-  if (namesBetween(await realpath(folder), parent) !== null) {
-    throw new DataError(
-      `${evaluation} would be written into the folder of the images, ${folder}.`,
-      "Name a file outside it with --out. Nothing is ever written among the images.",
-    );
-  }
-}
-
-/** The folder that a file is or would be in, links followed. */
-async function realParent(path: string): Promise<string> {
-  const parent = dirname(path);
-  return await exists(parent)
-    ? await realpath(parent)
-    : join(await realParent(parent), basename(parent));
-}
-
-const summarySchema = z.object({
-  folder: z.string(),
-  model: z.object({ weights_sha256: z.string() }),
-  review_lists: z.array(writtenListSchema).default([]),
-});
-
-/** Where results come from. */
-interface Origin {
-  /** Absolute path of the images. */
-  folder: string;
-  /** SHA-256 of the model's weights. */
-  model: string;
-}
-
-/**
- * Refuses to overwrite an evaluation of another folder or with another model.
- *
- * @throws {DataError} When there is one, or a file of which nobody knows what it is.
- */
-export async function refuseOverwriting(files: EvaluationFiles, origin: Origin): Promise<void> {
-  if (!await exists(files.evaluation)) return;
-  const previous = await readOrigin(files.summary);
-  const reason = previous === null
-    ? "it is there already, and nothing tells where it comes from"
-    : previous.folder !== origin.folder
-    ? `it holds the results of another folder, ${previous.folder}`
-    : previous.model !== origin.model
-    ? "it holds the results of another model"
-    : null;
-  if (reason === null) return;
-  throw new DataError(
-    `${files.evaluation} is not overwritten: ${reason}.`,
-    "Name another file with --out, or overwrite it with --force.",
+export async function writeEvaluation(
+  files: EvaluationFiles,
+  groups: readonly GroupRow[],
+  images: () => AsyncIterable<DetailsRow | ErrorRow>,
+): Promise<void> {
+  await writeCsv(files.groups, GROUP_COLUMNS, groups.map((row) => ({ ...row })));
+  const errors = choose(images(), (row) => "error" in row ? { ...row } : null);
+  await writeCsv(files.errors, ["name", "error"], errors);
+  const details = choose(images(), (row) => "error" in row ? null : { ...row });
+  await writeCsv(files.details, DETAILS_COLUMNS, details);
+  const predictions = choose(
+    images(),
+    (row) => "error" in row ? null : { name: row.name, ground_truth: row.predicted },
   );
+  await writeCsv(files.evaluation, ["name", "ground_truth"], predictions);
 }
 
-async function readOrigin(path: string): Promise<Origin | null> {
-  const summary = await readSummary(path);
-  return summary && { folder: summary.folder, model: summary.model.weights_sha256 };
-}
-
-/** The lists for review that evaluations have written here; of none there is a word: none. */
-export async function readReviewLists({ summary }: EvaluationFiles): Promise<WrittenList[]> {
-  return (await readSummary(summary))?.review_lists ?? [];
-}
-
-/** `null`: missing or damaged, it tells nothing. */
-async function readSummary(path: string): Promise<z.infer<typeof summarySchema> | null> {
-  try {
-    return summarySchema.parse(JSON.parse(await Deno.readTextFile(path)));
-  } catch {
-    return null;
+/** What `pick` makes of each row, but for `null`. */
+async function* choose<T, R>(
+  rows: AsyncIterable<T>,
+  pick: (row: T) => R | null,
+): AsyncGenerator<R, void, void> {
+  for await (const row of rows) {
+    const picked = pick(row);
+    if (picked !== null) yield picked;
   }
 }
+
+/** The first two columns are those of labels.csv. */
+const REVIEW_COLUMNS = [
+  "path",
+  "label",
+  "predicted",
+  "probability",
+  "suggested",
+  "flags",
+  "need",
+] as const;
+
+/**
+ * Images to review as evaluation_review.csv, in the form of labels.csv: put into the folder of new
+ * images under that name, it makes data of them. `label` is empty, for a person to fill: rows that
+ * stay empty are left out of a training. `suggested` is the predicted class where the image is like
+ * those that the model knows; of a flagged image it has none to suggest.
+ */
+export function reviewCsv(
+  images: readonly (Pick<DetailsRow, "name" | "predicted" | "probability"> & {
+    flags: readonly string[];
+    need: number;
+  })[],
+): string {
+  const rows = images.map(({ name, predicted, probability, flags, need }) => {
+    const suggested = flags.length === 0 ? predicted : "";
+    return {
+      path: name,
+      label: "",
+      predicted,
+      probability,
+      suggested,
+      flags: flags.join(" "),
+      need,
+    };
+  });
+  return toCsv(REVIEW_COLUMNS, rows);
+}
+
+/** A list for review as it was written: another SHA-256 now is a person's work. */
+export const writtenListSchema = z.object({ file: z.string(), sha256: z.string() });
+
+type WrittenList = z.infer<typeof writtenListSchema>;
 
 /**
  * Writes a list for review as NAME.csv, or as the first of NAME_2.csv, NAME_3.csv and so on that is
@@ -160,4 +217,138 @@ export async function writeList(
     await writeAtomic(place, text);
     return { file, edited, written: [...before.filter((l) => l.file !== file), { file, sha256 }] };
   }
+}
+
+const count = z.int().min(0);
+
+/** What evaluation_summary.json tells other steps; it holds more, for people. */
+const summarySchema = z.object({
+  /** Absolute path of the images, links followed. */
+  folder: z.string(),
+  model: z.looseObject({ weights_sha256: z.string() }),
+  classified: count,
+  unreadable: count,
+  review: count,
+  classes: z.array(z.looseObject({ name: z.string(), images: count })),
+  class_share: z.looseObject({ text: z.string() }).nullable(),
+  review_lists: z.array(writtenListSchema).default([]),
+});
+
+/** Writes evaluation_summary.json, atomically. */
+export async function writeSummary(
+  { summary }: EvaluationFiles,
+  content: z.input<typeof summarySchema> & Record<string, unknown>,
+): Promise<void> {
+  await writeJson(summary, content);
+}
+
+/** The lists for review that earlier evaluations wrote here, as far as the summary tells. */
+export async function readReviewLists({ summary }: EvaluationFiles): Promise<WrittenList[]> {
+  return (await readOrigin(summary))?.review_lists ?? [];
+}
+
+const originSchema = summarySchema.pick({ folder: true, model: true, review_lists: true });
+
+/** Where results come from; `null`: the summary is missing or damaged, and tells nothing. */
+async function readOrigin(path: string): Promise<z.infer<typeof originSchema> | null> {
+  try {
+    return originSchema.parse(JSON.parse(await Deno.readTextFile(path)));
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Refuses to overwrite an evaluation of another folder or with another model.
+ *
+ * @param origin `folder`: real path of the images. `model`: SHA-256 of the model's weights.
+ * @throws {DataError} When there is one, or a file of which nobody knows what it is.
+ */
+export async function refuseOverwriting(
+  files: EvaluationFiles,
+  origin: { folder: string; model: string },
+): Promise<void> {
+  if (!await exists(files.evaluation)) return;
+  const previous = await readOrigin(files.summary);
+  const reason = previous === null
+    ? "it is there already, and nothing tells where it comes from"
+    : previous.folder !== origin.folder
+    ? `it holds the results of another folder, ${previous.folder}`
+    : previous.model.weights_sha256 !== origin.model
+    ? "it holds the results of another model"
+    : null;
+  if (reason === null) return;
+  throw new DataError(
+    `${files.evaluation} is not overwritten: ${reason}.`,
+    "Name another file with --out, or overwrite it with --force.",
+  );
+}
+
+/**
+ * Refuses to write into the folder of new images: the next evaluation would find other files there,
+ * and the folder may be the only copy.
+ *
+ * @throws {DataError} When the file would be in the folder, links followed.
+ */
+export async function refuseInside(evaluation: string, folder: string): Promise<void> {
+  const parent = await realParent(evaluation);
+  if (namesBetween(await realpath(folder), parent) !== null) {
+    throw new DataError(
+      `${evaluation} would be written into the folder of the images, ${folder}.`,
+      "Name a file outside it with --out. Nothing is ever written among the images.",
+    );
+  }
+}
+
+/** The folder that a file is or would be in, links followed. */
+async function realParent(path: string): Promise<string> {
+  const parent = dirname(path);
+  return await exists(parent)
+    ? await realpath(parent)
+    : join(await realParent(parent), basename(parent));
+}
+
+/** What became of an evaluation, in numbers. */
+export interface EvaluationCounts {
+  classified: number;
+  unreadable: number;
+  /** Images that a person should look at. */
+  review: number;
+  /** Images that were predicted as each class. */
+  classes: { name: string; images: number }[];
+  /** What was done about another prevalence; `null`: nothing is known of it. */
+  shareText: string | null;
+  /** SHA-256 of the model's weights; `null`: not known. */
+  weightsSha256: string | null;
+}
+
+/**
+ * Reads what section 7 left: its summary where there is one, else counted from its tables.
+ *
+ * @param evaluation Path of evaluation.csv.
+ * @throws {DataError} When a file is damaged, or of another version of the project.
+ */
+export async function readEvaluationCounts(evaluation: string): Promise<EvaluationCounts> {
+  const { summary, details, errors } = evaluationFiles(evaluation);
+  if (await exists(summary)) {
+    const { data } = summarySchema.omit({ folder: true }).safeParse(await readJson(summary, ""));
+    if (!data) {
+      throw new DataError(`${summary} is damaged, or of another version of the project.`, "");
+    }
+    const { classified, unreadable, review, model, class_share } = data;
+    const classes = data.classes.map(({ name, images }) => ({ name, images }));
+    const shareText = class_share?.text ?? null;
+    const weightsSha256 = model.weights_sha256;
+    return { classified, unreadable, review, classes, shareText, weightsSha256 };
+  }
+  const rows = await readCsv(details, ["predicted", "decision"], "");
+  return {
+    classified: rows.length,
+    unreadable: await exists(errors) ? (await readCsv(errors, ["name"], "")).length : 0,
+    review: rows.filter(({ decision }) => decision === "review").length,
+    classes: [...Map.groupBy(rows, ({ predicted }) => predicted)]
+      .map(([name, own]) => ({ name, images: own.length })),
+    shareText: null,
+    weightsSha256: null,
+  };
 }

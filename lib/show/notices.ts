@@ -1,5 +1,5 @@
 import type { Config } from "../core/settings.ts";
-import { describeEvaluation, type Evaluation } from "../evaluation/finish.ts";
+import { describeEvaluation, type Evaluation } from "../evaluation/results.ts";
 import { describeAugmentations, isAugmented } from "../images/views.ts";
 import type { ReviewRun } from "../metrics/review.ts";
 import type { TrainedRun } from "../training/training.ts";

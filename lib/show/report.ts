@@ -8,6 +8,7 @@ import { exists, readJson, sha256File, writeAtomic } from "../core/files.ts";
 import { fromRoot, isSynthetic, type RunPaths, runPaths } from "../core/paths.ts";
 import { chooseExamples } from "../metrics/test.ts";
 import type { MapCheck } from "../run/checks.ts";
+import { readEvaluationCounts } from "../run/evaluation_files.ts";
 import { readFindings } from "../run/findings.ts";
 import { readEvents, readHistory } from "../run/history.ts";
 import { type ManifestRow, readManifest } from "../run/manifest.ts";
@@ -122,15 +123,6 @@ const certificateSchema: z.ZodType<SplitCertificate> = z.object({
   note: z.string().nullable(),
 });
 
-const summarySchema = z.object({
-  model: z.object({ weights_sha256: z.string() }),
-  classified: count,
-  unreadable: count,
-  review: count,
-  classes: z.array(z.object({ name: z.string(), images: count })),
-  class_share: z.object({ text: z.string() }).nullable(),
-});
-
 /**
  * Reads the files of a run for its report. None has to be there.
  *
@@ -163,7 +155,7 @@ async function readRunFiles(
     metrics: await read(paths.metrics, readMetrics),
     predictions: await read(paths.predictionsTest, readPredictions),
     mapCheck: await read(paths.explanationCheck, (path) => readShape(path, mapCheckSchema)),
-    evaluation: await read(paths.evaluation, readEvaluation),
+    evaluation: await read(paths.evaluation, readEvaluationCounts),
   };
   return { files, problems };
 }
@@ -179,28 +171,6 @@ async function readPredictions(path: string): Promise<NonNullable<RunFiles["pred
   return rows.map(({ path, label, predicted, probability }) => {
     return { path, label, predicted, probability: Number(probability) };
   });
-}
-
-/** What section 7 left: its summary where there is one, else counted from its tables. */
-async function readEvaluation(path: string): Promise<NonNullable<RunFiles["evaluation"]>> {
-  const beside = (end: string) => path.replace(/\.csv$/, end);
-  const summary = beside("_summary.json");
-  if (await exists(summary)) {
-    const { model, class_share, ...counted } = await readShape(summary, summarySchema);
-    const shareText = class_share?.text ?? null;
-    return { ...counted, shareText, weightsSha256: model.weights_sha256 };
-  }
-  const rows = await readCsv(beside("_details.csv"), ["predicted", "decision"], "");
-  const errors = beside("_errors.csv");
-  const counts = Map.groupBy(rows, ({ predicted }) => predicted);
-  const counted: ReportedEvaluation = {
-    classified: rows.length,
-    unreadable: await exists(errors) ? (await readCsv(errors, ["name"], "")).length : 0,
-    review: rows.filter(({ decision }) => decision === "review").length,
-    classes: [...counts].map(([name, own]) => ({ name, images: own.length })),
-    shareText: null,
-  };
-  return { ...counted, weightsSha256: null };
 }
 
 /** The parts of a run that belong to its model. */

@@ -1,9 +1,12 @@
+import assert from "node:assert/strict";
 import { join } from "node:path";
 import { readCsv } from "../../lib/core/csv.ts";
+import { DataError } from "../../lib/core/errors.ts";
 import { evaluateFolder } from "../../lib/evaluation/evaluate.ts";
-import type { Evaluation, EvaluationOptions } from "../../lib/evaluation/finish.ts";
+import type { Evaluation, EvaluationOptions } from "../../lib/evaluation/results.ts";
 import { disposeModel } from "../../lib/model/model.ts";
 import { type CardDraft, saveModel } from "../../lib/model/saved.ts";
+import { DETAILS_COLUMNS, type DetailsRow } from "../../lib/run/evaluation_files.ts";
 import { DEFAULT_DECISION } from "../../lib/run/model_card.ts";
 import { inFolder, picture, put } from "../data/test_images.ts";
 import { testCard } from "../model/model_card.ts";
@@ -12,7 +15,7 @@ import { smallModel } from "../model/small_model.ts";
 /** Classes whose names are hostile. */
 export const CLASSES: [string, string] = ["the negative, one", "=positive"];
 
-/** Some of the small model's answers are within it. */
+/** Some of the small model's probabilities are within it. */
 export const BAND = { low: 0.45, high: 0.55, errorRate: 0.05 };
 
 /** Where a test's files are. */
@@ -25,7 +28,7 @@ export interface Places {
   out: string;
 }
 
-/** Saves a small model, whose answers are of either class. */
+/** Saves a small model, which predicts either class. */
 export async function saveSmallModel(
   modelFolder: string,
   card: Partial<CardDraft> = {},
@@ -62,6 +65,13 @@ export async function putImages(folder: string, count: number): Promise<void> {
   }
 }
 
+/** Writes `count` small square PNGs, 0.png and so on. */
+export async function putPictures(folder: string, count: number, seed = 0): Promise<void> {
+  for (let i = 0; i < count; i++) {
+    await put(folder, `${i}.png`, await picture(seed + i, 40, 40).png().toBuffer());
+  }
+}
+
 /** Evaluates a folder; the places are given. */
 export function evaluate(
   { folder, modelFolder, out }: Places,
@@ -70,25 +80,12 @@ export function evaluate(
   return evaluateFolder({ folder, modelFolder, out, ...options });
 }
 
-/** A row of evaluation_details.csv. */
-export interface DetailsRow {
-  name: string;
-  predicted: string;
-  probability: number;
-  confidence: number;
-  decision: string;
-  group: string;
-  flags: string;
-  probability_uncorrected: number;
-}
-
 /** The rows of an evaluation's details. */
 export async function detailsOf({ files }: Pick<Evaluation, "files">): Promise<DetailsRow[]> {
-  const columns = ["name", "predicted", "decision", "group", "flags"] as const;
-  const numbers = ["probability", "confidence", "probability_uncorrected"] as const;
-  const rows = await readCsv(files.details, [...columns, ...numbers], "");
+  const rows = await readCsv(files.details, DETAILS_COLUMNS, "");
   return rows.map((row) => ({
     ...row,
+    decision: row.decision as DetailsRow["decision"],
     probability: Number(row.probability),
     confidence: Number(row.confidence),
     probability_uncorrected: Number(row.probability_uncorrected),
@@ -111,4 +108,58 @@ export async function evaluateRows(
 export async function csvTexts({ files }: Pick<Evaluation, "files">): Promise<string[]> {
   const { evaluation, details, errors } = files;
   return await Promise.all([evaluation, details, errors].map((path) => Deno.readTextFile(path)));
+}
+
+/** Expects an error of this kind whose message matches. */
+export async function refuses(
+  work: Promise<unknown>,
+  message: RegExp,
+  kind: new (...args: never[]) => Error = DataError,
+): Promise<void> {
+  await assert.rejects(work, (error: unknown) => {
+    assert(error instanceof kind, String(error));
+    assert.match(error.message, message);
+    return true;
+  });
+}
+
+/** How an evaluation in a process of its own is disturbed, and when. */
+export interface Disturbance {
+  /** Sent when so many images are done; in images of the whole folder. */
+  signal?: { name: "SIGINT" | "SIGKILL"; at: number };
+  /** Most that a file may hold, in blocks of 512 bytes: writing more fails, as on a full disk. */
+  fileBlocks?: number;
+  /** What the command is put behind. */
+  before?: readonly string[];
+}
+
+/** Runs an evaluation in a process of its own; returns the last line it said. */
+export async function evaluateInChild(
+  { folder, modelFolder, out }: Places,
+  { signal, fileBlocks, before = [] }: Disturbance,
+): Promise<string> {
+  const limit = fileBlocks === undefined ? "" : `trap '' XFSZ; ulimit -f ${fileBlocks}; `;
+  const script = join(import.meta.dirname!, "evaluate_child.ts");
+  const child = new Deno.Command("sh", {
+    args: ["-c", `${limit}exec "$@"`, "sh", ...before, Deno.execPath(), "run", "-A", "--no-check"]
+      .concat(script, folder, modelFolder, out, String(signal?.at)),
+    env: { TF_CPP_MIN_LOG_LEVEL: "2" },
+    stdout: "piped",
+    stderr: "null",
+  }).spawn();
+  let last = "";
+  let text = "";
+  let sent = false;
+  for await (const part of child.stdout.pipeThrough(new TextDecoderStream())) {
+    const lines = (text + part).split("\n");
+    text = lines.pop()!;
+    for (const line of lines) {
+      last = line;
+      if (!signal || sent || !(Number(line) >= signal.at)) continue;
+      sent = true;
+      child.kill(signal.name);
+    }
+  }
+  await child.status;
+  return last;
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { describeEvaluation, type Evaluation } from "../../lib/evaluation/finish.ts";
+import { describeEvaluation, type Evaluation } from "../../lib/evaluation/results.ts";
 import { evaluationNotices } from "../../lib/show/notices.ts";
 import { evaluate, putImages, withNewImages } from "../evaluation/with_new_images.ts";
 

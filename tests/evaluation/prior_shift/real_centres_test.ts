@@ -4,12 +4,9 @@ import { parseConfig } from "../../../lib/core/config.ts";
 import { readCsv } from "../../../lib/core/csv.ts";
 import { projectRoot } from "../../../lib/core/paths.ts";
 import { createRandom } from "../../../lib/core/random.ts";
-import {
-  correctProbabilities,
-  uncorrectedThreshold,
-} from "../../../lib/evaluation/explain_scores.ts";
+import { correctProbabilities, uncorrectedThreshold } from "../../../lib/evaluation/prevalence.ts";
+import { decidePriorShift } from "../../../lib/evaluation/prior_shift.ts";
 import { addScore, createScoreSummary } from "../../../lib/evaluation/score_summary.ts";
-import { decidePriorShift } from "../../../lib/evaluation/shift.ts";
 import { type Decision, decisionSchema } from "../../../lib/run/model_card.ts";
 import { inProjectCopy, sectionsOf } from "../../copy_project.ts";
 import { areThere, realCrops } from "../../real_crops.ts";

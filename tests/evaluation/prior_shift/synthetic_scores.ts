@@ -54,7 +54,7 @@ export function outcomes(
   };
 }
 
-/** F1 of the answers at a threshold. */
+/** F1 of the predictions at a threshold. */
 export function f1At(labels: readonly number[], probabilities: readonly number[], t = 0.5): number {
   const { truePositives, falsePositives, falseNegatives } = outcomes(labels, probabilities, t);
   return 2 * truePositives / (2 * truePositives + falsePositives + falseNegatives);

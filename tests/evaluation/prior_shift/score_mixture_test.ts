@@ -4,10 +4,10 @@ import { createRandom } from "../../../lib/core/random.ts";
 import {
   CELLS,
   explainScores,
+  leastGain,
   scoreDensity,
   shareFrom,
-} from "../../../lib/evaluation/explain_scores.ts";
-import { leastGain } from "../../../lib/evaluation/shift.ts";
+} from "../../../lib/evaluation/score_mixture.ts";
 import { askPython } from "../../ask_python.ts";
 import { summaryOf, syntheticScores, validationOf } from "./synthetic_scores.ts";
 

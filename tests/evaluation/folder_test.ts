@@ -10,8 +10,10 @@ import { disposeModel } from "../../lib/model/model.ts";
 import { type Appearance, fitReference, writeReference } from "../../lib/model/ordinary.ts";
 import { createPredictor, decodeOptions, seeImages } from "../../lib/model/predict.ts";
 import { loadModel } from "../../lib/model/saved.ts";
+import { DETAILS_COLUMNS } from "../../lib/run/evaluation_files.ts";
 import { DEFAULT_DECISION } from "../../lib/run/model_card.ts";
 import { askPython } from "../ask_python.ts";
+import { boundByPermissions } from "../bound_by_permissions.ts";
 import { inFolder, picture, put } from "../data/test_images.ts";
 import { testCard } from "../model/model_card.ts";
 import { makeOddFolder, READABLE, rotatedTwins, UNREADABLE } from "./odd_folder.ts";
@@ -21,7 +23,12 @@ import {
   csvTexts,
   detailsOf,
   evaluate,
+  evaluateInChild,
   evaluateRows,
+  type Places,
+  putImages,
+  putPictures,
+  refuses,
   withNewImages,
 } from "./with_new_images.ts";
 
@@ -77,18 +84,9 @@ Deno.test(
     const [header] = (await Deno.readTextFile(files.evaluation)).split("\n");
     assert.equal(header, "name,ground_truth");
     const details = await readCsv(files.details, ["name"], "");
-    assert.deepEqual(Object.keys(details[0]!), [
-      "name",
-      "predicted",
-      "probability",
-      "confidence",
-      "decision",
-      "group",
-      "flags",
-      "probability_uncorrected",
-    ]);
+    assert.deepEqual(Object.keys(details[0]!), DETAILS_COLUMNS);
     assert.deepEqual(details.map(({ name }) => name), accepted.map(({ name }) => name));
-    const [table] = await askPython(join(import.meta.dirname!, "../csv_oracle.py"), [
+    const [table] = await askPython(join(import.meta.dirname!, "../core/csv_oracle.py"), [
       await Deno.readTextFile(files.evaluation),
     ]) as string[][][];
     for (const row of table!) {
@@ -158,9 +156,7 @@ Deno.test(
   "evaluateFolder() flags images unlike the training images, and queues them for review first",
   withNewImages(
     async (folder) => {
-      for (let i = 0; i < 8; i++) {
-        await put(folder, `${i}.png`, await picture(100 + i, 40, 40).png().toBuffer());
-      }
+      await putPictures(folder, 8, 100);
       await put(folder, "long.png", await picture(200, 300, 20).png().toBuffer());
     },
     async (places) => {
@@ -193,10 +189,7 @@ async function learnPictures(modelFolder: string): Promise<void> {
     const predictor = createPredictor(model, card.preprocessing);
     const seen: Appearance[] = [];
     const paths = Array.from({ length: 60 }, (_, i) => join(folder, `${i}.png`));
-    for (const [i, path] of paths.entries()) {
-      await put(folder, `${i}.png`, await picture(i, 40, 40).png().toBuffer());
-      assert.ok(path.endsWith(`${i}.png`));
-    }
+    await putPictures(folder, paths.length);
     const options = { ...decodeOptions(card), batchSize: 32 };
     for await (const image of seeImages(predictor, paths, options)) {
       assert.ok("features" in image);
@@ -222,15 +215,7 @@ Deno.test(
         options: { folder: string; modelFolder?: string },
         kind: typeof DataError | typeof ModelError,
         message: RegExp,
-      ) =>
-        assert.rejects(
-          evaluate(places, options),
-          (error: unknown) => {
-            assert(error instanceof kind, String(error));
-            assert.match(error.message, message);
-            return true;
-          },
-        );
+      ) => refuses(evaluate(places, options), message, kind);
       await refused({ folder }, DataError, /There is no image in ".*new images"/);
       await refused({ folder: join(folder, "no") }, DataError, /"[^"]*no" is not there/);
       await refused({ folder: join(folder, "notes.txt") }, DataError, /is a file, and the folder/);
@@ -276,6 +261,21 @@ Deno.test(
 );
 
 Deno.test(
+  "evaluateFolder() leaves a model that it is given as it was, and writes the same with it",
+  withNewImages((folder) => putImages(folder, 12), async (places) => {
+    const expected = await csvTexts(await evaluate(places));
+    const loaded = await loadModel(places.modelFolder);
+    const { numTensors } = tf.memory();
+    for (const name of ["a.csv", "b.csv"]) {
+      const out = join(places.root, name);
+      assert.deepEqual(await csvTexts(await evaluate({ ...places, out }, { loaded })), expected);
+      assert.equal(tf.memory().numTensors, numTensors);
+    }
+    disposeModel(loaded.model);
+  }),
+);
+
+Deno.test(
   "evaluateFolder() writes its headers where no image can be read",
   withNewImages(
     (folder) => put(folder, "a.png", ""),
@@ -288,3 +288,116 @@ Deno.test(
     },
   ),
 );
+
+/** Two images in the folder's own tree, three behind links, one link that leads nowhere. */
+async function linkImages(folder: string): Promise<void> {
+  const image = (seed: number) => picture(seed, 40, 36).png().toBuffer();
+  for (const [seed, path] of ["a.png", "b/b.png"].entries()) {
+    await put(folder, path, await image(seed));
+  }
+  const store = join(folder, "..", "store");
+  for (const [seed, path] of ["S1/c.png", "S1/d.png", "e.png"].entries()) {
+    await put(store, path, await image(10 + seed));
+  }
+  await Deno.symlink(join(store, "S1"), join(folder, "S1"));
+  await Deno.symlink(join(store, "e.png"), join(folder, "e.png"));
+  await Deno.symlink(join(store, "gone.png"), join(folder, "gone.png"));
+  await Deno.symlink("..", join(folder, "b", "loop"));
+}
+
+const namesIn = async (places: Places, ending = "") =>
+  (await readCsv(places.out.replace(".csv", `${ending}.csv`), ["name"], "")).map(({ name }) =>
+    name
+  );
+
+Deno.test(
+  "evaluateFolder() follows links when asked alone, and counts those it does not follow",
+  withNewImages(linkImages, async (places) => {
+    const own = await evaluate(places);
+    assert.deepEqual(await namesIn(places), ["a.png", "b/b.png"]);
+    assert.equal(own.skipped.links, 4);
+
+    const followed = await evaluate(places, { followLinks: true });
+    assert.deepEqual(await namesIn(places), ["S1/c.png", "S1/d.png", "a.png", "b/b.png", "e.png"]);
+    assert.deepEqual(followed.errors, [{
+      name: "gone.png",
+      error: "the file is not there (any more).",
+    }]);
+    assert.equal(followed.skipped.links, 1);
+
+    const inStore = join(places.root, "store", "S1", "evaluation.csv");
+    const intoStore = evaluate({ ...places, out: inStore }, { followLinks: true });
+    await refuses(intoStore, /written into the folder of the im/);
+    await evaluate({ ...places, out: inStore }); // no link leads there now
+  }),
+);
+
+Deno.test(
+  "evaluateFolder() evaluates anew when what a followed link leads to has changed",
+  withNewImages(linkImages, async (places) => {
+    const options = { followLinks: true, shard: { index: 1, count: 1 } };
+    await evaluate(places, options);
+    await put(places.root, "store/e.png", await picture(3, 44, 40).png().toBuffer());
+    const again = await evaluate(places, options);
+    assert.deepEqual([again.restarted, again.resumed], ["folder", 0]);
+  }),
+);
+
+Deno.test(
+  "evaluateFolder() says how links are followed where a folder holds nothing else",
+  withNewImages(async (folder) => {
+    await put(folder, "../store/a.png", await picture(1).png().toBuffer());
+    await Deno.symlink("../store/a.png", join(folder, "a.png"));
+  }, async (places) => {
+    await assert.rejects(
+      evaluate(places),
+      /no image in .*\(1 link not looked at\).*--follow-links/s,
+    );
+    assert.equal((await evaluate(places, { followLinks: true })).classified, 1);
+  }),
+);
+
+const ignore = boundByPermissions === null;
+
+Deno.test({
+  name: "evaluateFolder() reports an image that may not be read, and goes on with the others",
+  ignore,
+  fn: withNewImages(async (folder) => {
+    for (const name of ["a.png", "b.png", "c.png"]) {
+      await put(folder, name, await picture(1).png().toBuffer());
+    }
+  }, async (places) => {
+    const locked = join(places.folder, "b.png");
+    await Deno.chmod(locked, 0o000);
+    assert.equal(await evaluateInChild(places, { before: boundByPermissions! }), "finished");
+    const errors = await Deno.readTextFile(places.out.replace(".csv", "_errors.csv"));
+    assert.equal(errors, "name,error\nb.png,there is no permission to read it.\n");
+
+    await Deno.chmod(locked, 0o644); // the next evaluation reads it, and all is as if it always could
+    const after = await evaluate(places);
+    const undisturbed = await evaluate({ ...places, out: join(places.root, "undisturbed.csv") });
+    assert.deepEqual(await csvTexts(after), await csvTexts(undisturbed));
+  }),
+});
+
+Deno.test({
+  name:
+    "evaluateFolder() refuses a folder with a folder in it that may not be read, and results that may not be written",
+  ignore,
+  fn: withNewImages(async (folder) => {
+    await put(folder, "deep/a.png", await picture(1).png().toBuffer());
+  }, async (places) => {
+    const inner = join(places.folder, "deep");
+    await Deno.chmod(inner, 0o000); // its images would be lost in silence
+    const before = boundByPermissions!;
+    assert.match(await evaluateInChild(places, { before }), /^DataError: .*deep.* cannot be read/);
+    await Deno.chmod(inner, 0o755);
+
+    const parent = join(places.root, "results");
+    await Deno.mkdir(parent, { mode: 0o555 });
+    const refused = await evaluateInChild(places, { before });
+    assert.match(refused, /^DataError: .*results cannot be written.*permission to write there/);
+    await Deno.chmod(parent, 0o755);
+    assert.equal(await evaluateInChild(places, { before }), "finished");
+  }),
+});

@@ -6,9 +6,68 @@ import { tf } from "../../lib/core/tensorflow.ts";
 import { saveKeras } from "../../lib/model/keras_files.ts";
 import { createModel, disposeModel } from "../../lib/model/model.ts";
 import { saveModel } from "../../lib/model/saved.ts";
+import { parseEvaluateArguments } from "../../tools/evaluate.ts";
 import { measureParity, parseParityArguments } from "../../tools/parity.ts";
 import { someImages } from "../model/ask_keras.ts";
 import { testCard } from "../model/model_card.ts";
+
+const parse = (...args: string[]) => parseEvaluateArguments(args, "/here")!;
+
+Deno.test("parseEvaluateArguments() takes a folder, a run and files, from where they were typed", () => {
+  const usual = { followLinks: false, run: "default" };
+  assert.deepEqual(parse("new"), { ...usual, folder: "/here/new", options: {} });
+  assert.deepEqual(parse("/abs/new", "--run", "pas", "--out", "../x.csv", "--force"), {
+    ...usual,
+    folder: "/abs/new",
+    run: "pas",
+    options: { out: "/x.csv", force: true },
+  });
+  assert.deepEqual(parse("--out=y.csv", "."), {
+    ...usual,
+    folder: "/here",
+    options: { out: "/here/y.csv" },
+  });
+  assert.deepEqual(parse("a", "--shard", "2/12").options, { shard: { index: 2, count: 12 } });
+  assert.deepEqual(
+    parse("a", "--merge", "--format", "csv, parquet,csv", "--sidecar", "s.csv").options,
+    { merge: true, formats: ["csv", "parquet"], sidecar: "/here/s.csv" },
+  );
+  assert.equal(parse("a", "--follow-links").followLinks, true);
+  assert.equal(parse("--help"), null);
+  assert.equal(parse("new", "-h"), null);
+});
+
+Deno.test("parseEvaluateArguments() refuses what it cannot use, with its usage", () => {
+  const cases: [string[], RegExp][] = [
+    [[], /One folder of images must be named/],
+    [["a", "b"], /One folder of images must be named/],
+    [["a", "--runs", "x"], /--runs/],
+    [["a", "--run"], /--run/],
+    [[""], /One folder of images must be named/],
+    [["a", "--out", ""], /--out needs a file/],
+    [["a", "--sidecar="], /--sidecar needs a file/],
+    [["a", "--force=yes"], /--force/],
+    [["a", "--shard", "1/2", "--merge"], /--shard evaluates a part/],
+    [["a", "--shard", "1/2", "--format", "parquet"], /--shard evaluates a part/],
+  ];
+  for (const [args, message] of cases) {
+    assert.throws(() => parse(...args), (error: unknown) => {
+      assert(error instanceof ConfigError);
+      assert.match(error.message, message);
+      assert.match(error.remedy, /deno task evaluate DIR/);
+      return true;
+    });
+  }
+});
+
+Deno.test("parseEvaluateArguments() refuses parts and formats that there are not", () => {
+  for (const shard of ["0/2", "3/2", "1", "1/0", "a/b", "1/2/3", "-1/2", "1/99999", ""]) {
+    assert.throws(() => parse("a", `--shard=${shard}`), /--shard .*: a part and the number/);
+  }
+  for (const format of ["xlsx", "", "csv,", "csv;parquet", "jsonl"]) {
+    assert.throws(() => parse("a", `--format=${format}`), /there is no format/);
+  }
+});
 
 Deno.test("measureParity() compares with Python Keras, and finds a difference where there is one", async () => {
   const before = tf.memory().numTensors;

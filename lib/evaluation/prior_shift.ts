@@ -1,0 +1,311 @@
+import { ModelError } from "../core/errors.ts";
+import type { Config } from "../core/settings.ts";
+import { images, percent } from "../core/words.ts";
+import type { Interval } from "../run/metrics_file.ts";
+import { type Decision, logOdds } from "../run/model_card.ts";
+import {
+  correctedThreshold,
+  estimatePrevalence,
+  keepsPredictions,
+  type PrevalenceChange,
+  type PrevalenceEstimate,
+  uncorrectedThreshold,
+} from "./prevalence.ts";
+import { explainScores, haveMoved, leastGain, type ScoreExplanations } from "./score_mixture.ts";
+import type { ScoreSummary } from "./score_summary.ts";
+
+/** What was decided about the prevalence in a folder. */
+export interface PriorShift {
+  /** How to correct every probability (see `correctProbabilities`); `null`: not at all. */
+  change: PrevalenceChange | null;
+  reason: PriorShiftReason;
+  /** `null`: nothing is known of validation. */
+  estimate: PrevalenceEstimate | null;
+  /** By how much all scores may lie elsewhere than in validation; `null`: too few images to tell. */
+  moved: ScoreExplanations["moved"] | null;
+  /**
+   * Whether something else than the prevalence differs from the images that the model knows: many of
+   * these look unlike them, the scores have moved, or the two estimates contradict each other.
+   */
+  anotherShift: boolean;
+  /** The least that the correction changes F1 by; `null`: none was in question. */
+  leastGain: number | null;
+  /** On the probabilities after the correction, if there is one. */
+  threshold: number;
+  /** All of it in plain words. */
+  text: string;
+}
+
+/** What {@linkcode decidePriorShift} is told. */
+export interface PriorShiftInput {
+  /** `config.evaluation.priorShift`. */
+  setting: Config["evaluation"]["priorShift"];
+  /** Of all images; at least one. */
+  summary: ScoreSummary;
+  /** From the model card. */
+  decision: Decision;
+  /** Class folder names; the last one is the positive class. */
+  classes: readonly string[];
+  /** Images that are flagged as unlike the training data. */
+  unlike: number;
+  seed: string | number;
+}
+
+/**
+ * With fewer images "auto" never corrects. Simulated with models of an AUC of 0.92 and 0.98,
+ * calibrated on 150 images, at prevalences from 2 to 90 %: with 30 images a correction cost up to
+ * 0.03 in F1, from 50 on no more than 0.01. Twice as many, because a shift of another kind is noticed
+ * from too few images only half of the time (real crops of another centre).
+ */
+const FEWEST_IMAGES = 100;
+
+/**
+ * With fewer validation images of a class, neither calibration nor cross-check is worth trusting. On
+ * real crops of another centre, models with 14 to 16 of the positive class lost up to 0.05 in F1 at
+ * single prevalences by corrections that all checks allowed.
+ */
+const FEWEST_OF_A_CLASS = 20;
+
+/**
+ * The prevalence has moved where p is below this. Stricter than usual, because calibration has an
+ * error that the test does not know; shifts that matter are far below it.
+ */
+const SIGNIFICANT = 0.001;
+
+/**
+ * Where more of the images than this are unlike the training data, more than the prevalence may
+ * differ. As many images can move an estimated prevalence by as much.
+ */
+const MOST_UNLIKE = 0.1;
+
+/** What is known before it is decided. */
+interface Evidence extends PriorShiftInput {
+  validation: Validation | null;
+  estimate: PrevalenceEstimate | null;
+  explained: ScoreExplanations | null;
+  /** Of the images those that are unlike the training data, 0 to 1. */
+  unlikeShare: number;
+}
+
+type Choice = Pick<PriorShift, "reason" | "change" | "leastGain">;
+
+type Validation = NonNullable<Decision["validation"]>;
+
+/**
+ * Decides whether the probabilities of a folder are corrected for its own prevalence of the positive
+ * class, and says why.
+ *
+ * "auto" corrects where there are at least 100 images, at most 10 % of them unlike the training data,
+ * the prevalence has moved (by the likelihood-ratio test and the intervals of both estimates), the
+ * estimates agree, the scores as such have not moved (see `explainScores`), and no explanation of the
+ * folder makes the corrected predictions worse (see `leastGain`). It corrects only as far as the
+ * images show beyond doubt: to the end, next to the prevalence of validation, of what both 95 %
+ * confidence intervals hold. The correction is monotone: p in proportion to p · new prevalence / old
+ * prevalence.
+ *
+ * @throws {ModelError} When a prevalence is given and the model's own is not known.
+ * @throws {RangeError} When the summary has no image.
+ */
+export function decidePriorShift(input: PriorShiftInput): PriorShift {
+  const { setting, summary, decision, unlike, seed } = input;
+  const { validation, fewest } = usableValidation(decision);
+  const estimate = validation && estimatePrevalence(summary, validation, { seed });
+  if (typeof setting === "number" && !estimate) {
+    throw new ModelError(
+      `Probabilities cannot be corrected to a prevalence of ${setting}: the model does not say with ` +
+        "which prevalence it was calibrated.",
+      'Run notebook 06 for this model, or set evaluation.priorShift: "off".',
+    );
+  }
+  const explained = validation?.scores && summary.n >= FEWEST_IMAGES && fewest >= FEWEST_OF_A_CLASS
+    ? explainScores(summary, validation.scores, seed)
+    : null;
+  const moved = explained && explained.moved;
+  const evidence = { ...input, validation, estimate, explained, unlikeShare: unlike / summary.n };
+  const choice = choose(evidence);
+  return {
+    ...choice,
+    estimate,
+    moved,
+    anotherShift: evidence.unlikeShare > MOST_UNLIKE || estimate?.agree === false ||
+      (moved !== null && haveMoved(moved)),
+    threshold: choice.change ? correctedThreshold(decision, choice.change) : decision.threshold,
+    text: describe(evidence, choice),
+  };
+}
+
+/** The counts, where they hold images of both classes, and the images of the rarer one. */
+function usableValidation(
+  { validation }: Decision,
+): { validation: Validation | null; fewest: number } {
+  if (!validation) return { validation: null, fewest: 0 };
+  const { truePositives, falsePositives, trueNegatives, falseNegatives } = validation;
+  const fewest = Math.min(truePositives + falseNegatives, trueNegatives + falsePositives);
+  return { validation: fewest > 0 ? validation : null, fewest };
+}
+
+function choose(evidence: Evidence): Choice {
+  const { setting, summary, decision, validation, estimate, explained } = evidence;
+  const not = (reason: PriorShiftReason): Choice => ({ reason, change: null, leastGain: null });
+  if (setting === "off") return not("off");
+  if (!estimate || !validation) return not("no_validation");
+  const { reference } = estimate;
+  if (setting !== "auto") {
+    return { reason: "given", change: { reference, share: setting }, leastGain: null };
+  }
+  if (!validation.scores) return not("no_scores");
+  if (estimate.n < FEWEST_IMAGES) return not("too_few_images");
+  if (!explained) return not("too_few_validation_images");
+  if (estimate.p >= SIGNIFICANT) return not("not_moved");
+  if (evidence.unlikeShare > MOST_UNLIKE) return not("unlike_training");
+  if (estimate.agree === null) return not("no_cross_check");
+  if (!estimate.agree) return not("contradicted");
+  if (haveMoved(explained.moved)) return not("scores_moved");
+  const end = nearEnd(estimate);
+  const beyondDoubt = estimate.share < reference ? end < reference : end > reference;
+  if (!beyondDoubt) return not("not_confirmed");
+  // a prevalence of 0 or 1 would leave no image a chance: that of half an image is the least
+  const least = 0.5 / summary.n;
+  const change = { reference, share: Math.min(1 - least, Math.max(least, end)) };
+  const gain = leastGain(explained.possible, {
+    before: logOdds(decision.threshold),
+    // of the plain correction, also where the rule of the threshold keeps the predictions
+    after: logOdds(uncorrectedThreshold(decision.threshold, change)),
+  });
+  if (gain < 0) return { ...not("may_harm"), leastGain: gain };
+  return { reason: "moved", change, leastGain: gain };
+}
+
+/**
+ * The end next to the reference prevalence of what the intervals of both estimates hold. In
+ * simulations (see `FEWEST_IMAGES`) correcting to the estimate itself cost up to 0.05 in F1 at
+ * prevalences of 5 to 20 %, this no more than 0.01. It gains more than the estimate at prevalences
+ * below 5 % and nearly as much above 60 %, and overdoes less where scores of one class are other than
+ * in validation. With more images, here and in validation, it comes to the estimate.
+ *
+ * There is no interval where all resamples give one value, as where no image is like the positive
+ * class.
+ */
+function nearEnd({ share, interval, blackBox, reference }: PrevalenceEstimate): number {
+  const ends = [interval, blackBox.interval].map(({ low, high }) => share < reference ? high : low);
+  const known = [share, ...ends.filter((end) => end !== null)];
+  return share < reference ? Math.max(...known) : Math.min(...known);
+}
+
+/** Why the probabilities of a folder were not corrected, in words. */
+const WHY_NOT = {
+  off: ({ estimate }: Evidence) =>
+    'evaluation.priorShift is "off"' +
+    (estimate && estimate.p < SIGNIFICANT
+      ? `, although it seems to have moved (${test(estimate)})`
+      : ""),
+  no_validation: () =>
+    "the model does not say with which prevalence it was calibrated (run notebook 06 for it)",
+  no_scores: () =>
+    "the model does not hold the scores of its validation images (run notebook 06 for it)",
+  too_few_images: () => `so few images cannot tell; ${FEWEST_IMAGES} are needed`,
+  too_few_validation_images: () =>
+    `the model's errors are known from too few validation images; ${FEWEST_OF_A_CLASS} of each ` +
+    "class are needed",
+  not_moved: ({ estimate }: Evidence) => `the difference can be chance (${test(estimate!)})`,
+  unlike_training: ({ unlikeShare }: Evidence) =>
+    `${percent(unlikeShare)} of the images look unlike the training data, and more than the ` +
+    `prevalence may differ (at most ${percent(MOST_UNLIKE)} may look so)`,
+  no_cross_check: () => "the model's errors on validation are too many for a cross-check",
+  contradicted: () => "the cross-check must agree",
+  scores_moved: () => "where scores have moved, an estimated prevalence is not to be trusted",
+  not_confirmed: ({ estimate }: Evidence) =>
+    "the intervals of this estimate and of the cross-check from the model's errors on validation, " +
+    `${crossCheck(estimate!)}, do not both rule out that it is the same`,
+  may_harm: (_: Evidence, { leastGain }: Choice) =>
+    "from what these images and the validation images show, the predictions could become worse by " +
+    `it (F1 by ${(-leastGain!).toFixed(2)} at worst)`,
+};
+
+/** Why the probabilities of a folder were corrected or not. */
+type PriorShiftReason = "given" | "moved" | keyof typeof WHY_NOT;
+
+/** What was found out about the prevalence, what was done about it, and why. */
+function describe(evidence: Evidence, choice: Choice): string {
+  const { estimate, explained, classes } = evidence;
+  const { reason, change } = choice;
+  const sentences: string[] = [];
+  if (estimate) {
+    const { share, interval, reference, n } = estimate;
+    sentences.push(
+      `Of these ${images(n)}, an estimated ${percent(share)} are ` +
+        `“${classes.at(-1)!.replaceAll("_", " ")}”${limits(interval)}; of the validation images ` +
+        `that the model was calibrated with, ${percent(reference)} are.`,
+    );
+  }
+  if (estimate?.agree === false) {
+    sentences.push(
+      "The cross-check contradicts: from the model's errors on validation the prevalence would be " +
+        `${crossCheck(estimate)}. Then something other than the prevalence differs here (another ` +
+        "scanner, stain or kind of image), or the calibration is off: check the predictions with care.",
+    );
+  }
+  if (explained && haveMoved(explained.moved)) sentences.push(describeMove(explained.moved));
+  if (reason === "given") {
+    sentences.push(
+      `Probabilities were corrected to the prevalence of ${percent(change!.share)} that ` +
+        "evaluation.priorShift gives.",
+    );
+  } else if (reason === "moved") {
+    sentences.push(
+      `Probabilities were corrected to a prevalence of ${percent(change!.share)}, as far as the ` +
+        `images show it beyond doubt, because it has moved (${test(estimate!)}) and the ` +
+        `cross-check from the model's errors on validation agrees: ${crossCheck(estimate!)}.`,
+    );
+  } else {
+    const why = WHY_NOT[reason](evidence, choice);
+    sentences.push(`Probabilities were not corrected for another prevalence: ${why}.`);
+  }
+  if (change) sentences.push(consequence(evidence, change));
+  return sentences.join(" ");
+}
+
+/** Another kind of shift than that of the prevalence. */
+function describeMove({ low, high }: ScoreExplanations["moved"]): string {
+  const ends = [Math.min(Math.abs(low), Math.abs(high)), Math.max(-low, high)];
+  const [least, most] = ends.map((end) => end.toFixed(2));
+  return `Whatever the prevalence, the scores of both classes seem to lie ${
+    low > 0 ? "higher" : "lower"
+  } here than in validation (by ${least} to ${most} in log odds), as with another stain or ` +
+    "scanner: check the predictions with care, the accepted ones too.";
+}
+
+/** What a correction does to the predictions. */
+function consequence({ decision, classes }: Evidence, change: PrevalenceChange): string {
+  const order = "The order of the images stays the same";
+  if (classes.length > 2) return `${order}.`;
+  if (keepsPredictions(decision.rule)) {
+    return `${order}, and so do the predictions: the threshold was chosen for sensitivity and ` +
+      "specificity, which do not depend on the prevalence, and moves with the probabilities.";
+  }
+  const before = uncorrectedThreshold(decision.threshold, change);
+  return `${order}; the predictions are those of a threshold of ${digits(before)} instead of ${
+    digits(decision.threshold)
+  } on the probabilities before.`;
+}
+
+/** The black-box estimate; less than none or more than all is as it comes out. */
+function crossCheck({ blackBox: { share, interval } }: PrevalenceEstimate): string {
+  return share === null ? "none" : `${percent(share)}${limits(interval)}`;
+}
+
+function limits({ low, high }: Interval): string {
+  return low === null || high === null
+    ? ""
+    : ` (95 % confidence interval ${percent(low)} to ${percent(high)})`;
+}
+
+function test({ p }: PrevalenceEstimate): string {
+  return `likelihood-ratio test, ${p < 0.001 ? "p < 0.001" : `p = ${p.toFixed(3)}`}`;
+}
+
+/** Two decimals, more next to 0 and 1. */
+function digits(threshold: number): string {
+  const rest = Math.min(threshold, 1 - threshold);
+  return threshold.toFixed(rest >= 0.01 || rest === 0 ? 2 : 2 - Math.floor(Math.log10(rest) + 2));
+}

@@ -1,0 +1,158 @@
+import { createRandom } from "../core/random.ts";
+import { groupOf } from "../data/labels.ts";
+import type { DetailsRow, ErrorRow } from "../run/evaluation_files.ts";
+import { calibrate, decide, type ModelCard } from "../run/model_card.ts";
+import { correctProbabilities } from "./prevalence.ts";
+import type { PriorShift } from "./prior_shift.ts";
+import type { GroupCount } from "./shares.ts";
+import type { ClassifiedImage } from "./work.ts";
+
+/** A new image with its prediction. */
+export interface EvaluatedImage extends DetailsRow {
+  /** Whether the positive class was predicted before a correction for another prevalence. */
+  wasPositive: boolean;
+}
+
+/** What became of an image. */
+export type Outcome = EvaluatedImage | ErrorRow;
+
+/**
+ * What a model's output for an image means: class, confidence, and whether a person should look.
+ *
+ * The probabilities are calibrated, then corrected for the folder's prevalence; threshold and accept
+ * band are meant for these.
+ */
+export function postprocess(
+  name: string,
+  { probabilities: raw, flags }: ClassifiedImage,
+  { architecture, decision, data }: ModelCard,
+  { change, threshold }: Pick<PriorShift, "change" | "threshold">,
+): EvaluatedImage {
+  const calibrated = calibrate(raw, decision.calibration);
+  const probabilities = change ? correctProbabilities(calibrated, change) : calibrated;
+  const probability = probabilities.at(-1)!;
+  const label = decide(probabilities, threshold);
+  const { acceptBand: band } = decision;
+  const isSure = band !== null && (probability <= band.low || probability >= band.high);
+  return {
+    name,
+    predicted: architecture.classes[label]!,
+    probability,
+    confidence: probabilities[label]!,
+    decision: isSure && flags.length === 0 ? "accept" : "review",
+    group: (data.groupPattern === null ? null : groupOf(name, data.groupPattern)) ?? "",
+    flags: flags.join(" "),
+    probability_uncorrected: calibrated.at(-1)!,
+    wasPositive: decide(calibrated, decision.threshold) === architecture.classes.length - 1,
+  };
+}
+
+/** What a page can show of an evaluation of any size. */
+export interface Tally {
+  classified: number;
+  unreadable: number;
+  /** Images that a person should look at. */
+  review: number;
+  /** The classes in the model's order, with the images that were predicted as each. */
+  classes: { name: string; images: number; review: number }[];
+  /** Of the positive class: images in 20 equal bins from 0 to 1, and those at the threshold or above. */
+  probabilities: { counts: number[]; called: number };
+  /** Predictions by patient or slide. */
+  groups: Map<string, GroupCount>;
+  /** The first rows. */
+  first: EvaluatedImage[];
+  /** The first that could not be read. */
+  errors: ErrorRow[];
+}
+
+/** Rows of {@linkcode Tally.first}. */
+const FIRST = 10;
+
+/** Rows of {@linkcode Tally.errors}. */
+const ERRORS = 100;
+
+/** Groups that are counted one by one; images of further ones count as those without a group. */
+const MOST_GROUPS = 100_000;
+
+/** Bins of {@linkcode Tally.probabilities}. */
+const PROBABILITY_BINS = 20;
+
+/** An empty tally. */
+export function createTally(classes: readonly string[]): Tally {
+  return {
+    classified: 0,
+    unreadable: 0,
+    review: 0,
+    classes: classes.map((name) => ({ name, images: 0, review: 0 })),
+    probabilities: { counts: new Array<number>(PROBABILITY_BINS).fill(0), called: 0 },
+    groups: new Map(),
+    first: [],
+    errors: [],
+  };
+}
+
+/** Counts one more image. */
+export function count(tally: Tally, outcome: Outcome, threshold: number): void {
+  if ("error" in outcome) {
+    tally.unreadable += 1;
+    if (tally.errors.length < ERRORS) tally.errors.push(outcome);
+    return;
+  }
+  const { predicted, probability, decision } = outcome;
+  const bin = Math.min(PROBABILITY_BINS - 1, Math.floor(PROBABILITY_BINS * probability));
+  const ofClass = tally.classes.find(({ name }) => name === predicted)!;
+  tally.classified += 1;
+  ofClass.images += 1;
+  tally.probabilities.counts[bin]! += 1;
+  if (probability >= threshold) tally.probabilities.called += 1;
+  countInGroup(tally, outcome);
+  if (tally.first.length < FIRST) tally.first.push(outcome);
+  if (decision === "accept") return;
+  tally.review += 1;
+  ofClass.review += 1;
+}
+
+function countInGroup(
+  { groups, classes }: Tally,
+  { group: own, predicted, wasPositive }: EvaluatedImage,
+): void {
+  const group = groups.has(own) || groups.size < MOST_GROUPS ? own : "";
+  const counts = groups.get(group) ?? { group, n: 0, positive: 0, uncorrected: 0 };
+  groups.set(group, counts);
+  counts.n += 1;
+  if (predicted === classes.at(-1)!.name) counts.positive += 1;
+  if (wasPositive) counts.uncorrected += 1;
+}
+
+/** A sample of bounded size of any number of rows. */
+export interface Sample<T> {
+  add(row: T): void;
+  /** In the order in which they were added, as far as they were kept. */
+  rows(): T[];
+  /** Rows that were added, those that were not kept included. */
+  total(): number;
+}
+
+/** Images that are scored at most: accuracy is then known within 0.3 %, in three seconds. */
+const MOST_SCORED = 20_000;
+
+/**
+ * Of more rows than `most` every one has the same chance to be in the sample (reservoir sampling,
+ * Vitter 1985, algorithm R).
+ */
+export function createSample<T>(
+  { seed, most = MOST_SCORED }: { seed: string | number; most?: number },
+): Sample<T> {
+  const random = createRandom(`${seed}/labelled sample`);
+  const kept: { turn: number; row: T }[] = [];
+  let added = 0;
+  return {
+    add: (row) => {
+      const place = kept.length < most ? kept.length : random.integer(added + 1);
+      const turn = added++;
+      if (place < most) kept[place] = { turn, row };
+    },
+    rows: () => kept.toSorted((a, b) => a.turn - b.turn).map(({ row }) => row),
+    total: () => added,
+  };
+}

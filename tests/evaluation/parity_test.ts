@@ -6,7 +6,8 @@ import { tf } from "../../lib/core/tensorflow.ts";
 import { saveKeras } from "../../lib/model/keras_files.ts";
 import { createModel, disposeModel } from "../../lib/model/model.ts";
 import { saveModel } from "../../lib/model/saved.ts";
-import { measureParity, parseParityArguments } from "../../tools/parity.ts";
+import { measureParity } from "../../tools/measure_parity.ts";
+import { parseParityArguments } from "../../tools/parity.ts";
 import { someImages } from "../model/ask_keras.ts";
 import { testCard } from "../model/model_card.ts";
 

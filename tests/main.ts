@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { projectRoot } from "../lib/core/paths.ts";
 import { duration, runMain } from "../lib/core/terminal.ts";
-import { setUp } from "../tools/setup.ts";
+import { later, setUp } from "../tools/setup.ts";
 import { add, checkDeno, type Counts, FAILED, formatCounts, NONE, reportCheck } from "./checks.ts";
 import { runUnitTests } from "./unit_tests.ts";
 
@@ -14,28 +14,21 @@ import { runUnitTests } from "./unit_tests.ts";
 async function test(): Promise<number> {
   const start = performance.now();
   await setUp({ sampleImages: false });
-  const notebooks = await listNotebooks();
+  const { listNotebooks } = await later<typeof import("../tools/notebooks.ts")>(
+    "tools/notebooks.ts",
+  );
+  const notebooks = await listNotebooks(join(projectRoot, "notebooks"));
+  type Check = (notebooks: readonly string[]) => Promise<Counts>;
+  const check = (name: string, file: string) => async () =>
+    await (await later<Record<string, Check>>(`tests/notebooks/${file}.ts`))[name]!(notebooks);
   const parts: (() => Promise<Counts>)[] = [
     () => checkDeno("formatting", ["fmt", "--check", "--ignore=notebooks"]),
     () => checkDeno("lint", ["lint"]),
     () => checkDeno("types", ["check"]),
-    async () => {
-      const { checkFormat }: typeof import("./notebooks/check_format.ts") = await later(
-        "check_format",
-      );
-      return await checkFormat(notebooks);
-    },
-    async () => {
-      const { checkCells }: typeof import("./notebooks/check_cells.ts") = await later(
-        "check_cells",
-      );
-      return await checkCells(notebooks);
-    },
+    check("checkFormat", "check_format"),
+    check("checkCells", "check_cells"),
     runUnitTests,
-    async () => {
-      const { checkRun }: typeof import("./notebooks/check_run.ts") = await later("check_run");
-      return await checkRun(notebooks);
-    },
+    check("checkRun", "check_run"),
   ];
   // Ctrl-C ends what is running, which then clears up behind itself.
   let interrupted = false;
@@ -58,18 +51,6 @@ async function survive(part: () => Promise<Counts>): Promise<Counts> {
     const details = error instanceof Error ? error.stack ?? error.message : String(error);
     return reportCheck("a part of the tests broke off", FAILED, start, details);
   }
-}
-
-/** Imports what needs packages, which were not there when this module was loaded. */
-async function later<T>(name: string): Promise<T> {
-  return await import(import.meta.resolve(`./notebooks/${name}.ts`));
-}
-
-async function listNotebooks(): Promise<string[]> {
-  const { listNotebooks }: typeof import("../tools/notebooks.ts") = await import(
-    import.meta.resolve("../tools/notebooks.ts")
-  );
-  return await listNotebooks(join(projectRoot, "notebooks"));
 }
 
 if (import.meta.main) await runMain(test);

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { SetupError } from "../lib/core/errors.ts";
+import { reasonOf, SetupError } from "../lib/core/errors.ts";
 import { exists } from "../lib/core/files.ts";
 import { projectRoot } from "../lib/core/paths.ts";
 import { runTool, ToolError, venvFolder, venvPython } from "../lib/core/python.ts";
@@ -146,7 +146,7 @@ async function prove(): Promise<void> {
     // No notebook shall meet a binding that does not work.
     await Deno.remove(bindingPath);
     throw new SetupError(
-      `it was built but does not work: ${cause instanceof Error ? cause.message : cause}`,
+      `it was built but does not work: ${reasonOf(cause)}`,
       "Delete the folder .venv and run the same command again; if it fails in the same way, this " +
         "machine's TensorFlow or compiler is not supported.",
       { cause },

@@ -2,35 +2,7 @@ import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { ConfigError, DataError } from "../lib/core/errors.ts";
 import { runMain } from "../lib/core/terminal.ts";
-import { setUp } from "./setup.ts";
-
-/**
- * `deno task run`: set up, then execute the notebooks. Only what needs no packages is imported
- * before the set-up.
- *
- * @returns The exit code.
- */
-async function run(): Promise<number> {
-  const options = parseRunOptions(Deno.args, Deno.env.get("INIT_CWD") ?? Deno.cwd());
-  if (options.help) {
-    console.log(RUN_HELP);
-    return 0;
-  }
-  await checkFolders(options);
-  await setUp({
-    sampleImages: options.data === undefined || options.new === undefined,
-    afterPackages: async () => {
-      const { buildOverrides }: typeof import("./summary.ts") = await import(
-        import.meta.resolve("./summary.ts")
-      );
-      buildOverrides(options);
-    },
-  });
-  const { runAndSummarise }: typeof import("./summary.ts") = await import(
-    import.meta.resolve("./summary.ts")
-  );
-  return await runAndSummarise(options);
-}
+import { later, setUp } from "./setup.ts";
 
 /** What `deno task run` was asked for. */
 export interface RunOptions {
@@ -48,12 +20,10 @@ export interface RunOptions {
 }
 
 /** The first and the last notebook. */
-const FIRST = 1;
-
-const LAST = 7;
+const [FIRST, LAST] = [1, 7];
 
 /** What `deno task run --help` prints. */
-export const RUN_HELP = `deno task run: set up, then execute the seven notebooks in order
+const RUN_HELP = `deno task run: set up, then execute the seven notebooks in order
 
   --data DIR          folder of images: one folder per class (default: data/, or the sample set)
   --new DIR           folder of new images for section 7 (default: data/new/)
@@ -76,21 +46,14 @@ export function parseRunOptions(args: readonly string[], callerFolder: string): 
   const from = notebookNumber("--from", values.from, FIRST);
   const to = notebookNumber("--to", values.to, LAST);
   if (from > to) throw refuse(`--from ${values.from} comes after --to ${values.to ?? LAST}.`);
-  const folder = (name: "data" | "new") => {
-    const value = values[name];
-    if (value === undefined) return {};
-    if (value === "") throw refuse(`--${name} needs a folder.`);
-    return { [name]: resolve(callerFolder, value) };
-  };
-  return {
-    help: values.help ?? false,
-    ...folder("data"),
-    ...folder("new"),
-    ...(values.run === undefined ? {} : { run: values.run }),
-    set: values.set ?? [],
-    from,
-    to,
-  };
+  const given: Partial<RunOptions> = {};
+  for (const name of ["data", "new"] as const) {
+    const folder = values[name];
+    if (folder === "") throw refuse(`--${name} needs a folder.`);
+    if (folder !== undefined) given[name] = resolve(callerFolder, folder);
+  }
+  if (values.run !== undefined) given.run = values.run;
+  return { ...given, help: values.help ?? false, set: values.set ?? [], from, to };
 }
 
 function parse(args: readonly string[]) {
@@ -135,22 +98,33 @@ function refuse(what: string, cause?: unknown): ConfigError {
  */
 export async function checkFolders(options: Pick<RunOptions, "data" | "new">): Promise<void> {
   for (const name of ["data", "new"] as const) {
-    const path = options[name];
-    if (path === undefined) continue;
-    let isFolder: boolean;
-    try {
-      isFolder = (await Deno.stat(path)).isDirectory;
-    } catch (cause) {
+    const file = options[name];
+    if (file === undefined) continue;
+    const entry = await Deno.stat(file).catch((cause) => {
       const reason = cause instanceof Deno.errors.NotFound ? "there is no such folder" : `${cause}`;
-      throw new DataError(`--${name} ${path}: ${reason}.`, "Check how it is spelt.", { cause });
-    }
-    if (!isFolder) {
-      throw new DataError(
-        `--${name} ${path} is a file.`,
-        "Give the folder that holds the images.",
-      );
-    }
+      const what = `--${name} ${file}: ${reason}.`;
+      throw new DataError(what, "Check how it is spelt.", { cause, file });
+    });
+    if (entry.isDirectory) continue;
+    const what = `--${name} ${file} is a file.`;
+    throw new DataError(what, "Give the folder that holds the images.", { file });
   }
+}
+
+/** Only what needs no packages is imported before the set-up. @returns The exit code. */
+async function run(): Promise<number> {
+  const options = parseRunOptions(Deno.args, Deno.env.get("INIT_CWD") ?? Deno.cwd());
+  if (options.help) {
+    console.log(RUN_HELP);
+    return 0;
+  }
+  await checkFolders(options);
+  const summary = () => later<typeof import("./summary.ts")>("tools/summary.ts");
+  await setUp({
+    sampleImages: options.data === undefined || options.new === undefined,
+    afterPackages: async () => void (await summary()).buildOverrides(options),
+  });
+  return await (await summary()).runAndSummarise(options);
 }
 
 if (import.meta.main) await runMain(run);

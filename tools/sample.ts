@@ -1,5 +1,5 @@
 import { basename, dirname, extname, join, resolve } from "node:path";
-import process from "node:process";
+import { pMapIterable } from "p-map";
 import sharp, { type Sharp } from "sharp";
 import { parseConfig } from "../lib/core/config.ts";
 import { writeCsv } from "../lib/core/csv.ts";
@@ -8,63 +8,11 @@ import { exists } from "../lib/core/files.ts";
 import { hasMarker, MARKER } from "../lib/core/paths.ts";
 import { createRandom, type Random } from "../lib/core/random.ts";
 import type { OnProgress } from "../lib/core/stop.ts";
-import {
-  createNoise,
-  type CropPlan,
-  drawCrop,
-  encodeCrop,
-  planSampleSet,
-} from "./sample_drawing.ts";
+import { createDraw } from "./sample_drawing.ts";
+import { type CropPlan, planSampleSet } from "./sample_plan.ts";
 
-/**
- * What can be wrong with a picture or unusual about its file, each so strong that a person sees it.
- * Each is made of a crop of its own: of a crop that is in the set too it would be a near-duplicate.
- */
-export const ODD_CROPS: readonly OddCrop[] = [
-  {
-    fault: "blurred",
-    extension: ".png",
-    make: (source) => opaque(source).blur(14).png().toBuffer(),
-  },
-  { fault: "blurred", extension: ".jpg", make: blurredByScaling },
-  { fault: "too_dark", extension: ".png", make: (source) => withContrast(source, 7, 20) },
-  { fault: "too_bright", extension: ".png", make: (source) => withContrast(source, 7, 240) },
-  { fault: "nearly_uniform", extension: ".png", make: (source) => withContrast(source, 2, 190) },
-  { fault: "empty_margin", extension: ".png", make: besideTheTissue },
-  { fault: "empty_margin", extension: ".jpg", make: withBars },
-  {
-    fault: "grey",
-    extension: ".png",
-    make: (source) => opaque(source).greyscale().toColourspace("b-w").png().toBuffer(),
-  },
-  {
-    fault: "grey", // in a file with three equal channels
-    extension: ".jpg",
-    make: (source) => opaque(source).greyscale().jpeg({ quality: 90 }).toBuffer(),
-  },
-  {
-    fault: "sixteen_bit",
-    extension: ".png",
-    make: (source) => opaque(source).toColourspace("rgb16").png().toBuffer(),
-  },
-  {
-    fault: "cmyk",
-    extension: ".jpg",
-    make: (source) => opaque(source).toColourspace("cmyk").jpeg({ quality: 90 }).toBuffer(),
-  },
-  { fault: "hidden_by_transparency", extension: ".png", make: partlyHidden },
-  {
-    fault: "size_outlier",
-    extension: ".png",
-    make: (source) => opaque(source).resize(150).png().toBuffer(),
-  },
-  { fault: "aspect_outlier", extension: ".png", make: middleStrip },
-  {
-    fault: "wrong_extension",
-    extension: ".png",
-    make: (source) => opaque(source).jpeg({ quality: 88 }).toBuffer(),
-  },
-];
+/** Crops that are encoded while the next one is painted. */
+const IN_FLIGHT = 4;
 
 /**
  * Makes the synthetic sample set: `folder`/CLASS/ for both classes of the default config,
@@ -73,7 +21,8 @@ export const ODD_CROPS: readonly OddCrop[] = [
  * the pictures are. The same seed gives the same bytes.
  *
  * Everything is made in a folder beside and renamed into place, so that an interruption leaves no
- * half of it. A sample set that is there already is left as it is.
+ * half of it. A sample set that is there already is left as it is. Two programs must not make the
+ * same one at the same time.
  *
  * @param options `seed`; `trainCrops` in the class folders (default 360); `newCrops` (default 60).
  *   The planted faults come on top.
@@ -87,54 +36,49 @@ export async function makeSampleSet(
   const target = resolve(folder);
   if (await hasMarker(target)) return;
   await refuseForeign(target);
-  await removeLeftovers(target);
-  const making = join(dirname(target), `.${basename(target)}.${Deno.pid}.making`);
+  const making = join(dirname(target), `.${basename(target)}.making`);
+  const clearUp = () => Deno.remove(making, { recursive: true }).catch(() => {});
+  await clearUp(); // what a killed process left
   try {
-    const crops = planSampleSet(seed, trainCrops, newCrops);
     for (const name of [...parseConfig({}).data.classes, "new"]) {
       await Deno.mkdir(join(making, name), { recursive: true });
     }
+    const crops = planSampleSet(seed, trainCrops, newCrops);
     const draw = createDraw(seed);
-    await writeCrops(making, crops, draw, onProgress);
-    const random = createRandom(`${seed}/faults`);
-    const faults = await plantFaults(making, crops, random, (crop) => draw(crop)());
+    let done = 0;
+    for await (const bytes of pMapIterable(crops, draw, { concurrency: IN_FLIGHT })) {
+      const crop = crops[done++]!;
+      await Deno.writeFile(join(making, cropPath(crop)), bytes);
+      onProgress?.(done, crops.length, crop.name);
+    }
+    const faults = await plantFaults(making, crops, draw, createRandom(`${seed}/faults`));
     await writeTables(making, crops, faults);
     await Deno.writeTextFile(join(making, MARKER), describeSet(seed, crops, faults));
-    await moveIntoPlace(making, target);
-  } catch (error) {
-    await Deno.remove(making, { recursive: true }).catch(() => {});
-    throw error;
+    await Deno.rename(making, target);
+  } finally {
+    await clearUp();
   }
 }
 
-async function writeCrops(
-  folder: string,
-  crops: readonly CropPlan[],
-  draw: (crop: CropPlan) => () => Promise<Uint8Array>,
-  onProgress: OnProgress | undefined,
-): Promise<void> {
-  const write = async (crop: CropPlan, encode: () => Promise<Uint8Array>) =>
-    await Deno.writeFile(join(folder, cropPath(crop)), await encode());
-  // One crop is encoded on another core while the next is drawn.
-  let writing = Promise.resolve();
-  for (const [i, crop] of crops.entries()) {
-    const encode = draw(crop);
-    await writing;
-    onProgress?.(i, crops.length, crop.name);
-    writing = write(crop, encode);
-  }
-  await writing;
-  onProgress?.(crops.length, crops.length);
+/** A person's files are never touched: only an absent folder, or an empty one, will do. */
+async function refuseForeign(target: string): Promise<void> {
+  if (!await exists(target)) return;
+  const isFolder = (await Deno.stat(target)).isDirectory;
+  if (isFolder && (await Array.fromAsync(Deno.readDir(target))).length === 0) return;
+  throw new DataError(
+    `${target} exists and is not a synthetic sample set (it has no ${MARKER}); nothing in it was ` +
+      "changed.",
+    "Move it away, or choose another folder for the sample set.",
+  );
 }
 
-/** Draws a planned crop at once; the bytes of its file are made when they are asked for. */
-function createDraw(seed: number): (crop: CropPlan) => () => Promise<Uint8Array> {
-  const noise = createNoise(createRandom(`${seed}/noise`));
-  return (crop) => {
-    const drawing = drawCrop(crop, createRandom(`${seed}/crop/${crop.name}`), noise);
-    return () => encodeCrop(drawing, crop.name, createRandom(`${seed}/file/${crop.name}`));
-  };
+/** Path of a crop in the sample set. */
+function cropPath(crop: CropPlan): string {
+  return `${crop.isNew ? "new" : crop.label}/${crop.name}`;
 }
+
+/** A file planted on purpose, so that there is something to find. */
+interface Fault extends Record<"path" | "fault" | "other_path", string> {}
 
 async function writeTables(
   folder: string,
@@ -149,54 +93,7 @@ async function writeTables(
   const rows = [...truth].map(([path, label]) => ({ name: path.slice("new/".length), label }));
   rows.sort((a, b) => a.name < b.name ? -1 : 1);
   await writeCsv(join(folder, "new_truth.csv"), ["name", "label"], rows);
-  await writeCsv(
-    join(folder, "faults.csv"),
-    ["path", "fault", "other_path"],
-    faults.map((fault) => ({ ...fault })),
-  );
-}
-
-/** A person's files are never touched: only an absent folder, or an empty one, will do. */
-async function refuseForeign(target: string): Promise<void> {
-  if (!await exists(target)) return;
-  if ((await Deno.stat(target)).isDirectory) {
-    let isEmpty = true;
-    for await (const _ of Deno.readDir(target)) isEmpty = false;
-    if (isEmpty) return;
-  }
-  throw new DataError(
-    `${target} exists and is not a synthetic sample set (it has no ${MARKER}); nothing in it was ` +
-      "changed.",
-    "Move it away, or choose another folder for the sample set.",
-  );
-}
-
-/** Removes what a killed process left half made; another that is still at work keeps its own. */
-async function removeLeftovers(target: string): Promise<void> {
-  await Deno.mkdir(dirname(target), { recursive: true });
-  const prefix = `.${basename(target)}.`;
-  for await (const { name } of Deno.readDir(dirname(target))) {
-    if (!name.startsWith(prefix) || !name.endsWith(".making")) continue;
-    const pid = Number(name.slice(prefix.length, -".making".length));
-    if (!Number.isInteger(pid) || pid <= 0) continue;
-    if (pid !== Deno.pid && isRunning(pid)) continue;
-    await Deno.remove(join(dirname(target), name), { recursive: true });
-  }
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0); // signal 0 only asks
-    return true;
-  } catch (error) {
-    return (error as { code?: string }).code === "EPERM";
-  }
-}
-
-async function moveIntoPlace(making: string, target: string): Promise<void> {
-  // Fails, as it should, if something has been put there meanwhile.
-  if (await exists(target)) await Deno.remove(target);
-  await Deno.rename(making, target);
+  await writeCsv(join(folder, "faults.csv"), ["path", "fault", "other_path"], faults);
 }
 
 function describeSet(
@@ -204,8 +101,8 @@ function describeSet(
   crops: readonly CropPlan[],
   faults: readonly Fault[],
 ): string {
-  const slides = new Set(crops.filter((crop) => !crop.isNew).map((crop) => crop.slide.name)).size;
-  const old = crops.filter((crop) => !crop.isNew).length;
+  const old = crops.filter((crop) => !crop.isNew);
+  const slides = new Set(old.map((crop) => crop.slide.name)).size;
   return `# Synthetic sample set
 
 These pictures are **synthetic**: a program drew them (seed ${seed}). They show no tissue of any
@@ -213,9 +110,9 @@ person or animal. They are here so that everything can be tried before there are
 own, and **they prove nothing about tissue**: a score reached on them says nothing about how well
 glomeruli are told apart on real slides.
 
-- ${old} crops from ${slides} pretended slides in the two class folders. The slide is the start of
+- ${old.length} crops from ${slides} pretended slides in the two class folders. The slide is the start of
   the file name, for example \`slide_03\` (\`data.groupPattern\` = \`(slide_\\d+)\`).
-- new/: ${crops.length - old} crops from other slides. new_truth.csv holds their classes.
+- new/: ${crops.length - old.length} crops from other slides. new_truth.csv holds their classes.
 - faults.csv: ${faults.length} files planted on purpose on top of these: damaged files, files that
   are no images, duplicates and near-duplicates, and pictures that are blurred, nearly black, white
   or uniform, half empty, of an odd size or stored in an unusual way.
@@ -229,70 +126,81 @@ result of these pictures says that they are synthetic.
 `;
 }
 
-/** A file planted on purpose, so that there is something to find. */
-export interface Fault {
-  /** Path in the sample set, `/` between folders. */
-  path: string;
-  /** What is wrong with it. */
-  fault:
-    | "truncated"
-    | "zero_byte"
-    | "not_an_image"
-    | "exact_duplicate"
-    | "exact_duplicate_other_class"
-    | "near_duplicate_reencoded"
-    | "near_duplicate_rescaled"
-    | "near_duplicate_flipped"
-    | OddCrop["fault"];
-  /** The good file it was made from; empty where there is none. */
-  other_path: string;
+/** A file to make from the bytes of a good crop. */
+interface Recipe {
+  fault: string;
+  extension?: string; // the source's own by default
+  make: (source: Uint8Array) => Promise<Uint8Array> | Uint8Array;
+  place?: "other slide" | "other class"; // beside which crops, by default those of the source
 }
 
-/** A fault to make from the bytes of a good crop. */
-interface Recipe {
-  fault: Fault["fault"];
-  extension: string;
-  make: (source: Uint8Array) => Promise<Uint8Array> | Uint8Array;
-  /** Put beside the crops of another slide or class than the source's. */
-  place?: "other slide" | "other class";
-  /** Made of a new crop like the source, which is not in the set itself. */
-  isDrawn?: boolean;
+/** Plants the faults among the crops under `folder`; their numbers go on from each slide's last. */
+async function plantFaults(
+  folder: string,
+  crops: readonly CropPlan[],
+  draw: (crop: CropPlan) => Promise<Uint8Array>,
+  random: Random,
+): Promise<Fault[]> {
+  const faults: Fault[] = [];
+  const numbers = new Map<string, number>();
+  for (const { slide } of crops) numbers.set(slide.name, (numbers.get(slide.name) ?? 0) + 1);
+  const labels = [...new Set(crops.map((crop) => crop.label))];
+  for (const isNew of [false, true]) {
+    const sources = random.shuffle(crops.filter((crop) => crop.isNew === isNew));
+    // Among fewer crops than odd ones nothing would be odd.
+    const odd = isNew || sources.length < ODD_CROPS.length ? [] : ODD_CROPS;
+    const copies = isNew ? DAMAGED_FILES.concat(DUPLICATE) : [...DAMAGED_FILES, ...COPIES];
+    for (const [i, recipe] of [...copies, ...odd].entries()) {
+      const source = sources[i % sources.length];
+      if (!source) continue;
+      const { fault, extension = extname(source.name), place } = recipe;
+      const other = place === "other slide" && sources.find((crop) => crop.slide !== source.slide);
+      const slide = (other || source).slide.name;
+      const number = (numbers.get(slide) ?? 0) + 1;
+      numbers.set(slide, number);
+      const label = labels.find((name) => (name !== source.label) === (place === "other class"));
+      const name = `${slide}_${String(number).padStart(3, "0")}${extension}`;
+      const path = `${isNew ? "new" : label ?? source.label}/${name}`;
+      // A spoilt crop is one of its own: of one in the set it would be a near-duplicate.
+      const bytes = odd.includes(recipe)
+        ? await draw({ ...source, name: name.replace(extension, ".png") })
+        : await Deno.readFile(join(folder, cropPath(source)));
+      await Deno.writeFile(join(folder, path), await recipe.make(bytes));
+      const isAlone = odd.includes(recipe) || SOURCELESS.includes(fault);
+      faults.push({ path, fault, other_path: isAlone ? "" : cropPath(source) });
+    }
+  }
+  return faults;
 }
+
+const asPng = (source: Uint8Array): Sharp => sharp(source).png();
 
 const half = (bytes: Uint8Array) => bytes.slice(0, Math.floor(bytes.length * 0.55));
 
-const asPng = (source: Uint8Array) => sharp(source).png();
+const SOURCELESS: readonly string[] = ["zero_byte", "not_an_image"];
 
-const NOTE = "Slide scanned again on Tuesday, see the other folder.\n";
+const DAMAGED_FILES: readonly Recipe[] = [
+  {
+    fault: "truncated",
+    extension: ".png",
+    make: async (source) => half(await asPng(source).toBuffer()),
+  },
+  {
+    fault: "truncated",
+    extension: ".jpg",
+    make: async (source) => half(await sharp(source).removeAlpha().jpeg().toBuffer()),
+  },
+  { fault: "zero_byte", extension: ".png", make: () => new Uint8Array() },
+  {
+    fault: "not_an_image",
+    extension: ".png",
+    make: () => new TextEncoder().encode("Slide scanned again on Tuesday, see the other folder.\n"),
+  },
+];
 
-const TRUNCATED_PNG: Recipe = {
-  fault: "truncated",
-  extension: ".png",
-  make: async (source) => half(await asPng(source).toBuffer()),
-};
+const DUPLICATE: Recipe = { fault: "exact_duplicate", make: (source) => source };
 
-const TRUNCATED_JPEG: Recipe = {
-  fault: "truncated",
-  extension: ".jpg",
-  make: async (source) => half(await sharp(source).removeAlpha().jpeg().toBuffer()),
-};
-
-const ZERO_BYTE: Recipe = { fault: "zero_byte", extension: ".png", make: () => new Uint8Array() };
-
-const NOT_AN_IMAGE: Recipe = {
-  fault: "not_an_image",
-  extension: ".png",
-  make: () => new TextEncoder().encode(NOTE),
-};
-
-const DUPLICATE: Recipe = { fault: "exact_duplicate", extension: "", make: (source) => source };
-
-const IN_CLASS_FOLDERS: readonly Recipe[] = [
-  TRUNCATED_PNG,
-  TRUNCATED_PNG,
-  TRUNCATED_JPEG,
-  ZERO_BYTE,
-  NOT_AN_IMAGE,
+const COPIES: readonly Recipe[] = [
   DUPLICATE,
   { ...DUPLICATE, place: "other slide" },
   { ...DUPLICATE, fault: "exact_duplicate_other_class", place: "other class" },
@@ -301,7 +209,7 @@ const IN_CLASS_FOLDERS: readonly Recipe[] = [
     extension: ".jpg",
     // Over white, as every program saves it: without alpha, what transparency hides would show.
     make: (source) =>
-      sharp(source).flatten({ background: "#ffffff" }).jpeg({ quality: 75 }).toBuffer(),
+      sharp(source).flatten({ background: "#fff" }).jpeg({ quality: 75 }).toBuffer(),
   },
   {
     fault: "near_duplicate_rescaled",
@@ -317,146 +225,79 @@ const IN_CLASS_FOLDERS: readonly Recipe[] = [
     extension: ".png",
     make: (source) => asPng(source).flop().toBuffer(),
   },
-  ...ODD_CROPS.map((odd) => ({ ...odd, isDrawn: true })),
 ];
-
-const IN_NEW: readonly Recipe[] = [
-  TRUNCATED_PNG,
-  TRUNCATED_JPEG,
-  ZERO_BYTE,
-  NOT_AN_IMAGE,
-  DUPLICATE,
-];
-
-/** Path of a planned crop in the sample set. */
-export function cropPath(crop: CropPlan): string {
-  return `${crop.isNew ? "new" : crop.label}/${crop.name}`;
-}
-
-/**
- * Plants the faults among the crops already written under `folder`; their names go on from the
- * slide's last number.
- *
- * @param draw Draws a planned crop: the bytes of its file.
- * @returns What was planted where, in the order it was planted.
- */
-export async function plantFaults(
-  folder: string,
-  crops: readonly CropPlan[],
-  random: Random,
-  draw: (crop: CropPlan) => Promise<Uint8Array>,
-): Promise<Fault[]> {
-  const faults: Fault[] = [];
-  const numbers = new Map<string, number>();
-  for (const { name } of crops) numbers.set(slideOf(name), (numbers.get(slideOf(name)) ?? 0) + 1);
-  const labels = [...new Set(crops.map((crop) => crop.label))];
-  for (const [isNew, recipes] of [[false, IN_CLASS_FOLDERS], [true, IN_NEW]] as const) {
-    const sources = random.shuffle(crops.filter((crop) => crop.isNew === isNew));
-    for (const [i, recipe] of recipes.entries()) {
-      const source = sources[i % sources.length];
-      // Among fewer crops than odd ones nothing would be odd.
-      if (!source || (recipe.isDrawn && sources.length < ODD_CROPS.length)) continue;
-      const slide = recipe.place === "other slide"
-        ? sources.find((crop) => crop.slide !== source.slide)?.slide ?? source.slide
-        : source.slide;
-      const label = recipe.place === "other class"
-        ? labels.find((other) => other !== source.label) ?? source.label
-        : source.label;
-      const number = (numbers.get(slide.name) ?? 0) + 1;
-      numbers.set(slide.name, number);
-      const stem = `${slide.name}_${String(number).padStart(3, "0")}`;
-      const name = stem + (recipe.extension || extname(source.name));
-      const path = `${isNew ? "new" : label}/${name}`;
-      const bytes = recipe.isDrawn
-        ? await draw({ ...source, name: `${stem}.png` })
-        : await Deno.readFile(join(folder, cropPath(source)));
-      await Deno.writeFile(join(folder, path), await recipe.make(bytes));
-      const isAlone = recipe === ZERO_BYTE || recipe === NOT_AN_IMAGE || recipe.isDrawn;
-      faults.push({ path, fault: recipe.fault, other_path: isAlone ? "" : cropPath(source) });
-    }
-  }
-  return faults;
-}
-
-function slideOf(name: string): string {
-  return name.slice(0, "slide_00".length);
-}
-
-/** A way to spoil a crop or to store it oddly. */
-export interface OddCrop {
-  fault:
-    | "blurred"
-    | "too_dark"
-    | "too_bright"
-    | "nearly_uniform"
-    | "empty_margin"
-    | "grey"
-    | "sixteen_bit"
-    | "cmyk"
-    | "hidden_by_transparency"
-    | "size_outlier"
-    | "aspect_outlier"
-    | "wrong_extension";
-  extension: string;
-  /** From the bytes of a good crop, RGBA PNG. */
-  make: (source: Uint8Array) => Promise<Uint8Array>;
-}
 
 const WHITE = "#f4f2f5";
 
-const opaque = (source: Uint8Array): Sharp => sharp(source).flatten({ background: WHITE });
-
-/** As if enlarged from a thirtieth of its size. */
-async function blurredByScaling(source: Uint8Array): Promise<Uint8Array> {
-  const { width, height } = await sharp(source).metadata();
-  const small = await opaque(source).resize(Math.round(width / 30)).png().toBuffer();
-  return await sharp(small).resize(width, height, { fit: "fill", kernel: "cubic" })
-    .jpeg({ quality: 90 }).toBuffer();
+/** A picture that is spoilt, or stored oddly, so much that a person sees it; from an RGBA PNG. */
+function odd(
+  fault: string,
+  extension: string,
+  change: (image: Sharp, width: number, height: number) => Sharp | Promise<Sharp>,
+): Recipe {
+  const make = async (source: Uint8Array) => {
+    const { width, height } = await sharp(source).metadata();
+    const changed = await change(sharp(source).flatten({ background: WHITE }), width, height);
+    return await (extension === ".jpg" ? changed.jpeg({ quality: 90 }) : changed.png()).toBuffer();
+  };
+  return { fault, extension, make };
 }
+
+const ODD_CROPS: readonly Recipe[] = [
+  odd("blurred", ".png", (image) => image.blur(14)),
+  // As if enlarged from a thirtieth of its size.
+  odd("blurred", ".jpg", async (image, width, height) => {
+    const small = await image.resize(Math.round(width / 30)).png().toBuffer();
+    return sharp(small).resize(width, height, { fit: "fill", kernel: "cubic" });
+  }),
+  odd("too_dark", ".png", (image) => withContrast(image, 7, 20)),
+  odd("too_bright", ".png", (image) => withContrast(image, 7, 240)),
+  odd("nearly_uniform", ".png", (image) => withContrast(image, 2, 190)),
+  // Nearly half as much glass beside it; black bars above and below.
+  odd(
+    "empty_margin",
+    ".png",
+    (image, width) => image.extend({ left: Math.round(0.45 * width), background: WHITE }),
+  ),
+  odd("empty_margin", ".jpg", (image, _, height) => {
+    const bar = Math.round(0.25 * height);
+    return image.extend({ top: bar, bottom: bar, background: "#000" });
+  }),
+  odd("grey", ".png", (image) => image.greyscale().toColourspace("b-w")),
+  odd("grey", ".jpg", (image) => image.greyscale()), // in a file with three equal channels
+  odd("sixteen_bit", ".png", (image) => image.toColourspace("rgb16")),
+  odd("cmyk", ".jpg", (image) => image.toColourspace("cmyk")),
+  // The left fifth fully transparent, its colours still in the file.
+  odd("hidden_by_transparency", ".png", async (image, width) => {
+    const { data, info } = await image.ensureAlpha().raw().toBuffer({ resolveWithObject: true });
+    for (let i = 3; i < data.length; i += 4) if ((i >> 2) % width < width / 5) data[i] = 0;
+    return sharp(data, { raw: info }); // [height, width, 4]
+  }),
+  odd("size_outlier", ".png", (image) => image.resize(150)),
+  odd(
+    "aspect_outlier",
+    ".png",
+    (image, width, height) =>
+      image.extract({
+        left: 0,
+        top: Math.round(height / 3),
+        width,
+        height: Math.round(height / 3),
+      }),
+  ),
+  {
+    fault: "wrong_extension",
+    extension: ".png",
+    make: (source) => sharp(source).flatten({ background: WHITE }).jpeg().toBuffer(),
+  },
+];
 
 /** With so much contrast (standard deviation) around a mean, both in grey levels. */
-async function withContrast(
-  source: Uint8Array,
-  contrast: number,
-  mean: number,
-): Promise<Uint8Array> {
-  const { data, info } = await opaque(source).raw().toBuffer({ resolveWithObject: true });
+async function withContrast(image: Sharp, contrast: number, mean: number): Promise<Sharp> {
+  const { data, info } = await image.raw().toBuffer({ resolveWithObject: true });
   const { channels } = await sharp(data, { raw: info }).stats();
-  const own = channels.reduce((sum, { mean }) => sum + mean, 0) / channels.length;
-  const deviation = channels.reduce((sum, { stdev }) => sum + stdev, 0) / channels.length;
-  const slope = contrast / deviation;
-  return await sharp(data, { raw: info }).linear(slope, mean - slope * own).png().toBuffer();
-}
-
-/** Nearly half as much glass beside it. */
-async function besideTheTissue(source: Uint8Array): Promise<Uint8Array> {
-  const { width } = await sharp(source).metadata();
-  const left = Math.round(0.45 * width);
-  return await opaque(source).extend({ left, background: WHITE }).png().toBuffer();
-}
-
-/** Black bars above and below. */
-async function withBars(source: Uint8Array): Promise<Uint8Array> {
-  const { height } = await sharp(source).metadata();
-  const bar = Math.round(0.25 * height);
-  return await opaque(source).extend({ top: bar, bottom: bar, background: "#000000" })
-    .jpeg({ quality: 88 }).toBuffer();
-}
-
-/** The left fifth fully transparent, its colours still in the file. */
-async function partlyHidden(source: Uint8Array): Promise<Uint8Array> {
-  const { data, info } = await opaque(source).ensureAlpha().raw()
-    .toBuffer({ resolveWithObject: true }); // [height, width, 4]
-  for (let i = 0; i < data.length; i += 4) {
-    if (i / 4 % info.width < info.width / 5) data[i + 3] = 0;
-  }
-  return await sharp(data, { raw: info }).png().toBuffer();
-}
-
-/** A third of its height. */
-async function middleStrip(source: Uint8Array): Promise<Uint8Array> {
-  const { width, height } = await sharp(source).metadata();
-  const third = Math.round(height / 3);
-  return await opaque(source).extract({ left: 0, top: third, width, height: third }).png()
-    .toBuffer();
+  const average = (values: number[]) => values.reduce((a, b) => a + b) / values.length;
+  const slope = contrast / average(channels.map(({ stdev }) => stdev));
+  const own = average(channels.map((channel) => channel.mean));
+  return sharp(data, { raw: info }).linear(slope, mean - slope * own);
 }

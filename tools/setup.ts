@@ -1,11 +1,11 @@
 import { join } from "node:path";
 import { SetupError } from "../lib/core/errors.ts";
-import { exists, writeJson } from "../lib/core/files.ts";
+import { exists, readJson, writeJson } from "../lib/core/files.ts";
 import { fromRoot, holdsImages, projectRoot, SAMPLE_FOLDER } from "../lib/core/paths.ts";
 import { runTool, venvFolder } from "../lib/core/python.ts";
 import { runMain, statusLine } from "../lib/core/terminal.ts";
 import { bindingStep } from "./binding.ts";
-import { digest, hasStamp, runStep, type Step, writeStamp } from "./step.ts";
+import { digest, hasStamp, runSteps, type Step, writeStamp } from "./step.ts";
 import { venvStep } from "./venv.ts";
 
 /** What {@linkcode setUp} may be told. */
@@ -30,16 +30,30 @@ export interface SetUpOptions {
 export async function setUp(options: SetUpOptions = {}): Promise<void> {
   if (Deno.build.os !== "linux" && Deno.build.os !== "darwin") {
     throw new SetupError(
-      `The project does not run on ${Deno.build.os}: TensorFlow's libraries are not to be had.`,
+      `The project does not run on ${Deno.build.os}: TensorFlow's libraries cannot be obtained.`,
       "On Windows, use it inside WSL2 (Ubuntu), where it is Linux.",
     );
   }
   const status = statusLine();
   using _lock = await lockSetUp();
-  await runStep(packagesStep, status);
+  await runSteps([packagesStep], status);
   await options.afterPackages?.();
-  for (const step of [venvStep, bindingStep, kernelStep]) await runStep(step, status);
-  if (options.sampleImages ?? true) await runStep(sampleStep, status);
+  // The pictures are drawn while Python's packages are downloaded. A failure waits for the other.
+  const both = await Promise.allSettled([
+    runSteps([venvStep, bindingStep, kernelStep], status),
+    runSteps(options.sampleImages ?? true ? [sampleStep] : [], status),
+  ]);
+  for (const result of both) if (result.status === "rejected") throw result.reason;
+}
+
+/**
+ * Imports a module that needs packages, once they are there. (An import with its path written out
+ * would be looked at when the program starts.)
+ *
+ * @param path From the project's folder.
+ */
+export async function later<Module>(path: string): Promise<Module> {
+  return await import(join(projectRoot, path));
 }
 
 /** Keeps a second set-up of the same folder waiting. The lock goes with its process. */
@@ -59,47 +73,38 @@ const stampPath = join(projectRoot, "node_modules", ".packages-stamp");
 /**
  * The npm packages, exactly as deno.lock has them. Their install scripts stay ignored on purpose:
  * that of tfjs-node-gpu downloads an outdated TensorFlow, which `binding.ts` replaces.
+ * (`nodeModulesDir` is "manual" in deno.json, because Deno would else install them before any line
+ * of this program runs, with a list of every file on the screen.)
  */
-export const packagesStep: Step = {
+const packagesStep: Step = {
   name: "npm packages",
   remedy: "Check the network connection, then run the same command again: it goes on where it " +
     "stopped.",
-  isDone: async () => await hasStamp(stampPath, await wanted()),
+  isDone: async () => await hasStamp(stampPath, await packagesStamp()),
   run: async (report) => {
     await runTool(Deno.execPath(), ["install", "--frozen"], {
       cwd: projectRoot,
       env: { NO_COLOR: "1" },
       onLine: report,
     });
-    await writeStamp(stampPath, await wanted());
+    await writeStamp(stampPath, await packagesStamp());
   },
 };
 
-async function wanted(): Promise<string> {
-  return digest([
-    await Deno.readTextFile(join(projectRoot, "deno.lock")),
-    Deno.build.target,
-  ]);
+async function packagesStamp(): Promise<string> {
+  return digest([await Deno.readTextFile(join(projectRoot, "deno.lock")), Deno.build.target]);
 }
 
 /** Name under which Jupyter knows the kernel; the notebooks' metadata name it. */
 export const KERNEL_NAME = "deno";
 
-/** Jupyter's description of a kernel. */
-export interface KernelSpec {
-  argv: string[];
-  display_name: string;
-  language: string;
-  env: Record<string, string>;
-}
-
 /**
- * The kernel of the notebooks: the Deno inside the .venv, because one that npx started lives in a
- * cache that may be cleared.
+ * The kernel of the notebooks, as Jupyter describes one: the Deno inside the .venv, because one that
+ * npx started lives in a cache that may be cleared.
  *
  * @param venv Absolute path of the .venv.
  */
-export function kernelSpec(venv: string): KernelSpec {
+export function kernelSpec(venv: string) {
   return {
     argv: [join(venv, "bin", "deno"), "jupyter", "--kernel", "--conn", "{connection_file}"],
     display_name: "Deno",
@@ -109,45 +114,36 @@ export function kernelSpec(venv: string): KernelSpec {
   };
 }
 
-const path = join(venvFolder, "share", "jupyter", "kernels", KERNEL_NAME, "kernel.json");
+const kernelPath = join(venvFolder, "share", "jupyter", "kernels", KERNEL_NAME, "kernel.json");
 
 /** Registers the kernel for the Jupyter of the .venv, which VS Code finds as well. */
-export const kernelStep: Step = {
+const kernelStep: Step = {
   name: "Deno kernel",
   remedy: "Delete the folder .venv, then run the same command again.",
   isDone: async () => {
-    try {
-      const present: unknown = JSON.parse(await Deno.readTextFile(path));
-      return JSON.stringify(present) === JSON.stringify(kernelSpec(venvFolder));
-    } catch {
-      return false;
-    }
+    const present = await readJson(kernelPath, "").catch(() => null);
+    return JSON.stringify(present) === JSON.stringify(kernelSpec(venvFolder));
   },
-  run: async () => await writeJson(path, kernelSpec(venvFolder)),
+  run: async () => await writeJson(kernelPath, kernelSpec(venvFolder)),
 };
 
 /** With no images in data/, the synthetic sample set to start with. It appears whole or not at all. */
-export const sampleStep: Step = {
+const sampleStep: Step = {
   name: "sample images",
   remedy: "Check the free disk space, then run the same command again.",
-  isDone: async () =>
-    await exists(fromRoot(SAMPLE_FOLDER)) || await holdsImages(fromRoot("data"), await classes()),
-  run: async (report) => {
-    // Packages are there by now, and only now.
-    const { makeSampleSet }: typeof import("./sample.ts") = await import(
-      import.meta.resolve("./sample.ts")
+  isDone: async () => {
+    if (await exists(fromRoot(SAMPLE_FOLDER))) return true;
+    const { parseConfig } = await later<typeof import("../lib/core/config.ts")>(
+      "lib/core/config.ts",
     );
+    return await holdsImages(fromRoot("data"), parseConfig({}).data.classes);
+  },
+  run: async (report) => {
+    const { makeSampleSet } = await later<typeof import("./sample.ts")>("tools/sample.ts");
     await makeSampleSet(fromRoot(SAMPLE_FOLDER), {
       onProgress: (done, total) => report(`${done} of ${total} synthetic images`),
     });
   },
 };
-
-async function classes(): Promise<readonly string[]> {
-  const { parseConfig }: typeof import("../lib/core/config.ts") = await import(
-    import.meta.resolve("../lib/core/config.ts")
-  );
-  return parseConfig({}).data.classes;
-}
 
 if (import.meta.main) await runMain(() => setUp());

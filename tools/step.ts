@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { ProjectError, SetupError } from "../lib/core/errors.ts";
+import { ProjectError, reasonOf, SetupError } from "../lib/core/errors.ts";
 import { writeAtomic } from "../lib/core/files.ts";
 import { duration, type StatusLine } from "../lib/core/terminal.ts";
 
@@ -20,44 +20,41 @@ export interface Step {
 }
 
 /**
- * Runs a step where there is something to do, and prints one line: what, and how long it took.
+ * Runs steps one after another where there is something to do, and prints a line for each: what,
+ * and how long it took. Two lists of steps may run at the same time on one status line.
  *
  * @throws {SetupError} Naming the step, why it failed (a tool's last lines) and what to do.
  */
-export async function runStep(step: Step, status: StatusLine): Promise<void> {
-  const start = performance.now();
-  const elapsed = () => duration(performance.now() - start);
-  const name = step.name.padEnd(20);
-  if (await step.isDone()) {
-    status.print(`set-up  ${name} ready`);
-    return;
+export async function runSteps(steps: readonly Step[], status: StatusLine): Promise<void> {
+  for (const step of steps) {
+    const start = performance.now();
+    const elapsed = () => duration(performance.now() - start);
+    const name = step.name.padEnd(20);
+    if (await step.isDone()) {
+      status.print(`set-up  ${name} ready`);
+      continue;
+    }
+    let doing = "started";
+    const show = () => status.update(`set-up  ${name} ${elapsed()}  ${doing}`);
+    show();
+    const ticking = setInterval(show, 1000);
+    try {
+      await step.run((line) => {
+        doing = line.trim();
+        show();
+      });
+    } catch (cause) {
+      status.print(`set-up  ${name} failed (${elapsed()})`);
+      throw new SetupError(
+        `The set-up step "${step.name}" failed: ${reasonOf(cause)}`,
+        cause instanceof ProjectError ? cause.remedy : step.remedy,
+        { cause },
+      );
+    } finally {
+      clearInterval(ticking);
+    }
+    status.print(`set-up  ${name} done (${elapsed()})`);
   }
-  let doing = "started";
-  const show = () => status.update(`set-up  ${name} ${elapsed()}  ${doing}`);
-  show();
-  const ticking = setInterval(show, 1000);
-  try {
-    await step.run((line) => {
-      doing = line.trim();
-      show();
-    });
-  } catch (cause) {
-    // A step that knows better what to do says so itself.
-    const reason = cause instanceof ProjectError
-      ? cause.message.split("\n  What to do: ")[0]
-      : cause instanceof Error
-      ? cause.message
-      : String(cause);
-    status.print(`set-up  ${name} failed (${elapsed()})`);
-    throw new SetupError(
-      `The set-up step "${step.name}" failed: ${reason}`,
-      cause instanceof ProjectError ? cause.remedy : step.remedy,
-      { cause },
-    );
-  } finally {
-    clearInterval(ticking);
-  }
-  status.print(`set-up  ${name} done (${elapsed()})`);
 }
 
 /**
@@ -66,10 +63,7 @@ export async function runStep(step: Step, status: StatusLine): Promise<void> {
  */
 export function digest(parts: readonly string[]): string {
   const hash = createHash("sha256");
-  for (const part of parts) {
-    const bytes = new TextEncoder().encode(part);
-    hash.update(`${bytes.length}:`).update(bytes);
-  }
+  for (const part of parts) hash.update(`${new TextEncoder().encode(part).length}:${part}`);
   return hash.digest("hex");
 }
 
@@ -78,11 +72,7 @@ export function digest(parts: readonly string[]): string {
  * A missing or unreadable stamp is no stamp.
  */
 export async function hasStamp(path: string, stamp: string): Promise<boolean> {
-  try {
-    return await Deno.readTextFile(path) === stamp;
-  } catch {
-    return false;
-  }
+  return await Deno.readTextFile(path).catch(() => null) === stamp;
 }
 
 /** Leaves a stamp: the last thing that a step does, so that an interrupted one has none. */

@@ -1,7 +1,7 @@
 import { join, relative } from "node:path";
 import { merge, parseAssignment, parseConfig } from "../lib/core/config.ts";
 import { readCsv } from "../lib/core/csv.ts";
-import { SetupError } from "../lib/core/errors.ts";
+import { reasonOf, SetupError } from "../lib/core/errors.ts";
 import { exists, readJson } from "../lib/core/files.ts";
 import { fromRoot, isSynthetic, projectRoot, type RunPaths, runPaths } from "../lib/core/paths.ts";
 import { runTool } from "../lib/core/python.ts";
@@ -109,9 +109,7 @@ export async function writeReport(run: string, stopped: string | null): Promise<
     await runTool(Deno.execPath(), args, { cwd: projectRoot });
   } catch (cause) {
     throw new SetupError(
-      `${runPaths(run).report} could not be made: ${
-        cause instanceof Error ? cause.message : cause
-      }`,
+      `${runPaths(run).report} could not be made: ${reasonOf(cause)}`,
       "The executed notebooks beside it are complete; run again for the page.",
       { cause },
     );

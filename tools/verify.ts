@@ -1,6 +1,6 @@
 import { ConfigError } from "../lib/core/errors.ts";
 import { runMain } from "../lib/core/terminal.ts";
-import { setUp } from "./setup.ts";
+import { later, setUp } from "./setup.ts";
 
 const USAGE = `deno task verify [RUN]
 
@@ -8,11 +8,9 @@ Verifies the split of a run (default: "default") from its files and its images, 
 code 1 when anything was changed since.`;
 
 async function verify(run: string): Promise<number> {
-  const { verifyRun }: typeof import("../lib/split/verify.ts") = await import(
-    import.meta.resolve("../lib/split/verify.ts")
-  );
-  const { showProgress }: typeof import("../lib/show/progress.ts") = await import(
-    import.meta.resolve("../lib/show/progress.ts")
+  const { verifyRun } = await later<typeof import("../lib/split/verify.ts")>("lib/split/verify.ts");
+  const { showProgress } = await later<typeof import("../lib/show/progress.ts")>(
+    "lib/show/progress.ts",
   );
   const { problems, checked, unchecked } = await verifyRun(run, showProgress);
   for (const line of checked) console.log(`checked: ${line}`);

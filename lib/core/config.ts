@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { ConfigError, DataError } from "./errors.ts";
+import { ConfigError, DataError, reasonOf } from "./errors.ts";
 import { exists, readJson, writeJson } from "./files.ts";
 import { fromRoot, holdsImages, runPaths, SAMPLE_FOLDER } from "./paths.ts";
 import { type Config, type ConfigInput, configSchema } from "./settings.ts";
@@ -83,8 +83,8 @@ export async function readRunConfig(run: unknown): Promise<Config> {
   try {
     return parseConfig(earlier);
   } catch (cause) {
-    const reason = cause instanceof ConfigError ? cause.message.split("\n  What to do")[0] : cause;
-    throw new DataError(`${path} is not a config of this version. ${reason}`, remedy, { cause });
+    const what = `${path} is not a config of this version. ${reasonOf(cause)}`;
+    throw new DataError(what, remedy, { cause, file: path });
   }
 }
 

@@ -1,6 +1,6 @@
 import { parse } from "csv-parse/sync";
 import { stringify } from "csv-stringify/sync";
-import { DataError } from "./errors.ts";
+import { DataError, reasonOf } from "./errors.ts";
 import { writeAll, writeAtomicWith } from "./files.ts";
 
 /** One cell as it is written: `null` becomes an empty cell. */
@@ -89,12 +89,13 @@ export async function readCsv<C extends string>(
     const text = await Deno.readTextFile(path);
     records = parse(text, { columns, bom: true, delimiter: delimiterOf(text) });
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new DataError(`${path} cannot be read as CSV: ${reason}`, remedy, { cause });
+    const what = `${path} cannot be read as CSV: ${reasonOf(cause)}`;
+    throw new DataError(what, remedy, { cause, file: path });
   }
   const missing = required.filter((name) => !present.includes(name));
   if (missing.length > 0) {
-    throw new DataError(`${path} lacks the column(s) ${missing.join(", ")}.`, remedy);
+    const what = `${path} lacks the column(s) ${missing.join(", ")}.`;
+    throw new DataError(what, remedy, { file: path });
   }
   return records.map((record) =>
     Object.fromEntries(

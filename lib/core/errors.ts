@@ -1,21 +1,29 @@
 /**
- * Every error a user can meet. The message says what happened to which file; the remedy says what
- * to do about it, in words that need no programming.
+ * Every error a user can meet: what happened to which file, and what to do about it, in words that
+ * need no programming. The message is both, for whoever prints it.
  */
 export class ProjectError extends Error {
+  /** What happened, naming the file, field or step; without the remedy. */
+  readonly what: string;
   /** What the reader can do now. */
   readonly remedy: string;
+  /** The file it happened to, where it is about one. */
+  readonly file: string | undefined;
 
-  /**
-   * @param what What happened, naming the file, field or step.
-   * @param remedy What to do about it.
-   * @param options `cause`: the error underneath, where there is one.
-   */
-  constructor(what: string, remedy: string, options?: { cause?: unknown }) {
-    super(`${what}\n  What to do: ${remedy}`, options);
+  /** @param options `cause`: the error underneath; `file`: the file that it is about. */
+  constructor(what: string, remedy: string, options: { cause?: unknown; file?: string } = {}) {
+    super(`${what}\n  What to do: ${remedy}`, { cause: options.cause });
     this.name = new.target.name;
+    this.what = what;
     this.remedy = remedy;
+    this.file = options.file;
   }
+}
+
+/** Why something failed, in words for a message: without the remedy of an error that brings its own. */
+export function reasonOf(error: unknown): string {
+  if (error instanceof ProjectError) return error.what;
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** A config value is misspelt, of the wrong type or out of range. */
@@ -27,18 +35,18 @@ export class SetupError extends ProjectError {}
 /** A data folder, or a file that an earlier notebook should have written, is missing or unusable. */
 export class DataError extends ProjectError {}
 
-/** One image cannot be decoded. `path` names it, `reason` says why. */
+/** One image cannot be decoded. */
 export class ImageError extends ProjectError {
   /** Path of the image, as it was asked for. */
   readonly path: string;
   /** Why it cannot be decoded, without the path: for a table that has a column for the path. */
   readonly reason: string;
 
-  constructor(path: string, reason: string, options?: { cause?: unknown }) {
+  constructor(path: string, reason: string, options: { cause?: unknown } = {}) {
     super(
       `${JSON.stringify(path)} could not be read as an image: ${reason}`,
       "Open it in an image viewer; replace or remove it, then run again.",
-      options,
+      { ...options, file: path },
     );
     this.path = path;
     this.reason = reason;
@@ -48,7 +56,7 @@ export class ImageError extends ProjectError {
 /** A saved model or a weights file is missing, damaged, or of another architecture or version. */
 export class ModelError extends ProjectError {}
 
-/** Starting weights that were asked for are not to be had here. */
+/** Starting weights that were asked for cannot be obtained here. */
 export class WeightsMissingError extends ModelError {}
 
 /** Training cannot go on: for example the loss became NaN. */

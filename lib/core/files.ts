@@ -83,12 +83,12 @@ export async function readJson(path: string, remedy: string): Promise<unknown> {
   try {
     text = await Deno.readTextFile(path);
   } catch (cause) {
-    throw new DataError(`${path} cannot be read.`, remedy, { cause });
+    throw new DataError(`${path} cannot be read.`, remedy, { cause, file: path });
   }
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new DataError(`${path} is not valid JSON.`, remedy, { cause });
+    throw new DataError(`${path} is not valid JSON.`, remedy, { cause, file: path });
   }
 }
 

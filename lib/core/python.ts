@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { reasonOf } from "./errors.ts";
 import { projectRoot } from "./paths.ts";
 
 /** A tool could not be started, or ended with an error. The message holds its last lines. */
@@ -39,8 +40,7 @@ export async function runTool(
       stderr: "piped",
     }).spawn();
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new ToolError(`${command} could not be started: ${reason}`, { cause });
+    throw new ToolError(`${command} could not be started: ${reasonOf(cause)}`, { cause });
   }
   const output: string[] = [];
   const tail: string[] = [];

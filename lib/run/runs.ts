@@ -118,7 +118,7 @@ async function readTestScores(
 /** What went wrong, without what to do about it: here nothing has to be done. */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  return (error instanceof ProjectError ? error.message.split("\n  What to do")[0]! : error.message)
+  return (error instanceof ProjectError ? error.what : error.message)
     .replaceAll(`${projectRoot}/`, "");
 }
 

@@ -138,7 +138,7 @@ async function readRunFiles(
       return await reader(path);
     } catch (error) {
       if (!(error instanceof ProjectError)) throw error;
-      problems.push(error.message.split("\n  What to do")[0]!);
+      problems.push(error.what);
       return null;
     }
   };

@@ -1,8 +1,8 @@
 import { fromRoot } from "../core/paths.ts";
 import { evaluateRun } from "../evaluation/evaluate.ts";
-import type { Evaluation } from "../evaluation/finish.ts";
 import { explainReview } from "../evaluation/queue.ts";
-import { DETAILS_COLUMNS } from "../evaluation/answers.ts";
+import type { Evaluation } from "../evaluation/results.ts";
+import { DETAILS_COLUMNS } from "../run/evaluation_files.ts";
 import type { Run } from "../run/run.ts";
 import type { Figure } from "../show/card.ts";
 import { type Displayable, displayAll, htmlTable, notice } from "../show/display.ts";

@@ -9,7 +9,7 @@ import { runsChart, runsTable } from "../show/run_charts.ts";
 import { savePlots } from "../show/save_plots.ts";
 import { learningCurves, learningRateChart } from "../show/training_charts.ts";
 import { findLearningRate as rangeTest } from "../training/learning_rate.ts";
-import { type TrainedRun, trainRun } from "../training/train_run.ts";
+import { type TrainedRun, trainRun } from "../training/training.ts";
 
 /** What notebook 05 shows of a training. */
 export interface Trained extends TrainedRun {

@@ -3,13 +3,23 @@ import * as errors from "../../lib/core/errors.ts";
 
 Deno.test("ProjectError says what happened and what to do, and keeps the cause", () => {
   const cause = new Error("underneath");
-  const error = new errors.DataError("split.csv is damaged.", "Run notebook 03.", { cause });
+  const error = new errors.DataError("split.csv is damaged.", "Run notebook 03.", {
+    cause,
+    file: "split.csv",
+  });
   assert.equal(error.message, "split.csv is damaged.\n  What to do: Run notebook 03.");
-  assert.deepEqual([error.remedy, error.cause], ["Run notebook 03.", cause]);
+  const { what, file, remedy } = error;
+  assert.deepEqual(
+    { what, file, remedy, cause: error.cause },
+    { what: "split.csv is damaged.", file: "split.csv", remedy: "Run notebook 03.", cause },
+  );
+  assert.equal(errors.reasonOf(error), "split.csv is damaged.");
+  assert.deepEqual([errors.reasonOf(cause), errors.reasonOf("x")], ["underneath", "x"]);
 });
 
 Deno.test("every error is a ProjectError under its own name", () => {
-  for (const [name, Kind] of Object.entries(errors)) {
+  const { reasonOf: _, ...kinds } = errors;
+  for (const [name, Kind] of Object.entries(kinds)) {
     const error = new Kind("a", "b");
     assert.ok(error instanceof errors.ProjectError && error instanceof Error);
     assert.equal(error.name, name);

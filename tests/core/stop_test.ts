@@ -4,7 +4,7 @@ import { projectRoot } from "../../lib/core/paths.ts";
 import { runCells } from "../run_cells.ts";
 
 const WORK = (body: string) => `
-const { stoppable } = await import("../../lib/core/stop.ts");
+const { stoppable } = await import("../lib/core/stop.ts");
 let done = 0;
 const result = await stoppable(async (stopRequested) => {
   while (!stopRequested() && done < 400) {
@@ -41,7 +41,7 @@ Deno.test("stoppable() lets Stop end work that blocks, after its step", async ()
 
 Deno.test("stoppable() in a terminal: Ctrl-C ends the work, a second one the process", async () => {
   const script = (steps: string) => `
-    import { stoppable } from ${JSON.stringify(join(projectRoot, "lib", "stop.ts"))};
+    import { stoppable } from ${JSON.stringify(join(projectRoot, "lib", "core", "stop.ts"))};
     await stoppable(async (stopRequested) => {
       console.log("begun");
       ${steps}

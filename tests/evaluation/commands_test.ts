@@ -6,8 +6,11 @@ import { tf } from "../../lib/core/tensorflow.ts";
 import { saveKeras } from "../../lib/model/keras_files.ts";
 import { createModel, disposeModel } from "../../lib/model/model.ts";
 import { saveModel } from "../../lib/model/saved.ts";
+import { parseFormats } from "../../lib/evaluation/export.ts";
+import { parseShard } from "../../lib/evaluation/parts.ts";
 import { parseEvaluateArguments } from "../../tools/evaluate.ts";
-import { measureParity, parseParityArguments } from "../../tools/parity.ts";
+import { measureParity } from "../../tools/measure_parity.ts";
+import { parseParityArguments } from "../../tools/parity.ts";
 import { someImages } from "../model/ask_keras.ts";
 import { testCard } from "../model/model_card.ts";
 
@@ -27,10 +30,10 @@ Deno.test("parseEvaluateArguments() takes a folder, a run and files, from where 
     folder: "/here",
     options: { out: "/here/y.csv" },
   });
-  assert.deepEqual(parse("a", "--shard", "2/12").options, { shard: { index: 2, count: 12 } });
+  assert.deepEqual(parse("a", "--shard", "2/12").options, { shard: "2/12" });
   assert.deepEqual(
     parse("a", "--merge", "--format", "csv, parquet,csv", "--sidecar", "s.csv").options,
-    { merge: true, formats: ["csv", "parquet"], sidecar: "/here/s.csv" },
+    { merge: true, format: "csv, parquet,csv", sidecar: "/here/s.csv" },
   );
   assert.equal(parse("a", "--follow-links").followLinks, true);
   assert.equal(parse("--help"), null);
@@ -60,12 +63,12 @@ Deno.test("parseEvaluateArguments() refuses what it cannot use, with its usage",
   }
 });
 
-Deno.test("parseEvaluateArguments() refuses parts and formats that there are not", () => {
+Deno.test("parseShard() and parseFormats() refuse parts and formats that there are not", () => {
   for (const shard of ["0/2", "3/2", "1", "1/0", "a/b", "1/2/3", "-1/2", "1/99999", ""]) {
-    assert.throws(() => parse("a", `--shard=${shard}`), /--shard .*: a part and the number/);
+    assert.throws(() => parseShard(shard), /--shard .*: a part and the number/);
   }
   for (const format of ["xlsx", "", "csv,", "csv;parquet", "jsonl"]) {
-    assert.throws(() => parse("a", `--format=${format}`), /there is no format/);
+    assert.throws(() => parseFormats(format), /there is no format/);
   }
 });
 

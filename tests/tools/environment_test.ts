@@ -9,6 +9,7 @@ import {
   probePython,
   type Python,
   tensorflowRequirement,
+  uvEnvironment,
 } from "../../tools/venv.ts";
 
 /** A machine on which `installed` are the Pythons. */
@@ -48,6 +49,25 @@ Deno.test("tensorflowRequirement() fits the machine", () => {
   assert.match(tensorflowRequirement({ ...x64, hasGpu: true }), /^tensorflow\[and-cuda\]==\d/);
   assert.match(tensorflowRequirement({ ...x64, arch: "aarch64" }), /^tensorflow==\d/);
   assert.match(tensorflowRequirement({ ...x64, os: "darwin" }), /^tensorflow==\d/);
+});
+
+Deno.test("uvEnvironment() makes uv download from where pip would", () => {
+  const config = [
+    ":env:.index-url='https://mirror/simple'",
+    "global.cert='/etc/ca.crt'",
+    "global.index-url='https://elsewhere/simple'",
+    "global.extra-index-url='https://a/simple\\nhttps://b/simple'",
+    "install.find-links='/wheels /more'",
+    "global.timeout='60'",
+  ].join("\n");
+  assert.deepEqual(uvEnvironment(config, { UV_INDEX: "https://mine", HOME: "/home/me" }), {
+    UV_INDEX_STRATEGY: "unsafe-best-match",
+    UV_DEFAULT_INDEX: "https://mirror/simple",
+    UV_INDEX: "https://mine",
+    UV_FIND_LINKS: "/wheels,/more",
+    SSL_CERT_FILE: "/etc/ca.crt",
+    HOME: "/home/me",
+  });
 });
 
 Deno.test("compileArguments() links the wheel's libraries and finds them again at run time", () => {

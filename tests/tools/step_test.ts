@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { SetupError } from "../../lib/core/errors.ts";
 import { runTool, ToolError } from "../../lib/core/python.ts";
 import { statusLine } from "../../lib/core/terminal.ts";
-import { digest, hasStamp, runStep, type Step, writeStamp } from "../../tools/step.ts";
+import { digest, hasStamp, runSteps, type Step, writeStamp } from "../../tools/step.ts";
 
 /** A log in memory and the status line that writes to it. */
 function log() {
@@ -23,35 +23,36 @@ const step: Step = {
   run: () => Promise.resolve(),
 };
 
-Deno.test("runStep() does nothing when there is nothing to do", async () => {
+Deno.test("runSteps() does nothing when there is nothing to do", async () => {
   const { lines, status } = log();
   const run = () => Promise.reject(new Error("should not run"));
-  await runStep({ ...step, isDone: () => Promise.resolve(true), run }, status);
+  await runSteps([{ ...step, isDone: () => Promise.resolve(true), run }], status);
   assert.match(lines.join(""), /^set-up {2}thing +ready\n$/);
 });
 
-Deno.test("runStep() prints one line for a step that was done", async () => {
+Deno.test("runSteps() prints one line for a step that was done", async () => {
   const { lines, status } = log();
-  await runStep(step, status);
+  await runSteps([step], status);
   assert.match(lines.join(""), /^set-up {2}thing +done \(0\.\d s\)\n$/);
 });
 
-Deno.test("runStep() says which step failed, why and what to do", async () => {
+Deno.test("runSteps() says which step failed, why and what to do", async () => {
   const { status } = log();
   const run = () => Promise.reject(new ToolError("g++ exited with 1\nno such header"));
-  await assert.rejects(runStep({ ...step, run }, status), (error) => {
+  await assert.rejects(runSteps([{ ...step, run }], status), (error) => {
     assert.ok(error instanceof SetupError);
-    assert.match(error.message, /"thing"[^]*no such header\n {2}What to do: Buy a thing\./);
+    assert.match(error.what, /"thing"[^]*no such header$/);
+    assert.equal(error.remedy, step.remedy);
     return true;
   });
 });
 
-Deno.test("runStep() keeps the advice of an error that brings its own", async () => {
+Deno.test("runSteps() keeps the advice of an error that brings its own", async () => {
   const { status } = log();
   const run = () => Promise.reject(new SetupError("No Python.", "Install Python."));
-  await assert.rejects(runStep({ ...step, run }, status), (error) => {
-    assert.match(String(error), /No Python\.\n {2}What to do: Install Python\.$/);
-    return true;
+  await assert.rejects(runSteps([{ ...step, run }], status), {
+    name: "SetupError",
+    remedy: "Install Python.",
   });
 });
 

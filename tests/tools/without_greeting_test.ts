@@ -7,8 +7,8 @@ import { inFolder, put } from "../data/test_images.ts";
 async function stderrOf(lines: readonly string[], env: Record<string, string>): Promise<string> {
   let text = "";
   await inFolder(async (folder) => {
-    const setup = JSON.stringify(join(projectRoot, "lib", "setup"));
-    await put(folder, "script.ts", [`const setup = ${setup};`, ...lines].join("\n"));
+    const core = JSON.stringify(join(projectRoot, "lib", "core"));
+    await put(folder, "script.ts", [`const core = ${core};`, ...lines].join("\n"));
     const config = join(projectRoot, "deno.json");
     const { stderr } = await new Deno.Command(Deno.execPath(), {
       args: ["run", "-A", "-q", "--no-check", "--config", config, join(folder, "script.ts")],
@@ -19,7 +19,7 @@ async function stderrOf(lines: readonly string[], env: Record<string, string>): 
   return text;
 }
 
-const load = ["const { tf } = await import(`${setup}/tensorflow.ts`);", "tf.scalar(1).add(1);"];
+const load = ["const { tf } = await import(`${core}/tensorflow.ts`);", "tf.scalar(1).add(1);"];
 
 Deno.test({
   name: "TensorFlow starts without a greeting, unless it is asked to speak",
@@ -36,7 +36,7 @@ Deno.test({
   ignore: Deno.build.os !== "linux",
   fn: async () => {
     const text = await stderrOf([
-      "const { withoutGreeting } = await import(`${setup}/without_greeting.ts`);",
+      "const { withoutGreeting } = await import(`${core}/tensorflow.ts`);",
       'console.error("before");',
       "const work = withoutGreeting(async () => {",
       '  console.error("I0000 00:00:1795638557.620551   16651 port.cc:153] oneDNN is on.");',

@@ -11,7 +11,7 @@ import { loadModel, saveModel } from "../../lib/model/saved.ts";
 import { fitStainReference } from "../../lib/model/start.ts";
 import type { StainReference } from "../../lib/run/model_card.ts";
 import { readSplit, writeSplit } from "../../lib/run/split_file.ts";
-import { measureParity } from "../../tools/parity.ts";
+import { measureParity } from "../../tools/measure_parity.ts";
 import { inFolder, put } from "../data/test_images.ts";
 import { evaluateRows } from "../evaluation/with_new_images.ts";
 import { testCard } from "../model/model_card.ts";

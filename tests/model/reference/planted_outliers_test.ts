@@ -15,7 +15,8 @@ import {
 import { fitReference, readFlagger, writeReference } from "../../../lib/model/ordinary.ts";
 import { createPredictor } from "../../../lib/model/predict.ts";
 import { loadEfficientnetLite0 } from "../../../lib/model/torch_tensors.ts";
-import { createNoise, drawCrop, encodeCrop, planSampleSet } from "../../../tools/sample_drawing.ts";
+import { createDraw } from "../../../tools/sample_drawing.ts";
+import { planSampleSet } from "../../../tools/sample_plan.ts";
 import { inFolder } from "../../data/test_images.ts";
 import { areThere, realCrops } from "../../real_crops.ts";
 import { appearances, outliersOf, type Picture, see } from "./planted_outliers.ts";
@@ -95,17 +96,9 @@ async function checkOutliers(
 }
 
 Deno.test("fitReference() of drawn crops flags every kind of planted outlier, each for its reason", async () => {
-  const noise = createNoise(createRandom("noise"));
+  const draw = createDraw(7);
   const plan = createRandom("order").shuffle(planSampleSet(7, 96, 0)).slice(0, 48);
-  const files = await Promise.all(
-    plan.map(async (crop) =>
-      await encodeCrop(
-        drawCrop(crop, createRandom(crop.name), noise),
-        "x.png",
-        createRandom(crop.name),
-      )
-    ),
-  );
+  const files = await Promise.all(plan.map((crop, i) => draw({ ...crop, name: `${i}.png` })));
   const falseAlarms = await checkOutliers({
     train: files.slice(0, 24),
     validation: files.slice(24, 38),

@@ -261,7 +261,10 @@ export function mostErrors(most: number, rate: number): Int32Array {
   return limits;
 }
 
+/** The regularised incomplete beta function; jstat brings no types. */
+const { ibeta } = jstat as unknown as { ibeta(x: number, a: number, b: number): number };
+
 /** P(X ≤ k) of a binomial with n trials of chance p, as the regularised incomplete beta function. */
 function chanceOfAtMost(k: number, n: number, p: number): number {
-  return k >= n ? 1 : 1 - (jstat.ibeta(p, k + 1, n - k) as number);
+  return k >= n ? 1 : 1 - ibeta(p, k + 1, n - k);
 }

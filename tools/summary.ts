@@ -8,7 +8,7 @@ import { runTool } from "../lib/core/python.ts";
 import type { Config } from "../lib/core/settings.ts";
 import { duration } from "../lib/core/terminal.ts";
 import { SYNTHETIC_NOTE } from "../lib/core/words.ts";
-import { pickScores, type SummaryScore } from "../lib/run/metrics_file.ts";
+import { readMetrics, type Score, SUMMARY_SCORES } from "../lib/run/metrics_file.ts";
 import { runNotebooks } from "./notebooks.ts";
 import type { RunOptions } from "./run.ts";
 
@@ -126,7 +126,7 @@ export interface Summary {
   report: boolean;
   synthetic: boolean;
   /** Empty when section 6 has not been run. */
-  scores: Readonly<Record<string, SummaryScore>>;
+  scores: Readonly<Record<string, Pick<Score, "value" | "low" | "high" | "baseline">>>;
   /** New images that were classified, and files that could not be read; null without section 7. */
   evaluation: { classified: number; unreadable: number } | null;
 }
@@ -155,7 +155,7 @@ export async function readSummary(
     report: await exists(paths.report),
     synthetic,
     scores: await written(paths.metrics, 6)
-      ? pickScores(await readJson(paths.metrics, "Run notebook 06 again."))
+      ? await summaryScores(paths.metrics)
       : {},
     evaluation: await written(paths.evaluation, 7)
       ? {
@@ -164,6 +164,13 @@ export async function readSummary(
       }
       : null,
   };
+}
+
+async function summaryScores(path: string): Promise<Summary["scores"]> {
+  const { scores } = await readMetrics(path);
+  return Object.fromEntries(
+    SUMMARY_SCORES.flatMap((name) => scores[name] ? [[name, scores[name]]] : []),
+  );
 }
 
 /** The closing words of `deno task run`. */

@@ -28,8 +28,11 @@ export interface Metrics {
   reads: TestReads;
 }
 
+/** The scores that a summary in a few lines shows. */
+export const SUMMARY_SCORES = ["roc_auc", "balanced_accuracy", "accuracy", "f1"] as const;
+
 /**
- * Reads metrics.json.
+ * Reads metrics.json. Scores of a name that is not known (of another version) are passed over.
  *
  * @throws {DataError} When it is missing or damaged.
  */
@@ -201,43 +204,4 @@ export interface Interval {
   high: number | null;
   /** Why there is no interval. */
   reason?: string;
-}
-
-/** A test score as metrics.json has it. */
-export interface SummaryScore {
-  /** null where the score is undefined, as with one class only. */
-  value: number | null;
-  /** Ends of its interval, where there is one. */
-  low: number | null;
-  high: number | null;
-  /** What a reader should compare it with: the score without any learning. */
-  baseline: number | null;
-}
-
-const SHOWN = ["roc_auc", "balanced_accuracy", "accuracy", "f1"];
-
-/** The scores that a summary shows, out of metrics.json. */
-export function pickScores(metrics: unknown): Record<string, SummaryScore> {
-  const scores: Record<string, SummaryScore> = {};
-  for (const name of SHOWN) {
-    const score = field(metrics, name);
-    if (score === undefined) continue;
-    const number = (key: string) => {
-      const found = field(score, key);
-      return typeof found === "number" ? found : null;
-    };
-    scores[name] = {
-      value: number("value"),
-      low: number("low"),
-      high: number("high"),
-      baseline: number("baseline"),
-    };
-  }
-  return scores;
-}
-
-function field(value: unknown, key: string): unknown {
-  return typeof value === "object" && value !== null && Object.hasOwn(value, key)
-    ? (value as Record<string, unknown>)[key]
-    : undefined;
 }

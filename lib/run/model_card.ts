@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { BACKBONES, isGroupPattern, RESIZES } from "../core/settings.ts";
 import { scoreTitle } from "../core/words.ts";
+import type { Score } from "./metrics_file.ts";
 
 /**
  * Stains whose vectors span less than this (the sine of their angle) cannot be told apart: it may be
@@ -232,19 +233,9 @@ export function decide(probabilities: readonly number[], threshold: number): num
   return probabilities.indexOf(Math.max(...probabilities));
 }
 
-/** A test score as metrics.json has it. */
-interface TestedScore {
-  value: number | null;
-  low: number | null;
-  high: number | null;
-  baseline: number | null;
-  n: number;
-  method: string;
-}
-
 /** The test of a model, for its card. */
 export interface ModelTest {
-  scores: Readonly<Record<string, TestedScore>>;
+  scores: Readonly<Record<string, Score>>;
   /** How often the test images have been read; `null`: not counted. */
   reads: number | null;
 }

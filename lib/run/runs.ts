@@ -6,7 +6,7 @@ import { projectRoot, runFolders, type RunPaths, runPaths } from "../core/paths.
 import type { Config, Monitor } from "../core/settings.ts";
 import { compareCodePoints } from "../core/words.ts";
 import { type HistoryRow, lowerIsBetter, readEvents, readHistory } from "./history.ts";
-import { pickScores } from "./metrics_file.ts";
+import { readMetrics, SUMMARY_SCORES } from "./metrics_file.ts";
 
 /** What a run's history was trained with; config.json may have been changed since. */
 export interface TrainingRecord {
@@ -107,8 +107,10 @@ async function readTestScores(
         return null;
       }
     }
-    const scores = pickScores(await readJson(metrics, ""));
-    return Object.fromEntries(Object.entries(scores).map(([name, { value }]) => [name, value]));
+    const { scores } = await readMetrics(metrics);
+    return Object.fromEntries(
+      SUMMARY_SCORES.flatMap((name) => scores[name] ? [[name, scores[name].value]] : []),
+    );
   } catch (error) {
     remark(`without test scores: ${reasonOf(error)}`);
     return null;
@@ -121,8 +123,6 @@ function reasonOf(error: unknown): string {
   return (error instanceof ProjectError ? error.what : error.message)
     .replaceAll(`${projectRoot}/`, "");
 }
-
-/** Names of the folders in a folder, sorted; hidden ones are not shown. */
 
 /**
  * Runs with the best first. Scores on different validation images do not compare, so the runs of

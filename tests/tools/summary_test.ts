@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { runPaths } from "../../lib/core/paths.ts";
 import { SYNTHETIC_NOTE } from "../../lib/core/words.ts";
-import { pickScores } from "../../lib/run/metrics_file.ts";
 import { formatSummary, readSummary, type Summary } from "../../tools/summary.ts";
 
 const summary: Summary = {
@@ -46,17 +45,6 @@ Deno.test("formatSummary() says nothing of what was not done, and that images ar
   assert.ok(text.endsWith(SYNTHETIC_NOTE));
 });
 
-Deno.test("pickScores() takes the four scores that are there, and no number that is not", () => {
-  const scores = pickScores({
-    kappa: { value: 1 },
-    accuracy: { value: 0.9, low: null, high: "x", baseline: 0.8 },
-    f1: { value: null, reason: "no positives" },
-  });
-  assert.deepEqual(scores, {
-    accuracy: { value: 0.9, low: null, high: null, baseline: 0.8 },
-    f1: { value: null, low: null, high: null, baseline: null },
-  });
-  assert.deepEqual(pickScores(null), {});
 });
 
 Deno.test("readSummary() counts rows, and leaves out notebooks that were not executed", async () => {

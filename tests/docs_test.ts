@@ -5,6 +5,7 @@ import { exists } from "../lib/core/files.ts";
 import { projectRoot } from "../lib/core/paths.ts";
 
 const read = (path: string) => Deno.readTextFile(join(projectRoot, path));
+
 const PAGES = [
   "README.md",
   "docs/guide.md",

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { basename, dirname, join, normalize, relative } from "node:path";
-import * as api from "../lib/mod.ts";
 import { projectRoot } from "../lib/core/paths.ts";
+import * as api from "../lib/mod.ts";
 import { codeTexts, type Notebook } from "./notebooks/code_cells.ts";
 
 /** The rooms of lib/, from the ground up, each with those that it may import. */
@@ -52,6 +52,7 @@ async function readFolder(folder: string): Promise<Map<string, string>> {
 }
 
 const lib = await readFolder("lib");
+
 const lineCount = (text: string) => text.trimEnd().split("\n").length;
 
 /** Modules of the project that a module imports or re-exports, types too. */

@@ -154,9 +154,7 @@ export async function readSummary(
     model: relative(projectRoot, paths.model),
     report: await exists(paths.report),
     synthetic,
-    scores: await written(paths.metrics, 6)
-      ? await summaryScores(paths.metrics)
-      : {},
+    scores: await written(paths.metrics, 6) ? await summaryScores(paths.metrics) : {},
     evaluation: await written(paths.evaluation, 7)
       ? {
         classified: await rows(paths.evaluation),

@@ -1,5 +1,5 @@
-import { distance } from "fastest-levenshtein";
 import { join, posix } from "node:path";
+import { distance } from "fastest-levenshtein";
 import { readCsv } from "../core/csv.ts";
 import { DataError } from "../core/errors.ts";
 import { exists } from "../core/files.ts";
@@ -212,7 +212,7 @@ export function groupOf(path: string, pattern: string | null): string | null {
 }
 
 /** What a folder of new images says about one of them. */
-export interface FolderLabel {
+interface FolderLabel {
   /** Class name, as the model has it. */
   label: string;
   /** Patient or slide from labels.csv; `null`: it does not say. */

@@ -28,7 +28,7 @@ const FORMATS = {
 } as const;
 
 /** An image format that the project decodes. */
-export type ImageFormat = keyof typeof FORMATS;
+type ImageFormat = keyof typeof FORMATS;
 
 /** Whether a file name's extension, in any case, is one of the format's own. */
 export function extensionFits(path: string, format: ImageFormat): boolean {

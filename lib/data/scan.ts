@@ -11,8 +11,8 @@ import {
 } from "../run/findings.ts";
 import { type ManifestRow, writeManifest } from "../run/manifest.ts";
 import { findCaseCollisions, setAsideDuplicates, setAsideNearDuplicates } from "./duplicates.ts";
-import { type ListedImage, listLabelled } from "./labels.ts";
 import { imageFindings } from "./image_findings.ts";
+import { type ListedImage, listLabelled } from "./labels.ts";
 import { type ReadImage, readImages, scanCachePath } from "./read_images.ts";
 
 /**

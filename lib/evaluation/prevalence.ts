@@ -1,8 +1,8 @@
 import { createRandom, type Random } from "../core/random.ts";
 import { chiSquareTail } from "../core/stats.ts";
 import { bootstrap, type KnownOutcomes, roganGladen } from "../metrics/intervals.ts";
+import type { Decision } from "../run/decision.ts";
 import type { Interval } from "../run/metrics_file.ts";
-import type { Decision } from "../run/model_card.ts";
 import { occupiedBins, type ScoreSummary } from "./score_summary.ts";
 
 /** A change of the prevalence of the positive class; both greater than 0, less than 1. */

@@ -1,8 +1,8 @@
 import { ModelError } from "../core/errors.ts";
 import type { Config } from "../core/settings.ts";
 import { images, percent } from "../core/words.ts";
+import { type Decision, logOdds } from "../run/decision.ts";
 import type { Interval } from "../run/metrics_file.ts";
-import { type Decision, logOdds } from "../run/model_card.ts";
 import {
   correctedThreshold,
   estimatePrevalence,

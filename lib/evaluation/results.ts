@@ -118,7 +118,7 @@ export interface Setting {
 }
 
 /** What was done before the results were put together. */
-export type Done = Pick<Evaluation, "state" | "resumed" | "restarted" | "imagesPerSecond">;
+type Done = Pick<Evaluation, "state" | "resumed" | "restarted" | "imagesPerSecond">;
 
 /** Of all that is drawn at random: the same results give the same numbers. */
 const SEED = "evaluation";

@@ -1,9 +1,9 @@
 import { createRandom } from "../core/random.ts";
-import { LARGEST_LOG_ODDS, probabilityOf, type ValidationScores } from "../run/model_card.ts";
+import { LARGEST_LOG_ODDS, probabilityOf, type ValidationScores } from "../run/decision.ts";
 import { BINS, type ScoreSummary } from "./score_summary.ts";
 
 /** A mixture of the scores of both classes of validation that a folder can be. */
-export interface Explanation {
+interface Explanation {
   /** Prevalence of the positive class, 0 to 1. */
   share: number;
   /** What all scores are higher by than in validation, in log odds. */

@@ -1,5 +1,5 @@
 import { createRandom } from "../core/random.ts";
-import { LARGEST_LOG_ODDS, logOdds, probabilityOf } from "../run/model_card.ts";
+import { LARGEST_LOG_ODDS, logOdds, probabilityOf } from "../run/decision.ts";
 
 /**
  * The calibrated probabilities of a folder, summed up: at most 8.4 MB for any number of images, and
@@ -26,7 +26,7 @@ const MOST_UNITS = 256;
  * with these. A pool of whole groups is as independent of the others as a group is, and 256 units
  * give a standard error to about 5 %.
  */
-export interface ScoreUnit {
+interface ScoreUnit {
   /** Images in each bin of log odds, see `binOf`. */
   bins: Uint32Array;
   n: number;

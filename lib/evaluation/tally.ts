@@ -1,7 +1,8 @@
 import { createRandom } from "../core/random.ts";
 import { groupOf } from "../data/labels.ts";
+import { calibrate, decide } from "../run/decision.ts";
 import type { DetailsRow, ErrorRow } from "../run/evaluation_files.ts";
-import { calibrate, decide, type ModelCard } from "../run/model_card.ts";
+import type { ModelCard } from "../run/model_card.ts";
 import { correctProbabilities } from "./prevalence.ts";
 import type { PriorShift } from "./prior_shift.ts";
 import type { GroupCount } from "./shares.ts";

@@ -1,6 +1,6 @@
 import { createRandom } from "../core/random.ts";
 import type { MetricsConfig } from "../core/settings.ts";
-import { calibrate, type Decision, DEFAULT_DECISION, logProbability } from "../run/model_card.ts";
+import { calibrate, type Decision, DEFAULT_DECISION, logProbability } from "../run/decision.ts";
 import { balanceFromManyStarts } from "../split/balance.ts";
 
 /** Predictions of any number of classes, one entry an image in both arrays. */

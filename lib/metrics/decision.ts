@@ -10,10 +10,10 @@ import {
   decide,
   type Decision,
   logOdds,
-  type ModelCard,
   MOST_SCORES,
   type ValidationScores,
-} from "../run/model_card.ts";
+} from "../run/decision.ts";
+import type { ModelCard } from "../run/model_card.ts";
 import { classIndex } from "../run/predictions.ts";
 import {
   type CalibrationChoice,

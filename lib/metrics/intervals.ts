@@ -1,7 +1,7 @@
 import { quantileSorted } from "d3-array";
 import { createRandom } from "../core/random.ts";
+import type { Decision } from "../run/decision.ts";
 import type { Interval } from "../run/metrics_file.ts";
-import type { Decision } from "../run/model_card.ts";
 
 /** Resamples where nothing else is asked for. */
 export const RESAMPLES = 2000;

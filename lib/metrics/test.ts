@@ -7,8 +7,10 @@ import { compareCodePoints, type ScoreName } from "../core/words.ts";
 import { fitRunReference, type Reference } from "../model/ordinary.ts";
 import { predictSubset } from "../model/predict.ts";
 import type { RunModel } from "../model/saved.ts";
+import { calibrate, decide } from "../run/decision.ts";
 import { countTestRead, otherTestRuns, type Scores, type TestReads } from "../run/metrics_file.ts";
-import { calibrate, decide, type ModelCard, modelCardMarkdown } from "../run/model_card.ts";
+import type { ModelCard } from "../run/model_card.ts";
+import { modelCardMarkdown } from "../run/model_card_text.ts";
 import {
   type PredictionRow,
   type Predictions,

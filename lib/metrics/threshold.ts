@@ -1,7 +1,7 @@
 import jstat from "jstat";
 import type { MetricsConfig } from "../core/settings.ts";
 import { rankByProbability } from "../core/stats.ts";
-import { type Decision, DEFAULT_DECISION } from "../run/model_card.ts";
+import { type Decision, DEFAULT_DECISION } from "../run/decision.ts";
 import type { Predictions } from "../run/predictions.ts";
 import { outcomes } from "./curves.ts";
 

@@ -217,7 +217,7 @@ const addBias: (x: Tensor, bias: Tensor) => Tensor = tf.customGrad(
 ) as (x: Tensor, bias: Tensor) => Tensor;
 
 /** Weights by name (`layer/kernel`). */
-export type Weights = ReadonlyMap<string, TensorFlow.Tensor>;
+type Weights = ReadonlyMap<string, TensorFlow.Tensor>;
 
 /** A layer that convolves, with one filter a channel or with all channels in each filter. */
 type Convolution = Layer & { op: "conv2d" | "depthwiseConv2d" };

@@ -136,7 +136,7 @@ export async function loadModel(folder: string): Promise<{ model: Model; card: M
 }
 
 /** One tensor of a tensor file, in the form of a tfjs weights manifest. */
-export interface TensorEntry {
+interface TensorEntry {
   name: string;
   shape: number[];
   dtype: "float32";

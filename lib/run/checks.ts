@@ -30,7 +30,7 @@ const reviewRecordSchema = z.object({
  * - `current`: the test that the newest list is of.
  * - `corrected`: the last test before labels were corrected; `null`: none have been.
  */
-export type ReviewRecord = z.infer<typeof reviewRecordSchema>;
+type ReviewRecord = z.infer<typeof reviewRecordSchema>;
 
 /** Reads review.json; `null` when there is none or it is damaged: all lists then count as edited. */
 export async function readReviewRecord(path: string): Promise<ReviewRecord | null> {
@@ -74,7 +74,7 @@ export type MapCheck = z.infer<typeof mapCheckSchema>;
  * @returns `null` when there was no map to check.
  * @throws {DataError} When it is missing or damaged.
  */
-export async function readMapCheck(path: string): Promise<MapCheck | null> {
+async function readMapCheck(path: string): Promise<MapCheck | null> {
   const remedy = "Run notebook 06 again; it writes this file.";
   const { success, data } = mapCheckSchema.nullable().safeParse(await readJson(path, remedy));
   if (success) return data;

@@ -92,7 +92,7 @@ export interface ErrorRow {
 }
 
 /** A row of evaluation_groups.csv; numbers are `null` where there is none. */
-export interface GroupRow {
+interface GroupRow {
   /** Patient or slide; empty: all images. */
   group: string;
   n: number;
@@ -309,7 +309,7 @@ async function realParent(path: string): Promise<string> {
 }
 
 /** What became of an evaluation, in numbers. */
-export interface EvaluationCounts {
+interface EvaluationCounts {
   classified: number;
   unreadable: number;
   /** Images that a person should look at. */

@@ -5,7 +5,7 @@ import { DataError } from "../core/errors.ts";
 import { exists, readJson } from "../core/files.ts";
 import { runFolders, runPaths } from "../core/paths.ts";
 import { SCORE_NAMES, type ScoreName } from "../core/words.ts";
-import { type Decision, decisionSchema } from "./model_card.ts";
+import { type Decision, decisionSchema } from "./decision.ts";
 import type { SplitRow } from "./split_file.ts";
 
 const number = z.number().nullable();

@@ -2,7 +2,7 @@ import { readCsv, writeCsv } from "../core/csv.ts";
 import { DataError } from "../core/errors.ts";
 
 /** Where predictions come from. */
-export type PredictionSource = "validation" | "test" | "new folder";
+type PredictionSource = "validation" | "test" | "new folder";
 
 /** One image with what the model predicted for it. */
 export interface Prediction {

@@ -25,7 +25,7 @@ export function htmlDisplay(html: string, text: string): Displayable {
 }
 
 /** What {@linkcode show} takes: something, several things, or nothing. */
-export type Showable = Displayable | readonly Displayable[] | null | undefined;
+type Showable = Displayable | readonly Displayable[] | null | undefined;
 
 /**
  * Shows things under the current cell, in order: for a cell that has more to show than its last
@@ -235,7 +235,7 @@ export function printable(text: string): string {
  *
  * @param folders As in the config: relative ones are meant from the project.
  */
-export async function showSyntheticNotice(...folders: string[]): Promise<void> {
+async function showSyntheticNotice(...folders: string[]): Promise<void> {
   const found = await Promise.all(folders.map((folder) => isSynthetic(fromRoot(folder))));
   if (found.includes(true)) await show(syntheticNotice());
 }

@@ -10,13 +10,10 @@ import { saveKeras } from "../model/keras_files.ts";
 import { backbones, disposeModel, frozenLayerCount } from "../model/model.ts";
 import { type CardDraft, loadModel, saveModel } from "../model/saved.ts";
 import { type StartingWeights, startRun } from "../model/start.ts";
+import { DEFAULT_DECISION } from "../run/decision.ts";
 import { type HistoryRow, type TrainingEvent, writeEvents, writeHistory } from "../run/history.ts";
-import {
-  DEFAULT_DECISION,
-  MODEL_FORMAT,
-  modelCardMarkdown,
-  PARITY_TOLERANCE,
-} from "../run/model_card.ts";
+import { MODEL_FORMAT, PARITY_TOLERANCE } from "../run/model_card.ts";
+import { modelCardMarkdown } from "../run/model_card_text.ts";
 import { type TrainingRecord, writeTrainingRecord } from "../run/runs.ts";
 import { type Subset, subsetItems, SUBSETS } from "../run/split_file.ts";
 import { latestCheckpoint, removeCheckpoints } from "./checkpoint.ts";

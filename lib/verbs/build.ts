@@ -9,7 +9,7 @@ import { augmentationGrid, predictionGrid } from "../show/pictures.ts";
 import { showProgress } from "../show/progress.ts";
 
 /** What notebook 04 shows of the model that training starts from. */
-export interface BuiltModel {
+interface BuiltModel {
   /** Where its weights come from. */
   weights: Displayable;
   /** Which layers are frozen, which are trained, and what the frozen ones hand over. */

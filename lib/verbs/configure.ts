@@ -5,7 +5,7 @@ import { isSyntheticRun, openRun, type Run } from "../run/run.ts";
 import { type Displayable, htmlTable, notice, show, syntheticNotice } from "../show/display.ts";
 
 /** A run with what notebook 01 shows of it. */
-export interface ConfiguredRun extends Run {
+interface ConfiguredRun extends Run {
   /** Versions and hardware: they decide results as much as settings do. */
   environment: Displayable;
   /** Every setting with its value, default and meaning. */

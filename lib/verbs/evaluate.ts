@@ -13,7 +13,7 @@ import { showProgress } from "../show/progress.ts";
 import { newScoresHistogram } from "../show/score_charts.ts";
 
 /** What notebook 07 shows of an evaluation. */
-export interface Evaluated extends Evaluation {
+interface Evaluated extends Evaluation {
   /** What was done, what was decided about the prevalence, and the images of each class. */
   outcome: Displayable;
   /** The first rows of evaluation.csv and of evaluation_details.csv. */

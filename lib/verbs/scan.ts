@@ -9,7 +9,7 @@ import { auditPictures, imageGrid, withoutPicture } from "../show/pictures.ts";
 import { showProgress } from "../show/progress.ts";
 
 /** What notebook 02 shows of a run's data. */
-export interface ScannedData {
+interface ScannedData {
   /** Every image, the unusable ones too: the rows of manifest.parquet. */
   rows: ManifestRow[];
   /** The rows of audit.csv. */

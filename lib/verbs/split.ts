@@ -1,16 +1,16 @@
+import type { Run } from "../run/run.ts";
 import {
   groupWarning,
   type SplitCertificate,
   type SplitRow,
   subsetCounts,
 } from "../run/split_file.ts";
-import type { Run } from "../run/run.ts";
 import { splitChart } from "../show/data_charts.ts";
 import { type Displayable, displayAll, htmlTable, notice } from "../show/display.ts";
 import { splitRun, splitTable } from "../split/split.ts";
 
 /** What notebook 03 shows of a split. */
-export interface SplitData {
+interface SplitData {
   /** The rows of split.csv. */
   rows: SplitRow[];
   certificate: SplitCertificate;

@@ -26,7 +26,7 @@ import { savePlots } from "../show/save_plots.ts";
 import { confusionMatrixChart, scoreHistogram } from "../show/score_charts.ts";
 
 /** What notebook 06 shows of a test. */
-export interface Tested {
+interface Tested {
   /** Of the test images: all charts take them. */
   predictions: Predictions;
   /** Why calibration, threshold and accepted band are what they are. */

@@ -12,7 +12,7 @@ import { findLearningRate as rangeTest } from "../training/learning_rate.ts";
 import { type TrainedRun, trainRun } from "../training/training.ts";
 
 /** What notebook 05 shows of a training. */
-export interface Trained extends TrainedRun {
+interface Trained extends TrainedRun {
   /** Loss, accuracy, AUC and learning rate by epoch. */
   curves: Figure;
   /** What became of the training: where it was continued or stopped, what it started from. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { Look, Measures } from "../../lib/data/look.ts";
 import { imageFindings } from "../../lib/data/image_findings.ts";
+import type { Look, Measures } from "../../lib/data/look.ts";
 
 type Change = Partial<Omit<Look, "measures">> & { measures?: Partial<Measures> };
 

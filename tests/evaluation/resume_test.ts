@@ -11,8 +11,8 @@ import { openWorkFile, type StoredImage, type WorkIdentity } from "../../lib/eva
 import { disposeModel } from "../../lib/model/model.ts";
 import { FLAGS } from "../../lib/model/ordinary.ts";
 import { loadModel, saveModel } from "../../lib/model/saved.ts";
+import type { Decision } from "../../lib/run/decision.ts";
 import { evaluationFiles } from "../../lib/run/evaluation_files.ts";
-import type { Decision } from "../../lib/run/model_card.ts";
 import { inFolder, put } from "../data/test_images.ts";
 import { runCells } from "../run_cells.ts";
 import {

@@ -10,13 +10,13 @@ import { createReviewQueue, reviewNeed } from "../../lib/evaluation/queue.ts";
 import { describeEvaluation } from "../../lib/evaluation/results.ts";
 import { count, createTally, type EvaluatedImage } from "../../lib/evaluation/tally.ts";
 import { type Flag, FLAGS } from "../../lib/model/ordinary.ts";
+import { DEFAULT_DECISION } from "../../lib/run/decision.ts";
 import {
   DETAILS_COLUMNS,
   type DetailsRow,
   evaluationFiles,
   reviewCsv,
 } from "../../lib/run/evaluation_files.ts";
-import { DEFAULT_DECISION } from "../../lib/run/model_card.ts";
 import { inFolder, picture, put } from "../data/test_images.ts";
 import {
   CLASSES,

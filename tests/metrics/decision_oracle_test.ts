@@ -4,7 +4,7 @@ import { parseConfig } from "../../lib/core/config.ts";
 import { createRandom, type Random } from "../../lib/core/random.ts";
 import { fitCalibration } from "../../lib/metrics/calibration.ts";
 import { chooseAcceptBand, chooseThreshold, mostErrors } from "../../lib/metrics/threshold.ts";
-import { calibrate, type Decision } from "../../lib/run/model_card.ts";
+import { calibrate, type Decision } from "../../lib/run/decision.ts";
 import { askPython } from "../ask_python.ts";
 
 /** Predictions of two or three classes. */

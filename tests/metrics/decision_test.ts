@@ -10,7 +10,7 @@ import {
 } from "../../lib/metrics/calibration.ts";
 import { fitDecision } from "../../lib/metrics/decision.ts";
 import { chooseAcceptBand, chooseThreshold, cuts } from "../../lib/metrics/threshold.ts";
-import { decisionSchema } from "../../lib/run/model_card.ts";
+import { decisionSchema } from "../../lib/run/decision.ts";
 
 const CLASSES = ["negative", "positive"];
 

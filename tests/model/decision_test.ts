@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { calibrate, DEFAULT_DECISION } from "../../lib/run/model_card.ts";
+import { calibrate, DEFAULT_DECISION } from "../../lib/run/decision.ts";
 
 Deno.test("calibrate() leaves probabilities as they are without a calibration", () => {
   const [a, b] = calibrate([0.3, 0.7], DEFAULT_DECISION.calibration);

@@ -1,6 +1,7 @@
 import { type Architecture, backbones } from "../../lib/model/model.ts";
 import type { CardDraft } from "../../lib/model/saved.ts";
-import { DEFAULT_DECISION, MODEL_FORMAT, PARITY_TOLERANCE } from "../../lib/run/model_card.ts";
+import { DEFAULT_DECISION } from "../../lib/run/decision.ts";
+import { MODEL_FORMAT, PARITY_TOLERANCE } from "../../lib/run/model_card.ts";
 
 /** A card for a model of the tests, which was never trained. */
 export function testCard(architecture: Architecture): CardDraft {

@@ -45,8 +45,6 @@ Deno.test("formatSummary() says nothing of what was not done, and that images ar
   assert.ok(text.endsWith(SYNTHETIC_NOTE));
 });
 
-});
-
 Deno.test("readSummary() counts rows, and leaves out notebooks that were not executed", async () => {
   const folder = await Deno.makeTempDir();
   try {

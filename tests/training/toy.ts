@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import sharp from "sharp";
@@ -6,15 +7,14 @@ import { sha256File } from "../../lib/core/files.ts";
 import { createRandom } from "../../lib/core/random.ts";
 import type { Config, ConfigInput } from "../../lib/core/settings.ts";
 import { type TensorFlow, tf } from "../../lib/core/tensorflow.ts";
+import { epochDraws } from "../../lib/images/decode.ts";
 import { preprocess } from "../../lib/model/forward.ts";
 import { backbones, createModel, estimateMoments, type Model } from "../../lib/model/model.ts";
 import type { HistoryRow } from "../../lib/run/history.ts";
 import { type LabelledFile, type SplitRow, SUBSETS, writeSplit } from "../../lib/run/split_file.ts";
+import { featureSource } from "../../lib/training/features.ts";
 import { fit, type TrainingJob, type TrainingResult } from "../../lib/training/fit.ts";
 import { cutModel, trainStep, withWeights } from "../../lib/training/trainable.ts";
-import { featureSource } from "../../lib/training/features.ts";
-import { epochDraws } from "../../lib/images/decode.ts";
-import assert from "node:assert/strict";
 import { inProjectCopy, type ProjectCopy } from "../copy_project.ts";
 import { inFolder, put } from "../data/test_images.ts";
 

@@ -8,7 +8,7 @@ import {
   type PriorShift,
   type PriorShiftInput,
 } from "../../../lib/evaluation/prior_shift.ts";
-import type { Decision } from "../../../lib/run/model_card.ts";
+import type { Decision } from "../../../lib/run/decision.ts";
 import {
   decisionWith,
   f1At,

@@ -1,7 +1,7 @@
 import type { Random } from "../../../lib/core/random.ts";
 import { addScore, createScoreSummary } from "../../../lib/evaluation/score_summary.ts";
 import type { KnownOutcomes } from "../../../lib/metrics/intervals.ts";
-import { type Decision, DEFAULT_DECISION, logOdds } from "../../../lib/run/model_card.ts";
+import { type Decision, DEFAULT_DECISION, logOdds } from "../../../lib/run/decision.ts";
 
 /** Share of positive images that the synthetic model is calibrated with. */
 export const REFERENCE = 0.4;

@@ -130,11 +130,11 @@ export function housePicture(): string {
 async function writeSettings(): Promise<void> {
   const path = join(projectRoot, "docs", "settings.md");
   await writeAtomic(path, settingsPage());
-  await new Deno.Command(Deno.execPath(), { args: ["fmt", "--quiet", path] }).output();
 }
 
 if (import.meta.main) {
   await writeSettings();
   await writeAtomic(join(projectRoot, "docs", "house.svg"), housePicture());
+  await new Deno.Command(Deno.execPath(), { args: ["fmt", "--quiet", "docs"] }).output();
   if (!Deno.args.includes("--no-pictures")) await makePictures();
 }

@@ -74,7 +74,7 @@ export type MapCheck = z.infer<typeof mapCheckSchema>;
  * @returns `null` when there was no map to check.
  * @throws {DataError} When it is missing or damaged.
  */
-async function readMapCheck(path: string): Promise<MapCheck | null> {
+export async function readMapCheck(path: string): Promise<MapCheck | null> {
   const remedy = "Run notebook 06 again; it writes this file.";
   const { success, data } = mapCheckSchema.nullable().safeParse(await readJson(path, remedy));
   if (success) return data;

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { BACKBONES, isGroupPattern, RESIZES } from "../core/settings.ts";
-import { decisionSchema, scores } from "./decision.ts";
+import { decisionSchema } from "./decision.ts";
 
 /**
  * Stains whose vectors span less than this (the sine of their angle) cannot be told apart: it may be

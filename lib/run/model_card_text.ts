@@ -1,7 +1,6 @@
 import { scoreTitle } from "../core/words.ts";
-import { score, scores } from "./decision.ts";
 import type { Score } from "./metrics_file.ts";
-import { type ModelCard, stain } from "./model_card.ts";
+import type { ModelCard } from "./model_card.ts";
 
 /** The test of a model, for its card. */
 interface ModelTest {

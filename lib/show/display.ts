@@ -1,4 +1,3 @@
-import { fromRoot, isSynthetic } from "../core/paths.ts";
 import { currentKernel, type Kernel, SETTLE } from "../core/stop.ts";
 
 /** The method by which the Deno kernel asks a cell's last value how to show itself. */
@@ -228,14 +227,4 @@ export function escapeHtml(text: string): string {
  */
 export function printable(text: string): string {
   return text.toWellFormed().replace(/[^\P{Cc}\t\n\r]|[\ufffe\uffff]/gu, "\ufffd");
-}
-
-/**
- * Says that what follows rests on synthetic images, where one of the folders is the sample set.
- *
- * @param folders As in the config: relative ones are meant from the project.
- */
-async function showSyntheticNotice(...folders: string[]): Promise<void> {
-  const found = await Promise.all(folders.map((folder) => isSynthetic(fromRoot(folder))));
-  if (found.includes(true)) await show(syntheticNotice());
 }

@@ -32,6 +32,7 @@ export { learnReference } from "./model/ordinary.ts";
 export { chooseDecision } from "./metrics/decision.ts";
 export { describeTestReads } from "./run/metrics_file.ts";
 export { positiveClass } from "./metrics/rates.ts";
+export { predictionsOf } from "./run/predictions.ts";
 export { reviewRun } from "./metrics/review.ts";
 export { testRun, writeModelCard } from "./metrics/test.ts";
 

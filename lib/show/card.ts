@@ -296,6 +296,11 @@ export function classLabel(name: string): string {
   return shorten(printable(name).replaceAll("_", " "), 280, 12);
 }
 
+/** A class folder's name within a sentence: “globally sclerotic”. */
+export function quoted(name: string): string {
+  return `“${classLabel(name)}”`;
+}
+
 /** A threshold with as many decimals as tell it from 0 and 1: 0.37, 0.0042. */
 export function thresholdText(threshold: number): string {
   const edge = Math.min(threshold, 1 - threshold);

@@ -16,6 +16,7 @@ import {
   GAP,
   halfWidth,
   type Panel,
+  quoted,
   shorten,
 } from "./card.ts";
 import { escapeHtml, printable } from "./display.ts";
@@ -38,13 +39,13 @@ export async function explanationGrid(
     lines: [
       basename(path),
       `labelled ${classLabel(prediction.label)}`,
-      predictedLine(prediction, image, `“${classLabel(image.explained)}”`),
+      predictedLine(prediction, image, quoted(image.explained)),
     ],
   }));
   const title = {
     mistakes: "Why: the most confident mistakes",
     uncertain: "Why: the least certain of the others",
-    typical: `Why: typical “${classLabel(label ?? "")}”, classified rightly`,
+    typical: `Why: typical ${quoted(label ?? "")}, classified rightly`,
   }[kind];
   const noun = kind === "mistakes" ? "mistake" : "such image";
   return await tilesCard({
@@ -119,8 +120,7 @@ async function tilesCard(
     title,
     subtitle,
     rows: [[colourBar(contentWidth(options))], ...inRows(panels, 2)],
-    note:
-      `p: probability of “${classLabel(positive)}”. Each map reaches from 0 to its own maximum: ` +
+    note: `p: probability of ${quoted(positive)}. Each map reaches from 0 to its own maximum: ` +
       "the colours of two images cannot be compared.",
   }, options);
 }

@@ -10,7 +10,6 @@ import type { Predictions } from "../run/predictions.ts";
 import {
   card,
   type ChartOptions,
-  classLabel,
   colors,
   contentWidth,
   counted,
@@ -19,6 +18,7 @@ import {
   heading,
   type Panel,
   plotPanel,
+  quoted,
   REFERENCE_LINE,
   runLine,
   shorten,
@@ -202,7 +202,7 @@ export function groupSharesChart(
   const width = contentWidth(options);
   const axis = "Share of images predicted as positive";
   return card({
-    title: `Prevalence of “${classLabel(positive)}” by group`,
+    title: `Prevalence of ${quoted(positive)} by group`,
     subtitle: `${runLine(run, all.n)} in ${counted(rows.length, "group")}`,
     legend: [
       { label: "group, with 95 % confidence interval", color: colors.positive, mark: "circle" },

@@ -6,19 +6,19 @@ import { runPaths } from "../core/paths.ts";
 import { colors, counted, type Figure } from "./card.ts";
 import { type Displayable, notice } from "./display.ts";
 
-/** The names that plots have as files, by the part of the work that saves them together. */
-const SETS = [
-  ["learning_curves"],
-  [
-    "confusion_matrix",
-    "score_histogram",
-    "roc",
-    "precision_recall",
-    "threshold",
-    "reliability",
-    "groups",
-  ],
+/** The names that the plots of a test have as files, in the order in which they are read. */
+export const TEST_PLOTS = [
+  "confusion_matrix",
+  "roc",
+  "precision_recall",
+  "threshold",
+  "score_histogram",
+  "reliability",
+  "groups",
 ] as const;
+
+/** The names of all plots, by the part of the work that saves them together. */
+const SETS = [["learning_curves"], TEST_PLOTS] as const;
 
 /** What a saved plot is called; `explained_1`, `explained_2` and so on are of one set too. */
 type PlotName = (typeof SETS)[number][number] | `explained_${number}`;

@@ -12,6 +12,7 @@ import {
   type Figure,
   type Panel,
   plotPanel,
+  quoted,
   REFERENCE_LINE,
   runLine,
   titled,
@@ -82,7 +83,7 @@ function histogram(
     series.length > 1 ? "Each chart has its own scale." : "",
   ];
   return card({
-    title: `Predicted probability of “${classLabel(classes[1]!)}”`,
+    title: `Predicted probability of ${quoted(classes[1]!)}`,
     subtitle: runLine(run, n),
     legend: [
       ...series.map(({ name, color, counts }) => ({

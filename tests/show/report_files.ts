@@ -1,10 +1,10 @@
-import { parseConfig } from "../../../lib/core/config.ts";
-import { computeScores } from "../../../lib/metrics/scores.ts";
-import type { ManifestRow } from "../../../lib/run/manifest.ts";
-import type { ModelCard } from "../../../lib/run/model_card.ts";
-import { certifySplit, type SplitRow, SUBSETS } from "../../../lib/run/split_file.ts";
-import type { ReportData, RunFiles } from "../../../lib/show/report_run.ts";
-import { testCard } from "../../model/model_card.ts";
+import { parseConfig } from "../../lib/core/config.ts";
+import { computeScores } from "../../lib/metrics/scores.ts";
+import type { ManifestRow } from "../../lib/run/manifest.ts";
+import type { ModelCard } from "../../lib/run/model_card.ts";
+import { certifySplit, type SplitRow, SUBSETS } from "../../lib/run/split_file.ts";
+import type { ReportData, RunFiles } from "../../lib/show/report_files.ts";
+import { testCard } from "../model/model_card.ts";
 
 export const CLASSES = ["non_globally_sclerotic", "globally_sclerotic"];
 

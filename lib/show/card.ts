@@ -160,10 +160,8 @@ function asWideAs(text: string): string {
   return `textLength="${textWidth(text, 12).toFixed(1)}" lengthAdjust="spacingAndGlyphs"`;
 }
 
-const SWATCH = 22;
-
-// width kept for an entry's mark
-const LEGEND_LINE = 19;
+/** Width kept for an entry's mark, and height of a line of entries. */
+const [SWATCH, LEGEND_LINE] = [22, 19];
 
 /** Entries side by side, in as many lines as they need. */
 function drawLegend(
@@ -177,7 +175,8 @@ function drawLegend(
     const label = shorten(printable(item.label), width - SWATCH, 12);
     const taken = SWATCH + textWidth(label, 12);
     if (x > PADDING && x + taken > PADDING + width) [x, y] = [PADDING, y + LEGEND_LINE];
-    const markup = `<g transform="translate(${x},${y})">${swatch(item)}` +
+    const markup =
+      `<g transform="translate(${x},${y})">${SWATCHES[item.mark].replace("COLOR", item.color)}` +
       `<text x="${SWATCH}" y="4" font-size="12" ${asWideAs(label)} fill="${colors.ink}">${
         escapeHtml(label)
       }</text></g>`;
@@ -187,28 +186,19 @@ function drawLegend(
   return { markup: drawn.join(""), height: y - top + 13 };
 }
 
-/** An entry's mark, 16 pixels wide around y = 0. */
-function swatch({ mark, color }: LegendItem): string {
-  const stroke = `stroke="${color}" stroke-width="2" fill="none"`;
-  switch (mark) {
-    case "area":
-      return `<rect y="-6" width="12" height="12" x="2" rx="2" fill="${color}"/>`;
-    case "line":
-      return `<line x1="0" x2="16" ${stroke}/>`;
-    case "dashed":
-      return `<line x1="0" x2="16" stroke-dasharray="4 3" ${stroke}/>`;
-    case "dotted":
-      return `<line x1="0" x2="16" stroke-dasharray="2 2" ${stroke}/>`;
-    case "circle":
-      return `<circle cx="8" r="4.5" fill="${color}"/>`;
-    case "tick":
-      return `<line x1="8" x2="8" y1="-7" y2="7" ${stroke}/>`;
-    case "triangle":
-      return `<path d="M2.5 -4.5 L13.5 -4.5 L8 5 Z" fill="${color}"/>`;
-    case "cross":
-      return `<path d="M3.5 -4.5 L12.5 4.5 M12.5 -4.5 L3.5 4.5" ${stroke}/>`;
-  }
-}
+const STROKE = 'stroke="COLOR" stroke-width="2" fill="none"';
+
+/** How an entry looks, 16 pixels wide around y = 0. */
+const SWATCHES: Readonly<Record<LegendItem["mark"], string>> = {
+  area: '<rect y="-6" width="12" height="12" x="2" rx="2" fill="COLOR"/>',
+  line: `<line x1="0" x2="16" ${STROKE}/>`,
+  dashed: `<line x1="0" x2="16" stroke-dasharray="4 3" ${STROKE}/>`,
+  dotted: `<line x1="0" x2="16" stroke-dasharray="2 2" ${STROKE}/>`,
+  circle: '<circle cx="8" r="4.5" fill="COLOR"/>',
+  tick: `<line x1="8" x2="8" y1="-7" y2="7" ${STROKE}/>`,
+  triangle: '<path d="M2.5 -4.5 L13.5 -4.5 L8 5 Z" fill="COLOR"/>',
+  cross: `<path d="M3.5 -4.5 L12.5 4.5 M12.5 -4.5 L3.5 4.5" ${STROKE}/>`,
+};
 
 /** A chart without its surroundings: SVG markup with its origin at the top left. */
 export interface Panel {
@@ -258,6 +248,9 @@ export function titled(label: string) {
 
 /** An axis from 0 to 1, with grid lines. */
 export const UNIT_AXIS = { domain: [0, 1], ticks: 5, grid: true };
+
+/** The horizontal place of a bar over a bin, from its edges. */
+export const HISTOGRAM_BAR = { x1: "from", x2: "to", inset: 0.75 };
 
 /** Of a line that means chance, a baseline or all groups together. */
 export const REFERENCE_LINE = { stroke: colors.muted, strokeDasharray: "4 3" };
@@ -309,26 +302,24 @@ export function thresholdText(threshold: number): string {
 }
 
 /** Widths of Helvetica and Arial in thousandths of the font size, where they differ from 556. */
-const WIDTHS: Record<string, number> = {
-  ...each("ijl'|", 222),
-  ...each(" tfI.,:;!/[]()-·", 300),
-  ...each("rJ", 400),
-  ...each("szckvxy", 500),
-  ...each("ABEKPSVXY&", 667),
-  ...each("CDHNRUTFGLOQZ", 730),
-  ...each("mMW%@", 890),
-  w: 722,
-};
-
-function each(characters: string, width: number): Record<string, number> {
-  return Object.fromEntries([...characters].map((character) => [character, width]));
-}
+const WIDTHS = new Map(
+  ([
+    ["ijl'|", 222],
+    [" tfI.,:;!/[]()-·", 300],
+    ["rJ", 400],
+    ["szckvxy", 500],
+    ["ABEKPSVXY&", 667],
+    ["w", 722],
+    ["CDHNRUTFGLOQZ", 730],
+    ["mMW%@", 890],
+  ] as const).flatMap(([characters, width]) => [...characters].map((one) => [one, width])),
+);
 
 /** Width of a text in pixels at a font size, to a few per cent: SVG cannot measure by itself. */
 export function textWidth(text: string, fontSize: number): number {
   let width = 0;
   for (const character of text) {
-    width += WIDTHS[character] ?? (character > "\u2e7f" ? 1000 : 556);
+    width += WIDTHS.get(character) ?? (character > "\u2e7f" ? 1000 : 556);
   }
   return width * fontSize / 1000;
 }

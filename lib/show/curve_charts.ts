@@ -28,6 +28,7 @@ import {
   type Figure,
   halfWidth,
   heading,
+  HISTOGRAM_BAR,
   type LegendItem,
   type Panel,
   plotPanel,
@@ -83,10 +84,7 @@ export function precisionRecallChart(
   // the curve's closing point (recall 0, precision 1) is a convention, not a threshold: the first
   // step is drawn at the precision of the first threshold instead
   const last = curve.thresholds.length - 1;
-  const points = curve.recall.map((recall, i): Point => [
-    recall,
-    curve.precision[Math.min(i, last)]!,
-  ]);
+  const points = curve.recall.map((x, i): Point => [x, curve.precision[Math.min(i, last)]!]);
   return curveCard(predictions, options, {
     ...head,
     area: `average precision ${averagePrecision(labels, probabilities)!.toFixed(3)}`,
@@ -107,6 +105,9 @@ export function precisionRecallChart(
 function curveHead(title: string, { labels, run }: Predictions) {
   return { title, subtitle: `${runLine(run, labels.length)}, ${sum(labels)} positive` };
 }
+
+/** Of a vertical interval. */
+const BETWEEN = { y1: "low", y2: "high" };
 
 type Point = readonly [x: number, y: number];
 
@@ -145,13 +146,7 @@ function curveCard({ threshold }: Predictions, options: ChartOptions, curve: Cur
     x: { ...UNIT_AXIS, ...titled(curve.axes[0]) },
     y: { ...UNIT_AXIS, ...titled(curve.axes[1]) },
     marks: [
-      Plot.areaY(band, {
-        x: "x",
-        y1: "low",
-        y2: "high",
-        fill: colors.negative,
-        fillOpacity: 0.2,
-      }),
+      Plot.areaY(band, { x: "x", ...BETWEEN, fill: colors.negative, fillOpacity: 0.2 }),
       Plot.line(curve.baseline, REFERENCE_LINE),
       Plot.line(curve.points, {
         curve: curve.steps ? "step-before" : "linear",
@@ -329,6 +324,7 @@ interface Side {
 }
 
 function diagram({ title, bins, color, width }: Side): Panel {
+  const x = { x: "meanProbability" };
   return plotPanel({
     width,
     height: 318,
@@ -338,15 +334,9 @@ function diagram({ title, bins, color, width }: Side): Panel {
     marks: [
       heading(title),
       Plot.line([[0, 0], [1, 1]], REFERENCE_LINE),
-      Plot.line(bins, { x: "meanProbability", y: "share", stroke: color, strokeOpacity: 0.45 }),
-      Plot.ruleX(bins, {
-        x: "meanProbability",
-        y1: "low",
-        y2: "high",
-        stroke: color,
-        strokeWidth: 1.8,
-      }),
-      Plot.dot(bins, { x: "meanProbability", y: "share", r: 4.5, fill: color }),
+      Plot.line(bins, { ...x, y: "share", stroke: color, strokeOpacity: 0.45 }),
+      Plot.ruleX(bins, { ...x, ...BETWEEN, stroke: color, strokeWidth: 1.8 }),
+      Plot.dot(bins, { ...x, y: "share", r: 4.5, fill: color }),
     ],
   });
 }
@@ -360,14 +350,7 @@ function binCounts({ bins, color, width }: Side): Panel {
     y: { domain: [0, max(bins, ({ n }) => n)! * 1.3], axis: null },
     marks: [
       Plot.axisY({ ticks: [], ...titled("Images") }),
-      Plot.rectY(bins, {
-        x1: "from",
-        x2: "to",
-        y: "n",
-        fill: color,
-        fillOpacity: 0.55,
-        inset: 0.75,
-      }),
+      Plot.rectY(bins, { ...HISTOGRAM_BAR, y: "n", fill: color, fillOpacity: 0.55 }),
       Plot.text(bins, {
         x: ({ from, to }: ReliabilityBin) => (from + to) / 2,
         y: "n",

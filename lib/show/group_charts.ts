@@ -1,6 +1,6 @@
 import * as Plot from "@observablehq/plot";
-import { sum } from "d3-array";
-import { percent, type ScoreName } from "../core/words.ts";
+import { range, sum } from "d3-array";
+import { percent, SCORE_NAMES } from "../core/words.ts";
 import type { ExternalScores } from "../evaluation/external.ts";
 import { describeShare, type GroupShare, type GroupShares } from "../evaluation/shares.ts";
 import { sharedGroups } from "../metrics/intervals.ts";
@@ -73,7 +73,6 @@ export function groupChart(predictions: Predictions, options: ChartOptions = {})
       rowHeight: 21,
       width: each + (i === 0 ? names : 0),
       names: i === 0 ? names : 0,
-      counts: 58,
     });
   });
   return card({
@@ -112,25 +111,21 @@ const SHARE_AXIS = {
 };
 
 /** One group below the other, with its name on the left and its count on the right. */
-function rowsPanel(
-  { marks, all, band, title, axis, color, rowHeight, width, names, counts }: {
-    marks: readonly Mark[];
-    /** The share in all groups together; `null`: undefined. */
-    all: number | null;
-    /** Its interval. */
-    band?: { low: number | null; high: number | null };
-    title?: string;
-    /** Title of the horizontal axis. */
-    axis: string;
-    color: string;
-    rowHeight: number;
-    width: number;
-    /** Pixels for the names; 0: they are not written. */
-    names: number;
-    /** Pixels for the counts. */
-    counts: number;
-  },
-): Panel {
+function rowsPanel({ marks, all, band, title, axis, color, rowHeight, width, names }: {
+  marks: readonly Mark[];
+  /** The share in all groups together; `null`: undefined. */
+  all: number | null;
+  /** Its interval. */
+  band?: { low: number | null; high: number | null };
+  title?: string;
+  /** Title of the horizontal axis. */
+  axis: string;
+  color: string;
+  rowHeight: number;
+  width: number;
+  /** Pixels for the names; 0: they are not written. */
+  names: number;
+}): Panel {
   const left = names + 8;
   const top = title ? 24 : 8;
   const rows = marks.map((mark, i) => ({ ...mark, i })); // names may be alike when shortened
@@ -139,7 +134,7 @@ function rowsPanel(
   return plotPanel({
     width,
     height: rowHeight * rows.length + top + 46,
-    margins: [top, counts, 42, left],
+    margins: [top, title ? 58 : 84, 42, left],
     x: { ...SHARE_AXIS, ticks: width < 400 ? [0, 0.5, 1] : 5, ...titled(axis) },
     y: { domain: rows.map(({ i }) => i), axis: null, padding: 0.3 },
     marks: [
@@ -191,7 +186,9 @@ export function groupSharesChart(
   },
   options: ChartOptions = {},
 ): Figure {
-  const drawn = spread(rows, MOST_DRAWN);
+  const count = Math.min(rows.length, MOST_DRAWN);
+  const step = (rows.length - 1) / Math.max(1, count - 1); // the first and the last are drawn
+  const drawn = range(count).map((i) => rows[Math.round(i * step)]!);
   const marks = drawn.map(({ group, n, positive, share, interval }): Mark => ({
     name: group === "" ? NO_GROUP : group,
     count: `${positive.toLocaleString("en-GB")} of ${n.toLocaleString("en-GB")}`,
@@ -223,7 +220,6 @@ export function groupSharesChart(
         rowHeight: 17,
         width,
         names: 160,
-        counts: 84,
       }),
     ]],
     note: `All images: ${describeShare(all)}` +
@@ -271,15 +267,6 @@ function sideBySide(
   });
 }
 
-/** As many of the rows, evenly spread, the first and the last among them. */
-function spread<T>(rows: readonly T[], most: number): readonly T[] {
-  if (rows.length <= most) return rows;
-  return Array.from(
-    { length: most },
-    (_, i) => rows[Math.round(i * (rows.length - 1) / (most - 1))]!,
-  );
-}
-
 /** How an unknown group is shown. */
 const NO_GROUP = "(group not known)";
 
@@ -293,37 +280,24 @@ export function groupSharesTable({ rows, all }: GroupShares): Displayable {
     images: n,
     positive,
     share: share === null ? null : percent(share),
-    "95 % confidence interval": range(interval, percent),
+    "95 % confidence interval": between(interval, percent),
     "corrected share": corrected.share === null ? null : percent(corrected.share),
-    "corrected 95 % confidence interval": range(corrected, percent),
+    "corrected 95 % confidence interval": between(corrected, percent),
   });
   const cells = [line(all, "all images"), ...rows.map((row) => line(row, row.group || NO_GROUP))];
   return htmlTable(cells, { caption: "Prevalence by group" });
 }
 
 /** "12.8 % to 35.2 %"; `null` where there is no interval. */
-function range(
+function between(
   { low, high }: { low: number | null; high: number | null },
   text: (value: number) => string,
 ): string | null {
   return low === null || high === null ? null : `${text(low)} to ${text(high)}`;
 }
 
-/** Scores that are shown when nothing else is asked for. */
-const SHOWN: readonly ScoreName[] = [
-  "accuracy",
-  "balanced_accuracy",
-  "sensitivity",
-  "specificity",
-  "precision",
-  "f1",
-  "mcc",
-  "roc_auc",
-  "average_precision",
-  "brier",
-  "log_loss",
-  "ece",
-];
+/** All scores but those that repeat others. */
+const SHOWN = SCORE_NAMES.filter((name) => name !== "kappa" && !name.startsWith("macro_"));
 
 /**
  * Scores on the test images and on a new folder side by side, each with its interval and the new
@@ -333,18 +307,18 @@ export function externalScoresTable(
   { drops, internal, external }: ExternalScores,
   { run }: { run: string },
 ): Displayable {
-  const [tests, news] = [
-    `test images (n = ${internal.images})`,
-    `new images (n = ${external.images})`,
-  ];
-  const rows = SHOWN.map((name) => drops.find((drop) => drop.name === name)!).map((drop) => ({
-    score: drop.name.replaceAll("_", " "),
-    [tests]: withInterval(drop.internal),
-    [news]: withInterval(drop.external),
-    "baseline there": drop.external.baseline === null ? null : digits(drop.external.baseline),
-    "worse by": drop.drop === null ? null : signed(drop.drop),
-    "95 % confidence interval": range(drop, signed),
-  }));
+  const rows = SHOWN.map((name) => {
+    const drop = drops.find((drop) => drop.name === name)!;
+    const { baseline } = drop.external;
+    return {
+      score: name.replaceAll("_", " "),
+      [`test images (n = ${internal.images})`]: withInterval(drop.internal),
+      [`new images (n = ${external.images})`]: withInterval(drop.external),
+      "baseline there": baseline === null ? null : digits(baseline),
+      "worse by": drop.drop === null ? null : signed(drop.drop),
+      "95 % confidence interval": between(drop, signed),
+    };
+  });
   return htmlTable(rows, {
     caption: `Run ${run}: scores on new images beside those on test images`,
   });
@@ -352,7 +326,7 @@ export function externalScoresTable(
 
 function withInterval({ value, ...limits }: Score): string | null {
   if (value === null) return null;
-  const interval = range(limits, digits);
+  const interval = between(limits, digits);
   return digits(value) + (interval === null ? "" : ` (${interval})`);
 }
 

@@ -1,3 +1,4 @@
+import { range } from "d3-array";
 import { basename, join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
@@ -6,122 +7,48 @@ import { readCsv } from "../core/csv.ts";
 import { DataError, ProjectError } from "../core/errors.ts";
 import { exists, readJson, sha256File } from "../core/files.ts";
 import { fromRoot, isSynthetic, runPaths } from "../core/paths.ts";
-import type { Config } from "../core/settings.ts";
 import type { MapCheck } from "../metrics/explain.ts";
 import { chooseExamples } from "../metrics/test.ts";
-import { type Finding, readFindings } from "../run/findings.ts";
-import { type HistoryRow, readEvents, readHistory, type TrainingEvent } from "../run/history.ts";
-import { type ManifestRow, readManifest, usable } from "../run/manifest.ts";
+import { readFindings } from "../run/findings.ts";
+import { readEvents, readHistory } from "../run/history.ts";
+import { readManifest, usable } from "../run/manifest.ts";
 import { type Metrics, readMetrics } from "../run/metrics_file.ts";
-import { type ModelCard, modelCardSchema } from "../run/model_card.ts";
+import { modelCardSchema } from "../run/model_card.ts";
 import {
   type Prediction,
-  type PredictionRow,
   type Predictions,
   predictionsOf,
   readPredictions,
 } from "../run/predictions.ts";
-import {
-  manifestHash,
-  readCertificate,
-  readSplit,
-  type SplitCertificate,
-  type SplitRow,
-} from "../run/split_file.ts";
+import { manifestHash, readCertificate, readSplit } from "../run/split_file.ts";
 import { thumbnail } from "./pictures.ts";
 import type { Picture } from "./report_page.ts";
 
-/** The files of a run by what they say. What is `null` is not there yet, or cannot be used. */
-export interface RunFiles {
-  config: Config | null;
-  manifest: ManifestRow[] | null;
-  findings: Finding[] | null;
-  split: SplitRow[] | null;
-  /** SHA-256 of split.csv. */
-  splitSha256: string | null;
-  certificate: SplitCertificate | null;
-  history: HistoryRow[] | null;
-  events: TrainingEvent[] | null;
-  card: ModelCard | null;
-  metrics: Metrics | null;
-  predictions: PredictionRow[] | null;
-  mapCheck: MapCheck | null;
-  evaluation: ReportedEvaluation | null;
-}
-
-/** The test of the run's model: its scores and predictions belong together. */
-export interface ReportedTest extends Metrics {
-  predictions: Predictions;
-}
-
-/** What section 7 found in a folder of new images. */
-interface ReportedEvaluation {
-  classified: number;
-  unreadable: number;
-  /** Left for a person's review. */
-  review: number;
-  classes: { name: string; images: number }[];
-  /** What was found out about the prevalence, in words; `null`: nothing was. */
-  shareText: string | null;
-  /** Of the model that it was made with; `null`: not known. */
-  weightsSha256: string | null;
-}
-
-/** A small picture of a test or training image. */
-interface Example {
-  path: string;
-  /** `null`: the image cannot be read any more. */
-  picture: Picture | null;
-}
-
-/** Everything that a report shows; a pure description, without files. */
-export interface ReportData {
-  run: string;
-  /** ISO date and time of the report. */
-  made: string;
-  /** Whether any image is of the synthetic sample set. */
-  synthetic: boolean;
-  /** Why the run stopped before its end; `null`: it did not. */
-  stopped: string | null;
-  /** Files that cannot be used, or do not belong to the model, and why. */
-  problems: string[];
-  files: Omit<RunFiles, "metrics" | "predictions" | "evaluation">;
-  /** `null`: the model has not been tested. */
-  test: ReportedTest | null;
-  evaluation: ReportedEvaluation | null;
-  /** Saved plots by name. */
-  plots: ReadonlyMap<string, Picture>;
-  /** A few images of each class. */
-  examples: ReadonlyMap<string, readonly Example[]>;
-  /** The most confident mistakes. */
-  mistakes: readonly (Example & Pick<Prediction, "label" | "predicted" | "probability">)[];
-}
-
-/** Small pictures of a class, and of mistakes. */
+/** Pictures of a class, and of mistakes. */
 const [MOST_EXAMPLES, MOST_MISTAKES] = [5, 10];
 
+/** Everything that a report shows; a pure description, without files. */
+export type ReportData = Awaited<ReturnType<typeof readReport>>;
+
 /** Reads all that the report of a run shows. What cannot be read, or does not belong, is named. */
-export async function readReport(run: string, stopped: string | null): Promise<ReportData> {
+export async function readReport(run: string, stopped: string | null) {
   const { files, problems: unreadable } = await readRunFiles(run);
   const { test, evaluation, problems: unmatched } = matchFiles(files, run);
   const { plots, problems: unshown } = await readPlots(runPaths(run).plots);
   const { metrics: _, predictions: _all, evaluation: _any, ...rest } = files;
   const { config, manifest, card } = files;
   const folder = config && fromRoot(config.data.folder);
-  const exampleOf = async <T extends { path: string }>(row: T) => {
+  // a picture that is `null` cannot be read any more
+  const withPicture = async <T extends { path: string }>(row: T) => {
     const picture = folder === null ? null : await thumbnail(join(folder, row.path));
     return { ...row, picture: picture && { ...picture, text: basename(row.path) } };
   };
-  const examples = new Map<string, Example[]>();
-  for (const label of manifest && config ? config.data.classes : []) {
+  const examples = (config && manifest ? config.data.classes : []).map(async (label) => {
     const own = usable(manifest!).filter((row) => row.label === label);
     const count = Math.min(MOST_EXAMPLES, own.length);
-    const spread = Array.from(
-      { length: count },
-      (_, i) => own[Math.floor((i + 0.5) * own.length / count)]!,
-    );
-    examples.set(label, await Promise.all(spread.map(exampleOf)));
-  }
+    const chosen = range(count).map((i) => own[Math.floor((i + 0.5) * own.length / count)]!);
+    return [label, await Promise.all(chosen.map(({ path }) => withPicture({ path })))] as const;
+  });
   const mistakes = test && card
     ? chooseExamples(test.predictions.rows, {
       threshold: card.decision.threshold,
@@ -132,20 +59,26 @@ export async function readReport(run: string, stopped: string | null): Promise<R
   return {
     run,
     made: new Date().toISOString(),
+    // whether any image is of the sample set
     synthetic: card?.data.synthetic || (folder !== null && await isSynthetic(folder)),
+    // why the run stopped before its end; `null`: it did not
     stopped,
+    // files that cannot be used, or do not belong to the model, and why
     problems: [...unreadable, ...unmatched, ...unshown],
     files: rest,
     test,
     evaluation,
     plots,
-    examples,
-    mistakes: folder === null ? [] : await Promise.all(mistakes.map(exampleOf)),
+    examples: new Map(await Promise.all(examples)),
+    mistakes: await Promise.all(mistakes.map(withPicture)),
   };
 }
 
+/** The files of a run by what they say. What is `null` is not there yet, or cannot be used. */
+export type RunFiles = Awaited<ReturnType<typeof readRunFiles>>["files"];
+
 /** Reads the files of a run, none of which has to be there; with why one cannot be read. */
-async function readRunFiles(run: string): Promise<{ files: RunFiles; problems: string[] }> {
+async function readRunFiles(run: string) {
   const paths = runPaths(run);
   const problems: string[] = [];
   const read = async <T>(path: string, reader: (path: string) => Promise<T>): Promise<T | null> => {
@@ -158,7 +91,7 @@ async function readRunFiles(run: string): Promise<{ files: RunFiles; problems: s
       return null;
     }
   };
-  const files: RunFiles = {
+  const files = {
     config: await read(paths.config, async (path) => parseConfig(await readJson(path, ""))),
     manifest: await read(paths.manifest, readManifest),
     findings: await read(paths.audit, readFindings),
@@ -193,6 +126,19 @@ const mapCheckSchema: z.ZodType<MapCheck | null> = z.object({
   sentence: z.string(),
 }).nullable();
 
+/** What section 7 found in a folder of new images. */
+interface ReportedEvaluation {
+  classified: number;
+  unreadable: number;
+  /** Left for a person's review. */
+  review: number;
+  classes: { name: string; images: number }[];
+  /** What was found out about the prevalence, in words; `null`: nothing was. */
+  shareText: string | null;
+  /** Of the model that it was made with; `null`: not known. */
+  weightsSha256: string | null;
+}
+
 /** What section 7 left: its summary where there is one, else counted from its tables. */
 async function readEvaluation(path: string): Promise<ReportedEvaluation> {
   const beside = (end: string) => path.replace(/\.csv$/, end);
@@ -225,16 +171,18 @@ async function readEvaluation(path: string): Promise<ReportedEvaluation> {
   };
 }
 
+/** The test of the run's model: its scores and predictions belong together. */
+export interface ReportedTest extends Metrics {
+  predictions: Predictions;
+}
+
 /**
  * Tells which files of a run belong together. Notebooks can be run alone, so that scores of an
  * earlier model may still lie beside a new one: no report may show them as the new one's.
  *
  * @returns `problems`: what was left out of the report, or does not agree, and what to do.
  */
-export function matchFiles(
-  files: RunFiles,
-  run: string,
-): Pick<ReportData, "test" | "evaluation" | "problems"> {
+export function matchFiles(files: RunFiles, run: string) {
   const { certificate, manifest, splitSha256, card, metrics, evaluation } = files;
   const problems: string[] = [];
   if (certificate && splitSha256 && certificate.split_sha256 !== splitSha256) {
@@ -261,7 +209,7 @@ export function matchFiles(
     problems.push("evaluation.csv is of another model, and is left out: run notebook 07.");
   }
   return {
-    test: metrics && predictions ? { ...metrics, predictions } : null,
+    test: metrics && predictions ? { ...metrics, predictions } satisfies ReportedTest : null,
     evaluation: isOther ? null : evaluation,
     problems,
   };
@@ -298,7 +246,7 @@ const MOST_BYTES = 6e6;
 const MOST_BYTES_TOGETHER = 15e6;
 
 /** The saved plots of a run, ready to be put on a page; those that are too large are named. */
-async function readPlots(folder: string): Promise<Pick<ReportData, "plots" | "problems">> {
+async function readPlots(folder: string) {
   const plots = new Map<string, Picture>();
   const problems: string[] = [];
   const names = await exists(folder) ? await Array.fromAsync(Deno.readDir(folder)) : [];

@@ -10,6 +10,7 @@ import {
   colors,
   contentWidth,
   type Figure,
+  HISTOGRAM_BAR,
   type Panel,
   plotPanel,
   quoted,
@@ -26,21 +27,15 @@ const binned = bin().domain([0, 1]).thresholds(range(1, 20).map((i) => i / 20));
 /** How the probabilities of the positive class are distributed: one chart a true class. */
 export function scoreHistogram(predictions: Predictions, options: ChartOptions = {}): Figure {
   const { probabilities, labels, threshold, run } = predictions;
-  const classes = bothSides(predictions.classes);
-  const colorOf = [colors.negative, colors.positive];
-  const series = classes.map((name, label): Series => ({
+  const positive = predictions.classes.at(-1)!;
+  const others = predictions.classes.length === 2 ? predictions.classes[0]! : `not ${positive}`;
+  const series = [others, positive].map((name, label): Series => ({
     name: classLabel(name),
-    color: colorOf[label]!,
+    color: label === 1 ? colors.positive : colors.negative,
     counts: binned(probabilities.filter((_, i) => labels[i] === label)).map(({ length }) => length),
   }));
   const called = threshold === null ? 0 : probabilities.filter((p) => p >= threshold).length;
-  return histogram({ series, called, classes, threshold, run }, options);
-}
-
-/** The negative side, then the positive class; of more than two classes, all others together. */
-function bothSides(classes: readonly string[]): [string, string] {
-  const positive = classes.at(-1)!;
-  return [classes.length === 2 ? classes[0]! : `not ${positive}`, positive];
+  return histogram({ series, called, classes: [others, positive], threshold, run }, options);
 }
 
 /** The distribution of the probabilities of new images, whose class is not known. */
@@ -130,7 +125,7 @@ function bars(
       ...titled("Images"),
     },
     marks: [
-      Plot.rectY(rows, { x1: "from", x2: "to", y: "count", fill: color, inset: 0.75 }),
+      Plot.rectY(rows, { ...HISTOGRAM_BAR, y: "count", fill: color }),
       Plot.ruleX(threshold === null ? [] : [threshold], {
         ...REFERENCE_LINE,
         stroke: colors.ink,

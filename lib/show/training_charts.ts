@@ -228,6 +228,7 @@ export function learningRateChart(
   const suggested = suggestion.learningRate;
   const rates = [...points.map((point) => point.learningRate), learningRate];
   const [low, high] = [min(rates)!, max(rates)!];
+  const x = { x: "learningRate" };
   const top = 1.3 * Math.max(...points.slice(0, 20).map(({ loss }) => loss), 0.1);
   const panel = plotPanel({
     width: contentWidth(options),
@@ -250,39 +251,21 @@ export function learningRateChart(
     },
     marks: [
       Plot.ruleX([learningRate], { ...REFERENCE_LINE, stroke: colors.ink, strokeWidth: 1.5 }),
-      Plot.ruleX(suggested === null ? [] : [suggested], {
-        stroke: colors.positive,
-        strokeWidth: 2,
-      }),
-      Plot.dot(points, {
-        x: "learningRate",
-        y: "loss",
-        r: 2,
-        fill: colors.muted,
-        fillOpacity: 0.6,
-      }),
-      Plot.lineY(points, {
-        x: "learningRate",
-        y: "smoothed",
-        stroke: colors.validation,
-        strokeWidth: 2.5,
-      }),
+      Plot.ruleX([suggested ?? NaN], { stroke: colors.positive, strokeWidth: 2 }),
+      Plot.dot(points, { ...x, y: "loss", r: 2, fill: colors.muted, fillOpacity: 0.6 }),
+      Plot.lineY(points, { ...x, y: "smoothed", stroke: colors.validation, strokeWidth: 2.5 }),
     ],
   });
+  const now = `now ${Number(learningRate.toPrecision(3)).toExponential()}`;
   const legend: LegendItem[] = [
     { label: "loss of a step", color: colors.muted, mark: "circle" },
     { label: "moving average", color: colors.validation, mark: "line" },
-    ...(suggested === null ? [] : [{
-      label: `suggestion ${suggested.toExponential()}`,
-      color: colors.positive,
-      mark: "line" as const,
-    }]),
-    {
-      label: `now ${Number(learningRate.toPrecision(3)).toExponential()}`,
-      color: colors.ink,
-      mark: "dashed",
-    },
+    { label: now, color: colors.ink, mark: "dashed" },
   ];
+  if (suggested !== null) {
+    const label = `suggestion ${suggested.toExponential()}`;
+    legend.push({ label, color: colors.positive, mark: "line" });
+  }
   return card({
     title: "Learning rate range test",
     subtitle: `Run ${run} · ${points.length} steps · ${seconds.toFixed(0)} s`,

@@ -127,6 +127,7 @@ Deno.test("a report of synthetic images says so before anything else", () => {
 Deno.test("a report lets no name become markup, and nothing run or load", () => {
   const name = `"><script>alert(1)</script><img src=x onerror=alert(2)>'&`;
   const classes = [`<i>non`, `<script src=x>`];
+  const scored = { probability: 0.5, uncalibrated: 0.5, group: name };
   const files = runFiles(good, { classes, name: (i) => `${i}${name}` });
   files.findings = [{ path: name, finding: "blurred", detail: name, other_path: name }];
   files.mapCheck = {
@@ -153,7 +154,7 @@ Deno.test("a report lets no name become markup, and nothing run or load", () => 
     problems: [name],
     plots: new Map([["roc", picture], ["explained_1", picture], ["learning_curves", picture]]),
     examples: new Map([[name, [{ path: name, picture }, { path: name, picture: null }]]]),
-    mistakes: [{ path: name, picture, label: name, predicted: name, probability: 0.5 }],
+    mistakes: [{ path: name, picture, label: name, predicted: name, ...scored }],
   });
   assert.ok(markup.split("alert(1)").length > 10); // the names are there, as text
   assert.doesNotMatch(markup, /<script|<link|<iframe|<i>|javascript:/i);

@@ -100,7 +100,7 @@ export function card(
   options: ChartOptions = {},
 ): Figure {
   const title = options.title ?? usual;
-  const width = Math.max(0, ...rows.map(rowWidth)) || contentWidth(options); // inside the card
+  const width = Math.round(Math.max(0, ...rows.map(rowWidth))) || contentWidth(options); // inside
   const parts: string[] = [];
   let y = PADDING + 14;
   parts.push(line(title, width, y, 16, `font-weight="bold" fill="${colors.ink}"`));

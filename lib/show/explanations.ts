@@ -125,28 +125,24 @@ async function tilesCard(
   }, options);
 }
 
-/** Between a picture and its overlay. */
-const BETWEEN = 4;
-
-const LINE = 14;
-
 async function tilePanel({ image, lines }: Tile, width: number): Promise<Panel> {
   const { path, pixels, size, map } = image;
-  const side = Math.floor((width - GAP - BETWEEN) / 2);
+  const [between, line] = [4, 14];
+  const side = Math.floor((width - GAP - between) / 2);
   const picture = async (shown: Uint8Array, x: number) =>
     `<image x="${x}" width="${side}" height="${side}" href="${await jpegSource(shown, size)}">` +
     `<title>${escapeHtml(basename(path))}</title></image>`;
   const texts = lines.map((text, i) =>
-    `<text y="${side + 13 + i * LINE}" font-size="11" fill="${colors.ink}"` +
+    `<text y="${side + 13 + i * line}" font-size="11" fill="${colors.ink}"` +
     `${i === 0 ? ' font-weight="bold"' : ""}>${
       escapeHtml(shorten(printable(text), width - GAP, 11))
     }</text>`
   );
   return {
     markup: await picture(pixels, 0) +
-      await picture(heatOverlay(pixels, size, map), side + BETWEEN) + texts.join(""),
+      await picture(heatOverlay(pixels, size, map), side + between) + texts.join(""),
     width,
-    height: side + lines.length * LINE + 8,
+    height: side + lines.length * line + 8,
   };
 }
 

@@ -53,7 +53,7 @@ export function groupChart(predictions: Predictions, options: ChartOptions = {})
   }
   const rows = scores.slice(0, MAX_ROWS);
   const hidden = scores.length - rows.length;
-  const names = 151; // pixels
+  const names = Math.min(151, Math.round(0.221 * contentWidth(options)));
   const each = (contentWidth(options) - names - 2 * GAP) / SCORES.length;
   const columns = SCORES.map(({ name, title, color }, i) => {
     const of = sum(scores, (row) => row[name].of);
@@ -128,6 +128,8 @@ function rowsPanel({ marks, all, band, title, axis, color, rowHeight, width, nam
 }): Panel {
   const left = names + 8;
   const top = title ? 24 : 8;
+  const room = width - left;
+  const ticks = room > 350 ? 5 : room > 140 ? [0, 0.5, 1] : [0, 1];
   const rows = marks.map((mark, i) => ({ ...mark, i })); // names may be alike when shortened
   const defined = rows.filter(({ value }) => Number.isFinite(value));
   const beside = { y: "i", textAnchor: "start" } as const;
@@ -135,7 +137,7 @@ function rowsPanel({ marks, all, band, title, axis, color, rowHeight, width, nam
     width,
     height: rowHeight * rows.length + top + 46,
     margins: [top, title ? 58 : 84, 42, left],
-    x: { ...SHARE_AXIS, ticks: width < 400 ? [0, 0.5, 1] : 5, ...titled(axis) },
+    x: { ...SHARE_AXIS, ticks, ...titled(axis) },
     y: { domain: rows.map(({ i }) => i), axis: null, padding: 0.3 },
     marks: [
       title ? heading(title) : null,

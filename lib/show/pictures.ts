@@ -212,21 +212,13 @@ export async function auditPictures(
     const title = `${kind.replaceAll("_", " ")} · ${meaning} · ` +
       `${policy === "drop" ? "left out" : "used"} · ${count}` +
       (shown.length < own.length ? `, ${shown.length} shown` : "");
-    figures.push(await (arePairs ? pairGrid : findingGrid)(folder, shown, title));
+    const tiles = shown.map(({ path, detail }) => ({
+      path: join(folder, path),
+      caption: `${detail} ${path}`,
+    }));
+    figures.push(await (arePairs ? pairGrid(folder, shown, title) : imageGrid(tiles, { title })));
   }
   return figures;
-}
-
-async function findingGrid(
-  folder: string,
-  findings: readonly Finding[],
-  title: string,
-): Promise<Displayable> {
-  const items = findings.map(({ path, detail }) => ({
-    path: join(folder, path),
-    caption: `${detail} ${path}`,
-  }));
-  return await imageGrid(items, { title });
 }
 
 /** Small copies of images, two by two in frames, each pair with its note. */
@@ -290,9 +282,11 @@ export async function augmentationGrid(
     note: Partial<AugmentationNote>,
     change: (pixels: Uint8Array, column: number) => Uint8Array | Promise<Uint8Array>,
   ) => {
-    const pictures = originals.map(async (pixels, column) =>
-      smallPicture(await jpegSource(await change(pixels, column), size))
-    );
+    const pictures = originals.map(async (pixels, column) => {
+      const source = await jpegSource(await change(pixels, column), size);
+      return `<img src="${source}" width="108" height="108" alt="" ` +
+        `style="display:inline-block;margin:0 2px;max-width:none">`;
+    });
     rows.push(noteRow(note, await Promise.all(pictures)));
   };
   await addRow({ augmentation: "as they are" }, (pixels) => pixels);
@@ -321,12 +315,6 @@ function chosen(labels: readonly number[]): number[] {
     .map((label) => [...labels.keys()].filter((index) => labels[index] === label));
   return Array.from({ length: most }, (_, turn) => classes.flatMap((of) => of[turn] ?? []))
     .flat().slice(0, most);
-}
-
-/** On the page smaller than the model's input. */
-function smallPicture(source: string): string {
-  return `<img src="${source}" width="108" height="108" alt="" ` +
-    `style="display:inline-block;margin:0 2px;max-width:none">`;
 }
 
 function noteRow(

@@ -196,11 +196,9 @@ export function runsTable({ runs, remarks }: Runs, config: Config): Displayable 
 
 /** The values of one run that are not defaults, of the fields in which runs differ. */
 function settingsOf(run: string, differing: ConfigDifferences["differing"]): string {
-  const own = differing.map(({ field, values, fallback }) => ({
-    field,
-    value: values.get(run),
-    fallback,
-  })).filter(({ value, fallback }) => JSON.stringify(value) !== JSON.stringify(fallback));
+  const own = differing
+    .map(({ field, values, fallback }) => ({ field, value: values.get(run), fallback }))
+    .filter(({ value, fallback }) => JSON.stringify(value) !== JSON.stringify(fallback));
   return own.length > 0 ? listed(own) : "defaults";
 }
 

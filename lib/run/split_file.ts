@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { readCsv, toCsv } from "../core/csv.ts";
 import { DataError } from "../core/errors.ts";
-import { writeAtomic, writeJson } from "../core/files.ts";
+import { readJson, writeAtomic, writeJson } from "../core/files.ts";
 import { fromRoot } from "../core/paths.ts";
 import type { Config } from "../core/settings.ts";
 import { compareCodePoints, listLines } from "../core/words.ts";
@@ -200,6 +200,42 @@ export async function writeCertificate(path: string, certificate: SplitCertifica
   await writeJson(path, certificate);
 }
 
+const count = z.int().min(0);
+
+const perSubset = <T extends z.ZodType>(value: T) =>
+  z.object({ train: value, validation: value, test: value });
+
+const certificateSchema: z.ZodType<SplitCertificate> = z.object({
+  version: z.literal(2),
+  source: z.enum(["made", "given"]),
+  seed: z.int().nullable(),
+  fractions_requested: perSubset(z.number()).nullable(),
+  fractions_achieved: perSubset(z.number()),
+  counts: perSubset(z.record(z.string(), count)),
+  groups: perSubset(count),
+  manifest_sha256: z.string(),
+  split_sha256: z.string(),
+  near_duplicate_pairs: count,
+  near_duplicates_sha256: z.string(),
+  groups_crossing: z.tuple([]),
+  duplicates_crossing: z.tuple([]),
+  near_duplicates_crossing: z.tuple([]),
+  note: z.string().nullable(),
+});
+
+/**
+ * Reads split_certificate.json. It says what was certified, not that it still holds: see
+ * {@linkcode verifyCertificate}.
+ *
+ * @throws {DataError} When it is missing or damaged.
+ */
+export async function readCertificate(path: string): Promise<SplitCertificate> {
+  const remedy = "Run notebook 03 again; it writes this file.";
+  const { success, data } = certificateSchema.safeParse(await readJson(path, remedy));
+  if (success) return data;
+  throw new DataError(`${path} is damaged, or of another version of the project.`, remedy);
+}
+
 /**
  * Recomputes a certificate and compares it with the one given.
  *
@@ -239,14 +275,12 @@ export function requestOf(certificate: Record<string, unknown>): SplitRequest | 
   return data.source === "given" ? null : { seed: data.seed, fractions: data.fractions_requested };
 }
 
-const fraction = z.number().gt(0).lt(1);
-
 const requestSchema = z.discriminatedUnion("source", [
   z.object({ source: z.literal("given") }),
   z.object({
     source: z.literal("made"),
     seed: z.int(),
-    fractions_requested: z.object({ train: fraction, validation: fraction, test: fraction }),
+    fractions_requested: perSubset(z.number().gt(0).lt(1)),
   }),
 ]);
 

@@ -1,14 +1,56 @@
 import * as Plot from "@observablehq/plot";
 import { parseHTML } from "linkedom";
+import { images } from "../core/words.ts";
 import { type Displayable, escapeHtml, htmlDisplay, printable } from "./display.ts";
+
+/**
+ * Colours of all figures. Data colours are those of Okabe & Ito (2008), told apart with every
+ * common form of colour blindness. Figures stand on a white card, so that one set of colours is
+ * legible in light and dark notebooks and in print.
+ */
+export const colors = {
+  ink: "#1f2933",
+  muted: "#5f6b7a",
+  rule: "#d5dae1",
+  paper: "#ffffff",
+  negative: "#0072b2",
+  positive: "#d55e00",
+  unlabeled: "#5f6b7a",
+  training: "#e69f00",
+  validation: "#0072b2",
+  accent: "#009e73",
+  /** `negative` at the opacity of a band, on white. */
+  band: "#cce3f0",
+} as const;
+
+/** Another look for a chart than its usual one. */
+export interface ChartOptions {
+  /** Of the whole figure, in CSS pixels; 480 or more. Each chart has its own when left out. */
+  width?: number;
+  /** In place of the usual title. */
+  title?: string;
+}
+
+/** Width of the widest card that no option makes wider, in pixels. */
+const WIDTH = 720;
+
+/** Narrower charts have no room for their texts. */
+const LEAST_WIDTH = 480;
 
 const PADDING = 18;
 
 /** Space between panels, in pixels. */
 export const GAP = 10;
 
-/** Width of a row of panels that fills the widest card, 720 pixels. */
-export const CONTENT_WIDTH: number = 720 - 2 * PADDING;
+/** Width of a row of panels that fills a card, in pixels. */
+export function contentWidth({ width = WIDTH }: ChartOptions = {}): number {
+  return Math.max(LEAST_WIDTH, width) - 2 * PADDING;
+}
+
+/** Width of each of two panels side by side. */
+export function halfWidth(options: ChartOptions = {}): number {
+  return (contentWidth(options) - GAP) / 2;
+}
 
 /** An entry of a legend. */
 export interface LegendItem {
@@ -18,26 +60,47 @@ export interface LegendItem {
   mark: "area" | "line" | "dashed" | "dotted" | "tick" | "circle" | "triangle" | "cross";
 }
 
+/** A chart: shows itself in a notebook, and is a complete SVG file as text. */
+export interface Figure extends Displayable {
+  /** The SVG document; everything, legend included, is inside. */
+  readonly svg: string;
+}
+
 /** What goes on a figure's card. */
 interface Card {
   title: string;
-  /** Run, number of images and the like. */
+  /** Run, number of images and the like: see {@linkcode runLine}. */
   subtitle: string;
   legend?: readonly LegendItem[];
   /** Charts, in rows from top to bottom. */
-  rows: readonly (readonly Panel[])[];
+  rows?: readonly (readonly Panel[])[];
   /** Sentences below the charts. */
   note?: string;
+}
+
+/** "Run mine · n = 60 images" */
+export function runLine(run: string, n: number): string {
+  return `Run ${run} · n = ${images(n)}`;
+}
+
+/** "1 group", "2,000 groups" */
+export function counted(count: number, noun: string): string {
+  return `${count.toLocaleString("en-GB")} ${noun}${count === 1 ? "" : "s"}`;
 }
 
 /**
  * Puts charts on a white card with a title, a legend and a note, all in one SVG document. The card
  * is as wide as its widest row.
  *
+ * @param options Its `width` counts where there are no charts.
  * @returns A figure whose plain text is the title, the subtitle and the note.
  */
-export function card({ title, subtitle, legend = [], rows, note }: Card): Figure {
-  const width = Math.max(0, ...rows.map(rowWidth)) || CONTENT_WIDTH; // inside the card
+export function card(
+  { title: usual, subtitle, legend = [], rows = [], note }: Card,
+  options: ChartOptions = {},
+): Figure {
+  const title = options.title ?? usual;
+  const width = Math.round(Math.max(0, ...rows.map(rowWidth))) || contentWidth(options); // inside
   const parts: string[] = [];
   let y = PADDING + 14;
   parts.push(line(title, width, y, 16, `font-weight="bold" fill="${colors.ink}"`));
@@ -68,7 +131,12 @@ export function card({ title, subtitle, legend = [], rows, note }: Card): Figure
     `<rect x="0.5" y="0.5" width="${cardWidth - 1}" height="${height - 1}" rx="8" ` +
     `fill="${colors.paper}" stroke="${colors.rule}"/>${parts.join("")}</svg>`;
   const text = [title, subtitle, note].filter(Boolean).map((part) => printable(part!)).join(". ");
-  return svgFigure(svg, { width: cardWidth, height }, text);
+  // An image rather than inline SVG: JupyterLab removes that from notebooks which it did not execute
+  // itself (such as those of `deno task run`), and a host's style sheet cannot reach into an image.
+  const source = `data:image/svg+xml;base64,${new TextEncoder().encode(svg).toBase64()}`;
+  const html = `<img src="${source}" width="${cardWidth}" height="${height}" ` +
+    `alt="${escapeHtml(text)}" style="max-width:100%;height:auto">`;
+  return { ...htmlDisplay(html, text), svg };
 }
 
 function rowWidth(row: readonly Panel[]): number {
@@ -92,10 +160,8 @@ function asWideAs(text: string): string {
   return `textLength="${textWidth(text, 12).toFixed(1)}" lengthAdjust="spacingAndGlyphs"`;
 }
 
-const SWATCH = 22;
-
-// width kept for an entry's mark
-const LEGEND_LINE = 19;
+/** Width kept for an entry's mark, and height of a line of entries. */
+const [SWATCH, LEGEND_LINE] = [22, 19];
 
 /** Entries side by side, in as many lines as they need. */
 function drawLegend(
@@ -109,7 +175,8 @@ function drawLegend(
     const label = shorten(printable(item.label), width - SWATCH, 12);
     const taken = SWATCH + textWidth(label, 12);
     if (x > PADDING && x + taken > PADDING + width) [x, y] = [PADDING, y + LEGEND_LINE];
-    const markup = `<g transform="translate(${x},${y})">${swatch(item)}` +
+    const markup =
+      `<g transform="translate(${x},${y})">${SWATCHES[item.mark].replace("COLOR", item.color)}` +
       `<text x="${SWATCH}" y="4" font-size="12" ${asWideAs(label)} fill="${colors.ink}">${
         escapeHtml(label)
       }</text></g>`;
@@ -119,28 +186,19 @@ function drawLegend(
   return { markup: drawn.join(""), height: y - top + 13 };
 }
 
-/** An entry's mark, 16 pixels wide around y = 0. */
-function swatch({ mark, color }: LegendItem): string {
-  const stroke = `stroke="${color}" stroke-width="2" fill="none"`;
-  switch (mark) {
-    case "area":
-      return `<rect y="-6" width="12" height="12" x="2" rx="2" fill="${color}"/>`;
-    case "line":
-      return `<line x1="0" x2="16" ${stroke}/>`;
-    case "dashed":
-      return `<line x1="0" x2="16" stroke-dasharray="4 3" ${stroke}/>`;
-    case "dotted":
-      return `<line x1="0" x2="16" stroke-dasharray="2 2" ${stroke}/>`;
-    case "circle":
-      return `<circle cx="8" r="4.5" fill="${color}"/>`;
-    case "tick":
-      return `<line x1="8" x2="8" y1="-7" y2="7" ${stroke}/>`;
-    case "triangle":
-      return `<path d="M2.5 -4.5 L13.5 -4.5 L8 5 Z" fill="${color}"/>`;
-    case "cross":
-      return `<path d="M3.5 -4.5 L12.5 4.5 M12.5 -4.5 L3.5 4.5" ${stroke}/>`;
-  }
-}
+const STROKE = 'stroke="COLOR" stroke-width="2" fill="none"';
+
+/** How an entry looks, 16 pixels wide around y = 0. */
+const SWATCHES: Readonly<Record<LegendItem["mark"], string>> = {
+  area: '<rect y="-6" width="12" height="12" x="2" rx="2" fill="COLOR"/>',
+  line: `<line x1="0" x2="16" ${STROKE}/>`,
+  dashed: `<line x1="0" x2="16" stroke-dasharray="4 3" ${STROKE}/>`,
+  dotted: `<line x1="0" x2="16" stroke-dasharray="2 2" ${STROKE}/>`,
+  circle: '<circle cx="8" r="4.5" fill="COLOR"/>',
+  tick: `<line x1="8" x2="8" y1="-7" y2="7" ${STROKE}/>`,
+  triangle: '<path d="M2.5 -4.5 L13.5 -4.5 L8 5 Z" fill="COLOR"/>',
+  cross: `<path d="M3.5 -4.5 L12.5 4.5 M12.5 -4.5 L3.5 4.5" ${STROKE}/>`,
+};
 
 /** A chart without its surroundings: SVG markup with its origin at the top left. */
 export interface Panel {
@@ -149,22 +207,28 @@ export interface Panel {
   height: number;
 }
 
+/** What {@linkcode plotPanel} draws. */
+interface PanelOptions extends Plot.PlotOptions {
+  width: number;
+  height: number;
+  /** Top, right, bottom and left, in pixels: room for axes and texts beside the frame. */
+  margins: readonly [top: number, right: number, bottom: number, left: number];
+}
+
 /**
  * Draws an Observable Plot chart as SVG markup to be placed on a card.
  *
  * Plot's own `<svg>` and style sheet are taken off: nested SVG elements and style rules behave
  * differently in browsers, in Jupyter and in converters, plain groups do not.
  */
-export function plotPanel(
-  options: Plot.PlotOptions & { width: number; height: number },
-): Panel {
+export function plotPanel({ margins, ...options }: PanelOptions): Panel {
   const { document } = parseHTML("<!doctype html><html></html>") as unknown as {
     document: unknown;
   };
+  const [marginTop, marginRight, marginBottom, marginLeft] = margins;
+  const all = { marginTop, marginRight, marginBottom, marginLeft, ...options, document };
   // Deno checks types without a browser's DOM, of which this needs one property
-  const chart = Plot.plot({ ...options, document } as Plot.PlotOptions) as unknown as {
-    innerHTML: string;
-  };
+  const chart = Plot.plot(all as Plot.PlotOptions) as unknown as { innerHTML: string };
   const markup = chart.innerHTML
     .replace(/<style>[^]*?<\/style>/g, "")
     .replaceAll("currentColor", colors.ink)
@@ -178,13 +242,18 @@ export function plotPanel(
 }
 
 /** Options for an axis whose title is centred beside it, without an arrow. */
-export function titled(label: string): {
-  label: string;
-  labelAnchor: "center";
-  labelArrow: "none";
-} {
-  return { label, labelAnchor: "center", labelArrow: "none" };
+export function titled(label: string) {
+  return { label, labelAnchor: "center", labelArrow: "none" } as const;
 }
+
+/** An axis from 0 to 1, with grid lines. */
+export const UNIT_AXIS = { domain: [0, 1], ticks: 5, grid: true };
+
+/** The horizontal place of a bar over a bin, from its edges. */
+export const HISTOGRAM_BAR = { x1: "from", x2: "to", inset: 0.75 };
+
+/** Of a line that means chance, a baseline or all groups together. */
+export const REFERENCE_LINE = { stroke: colors.muted, strokeDasharray: "4 3" };
 
 /** A panel's own title, above its frame on the left; the top margin must hold it. */
 export function heading(title: string): Plot.Text {
@@ -197,54 +266,6 @@ export function heading(title: string): Plot.Text {
   });
 }
 
-/** A chart: shows itself in a notebook, and is a complete SVG file as text. */
-export interface Figure extends Displayable {
-  /** The SVG document; everything, legend included, is inside. */
-  readonly svg: string;
-}
-
-/**
- * Wraps an SVG document for a notebook.
- *
- * It is embedded as an image rather than inline: JupyterLab removes inline SVG from notebooks that
- * it did not execute itself (such as those of `deno task run`) but keeps images, and a host's style
- * sheet cannot reach into one.
- *
- * @param svg A complete SVG document.
- * @param size Width and height in CSS pixels; it shrinks on narrower pages.
- * @param text What is shown, in one plain line: the alternative text.
- */
-function svgFigure(
-  svg: string,
-  size: { width: number; height: number },
-  text: string,
-): Figure {
-  const bytes = new TextEncoder().encode(svg);
-  const html = `<img src="data:image/svg+xml;base64,${bytes.toBase64()}" width="${size.width}" ` +
-    `height="${size.height}" alt="${escapeHtml(text)}" style="max-width:100%;height:auto">`;
-  return { ...htmlDisplay(html, text), svg };
-}
-
-/**
- * Colours of all figures. Data colours are those of Okabe & Ito (2008), told apart with every
- * common form of colour blindness. Figures stand on a white card, so that one set of colours is
- * legible in light and dark notebooks and in print.
- */
-export const colors = {
-  ink: "#1f2933",
-  muted: "#5f6b7a",
-  rule: "#d5dae1",
-  paper: "#ffffff",
-  negative: "#0072b2",
-  positive: "#d55e00",
-  unlabeled: "#5f6b7a",
-  training: "#e69f00",
-  validation: "#0072b2",
-  accent: "#009e73",
-  /** `negative` at the opacity of a band, on white. */
-  band: "#cce3f0",
-} as const;
-
 /** Of the area of an interval around a curve. */
 export const BAND_OPACITY = 0.2;
 
@@ -253,27 +274,24 @@ const MORE = ["#009e73", "#cc79a7", "#56b4e9", "#e69f00"];
 
 /** A colour for each class: the first one the negative, the last one the positive colour. */
 export function classColors(classes: number): string[] {
-  return Array.from(
-    { length: classes },
-    (_, i) =>
-      i === classes - 1
-        ? colors.positive
-        : i === 0
-        ? colors.negative
-        : MORE[(i - 1) % MORE.length]!,
-  );
+  const others = Array.from({ length: classes - 2 }, (_, i) => MORE[i % MORE.length]!);
+  return [colors.negative, ...others, colors.positive];
 }
 
 /**
  * Fonts that exist nearly everywhere and share their widths. The last named one stands on most
  * Linux machines without the others; its plain form, which they would take, is a tenth wider.
  */
-export const fontFamily =
-  "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans Condensed', sans-serif";
+const fontFamily = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans Condensed', sans-serif";
 
 /** A class folder's name as it is read: underscores are spaces, and a very long one is shortened. */
 export function classLabel(name: string): string {
   return shorten(printable(name).replaceAll("_", " "), 280, 12);
+}
+
+/** A class folder's name within a sentence: “globally sclerotic”. */
+export function quoted(name: string): string {
+  return `“${classLabel(name)}”`;
 }
 
 /** A threshold with as many decimals as tell it from 0 and 1: 0.37, 0.0042. */
@@ -284,26 +302,24 @@ export function thresholdText(threshold: number): string {
 }
 
 /** Widths of Helvetica and Arial in thousandths of the font size, where they differ from 556. */
-const WIDTHS: Record<string, number> = {
-  ...each("ijl'|", 222),
-  ...each(" tfI.,:;!/[]()-·", 300),
-  ...each("rJ", 400),
-  ...each("szckvxy", 500),
-  ...each("ABEKPSVXY&", 667),
-  ...each("CDHNRUTFGLOQZ", 730),
-  ...each("mMW%@", 890),
-  w: 722,
-};
-
-function each(characters: string, width: number): Record<string, number> {
-  return Object.fromEntries([...characters].map((character) => [character, width]));
-}
+const WIDTHS = new Map(
+  ([
+    ["ijl'|", 222],
+    [" tfI.,:;!/[]()-·", 300],
+    ["rJ", 400],
+    ["szckvxy", 500],
+    ["ABEKPSVXY&", 667],
+    ["w", 722],
+    ["CDHNRUTFGLOQZ", 730],
+    ["mMW%@", 890],
+  ] as const).flatMap(([characters, width]) => [...characters].map((one) => [one, width])),
+);
 
 /** Width of a text in pixels at a font size, to a few per cent: SVG cannot measure by itself. */
 export function textWidth(text: string, fontSize: number): number {
   let width = 0;
   for (const character of text) {
-    width += WIDTHS[character] ?? (character > "\u2e7f" ? 1000 : 556);
+    width += WIDTHS.get(character) ?? (character > "\u2e7f" ? 1000 : 556);
   }
   return width * fontSize / 1000;
 }

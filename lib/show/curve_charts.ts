@@ -1,164 +1,194 @@
 import * as Plot from "@observablehq/plot";
-import type { PlotOptions } from "@observablehq/plot";
+import { max, sum } from "d3-array";
 import { rocAuc } from "../core/stats.ts";
-import { images, percent } from "../core/words.ts";
+import { percent } from "../core/words.ts";
 import {
   type CurveBand,
-  type CurveSample,
   precisionRecallBand,
-  type PrecisionRecallCurve,
   precisionRecallCurve,
   type ReliabilityBin,
   reliabilityBins,
   rocBand,
-  type RocCurve,
   rocCurve,
   thresholdCurve,
   type ThresholdRates,
 } from "../metrics/curves.ts";
 import { sharedGroups } from "../metrics/intervals.ts";
+import { averagePrecision, confusionMatrix, expectedCalibrationError } from "../metrics/rates.ts";
+import type { Predictions } from "../run/predictions.ts";
 import {
-  averagePrecision,
-  confusionMatrix,
-  expectedCalibrationError,
-  precision,
-  sensitivity,
-  specificity,
-} from "../metrics/rates.ts";
-import {
-  BAND_OPACITY,
   card,
+  type ChartOptions,
   colors,
-  CONTENT_WIDTH,
+  contentWidth,
   type Figure,
-  GAP,
+  halfWidth,
   heading,
+  HISTOGRAM_BAR,
   type LegendItem,
   type Panel,
   plotPanel,
+  REFERENCE_LINE,
+  runLine,
   thresholdText,
   titled,
+  UNIT_AXIS,
 } from "./card.ts";
 
 /** ROC curve of the positive class with its band, the diagonal of chance and the operating point. */
-export function rocChart(input: CurveInput): Figure {
-  const { labels, probabilities, threshold } = input;
-  const heading = curveHeading("ROC curve", input);
+export function rocChart(predictions: Predictions, options: ChartOptions = {}): Figure {
+  const { labels, probabilities } = predictions;
+  const head = curveHead("ROC curve", predictions);
   const curve = rocCurve(labels, probabilities);
-  const auc = rocAuc(labels, probabilities);
-  if (!curve || auc === null) {
-    return card({
-      ...heading,
-      rows: [],
-      note: "There is no ROC curve: it needs images of both classes.",
-    });
+  if (!curve) {
+    const note = "There is no ROC curve: it needs images of both classes.";
+    return card({ ...head, note }, options);
   }
-  const band = rocBand(input);
   // both rates are defined, since there are images of both classes
-  const point = threshold === null ? null : operatingPoint(labels, probabilities, threshold);
-  return card({
-    ...heading,
-    legend: curveLegend({
-      area: `AUC ${auc.toFixed(3)}`,
-      band,
-      chance: "chance (AUC 0.5)",
-      threshold,
-    }),
-    rows: [[drawCurve(curve, band, point && [1 - point.specificity!, point.sensitivity!])]],
-    note: (point
-      ? `At the threshold: sensitivity ${percent(point.sensitivity!)}, specificity ` +
-        `${percent(point.specificity!)}. `
-      : "") + bandNote(band),
-  });
-}
-
-function drawCurve(curve: RocCurve, band: CurveBand, point: [number, number] | null): Panel {
-  const points = curve.falsePositiveRate.map((x, i) => ({ x, y: curve.truePositiveRate[i]! }));
-  return plotPanel({
-    ...unitAxes("1 − specificity (false positive rate)", "Sensitivity (true positive rate)"),
-    marks: [
-      bandMark(band),
-      Plot.line([[0, 0], [1, 1]], { stroke: colors.muted, strokeDasharray: "4 3" }),
-      Plot.line(points, { x: "x", y: "y", stroke: colors.negative, strokeWidth: 2.2 }),
-      Plot.dot(point ? [point] : [], { r: 5, fill: colors.positive }),
-    ],
+  const { sensitivity, specificity } = ratesAt(predictions);
+  return curveCard(predictions, options, {
+    ...head,
+    area: `AUC ${rocAuc(labels, probabilities)!.toFixed(3)}`,
+    band: rocBand(predictions),
+    chance: "chance (AUC 0.5)",
+    axes: ["1 − specificity (false positive rate)", "Sensitivity (true positive rate)"],
+    points: curve.falsePositiveRate.map((x, i) => [x, curve.truePositiveRate[i]!]),
+    baseline: [[0, 0], [1, 1]],
+    operating: [1 - specificity!, sensitivity!],
+    rates: `sensitivity ${percent(sensitivity!)}, specificity ${percent(specificity!)}`,
   });
 }
 
 /**
- * Precision-recall curve of the positive class with its band, the share of positive images, which a
- * useless model reaches, and the operating point. Drawn in steps, so that its area is the average
+ * Precision-recall curve of the positive class with its band, the prevalence, which a useless model
+ * has as its precision, and the operating point. Drawn in steps, so that its area is the average
  * precision.
  */
-export function precisionRecallChart(input: CurveInput): Figure {
-  const { labels, probabilities, threshold } = input;
-  const heading = curveHeading("Precision-recall curve", input);
+export function precisionRecallChart(
+  predictions: Predictions,
+  options: ChartOptions = {},
+): Figure {
+  const { labels, probabilities } = predictions;
+  const head = curveHead("Precision-recall curve", predictions);
   const curve = precisionRecallCurve(labels, probabilities);
-  const area = averagePrecision(labels, probabilities);
-  if (!curve || area === null) {
-    return card({
-      ...heading,
-      rows: [],
-      note: "There is no precision-recall curve: it needs images of the positive class.",
-    });
+  if (!curve) {
+    const note = "There is no precision-recall curve: it needs images of the positive class.";
+    return card({ ...head, note }, options);
   }
-  const band = precisionRecallBand(input);
-  const share = labels.filter((label) => label === 1).length / labels.length;
-  const point = threshold === null ? null : operatingPoint(labels, probabilities, threshold);
-  return card({
-    ...heading,
-    legend: curveLegend({
-      area: `average precision ${area.toFixed(3)}`,
-      band,
-      chance: `share of positive images, ${percent(share)}`,
-      threshold,
-    }),
-    rows: [[drawSteps({ curve, band, share, point })]],
-    note: pointNote(point) + bandNote(band),
+  const prevalence = sum(labels) / labels.length;
+  const { sensitivity: recall, precision } = ratesAt(predictions);
+  // the curve's closing point (recall 0, precision 1) is a convention, not a threshold: the first
+  // step is drawn at the precision of the first threshold instead
+  const last = curve.thresholds.length - 1;
+  const points = curve.recall.map((x, i): Point => [x, curve.precision[Math.min(i, last)]!]);
+  return curveCard(predictions, options, {
+    ...head,
+    area: `average precision ${averagePrecision(labels, probabilities)!.toFixed(3)}`,
+    band: precisionRecallBand(predictions),
+    chance: `prevalence ${percent(prevalence)}`,
+    axes: ["Recall (sensitivity)", "Precision"],
+    points: points.reverse(),
+    steps: true,
+    baseline: [[0, prevalence], [1, prevalence]],
+    operating: precision === null ? null : [recall!, precision],
+    rates: precision === null
+      ? "no image is predicted as positive"
+      : `precision ${percent(precision)}, recall ${percent(recall!)}`,
   });
 }
 
-function pointNote(point: OperatingPoint | null): string {
-  if (point === null) return "";
-  if (point.precision === null) return "At the threshold no image is called positive. ";
-  return `At the threshold: precision ${percent(point.precision)}, recall ` +
-    `${percent(point.sensitivity!)}. `;
+/** Title and subtitle with run and numbers. */
+function curveHead(title: string, { labels, run }: Predictions) {
+  return { title, subtitle: `${runLine(run, labels.length)}, ${sum(labels)} positive` };
 }
 
-function drawSteps(
-  { curve, band, share, point }: {
-    curve: PrecisionRecallCurve;
-    band: CurveBand;
-    share: number;
-    point: OperatingPoint | null;
-  },
-): Panel {
-  // the curve's closing point (recall 0, precision 1) is a convention, not a threshold: the first
-  // step is drawn at the precision of the first threshold instead
-  const points = curve.recall.map((recall, i) => ({
-    recall,
-    precision: curve.precision[Math.min(i, curve.thresholds.length - 1)]!,
-  })).reverse();
-  return plotPanel({
-    ...unitAxes("Recall (sensitivity)", "Precision"),
+/** Of a vertical interval. */
+const BETWEEN = { y1: "low", y2: "high" };
+
+type Point = readonly [x: number, y: number];
+
+/** A curve in a square whose axes both run from 0 to 1. */
+interface Curve {
+  title: string;
+  subtitle: string;
+  /** "AUC 0.933". */
+  area: string;
+  band: CurveBand;
+  /** What a model of no use has, in words and as a line. */
+  chance: string;
+  baseline: readonly Point[];
+  axes: readonly [x: string, y: string];
+  points: readonly Point[];
+  steps?: boolean;
+  /** Where the threshold puts the model, as a point and in words. */
+  operating: Point | null;
+  rates: string;
+}
+
+/** Without {@linkcode ChartOptions.width}, ROC and precision-recall curves are this wide. */
+const SQUARE_WIDTH = 516;
+
+function curveCard({ threshold }: Predictions, options: ChartOptions, curve: Curve): Figure {
+  const { area, band: { points: band, area: interval, method }, chance } = curve;
+  const { low, high, reason } = interval;
+  const limits = low === null || high === null
+    ? ""
+    : `, 95 % confidence interval ${low.toFixed(3)} to ${high.toFixed(3)}`;
+  const width = contentWidth({ width: SQUARE_WIDTH, ...options });
+  const panel = plotPanel({
+    width,
+    height: width - 40,
+    margins: [10, 14, 42, 56],
+    x: { ...UNIT_AXIS, ...titled(curve.axes[0]) },
+    y: { ...UNIT_AXIS, ...titled(curve.axes[1]) },
     marks: [
-      bandMark(band),
-      Plot.ruleY([share], { stroke: colors.muted, strokeDasharray: "4 3" }),
-      Plot.line(points, {
-        x: "recall",
-        y: "precision",
-        curve: "step-before",
+      Plot.areaY(band, { x: "x", ...BETWEEN, fill: colors.negative, fillOpacity: 0.2 }),
+      Plot.line(curve.baseline, REFERENCE_LINE),
+      Plot.line(curve.points, {
+        curve: curve.steps ? "step-before" : "linear",
         stroke: colors.negative,
         strokeWidth: 2.2,
       }),
-      Plot.dot(point === null || point.precision === null ? [] : [point], {
-        x: "sensitivity",
-        y: "precision",
+      Plot.dot(threshold === null || !curve.operating ? [] : [curve.operating], {
         r: 5,
         fill: colors.positive,
       }),
     ],
   });
+  const legend: LegendItem[] = [
+    { label: `model (${area}${limits})`, color: colors.negative, mark: "line" },
+    ...(band.length === 0
+      ? []
+      : [{ label: "95 % band", color: colors.band, mark: "area" as const }]),
+    { label: chance, color: colors.muted, mark: "dashed" },
+    ...thresholdItem(threshold, colors.positive, "circle"),
+  ];
+  return card({
+    ...curve,
+    legend,
+    rows: [[panel]],
+    note: (threshold === null ? "" : `At the threshold: ${curve.rates}. `) +
+      (band.length > 0
+        ? `Band and interval: ${method}; the band point by point.`
+        : `No band: ${reason}.`),
+  }, options);
+}
+
+/** The entry of a legend for the decision threshold; none where there is no threshold. */
+export function thresholdItem(
+  threshold: number | null,
+  color: string,
+  mark: LegendItem["mark"],
+): LegendItem[] {
+  if (threshold === null) return [];
+  return [{ label: `threshold ${thresholdText(threshold)}`, color, mark }];
+}
+
+/** The rates of the predicted classes; `null` where one is undefined. */
+function ratesAt(predictions: Predictions) {
+  const [sensitivity, specificity, precision] = countsAt(predictions)
+    .map(({ right, of }) => of === 0 ? null : right / of);
+  return { sensitivity: sensitivity!, specificity: specificity!, precision: precision! };
 }
 
 const RATES = [
@@ -167,87 +197,43 @@ const RATES = [
   { name: "precision", color: colors.accent, mark: "dotted", dash: "2 3" },
 ] as const;
 
-/**
- * Sensitivity, specificity and precision over the decision threshold, with the chosen one. A rate
- * that is undefined (no positive images; none called positive) has no line there.
- */
-export function thresholdChart(
-  { labels, probabilities, threshold, run }: Omit<CurveInput, "groups" | "seed">,
-): Figure {
-  const heading = curveHeading("Rates over the threshold", { labels, run });
-  if (labels.length === 0) return card({ ...heading, rows: [], note: "There are no images." });
-  const curve = thresholdCurve(labels, probabilities);
-  const chosen = threshold === null ? null : ratesAt(labels, probabilities, threshold);
-  const absent = labels.includes(1) ? labels.includes(0) ? "" : "negative" : "positive";
-  return card({
-    ...heading,
-    legend: [
-      ...RATES.map(({ name, color, mark }) => ({ label: name, color, mark })),
-      ...(threshold === null ? [] : [
-        {
-          label: `threshold ${thresholdText(threshold)}`,
-          color: colors.ink,
-          mark: "tick",
-        } satisfies LegendItem,
-      ]),
-    ],
-    rows: [[drawRates(curve, threshold, chosen ?? [])]],
-    note: (chosen
-      ? `At the threshold: ${chosen.map(describe).join(", ")}.`
-      : "Of more than two classes the most probable one is the answer: no threshold is in force.") +
-      (absent ? ` No image is of the ${absent} class.` : ""),
-  });
-}
-
-/** One rate at the chosen threshold, as a share of images. */
-interface ChosenRate {
-  name: string;
-  color: string;
-  right: number;
-  of: number;
-}
-
-function ratesAt(
-  labels: readonly number[],
-  probabilities: readonly number[],
-  threshold: number,
-): ChosenRate[] {
-  const m = confusionMatrix(labels, probabilities.map((p) => p >= threshold ? 1 : 0));
-  const shares = {
+/** The counts behind each of {@linkcode RATES}: `right` of `of` images. */
+function countsAt({ labels, predicted }: Predictions) {
+  const m = confusionMatrix(labels, predicted);
+  const counts = {
     sensitivity: { right: m.truePositive, of: m.truePositive + m.falseNegative },
     specificity: { right: m.trueNegative, of: m.trueNegative + m.falsePositive },
     precision: { right: m.truePositive, of: m.truePositive + m.falsePositive },
   };
-  return RATES.map(({ name, color }) => ({ name, color, ...shares[name] }));
+  return RATES.map(({ name, color }) => ({ name, color, ...counts[name] }));
 }
 
-function describe({ name, right, of }: ChosenRate): string {
-  return of === 0
-    ? `${name} undefined`
-    : `${name} ${percent(right / of)} (${right.toLocaleString("en-GB")} of ${
-      of.toLocaleString("en-GB")
-    })`;
-}
-
-function drawRates(
-  curve: readonly ThresholdRates[],
-  threshold: number | null,
-  chosen: readonly ChosenRate[],
-): Panel {
-  const axis = { domain: [0, 1], grid: true };
-  return plotPanel({
-    width: CONTENT_WIDTH,
+/**
+ * Sensitivity, specificity and precision over the decision threshold, with the chosen one. A rate
+ * that is undefined (no positive images; none predicted as positive) has no line there.
+ */
+export function thresholdChart(predictions: Predictions, options: ChartOptions = {}): Figure {
+  const { labels, probabilities, threshold } = predictions;
+  const head = curveHead("Rates over the threshold", predictions);
+  if (labels.length === 0) return card({ ...head, note: "There are no images." }, options);
+  const chosen = threshold === null ? [] : countsAt(predictions);
+  const rates = chosen.map(({ name, right, of }) =>
+    of === 0
+      ? `${name} undefined`
+      : `${name} ${percent(right / of)} (${right.toLocaleString("en-GB")} of ` +
+        `${of.toLocaleString("en-GB")})`
+  );
+  const absent = labels.includes(1) ? labels.includes(0) ? "" : "negative" : "positive";
+  const panel = plotPanel({
+    width: contentWidth(options),
     height: 320,
-    marginLeft: 52,
-    marginRight: 14,
-    marginTop: 10,
-    marginBottom: 42,
-    x: { ...axis, ticks: 10, ...titled("Threshold on the probability of the positive class") },
-    y: { ...axis, ticks: 5, ...titled("Share of images") },
+    margins: [10, 14, 42, 52],
+    x: { ...UNIT_AXIS, ticks: 10, ...titled("Threshold on the probability of the positive class") },
+    y: { ...UNIT_AXIS, ...titled("Share of images") },
     marks: [
       Plot.ruleX(threshold === null ? [] : [threshold], { stroke: colors.ink, strokeWidth: 1.5 }),
       ...RATES.map(({ name, color, dash }) =>
-        Plot.line(curve, {
+        Plot.line(thresholdCurve(labels, probabilities), {
           x: "threshold",
           y: ({ [name]: rate }: ThresholdRates) => rate ?? NaN, // NaN: a gap
           curve: "step-before", // a rate holds from its threshold down to the one before
@@ -259,181 +245,62 @@ function drawRates(
       ),
       Plot.dot(chosen.filter(({ of }) => of > 0), {
         x: threshold ?? 0,
-        y: ({ right, of }: ChosenRate) => right / of,
+        y: ({ right, of }) => right / of,
         r: 4.5,
         fill: "color",
         stroke: colors.paper,
       }),
     ],
   });
-}
-
-/** What a ROC or precision-recall chart is drawn from. */
-interface CurveInput extends CurveSample {
-  /**
-   * At or above it an image is called positive; `null` with more than two classes, where the most
-   * probable one is the answer.
-   */
-  threshold: number | null;
-  run: string;
-}
-
-/** Title and subtitle with run and numbers. */
-function curveHeading(
-  title: string,
-  { labels, run }: Pick<CurveInput, "labels" | "run">,
-): { title: string; subtitle: string } {
-  const positives = labels.filter((label) => label === 1).length;
-  return {
-    title,
-    subtitle: `Run ${run} · n = ${images(labels.length)}, ${positives} positive`,
-  };
-}
-
-/** The band, to be drawn below its curve. */
-function bandMark({ points }: CurveBand): Plot.Markish {
-  return Plot.areaY(points, {
-    x: "x",
-    y1: "low",
-    y2: "high",
-    fill: colors.negative,
-    fillOpacity: BAND_OPACITY,
-  });
-}
-
-/** The legend of a curve: the model with its area, the band, chance and the operating point. */
-function curveLegend(
-  { area, band, chance, threshold }: {
-    /** "AUC 0.933". */
-    area: string;
-    band: CurveBand;
-    /** What a useless model has. */
-    chance: string;
-    threshold: number | null;
-  },
-): LegendItem[] {
-  const { low, high } = band.area;
-  const interval = low === null || high === null
-    ? ""
-    : `, 95 % interval ${low.toFixed(3)} to ${high.toFixed(3)}`;
-  return [
-    { label: `model (${area}${interval})`, color: colors.negative, mark: "line" },
-    ...(band.points.length === 0
-      ? []
-      : [{ label: "95 % band", color: colors.band, mark: "area" } satisfies LegendItem]),
-    { label: chance, color: colors.muted, mark: "dashed" },
-    ...(threshold === null ? [] : [
-      {
-        label: `threshold ${thresholdText(threshold)}`,
-        color: colors.positive,
-        mark: "circle",
-      } satisfies LegendItem,
-    ]),
-  ];
-}
-
-/** How the band was found, or why there is none. */
-function bandNote({ points, area, method }: CurveBand): string {
-  return points.length > 0
-    ? `Band and interval: ${method}; the band point by point.`
-    : `No band: ${area.reason}.`;
-}
-
-/** A square chart whose axes both run from 0 to 1: ROC and precision-recall curves. */
-function unitAxes(
-  xLabel: string,
-  yLabel: string,
-): PlotOptions & { width: number; height: number } {
-  const axis = { domain: [0, 1], ticks: 5, grid: true };
-  return {
-    width: 480,
-    height: 440,
-    marginLeft: 56,
-    marginRight: 14,
-    marginTop: 10,
-    marginBottom: 42,
-    x: { ...axis, ...titled(xLabel) },
-    y: { ...axis, ...titled(yLabel) },
-  };
-}
-
-/** Where a decision threshold puts a model; `null` where a rate is undefined. */
-interface OperatingPoint {
-  sensitivity: number | null;
-  specificity: number | null;
-  precision: number | null;
-}
-
-/**
- * The rates at a threshold: an image is called positive when its probability is at or above it.
- *
- * @param labels 0 or 1 (positive).
- * @param probabilities Of the positive class, in the same order.
- */
-function operatingPoint(
-  labels: readonly number[],
-  probabilities: readonly number[],
-  threshold: number,
-): OperatingPoint {
-  const m = confusionMatrix(labels, probabilities.map((p) => p >= threshold ? 1 : 0));
-  return { sensitivity: sensitivity(m), specificity: specificity(m), precision: precision(m) };
-}
-
-const PANEL_WIDTH = (CONTENT_WIDTH - GAP) / 2;
-
-const MARGINS = { marginLeft: 52, marginRight: 12 };
-
-/**
- * Reliability diagram before and, where there is one, after calibration: of the images with about
- * the same probability, the share that is positive, with how many images that rests on.
- *
- * @param labels 0 or 1 (positive).
- * @param probabilities Of the positive class as the model gives them, in the same order.
- * @param calibrated The same after calibration; left out where the model has none.
- * @param groups Patient or slide of each image.
- */
-export function reliabilityChart(
-  { labels, probabilities, calibrated, groups, run }: {
-    labels: readonly number[];
-    probabilities: readonly number[];
-    calibrated?: readonly number[];
-    groups?: readonly string[];
-    run: string;
-  },
-): Figure {
-  const heading = curveHeading("Reliability diagram", { labels, run });
-  const before = expectedCalibrationError(labels, probabilities);
-  if (before === null) {
-    return card({ ...heading, rows: [], note: "There is no reliability diagram: no images." });
-  }
-  const sides = [
-    {
-      title: `${calibrated ? "Before calibration" : "Not calibrated"}: ECE ${before.toFixed(3)}`,
-      bins: reliabilityBins(labels, probabilities),
-      color: colors.positive,
-    },
-    ...(calibrated
-      ? [{
-        title: `After calibration: ECE ${expectedCalibrationError(labels, calibrated)!.toFixed(3)}`,
-        bins: reliabilityBins(labels, calibrated),
-        color: colors.negative,
-      }]
-      : []),
-  ];
   return card({
-    ...heading,
+    ...head,
+    legend: [
+      ...RATES.map(({ name, color, mark }) => ({ label: name, color, mark })),
+      ...thresholdItem(threshold, colors.ink, "tick"),
+    ],
+    rows: [[panel]],
+    note: (threshold === null
+      ? "Of more than two classes the most probable one is predicted: there is no threshold."
+      : `At the threshold: ${rates.join(", ")}.`) +
+      (absent ? ` No image is of the ${absent} class.` : ""),
+  }, options);
+}
+
+/**
+ * Reliability diagram of the probabilities as the model gives them and, where they differ, as
+ * calibrated: of the images with about the same probability, the share that is positive, with how
+ * many images that rests on.
+ */
+export function reliabilityChart(predictions: Predictions, options: ChartOptions = {}): Figure {
+  const { labels, probabilities, uncalibrated, groups } = predictions;
+  const head = curveHead("Reliability diagram", predictions);
+  if (labels.length === 0) {
+    return card({ ...head, note: "There is no reliability diagram: no images." }, options);
+  }
+  const isCalibrated = uncalibrated.some((probability, i) => probability !== probabilities[i]);
+  const side = (name: string, values: readonly number[], color: string): Side => ({
+    title: `${name}: ECE ${expectedCalibrationError(labels, values)!.toFixed(3)}`,
+    bins: reliabilityBins(labels, values),
+    color,
+    width: isCalibrated ? halfWidth(options) : contentWidth({ width: 480, ...options }),
+  });
+  const sides = isCalibrated
+    ? [
+      side("Before calibration", uncalibrated, colors.positive),
+      side("After calibration", probabilities, colors.negative),
+    ]
+    : [side("Not calibrated", uncalibrated, colors.positive)];
+  return card({
+    ...head,
     legend: [
       {
-        label: "share of positive images, with 95 % interval (Wilson)",
-        color: calibrated ? colors.ink : colors.positive,
+        label: "share of positive images, with 95 % confidence interval (Wilson)",
+        color: isCalibrated ? colors.ink : colors.positive,
         mark: "circle",
       },
       { label: "perfect calibration", color: colors.muted, mark: "dashed" },
     ],
-    rows: [
-      sides.map((side) => diagram(side)),
-      sides.map((side) => histogram(side)),
-    ],
+    rows: [sides.map(diagram), sides.map(binCounts)],
     note:
       "ECE: expected calibration error, the mean vertical distance of the dots from the diagonal " +
       "weighted by their images; 0 is best." +
@@ -441,62 +308,45 @@ export function reliabilityChart(
         ? " The intervals take images as independent; those of one group are not, so that they " +
           "are too narrow."
         : ""),
-  });
+  }, options);
 }
 
+/** Bins of one kind of probabilities. */
 interface Side {
   title: string;
   bins: readonly ReliabilityBin[];
   color: string;
+  width: number;
 }
 
-function diagram({ title, bins, color }: Side): Panel {
-  const axis = { domain: [0, 1], ticks: 5, grid: true };
+function diagram({ title, bins, color, width }: Side): Panel {
+  const x = { x: "meanProbability" };
   return plotPanel({
-    ...MARGINS,
-    width: PANEL_WIDTH,
+    width,
     height: 318,
-    marginTop: 28,
-    marginBottom: 20,
-    x: { ...axis, label: null },
-    y: { ...axis, ...titled("Share of positive images") },
+    margins: [28, 12, 20, 52],
+    x: { ...UNIT_AXIS, label: null },
+    y: { ...UNIT_AXIS, ...titled("Share of positive images") },
     marks: [
       heading(title),
-      Plot.line([[0, 0], [1, 1]], { stroke: colors.muted, strokeDasharray: "4 3" }),
-      Plot.line(bins, { x: "meanProbability", y: "share", stroke: color, strokeOpacity: 0.45 }),
-      Plot.ruleX(bins, {
-        x: "meanProbability",
-        y1: "low",
-        y2: "high",
-        stroke: color,
-        strokeWidth: 1.8,
-      }),
-      Plot.dot(bins, { x: "meanProbability", y: "share", r: 4.5, fill: color }),
+      Plot.line([[0, 0], [1, 1]], REFERENCE_LINE),
+      Plot.line(bins, { ...x, y: "share", stroke: color, strokeOpacity: 0.45 }),
+      Plot.ruleX(bins, { ...x, ...BETWEEN, stroke: color, strokeWidth: 1.8 }),
+      Plot.dot(bins, { ...x, y: "share", r: 4.5, fill: color }),
     ],
   });
 }
 
-/** How many images are in each bin. */
-function histogram({ bins, color }: Side): Panel {
-  const most = Math.max(...bins.map(({ n }) => n));
+function binCounts({ bins, color, width }: Side): Panel {
   return plotPanel({
-    ...MARGINS,
-    width: PANEL_WIDTH,
+    width,
     height: 118,
-    marginTop: 4,
-    marginBottom: 40,
+    margins: [4, 12, 40, 52],
     x: { domain: [0, 1], ticks: 5, ...titled("Probability of the positive class") },
-    y: { domain: [0, most * 1.3], axis: null },
+    y: { domain: [0, max(bins, ({ n }) => n)! * 1.3], axis: null },
     marks: [
       Plot.axisY({ ticks: [], ...titled("Images") }),
-      Plot.rectY(bins, {
-        x1: "from",
-        x2: "to",
-        y: "n",
-        fill: color,
-        fillOpacity: 0.55,
-        inset: 0.75,
-      }),
+      Plot.rectY(bins, { ...HISTOGRAM_BAR, y: "n", fill: color, fillOpacity: 0.55 }),
       Plot.text(bins, {
         x: ({ from, to }: ReliabilityBin) => (from + to) / 2,
         y: "n",

@@ -1,42 +1,44 @@
 import * as Plot from "@observablehq/plot";
+import { extent, max, median, min, sum } from "d3-array";
 import { images, percent } from "../core/words.ts";
 import {
   card,
+  type ChartOptions,
   classColors,
   classLabel,
   colors,
-  CONTENT_WIDTH,
+  contentWidth,
   type Figure,
-  type Panel,
+  type LegendItem,
   plotPanel,
+  REFERENCE_LINE,
+  runLine,
   titled,
 } from "./card.ts";
 
 /**
- * Images per class, with what always answering the larger class would score: the figure that every
+ * Images per class, with what always predicting the larger class would score: the figure that every
  * accuracy has to be read against.
  *
  * @param counts A row a class, the negative one first; their sum is n.
  */
 export function classCountsChart(
   { counts, run }: { counts: readonly { label: string; count: number }[]; run: string },
+  options: ChartOptions = {},
 ): Figure {
-  const n = counts.reduce((sum, row) => sum + row.count, 0);
-  const rows = counts.map((row, i) => ({
-    class: classLabel(row.label),
-    count: row.count,
-    share: percent(row.count / n),
+  const n = sum(counts, ({ count }) => count);
+  const rows = counts.map(({ label, count }, i) => ({
+    class: classLabel(label),
+    count,
+    share: percent(count / n),
     color: classColors(counts.length)[i]!,
   }));
   const most = rows.reduce((a, b) => b.count > a.count ? b : a);
   const text = { y: "class", textAnchor: "start", dx: 6, fontSize: 12 } as const;
   const panel = plotPanel({
-    width: CONTENT_WIDTH,
+    width: contentWidth(options),
     height: 62 * rows.length + 44,
-    marginLeft: 4,
-    marginRight: 110,
-    marginTop: 4,
-    marginBottom: 40,
+    margins: [4, 110, 40, 4],
     x: { ...titled("Images"), grid: true, nice: true },
     y: { axis: null, domain: rows.map((row) => row.class), padding: 0.5, paddingOuter: 0.4 },
     marks: [
@@ -45,7 +47,7 @@ export function classCountsChart(
       Plot.text(rows, {
         ...text,
         x: "count",
-        text: (row) => `${row.count.toLocaleString("en-GB")} (${row.share})`,
+        text: ({ count, share }) => `${count.toLocaleString("en-GB")} (${share})`,
         fontWeight: "bold",
       }),
       Plot.ruleX([0], { stroke: colors.ink }),
@@ -53,13 +55,20 @@ export function classCountsChart(
   });
   return card({
     title: "Images per class",
-    subtitle: `Run ${run} · n = ${images(n)}`,
+    subtitle: runLine(run, n),
     rows: [[panel]],
-    ...(n === 0 ? {} : {
-      note: `Majority baseline: always answering “${most.class}” is right ${most.share} of the ` +
-        `time. An accuracy near that says nothing.`,
-    }),
-  });
+    note: n === 0
+      ? ""
+      : `Majority baseline: always predicting “${most.class}” is right ${most.share} of the time. ` +
+        "An accuracy near that says nothing.",
+  }, options);
+}
+
+/** Size of one image in pixels, with its class folder. */
+interface SizeRow {
+  width: number;
+  height: number;
+  label: string;
 }
 
 /** More dots than this make a file of many megabytes and a blot on the page. */
@@ -71,7 +80,7 @@ const MAX_DOTS = 3000;
  * Above 3000 images an even selection is drawn, and the figure says so; the note's numbers are of
  * all images.
  *
- * @param sizes A row an image: pixels and class folder name.
+ * @param sizes A row an image.
  * @param classes In the order of `config.data.classes`.
  */
 export function sizeChart(
@@ -80,80 +89,71 @@ export function sizeChart(
     classes: readonly string[];
     run: string;
   },
+  options: ChartOptions = {},
 ): Figure {
   const step = Math.ceil(sizes.length / MAX_DOTS);
   const drawn = sizes.filter((_, i) => i % step === 0);
-  const labels = classes.map(classLabel);
-  const range = classColors(classes.length);
   const selection = step > 1 ? ` · ${drawn.length.toLocaleString("en-GB")} of them drawn` : "";
-  return card({
-    title: "Image sizes",
-    subtitle: `Run ${run} · n = ${images(sizes.length)}${selection}`,
-    legend: [
-      ...labels.map((label, i) => ({ label, color: range[i]!, mark: "circle" as const })),
-      { label: "square", color: colors.muted, mark: "dashed" },
-    ],
-    rows: [[drawDots(drawn, labels, range)]],
-    ...(sizes.length === 0 ? {} : {
-      note: `Width ${spread(sizes.map((size) => size.width))}; ` +
-        `height ${spread(sizes.map((size) => size.height))} (pixels).`,
-    }),
-  });
-}
-
-/** Size of one image in pixels, with its class folder. */
-interface SizeRow {
-  width: number;
-  height: number;
-  label: string;
-}
-
-function drawDots(
-  sizes: readonly SizeRow[],
-  labels: readonly string[],
-  range: readonly string[],
-): Panel {
-  const largest = sizes.reduce((most, { width, height }) => Math.max(most, width, height), 1);
-  const smallest = sizes.reduce((least, s) => Math.min(least, s.width, s.height), largest);
-  return plotPanel({
-    width: CONTENT_WIDTH,
+  const sides = drawn.flatMap(({ width, height }) => [width, height]);
+  const [smallest, largest] = [min(sides) ?? 1, max(sides) ?? 1];
+  const panel = plotPanel({
+    width: contentWidth(options),
     height: 400,
-    marginLeft: 56,
-    marginRight: 16,
-    marginTop: 8,
-    marginBottom: 42,
+    margins: [8, 16, 42, 56],
     grid: true,
-    x: { ...titled("Width (pixels)"), nice: true, ...domainOf(sizes.map((size) => size.width)) },
-    y: { ...titled("Height (pixels)"), nice: true, ...domainOf(sizes.map((size) => size.height)) },
-    color: { domain: [...labels], range: [...range] },
+    x: { ...titled("Width (pixels)"), nice: true, ...domainOf(drawn.map(({ width }) => width)) },
+    y: { ...titled("Height (pixels)"), nice: true, ...domainOf(drawn.map(({ height }) => height)) },
+    color: colorScale(classes),
     marks: [
-      Plot.line([[smallest, smallest], [largest, largest]], {
-        stroke: colors.muted,
-        strokeDasharray: "4 3",
-      }),
-      Plot.dot(sizes, {
+      Plot.line([[smallest, smallest], [largest, largest]], REFERENCE_LINE),
+      Plot.dot(drawn, {
         x: "width",
         y: "height",
-        fill: (row: SizeRow) => classLabel(row.label),
+        fill: ({ label }: SizeRow) => classLabel(label),
         fillOpacity: 0.55,
         r: 3,
       }),
     ],
   });
+  return card({
+    title: "Image sizes",
+    subtitle: runLine(run, sizes.length) + selection,
+    legend: [
+      ...classLegend(classes, "circle"),
+      { label: "square", color: colors.muted, mark: "dashed" },
+    ],
+    rows: [[panel]],
+    note: sizes.length === 0 ? "" : `Width ${spread(sizes.map(({ width }) => width))}; ` +
+      `height ${spread(sizes.map(({ height }) => height))} (pixels).`,
+  }, options);
 }
 
 /** Where all values are one, an axis needs to be told how far to reach around it. */
 function domainOf(values: readonly number[]): { domain?: [number, number] } {
-  const [first] = values;
-  if (first === undefined || values.some((value) => value !== first)) return {};
-  const margin = Math.max(1, Math.round(0.1 * first));
-  return { domain: [first - margin, first + margin] };
+  const [low, high] = extent(values);
+  if (low === undefined || low !== high) return {};
+  const margin = Math.max(1, Math.round(0.1 * low));
+  return { domain: [low - margin, low + margin] };
 }
 
-function spread(values: number[]): string {
-  const sorted = values.toSorted((a, b) => a - b);
-  const median = sorted[Math.floor(sorted.length / 2)];
-  return `${sorted[0]} to ${sorted.at(-1)}, median ${median}`;
+function spread(values: readonly number[]): string {
+  return `${min(values)} to ${max(values)}, median ${Math.round(median(values)!)}`;
+}
+
+function colorScale(classes: readonly string[]): Plot.ScaleOptions {
+  return { domain: classes.map(classLabel), range: classColors(classes.length) };
+}
+
+function classLegend(classes: readonly string[], mark: LegendItem["mark"]): LegendItem[] {
+  const range = classColors(classes.length);
+  return classes.map((name, i) => ({ label: classLabel(name), color: range[i]!, mark }));
+}
+
+/** Images of one class in one subset. */
+interface SubsetRow {
+  subset: string;
+  label: string;
+  count: number;
 }
 
 /**
@@ -166,95 +166,42 @@ function spread(values: number[]): string {
  */
 export function splitChart(
   { rows, requested, classes, run }: {
-    rows: readonly SplitRow[];
+    rows: readonly SubsetRow[];
     requested: Readonly<Record<string, number>>;
     classes: readonly string[];
     run: string;
   },
+  options: ChartOptions = {},
 ): Figure {
-  const n = total(rows);
-  const labels = classes.map(classLabel);
-  const range = classColors(classes.length);
-  return card({
-    title: "Split into training, validation and test images",
-    subtitle: `Run ${run} · n = ${images(n)}`,
-    legend: [
-      ...labels.map((label, i) => ({ label, color: range[i]!, mark: "area" as const })),
-      ...Object.keys(requested).length === 0
-        ? []
-        : [{ label: "asked for", color: colors.ink, mark: "tick" as const }],
-    ],
-    rows: [[drawBars(rows, subsetsOf(rows, requested, classes.at(-1)!), labels, range)]],
-  });
-}
-
-/** Images of one class in one subset. */
-interface SplitRow {
-  subset: string;
-  label: string;
-  count: number;
-}
-
-interface Subset {
-  subset: string;
-  /** Images asked for. */
-  asked: number | undefined;
-  /** Where on the axis there is room for text. */
-  end: number;
-  size: string;
-  positives: string;
-}
-
-function subsetsOf(
-  rows: readonly SplitRow[],
-  requested: Readonly<Record<string, number>>,
-  positiveClass: string,
-): Subset[] {
-  const n = total(rows);
-  return [...new Set(rows.map((row) => row.subset))].map((subset) => {
-    const own = rows.filter((row) => row.subset === subset);
-    const count = total(own);
-    const positives = total(own.filter((row) => row.label === positiveClass));
+  const n = imagesOf(rows);
+  const subsets = [...Map.groupBy(rows, ({ subset }) => subset)].map(([subset, own]) => {
+    const count = imagesOf(own);
+    const positives = imagesOf(own.filter(({ label }) => label === classes.at(-1)));
     const asked = requested[subset];
     return {
       subset,
       asked: asked === undefined ? undefined : asked * n,
-      end: Math.max(count, (asked ?? 0) * n),
+      end: Math.max(count, (asked ?? 0) * n), // where on the axis there is room for text
       size: `${images(count)}, ${percent(count / n)}` +
         (asked === undefined ? "" : ` (asked ${percent(asked)})`),
       positives: `${positives.toLocaleString("en-GB")} positive, ${percent(positives / count)}`,
     };
   });
-}
-
-function total(rows: readonly SplitRow[]): number {
-  return rows.reduce((sum, row) => sum + row.count, 0);
-}
-
-function drawBars(
-  rows: readonly SplitRow[],
-  subsets: readonly Subset[],
-  labels: readonly string[],
-  range: readonly string[],
-): Panel {
   const text = { x: "end", y: "subset", textAnchor: "start", dx: 10, fontSize: 12 } as const;
-  return plotPanel({
-    width: CONTENT_WIDTH,
+  const panel = plotPanel({
+    width: contentWidth(options),
     height: 62 * subsets.length + 48,
-    marginLeft: 78,
-    marginRight: 212,
-    marginTop: 4,
-    marginBottom: 42,
+    margins: [4, 212, 42, 78],
     x: { ...titled("Images"), grid: true },
-    y: { label: null, domain: subsets.map((row) => row.subset), padding: 0.4 },
-    color: { domain: [...labels], range: [...range] },
+    y: { label: null, domain: subsets.map(({ subset }) => subset), padding: 0.4 },
+    color: colorScale(classes),
     marks: [
       Plot.axisY({ fontSize: 12, tickSize: 0, label: null }),
       Plot.barX(rows, {
         x: "count",
         y: "subset",
-        fill: (row: SplitRow) => classLabel(row.label),
-        order: [...labels],
+        fill: ({ label }: SubsetRow) => classLabel(label),
+        order: classes.map(classLabel),
       }),
       Plot.tickX(subsets, { x: "asked", y: "subset", stroke: colors.ink, strokeWidth: 2.5 }),
       Plot.text(subsets, { ...text, text: "size", dy: -8 }),
@@ -262,4 +209,19 @@ function drawBars(
       Plot.ruleX([0], { stroke: colors.ink }),
     ],
   });
+  return card({
+    title: "Split into training, validation and test images",
+    subtitle: runLine(run, n),
+    legend: [
+      ...classLegend(classes, "area"),
+      ...Object.keys(requested).length === 0
+        ? []
+        : [{ label: "asked for", color: colors.ink, mark: "tick" } satisfies LegendItem],
+    ],
+    rows: [[panel]],
+  }, options);
+}
+
+function imagesOf(rows: readonly SubsetRow[]): number {
+  return sum(rows, ({ count }) => count);
 }

@@ -1,3 +1,4 @@
+import { fromRoot, isSynthetic } from "../core/paths.ts";
 import { currentKernel, type Kernel, SETTLE } from "../core/stop.ts";
 
 /** The method by which the Deno kernel asks a cell's last value how to show itself. */
@@ -23,33 +24,36 @@ export function htmlDisplay(html: string, text: string): Displayable {
   return { html, text, [jupyterDisplay]: () => ({ "text/html": html, "text/plain": text }) };
 }
 
-/** What {@linkcode show} takes: something, several things, or nothing. */
-type Showable = Displayable | readonly Displayable[] | null | undefined;
+/** Several things as one, in order; what is `null` or `undefined` is passed over. */
+export function displayAll(...contents: readonly (Displayable | null | undefined)[]): Displayable {
+  const all = contents.filter((content) => content != null);
+  return htmlDisplay(all.map(({ html }) => html).join(""), all.map(({ text }) => text).join("\n"));
+}
+
+type OneOrMany = Displayable | readonly (Displayable | null | undefined)[] | null | undefined;
+
+/** What {@linkcode show} takes: something, several things, nothing, or a promise of them. */
+export type Showable = OneOrMany | Promise<OneOrMany>;
 
 /**
  * Shows things under the current cell, in order: for a cell that has more to show than its last
- * value. What is `null` is passed over. Outside a notebook their plain text is printed.
+ * value. What is `null` or `undefined` is passed over. Outside a notebook their plain text is
+ * printed.
  *
  * @example
  * ```ts
- * await show(tested.roc, tested.precisionRecall);
+ * await show(rocChart(predictions), precisionRecallChart(predictions));
  * ```
  */
-export async function show(...contents: Showable[]): Promise<void> {
+export async function show(...contents: readonly Showable[]): Promise<void> {
   const kernel = currentKernel();
-  for (const content of contents.flat()) {
-    if (!content) continue;
+  for (const content of (await Promise.all(contents)).flat()) {
+    if (content == null) continue;
     if (kernel) {
       await kernel.broadcast("display_data", { data: content[jupyterDisplay](), metadata: {} });
     } else console.log(content.text);
   }
   if (kernel) await new Promise((resolve) => setTimeout(resolve, SETTLE));
-}
-
-/** Several things as one, in order. */
-export function displayAll(...contents: readonly (Displayable | null)[]): Displayable {
-  const all = contents.filter((content) => content !== null);
-  return htmlDisplay(all.map(({ html }) => html).join(""), all.map(({ text }) => text).join("\n"));
 }
 
 /** A place in a notebook whose content changes. */
@@ -112,7 +116,17 @@ export function syntheticNotice(): Displayable {
   );
 }
 
-/** Long file names and sentences wrap, so that the last column stays on the page. */
+/**
+ * Says that what follows rests on synthetic images, where one of the folders is the sample set.
+ *
+ * @param folders As in the config: relative ones are meant from the project.
+ */
+export async function showSyntheticNotice(...folders: string[]): Promise<void> {
+  const found = await Promise.all(folders.map((folder) => isSynthetic(fromRoot(folder))));
+  if (found.includes(true)) await show(syntheticNotice());
+}
+
+/** Of cells: long file names and sentences wrap, so that the last column stays on the page. */
 const WRAPPED = "min-width:110px;max-width:280px;white-space:normal;overflow-wrap:anywhere";
 
 /** Numbers and short words stay in one piece, however many columns there are; headings may wrap. */
@@ -128,7 +142,8 @@ const MAX_ROWS = 200;
  * Rows as an HTML table in the notebook's own colours; everything in it is escaped. Beyond 200
  * rows it says how many more there are.
  *
- * @param objects One a row; values of any type: numbers are rounded to four significant digits, `null` is "–".
+ * @param objects One a row; values of any type: numbers are rounded to four significant digits,
+ * `null` is "–".
  * @param options `caption` above the table; `columns` to show, in order (those of the first row
  * when left out).
  */
@@ -140,34 +155,31 @@ export function htmlTable(
   } = {},
 ): Displayable {
   const rows = objects as readonly Readonly<Record<string, unknown>>[];
-  const numeric = new Set(
-    columns.filter((column) =>
-      rows.some((row) => typeof row[column] === "number") &&
-      rows.every((row) => typeof row[column] === "number" || row[column] == null)
-    ),
-  );
   const shown = rows.slice(0, MAX_ROWS);
-  const short = new Set(
-    columns.filter((column) => shown.every((row) => cellText(row[column]).length <= SHORT)),
-  );
-  const cell = (tag: "th" | "td", column: string, text: string) =>
-    `<${tag} style="padding:3px 12px;text-align:${numeric.has(column) ? "right" : "left"};` +
-    `vertical-align:top;border-bottom:1px solid rgba(128,128,128,0.3);${
-      short.has(column) ? WHOLE[tag] : WRAPPED
-    }">${breakable(escapeHtml(text))}</${tag}>`;
-  const line = (cells: string[]) => `<tr>${cells.join("")}</tr>`;
-  const head = line(columns.map((column) => cell("th", column, column)));
-  const body = shown.map((row) =>
-    line(columns.map((column) => cell("td", column, cellText(row[column]))))
-  );
+  const looks = columns.map((column) => {
+    const values = rows.map((row) => row[column]).filter((value) => value != null);
+    const isNumeric = values.length > 0 && values.every((value) => typeof value === "number");
+    const isShort = shown.every((row) => cellText(row[column]).length <= SHORT);
+    return { align: isNumeric ? "right" : "left", isShort };
+  });
+  const line = (tag: "th" | "td", texts: readonly string[]) => {
+    const cells = texts.map((text, i) => {
+      const { align, isShort } = looks[i]!;
+      return `<${tag} style="padding:3px 12px;text-align:${align};vertical-align:top;` +
+        `border-bottom:1px solid rgba(128,128,128,0.3);${isShort ? WHOLE[tag] : WRAPPED}">` +
+        `${breakable(escapeHtml(text))}</${tag}>`;
+    });
+    return `<tr>${cells.join("")}</tr>`;
+  };
+  const body = shown.map((row) => line("td", columns.map((column) => cellText(row[column]))));
   const more = rows.length > MAX_ROWS
     ? `<div style="margin:4px 12px">… and ${rows.length - MAX_ROWS} more rows</div>`
     : "";
   const title = caption
     ? `<div style="font-weight:bold;margin:6px 12px">${escapeHtml(caption)}</div>`
     : "";
-  const html = `<div>${title}<table style="border-collapse:collapse"><thead>${head}</thead>` +
-    `<tbody>${body.join("")}</tbody></table>${more}</div>`;
+  const html = `<div>${title}<table style="border-collapse:collapse"><thead>` +
+    `${line("th", columns)}</thead><tbody>${body.join("")}</tbody></table>${more}</div>`;
   return htmlDisplay(html, `${caption ?? "Table"}: ${rows.length} rows`);
 }
 
@@ -184,20 +196,6 @@ function cellText(value: unknown): string {
   }
   if (typeof value === "boolean") return value ? "yes" : "no";
   return typeof value === "object" ? JSON.stringify(value) : String(value);
-}
-
-/**
- * Table cells, so many a row, as the HTML of rows. A table, because it is the one layout that every
- * notebook host and mail program keeps.
- */
-export function tableRows(cells: readonly string[], columns: number): string {
-  return Array.from(
-    { length: Math.ceil(cells.length / columns) },
-    (_, row) =>
-      `<tr style="background:transparent">${
-        cells.slice(row * columns, (row + 1) * columns).join("")
-      }</tr>`,
-  ).join("");
 }
 
 const ENTITIES: Record<string, string> = {

@@ -1,232 +1,183 @@
+import * as Plot from "@observablehq/plot";
 import { basename } from "node:path";
-import sharp from "sharp";
 import { images } from "../core/words.ts";
 import type { ExplainedReview } from "../evaluation/queue.ts";
 import type { ExplainedImage, ExplainedPrediction } from "../metrics/explain.ts";
 import { type HeatMap, resizeMap } from "../metrics/grad_cam.ts";
 import type { ExampleGroup } from "../metrics/test.ts";
+import type { Predictions } from "../run/predictions.ts";
 import {
   card,
+  type ChartOptions,
   classLabel,
   colors,
-  CONTENT_WIDTH,
+  contentWidth,
   type Figure,
   GAP,
+  halfWidth,
   type Panel,
+  quoted,
   shorten,
 } from "./card.ts";
 import { escapeHtml, printable } from "./display.ts";
+import { inRows, jpegSource } from "./pictures.ts";
 
 /**
- * A group of test images, each beside itself with the evidence for the model's answer laid over it:
- * what is bright spoke for the answer. Pictures are as the model saw them.
+ * A group of test images, each beside itself with the evidence for the model's prediction laid over
+ * it: what is bright spoke for the prediction. Pictures are as the model saw them.
  *
+ * @param predictions That the group was chosen from.
  * @param group From `explainRun`.
- * @param options `positive`: folder name of the class whose probability is given.
  */
 export async function explanationGrid(
-  group: ExampleGroup<ExplainedPrediction>,
-  { run, positive }: { run: string; positive: string },
+  { run, classes }: Pick<Predictions, "run" | "classes">,
+  { kind, label, examples, of }: ExampleGroup<ExplainedPrediction>,
+  options: ChartOptions = {},
 ): Promise<Figure> {
-  const { examples, of } = group;
-  const tiles = await Promise.all(examples.map(explainedTile));
-  const noun = group.kind === "mistakes" ? "mistake" : "such image";
-  return card({
-    title: titleOf(group),
+  const tiles = examples.map(({ path, image, ...prediction }): Tile => ({
+    image,
+    lines: [
+      basename(path),
+      `labelled ${classLabel(prediction.label)}`,
+      predictedLine(prediction, image, quoted(image.explained)),
+    ],
+  }));
+  const title = {
+    mistakes: "Why: the most confident mistakes",
+    uncertain: "Why: the least certain of the others",
+    typical: `Why: typical ${quoted(label ?? "")}, classified rightly`,
+  }[kind];
+  const noun = kind === "mistakes" ? "mistake" : "such image";
+  return await tilesCard({
+    title,
     subtitle: `Run ${run} · ${examples.length} of n = ${images(of)}`,
-    rows: explanationRows(tiles),
-    note: tiles.length === 0
-      ? `There is no ${noun} among the test images.`
-      : `p: probability of “${classLabel(positive)}”. ${MAPS_DIFFER}`,
-  });
-}
-
-function titleOf({ kind, label }: ExampleGroup<unknown>): string {
-  if (kind === "mistakes") return "Why: the most confident mistakes";
-  if (kind === "uncertain") return "Why: the least certain of the others";
-  return `Why: typical “${classLabel(label ?? "")}”, classified rightly`;
-}
-
-/** A picture, its map, and what is known of it in three lines. */
-async function explainedTile(example: ExplainedPrediction): Promise<Panel> {
-  const { path, label, predicted, probability, image } = example;
-  const { map, explained } = image;
-  const evidence = map.isZero ? ` · no evidence for “${classLabel(explained)}” found` : "";
-  return await explanationTile({ ...image, path }, [
-    basename(path),
-    `labelled ${classLabel(label)}`,
-    `answered ${classLabel(predicted)}, p = ${probability.toFixed(3)}${evidence}`,
-  ]);
-}
-
-const COLUMNS = 2;
-
-const TILE_WIDTH = (CONTENT_WIDTH - (COLUMNS - 1) * GAP) / COLUMNS;
-
-const BETWEEN = 4;
-
-// a picture and its overlay
-const PICTURE = Math.floor((TILE_WIDTH - GAP - BETWEEN) / 2);
-
-const LINE = 14;
-
-/** Said under every grid of such tiles. */
-const MAPS_DIFFER = "Each map reaches from 0 to its own maximum: the colours of two images " +
-  "cannot be compared.";
-
-/** Tiles in rows of two below a scale of their colours; no rows of no tiles. */
-function explanationRows(tiles: readonly Panel[]): Panel[][] {
-  if (tiles.length === 0) return [];
-  const rows = Array.from(
-    { length: Math.ceil(tiles.length / COLUMNS) },
-    (_, row) => tiles.slice(row * COLUMNS, (row + 1) * COLUMNS),
-  );
-  return [[colourBar()], ...rows];
-}
-
-/**
- * A picture as the model saw it, beside itself with its map laid over it, and lines of text below.
- *
- * @param lines Of any text; each is shortened to the tile, the first one is bold.
- */
-async function explanationTile(
-  { path, pixels, size, map }: Pick<ExplainedImage, "path" | "pixels" | "size" | "map">,
-  lines: readonly string[],
-): Promise<Panel> {
-  const plain = await picture(pixels, size, 0, path);
-  const overlay = await picture(heatOverlay(pixels, size, map), size, PICTURE + BETWEEN, path);
-  const texts = lines.map((text, i) =>
-    `<text y="${PICTURE + 13 + i * LINE}" font-size="11" fill="${colors.ink}"` +
-    `${i === 0 ? ' font-weight="bold"' : ""}>${
-      escapeHtml(shorten(printable(text), TILE_WIDTH - GAP, 11))
-    }</text>`
-  );
-  return {
-    markup: plain + overlay + texts.join(""),
-    width: TILE_WIDTH,
-    height: PICTURE + lines.length * LINE + 8,
-  };
-}
-
-async function picture(
-  pixels: Uint8Array,
-  size: number,
-  x: number,
-  path: string,
-): Promise<string> {
-  const jpeg = await sharp(pixels, { raw: { width: size, height: size, channels: 3 } })
-    .jpeg({ quality: 90, chromaSubsampling: "4:4:4" }).toBuffer();
-  return `<image x="${x}" width="${PICTURE}" height="${PICTURE}" ` +
-    `href="data:image/jpeg;base64,${new Uint8Array(jpeg).toBase64()}">` +
-    `<title>${escapeHtml(basename(path))}</title></image>`;
-}
-
-/** What the colours mean. */
-function colourBar(): Panel {
-  const stops = Array.from({ length: 17 }, (_, i) => {
-    const color = `rgb(${heatColor(i / 16).join()})`;
-    return `<stop offset="${i / 16}" stop-color="${color}"/>`;
-  });
-  const [from, to] = ["none", "strongest evidence for the model's answer"];
-  const text = (x: number, words: string) =>
-    `<text x="${x}" y="12" font-size="12" fill="${colors.ink}">${words}</text>`;
-  return {
-    markup: `<linearGradient id="heat">${stops.join("")}</linearGradient>${text(0, from)}` +
-      `<rect x="36" y="2" width="150" height="12" fill="url(#heat)"/>${text(193, to)}`,
-    width: CONTENT_WIDTH,
-    height: 16,
-  };
+    tiles,
+    none: `There is no ${noun} among the test images.`,
+    positive: classes.at(-1)!,
+  }, options);
 }
 
 /**
  * The images that need a person's look most, each beside itself with the evidence for the model's
- * answer laid over it, and with its flags. Pictures are as the model saw them.
+ * prediction laid over it, and with its flags. Pictures are as the model saw them.
  *
  * @param examples From `explainReview`, in the order of the queue.
- * @param options `positive`: folder name of the class whose probability is given. `of`: how many
+ * @param about `positive`: folder name of the class whose probability is given. `of`: how many
  * images are to be reviewed.
  */
 export async function reviewGrid(
   examples: readonly ExplainedReview[],
   { run, positive, of }: { run: string; positive: string; of: number },
+  options: ChartOptions = {},
 ): Promise<Figure> {
-  const tiles = await Promise.all(examples.map(reviewTile));
-  return card({
+  const tiles = examples.map(({ name, flags, image, ...prediction }): Tile => ({
+    image,
+    lines: [
+      name,
+      predictedLine(prediction, image, "it"),
+      flags.map((flag) => flag.replaceAll("_", " ")).join(", ") || "uncertain",
+    ],
+  }));
+  return await tilesCard({
     title: "To be looked at first",
     subtitle: `Run ${run} · ${examples.length} of n = ${images(of)} to be reviewed`,
-    rows: explanationRows(tiles),
-    note: tiles.length === 0
-      ? "No image needs a review."
-      : `p: probability of “${classLabel(positive)}”. ${MAPS_DIFFER}`,
+    tiles,
+    none: "No image needs a review.",
+    positive,
+  }, options);
+}
+
+/** A picture, its map, and lines of text, of which the first one is bold. */
+interface Tile {
+  image: Pick<ExplainedImage, "path" | "pixels" | "size" | "map">;
+  lines: readonly string[];
+}
+
+function predictedLine(
+  { predicted, probability }: { predicted: string; probability: number },
+  { map }: Tile["image"],
+  explained: string,
+): string {
+  return `predicted ${classLabel(predicted)}, p = ${probability.toFixed(3)}` +
+    (map.isZero ? ` · no evidence for ${explained} found` : "");
+}
+
+/** Tiles in rows of two below a scale of their colours. */
+async function tilesCard(
+  { title, subtitle, tiles, none, positive }: {
+    title: string;
+    subtitle: string;
+    tiles: readonly Tile[];
+    /** Said where there are no tiles. */
+    none: string;
+    positive: string;
+  },
+  options: ChartOptions,
+): Promise<Figure> {
+  if (tiles.length === 0) return card({ title, subtitle, note: none }, options);
+  const panels = await Promise.all(tiles.map((tile) => tilePanel(tile, halfWidth(options))));
+  return card({
+    title,
+    subtitle,
+    rows: [[colourBar(contentWidth(options))], ...inRows(panels, 2)],
+    note: `p: probability of ${quoted(positive)}. Each map reaches from 0 to its own maximum: ` +
+      "the colours of two images cannot be compared.",
+  }, options);
+}
+
+async function tilePanel({ image, lines }: Tile, width: number): Promise<Panel> {
+  const { path, pixels, size, map } = image;
+  const [between, line] = [4, 14];
+  const side = Math.floor((width - GAP - between) / 2);
+  const picture = async (shown: Uint8Array, x: number) =>
+    `<image x="${x}" width="${side}" height="${side}" href="${await jpegSource(shown, size)}">` +
+    `<title>${escapeHtml(basename(path))}</title></image>`;
+  const texts = lines.map((text, i) =>
+    `<text y="${side + 13 + i * line}" font-size="11" fill="${colors.ink}"` +
+    `${i === 0 ? ' font-weight="bold"' : ""}>${
+      escapeHtml(shorten(printable(text), width - GAP, 11))
+    }</text>`
+  );
+  return {
+    markup: await picture(pixels, 0) +
+      await picture(heatOverlay(pixels, size, map), side + between) + texts.join(""),
+    width,
+    height: side + lines.length * line + 8,
+  };
+}
+
+/** What the colours mean. */
+function colourBar(width: number): Panel {
+  const stops = Array.from({ length: 17 }, (_, i) => {
+    const color = `rgb(${heatColor(i / 16).join()})`;
+    return `<stop offset="${i / 16}" stop-color="${color}"/>`;
   });
+  const text = (x: number, words: string) =>
+    `<text x="${x}" y="12" font-size="12" fill="${colors.ink}">${words}</text>`;
+  return {
+    markup: `<linearGradient id="heat">${stops.join("")}</linearGradient>${text(0, "none")}` +
+      `<rect x="36" y="2" width="150" height="12" fill="url(#heat)"/>` +
+      text(193, "strongest evidence for the model's prediction"),
+    width,
+    height: 16,
+  };
 }
-
-async function reviewTile(example: ExplainedReview): Promise<Panel> {
-  const { name, predicted, probability, flags, image } = example;
-  const evidence = image.map.isZero ? " · no evidence for it found" : "";
-  return await explanationTile(image, [
-    name,
-    `answered ${classLabel(predicted)}, p = ${probability.toFixed(3)}${evidence}`,
-    flags.length === 0 ? "uncertain" : flags.map((flag) => flag.replaceAll("_", " ")).join(", "),
-  ]);
-}
-
-/** Steps of the colour map: as many as a byte has. */
-const STEPS = 256;
-
-/** Lightness, hue in degrees and chroma (OKLCH) at 0 and at 1. */
-const DARK = { lightness: 0.28, hue: 295, chroma: 0.13 };
-
-const BRIGHT = { lightness: 0.93, hue: 105, chroma: 0.19 };
-
-/** Chroma half-way: no screen shows a stronger blue-green of this lightness. */
-const MIDDLE_CHROMA = 0.09;
 
 /**
- * Colours of heat maps, from dark violet over blue-green to bright yellow, in sRGB: [256, 3]. Equal
- * steps of the value are equal steps of lightness, so that the order is seen with every colour
- * blindness and in grey print; and no colour is like the pink of PAS or H&E. Computed in OKLCH
- * (Ottosson, "A perceptual color space for image processing", 2020).
+ * Colours of heat maps, viridis (Smith and van der Walt, 2015): from dark violet over blue-green to
+ * yellow, growing lighter all the way, so that the order is seen with every colour blindness and in
+ * grey print; and no colour is like the pink of PAS or H&E. One for each value of a byte.
  */
-const heatColors: readonly (readonly [number, number, number])[] = Array.from(
-  { length: STEPS },
-  (_, i) => {
-    const t = i / (STEPS - 1);
-    const between = (a: number, b: number) => a + (b - a) * t;
-    const ends = between(DARK.chroma, BRIGHT.chroma);
-    const chroma = MIDDLE_CHROMA + (ends - MIDDLE_CHROMA) * (2 * t - 1) ** 2;
-    return oklchToRgb(
-      between(DARK.lightness, BRIGHT.lightness),
-      chroma,
-      between(DARK.hue, BRIGHT.hue),
-    );
-  },
-);
+const viridis = Plot.scale({ color: { type: "linear", domain: [0, 255], scheme: "viridis" } });
 
-/** The colour of a value from 0 to 1. */
-export function heatColor(value: number): readonly [number, number, number] {
-  return heatColors[Math.round(Math.max(0, Math.min(1, value)) * (STEPS - 1))]!;
-}
+const heatColors = Array.from({ length: 256 }, (_, i): readonly number[] => {
+  const hex: string = viridis.apply(i); // "#440154"
+  return [1, 3, 5].map((at) => Number.parseInt(hex.slice(at, at + 2), 16));
+});
 
-/** 8-bit sRGB; what is out of the screen's range is cut off. */
-function oklchToRgb(lightness: number, chroma: number, hue: number): [number, number, number] {
-  const angle = hue * Math.PI / 180;
-  const [a, b] = [chroma * Math.cos(angle), chroma * Math.sin(angle)];
-  const l = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3;
-  const m = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3;
-  const s = (lightness - 0.0894841775 * a - 1.291485548 * b) ** 3;
-  return [
-    toByte(4.0767416621 * l - 3.3077115913 * m + 0.2309699292 * s),
-    toByte(-1.2684380046 * l + 2.6097574011 * m - 0.3413193965 * s),
-    toByte(-0.0041960863 * l - 0.7034186147 * m + 1.707614701 * s),
-  ];
-}
-
-/** Linear light, 0 to 1, as an sRGB byte. */
-function toByte(linear: number): number {
-  const light = Math.max(0, Math.min(1, linear));
-  const encoded = light <= 0.0031308 ? 12.92 * light : 1.055 * light ** (1 / 2.4) - 0.055;
-  return Math.round(255 * encoded);
+/** The colour of a value from 0 to 1, as 8-bit RGB. */
+export function heatColor(value: number): readonly number[] {
+  return heatColors[Math.round(Math.max(0, Math.min(1, value)) * 255)]!;
 }
 
 /** How much of a picture a heat map covers: as little where there is no evidence as helps to see. */

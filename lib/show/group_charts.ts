@@ -1,21 +1,26 @@
 import * as Plot from "@observablehq/plot";
-import { images, percent, type ScoreName } from "../core/words.ts";
+import { range, sum } from "d3-array";
+import { percent, SCORE_NAMES } from "../core/words.ts";
 import type { ExternalScores } from "../evaluation/external.ts";
 import { describeShare, type GroupShare, type GroupShares } from "../evaluation/shares.ts";
 import { sharedGroups } from "../metrics/intervals.ts";
-import { type GroupScores, groupScores, type ScoredShare } from "../metrics/scores.ts";
+import { groupScores } from "../metrics/scores.ts";
 import type { Score } from "../run/metrics_file.ts";
+import type { Predictions } from "../run/predictions.ts";
 import {
   card,
-  classLabel,
+  type ChartOptions,
   colors,
-  CONTENT_WIDTH,
+  contentWidth,
+  counted,
   type Figure,
   GAP,
   heading,
-  type LegendItem,
   type Panel,
   plotPanel,
+  quoted,
+  REFERENCE_LINE,
+  runLine,
   shorten,
   titled,
 } from "./card.ts";
@@ -23,11 +28,6 @@ import { type Displayable, htmlTable, printable } from "./display.ts";
 
 /** More rows than this are no longer read. */
 const MAX_ROWS = 20;
-
-const NAMES = 151;
-
-// width of the column of names; leaves a whole number for each of the scores
-const COLUMN = (CONTENT_WIDTH - NAMES - 2 * GAP) / 3;
 
 const SCORES = [
   { name: "accuracy", title: "Accuracy", color: colors.ink },
@@ -38,124 +38,129 @@ const SCORES = [
 /**
  * Accuracy, sensitivity and specificity of each patient or slide with Wilson's intervals, the worst
  * groups first; of many groups the worst 20.
- *
- * @param labels 0 or 1 (positive).
- * @param predicted 0 or 1, in the same order.
- * @param groups Patient or slide of each image, in the same order.
  */
-export function groupChart(
-  { labels, predicted, groups, run }: {
-    labels: readonly number[];
-    predicted: readonly number[];
-    groups: readonly string[];
-    run: string;
-  },
-): Figure {
-  const scores = sharedGroups(groups) ? groupScores({ labels, predicted, groups }) : [];
-  const subtitle = `Run ${run} · n = ${images(labels.length)}`;
+export function groupChart(predictions: Predictions, options: ChartOptions = {}): Figure {
+  const { groups, run } = predictions;
+  const scores = sharedGroups(groups) ? groupScores(predictions) : [];
+  const subtitle = runLine(run, groups.length);
   if (scores.length === 0) {
     return card({
       title: "Scores by group",
       subtitle,
-      rows: [],
       note: "There are no scores by group: it is not known which images come from the same slide " +
         "or patient. Name groups by data.groupPattern, or in labels.csv.",
-    });
+    }, options);
   }
   const rows = scores.slice(0, MAX_ROWS);
   const hidden = scores.length - rows.length;
+  const names = Math.min(151, Math.round(0.221 * contentWidth(options)));
+  const each = (contentWidth(options) - names - 2 * GAP) / SCORES.length;
+  const columns = SCORES.map(({ name, title, color }, i) => {
+    const of = sum(scores, (row) => row[name].of);
+    const all = of === 0 ? null : sum(scores, (row) => row[name].right) / of;
+    return rowsPanel({
+      marks: rows.map(({ group, [name]: { value, low, high, right, of } }) => ({
+        name: group,
+        count: of === 0 ? "none" : `${right}/${of}`,
+        value: value!,
+        low: low!,
+        high: high!,
+      })),
+      all,
+      title,
+      axis: `all: ${percent(all ?? NaN)}`,
+      color,
+      rowHeight: 21,
+      width: each + (i === 0 ? names : 0),
+      names: i === 0 ? names : 0,
+    });
+  });
   return card({
     title: "Scores by group",
-    subtitle: `${subtitle} in ${scores.length} group${scores.length === 1 ? "" : "s"}`,
+    subtitle: `${subtitle} in ${counted(scores.length, "group")}`,
     legend: [
       {
-        label: "share of the group's images, with 95 % interval (Wilson)",
+        label: "share of the group's images, with 95 % confidence interval (Wilson)",
         color: colors.ink,
         mark: "circle",
       },
       { label: "all groups together", color: colors.muted, mark: "dashed" },
     ],
-    rows: [SCORES.map(({ name, title, color }, i) =>
-      column({
-        title,
-        color,
-        rows: rows.map((row) => ({ group: row.group, share: row[name] })),
-        overall: overall(scores, name),
-        named: i === 0,
-      })
-    )],
+    rows: [columns],
     note:
       "From the top, the groups whose accuracy is lowest even at the upper end of its interval." +
       (hidden > 0
         ? ` The worst ${rows.length} of ${scores.length} groups; ${hidden} are not shown.`
         : ""),
-  });
+  }, options);
 }
 
-/** The score over the images of all groups; `null` where it is undefined. */
-function overall(
-  scores: readonly GroupScores[],
-  name: (typeof SCORES)[number]["name"],
-): number | null {
-  const right = scores.reduce((sum, row) => sum + row[name].right, 0);
-  const of = scores.reduce((sum, row) => sum + row[name].of, 0);
-  return of === 0 ? null : right / of;
+/** A share in a group with its 95 % confidence interval; NaN of no images. */
+interface Mark {
+  name: string;
+  count: string;
+  value: number;
+  low: number;
+  high: number;
 }
 
-interface Row {
-  group: string;
-  share: ScoredShare;
-}
+const SHARE_AXIS = {
+  domain: [0, 1],
+  grid: true,
+  tickFormat: (share: number) => `${100 * share} %`,
+};
 
-function column(
-  { title, color, rows, overall, named }: {
-    title: string;
-    color: string;
-    rows: readonly Row[];
-    overall: number | null;
-    named: boolean;
-  },
-): Panel {
-  const marginLeft = named ? NAMES + 8 : 8;
-  const index = (_: Row, i: number) => i; // names may be alike when shortened
-  const defined = rows.map(({ share }, i) => ({ ...share, i })).filter(({ of }) => of > 0);
-  const names = rows.map(({ group }) => shorten(printable(group), NAMES - 8, 11));
+/** One group below the other, with its name on the left and its count on the right. */
+function rowsPanel({ marks, all, band, title, axis, color, rowHeight, width, names }: {
+  marks: readonly Mark[];
+  /** The share in all groups together; `null`: undefined. */
+  all: number | null;
+  /** Its interval. */
+  band?: { low: number | null; high: number | null };
+  title?: string;
+  /** Title of the horizontal axis. */
+  axis: string;
+  color: string;
+  rowHeight: number;
+  width: number;
+  /** Pixels for the names; 0: they are not written. */
+  names: number;
+}): Panel {
+  const left = names + 8;
+  const top = title ? 24 : 8;
+  const room = width - left;
+  const ticks = room > 350 ? 5 : room > 140 ? [0, 0.5, 1] : [0, 1];
+  const rows = marks.map((mark, i) => ({ ...mark, i })); // names may be alike when shortened
+  const defined = rows.filter(({ value }) => Number.isFinite(value));
+  const beside = { y: "i", textAnchor: "start" } as const;
   return plotPanel({
-    width: COLUMN + (named ? NAMES : 0),
-    height: 21 * rows.length + 70,
-    marginLeft,
-    marginRight: 58,
-    marginTop: 24,
-    marginBottom: 42,
-    x: {
-      domain: [0, 1],
-      ticks: [0, 0.5, 1],
-      grid: true,
-      tickFormat: (share: number) => `${100 * share} %`,
-      ...titled(`all: ${percent(overall ?? NaN)}`),
-    },
-    y: { domain: rows.map((_, i) => i), axis: null, padding: 0.3 },
+    width,
+    height: rowHeight * rows.length + top + 46,
+    margins: [top, title ? 58 : 84, 42, left],
+    x: { ...SHARE_AXIS, ticks, ...titled(axis) },
+    y: { domain: rows.map(({ i }) => i), axis: null, padding: 0.3 },
     marks: [
-      heading(title),
-      Plot.text(named ? rows : [], {
+      title ? heading(title) : null,
+      Plot.rectX(band ? [band] : [], {
+        x1: "low",
+        x2: "high",
+        fill: colors.rule,
+        fillOpacity: 0.6,
+      }),
+      Plot.text(names === 0 ? [] : rows, {
+        ...beside,
         frameAnchor: "left",
-        y: index,
-        text: (_: Row, i: number) => names[i]!,
-        textAnchor: "start",
-        dx: -marginLeft,
+        text: ({ name }: Mark) => shorten(printable(name), names - 8, 11),
+        dx: -left,
       }),
       Plot.text(rows, {
+        ...beside,
         frameAnchor: "right",
-        y: index,
-        text: ({ share }: Row) => share.of === 0 ? "none" : `${share.right}/${share.of}`,
-        textAnchor: "start",
+        text: "count",
         dx: 10,
-        fill: ({ share }: Row) => share.of === 0 ? colors.muted : colors.ink,
+        fill: ({ value }: Mark) => Number.isFinite(value) ? colors.ink : colors.muted,
       }),
-      Plot.ruleX(overall === null ? [] : [overall], {
-        stroke: colors.muted,
-        strokeDasharray: "4 3",
-      }),
+      Plot.ruleX(all === null ? [] : [all], REFERENCE_LINE),
       Plot.ruleY(defined, { y: "i", x1: "low", x2: "high", stroke: color, strokeWidth: 1.6 }),
       Plot.dot(defined, { y: "i", x: "value", r: 4, fill: color }),
     ],
@@ -168,16 +173,10 @@ const MOST_NAMED = 40;
 /** With more groups, as many of them, evenly spread over the order, are drawn. */
 const MOST_DRAWN = 600;
 
-const ROW = 17;
-
-// height of a named group, in pixels
-const NAME_WIDTH = 130;
-
-// with room to spare: where its fonts are missing, text is wider
-
 /**
- * The share of positive images in each group with its 95 % interval, sorted, and that of all images
- * as a band behind them. Up to 40 groups are named; more stand side by side, up to 600 of them.
+ * The prevalence, as the model predicts it, in each group with its 95 % confidence interval, sorted,
+ * and that of all images as a band behind them. Up to 40 groups are named; more stand side by side,
+ * up to 600 of them.
  *
  * @param positive Class folder name of the positive class.
  */
@@ -187,192 +186,120 @@ export function groupSharesChart(
     positive: string;
     run: string;
   },
+  options: ChartOptions = {},
 ): Figure {
-  const drawn = spread(rows, MOST_DRAWN);
-  const left = rows.length - drawn.length;
-  const named = rows.length <= MOST_NAMED;
-  const legend: LegendItem[] = [
-    { label: "group, with 95 % interval", color: colors.positive, mark: "circle" },
-    {
-      label: all.share === null ? "all images" : `all images: ${percent(all.share)}`,
-      color: colors.ink,
-      mark: "dashed",
-    },
-    { label: "its 95 % interval", color: colors.rule, mark: "area" },
-  ];
-  return card({
-    title: `Share of “${classLabel(positive)}” by group`,
-    subtitle: `Run ${run} · n = ${images(all.n)} in ${rows.length.toLocaleString("en-GB")} group${
-      rows.length === 1 ? "" : "s"
-    }`,
-    legend,
-    rows: rows.length === 0 ? [] : [[named ? namedGroups(drawn, all) : manyGroups(drawn, all)]],
-    note: `All images: ${describeShare(all)}` +
-      (left > 0 ? ` Drawn are ${MOST_DRAWN} of the groups, evenly spread over their order.` : ""),
-  });
-}
-
-/** A row of the chart. */
-interface Mark {
-  key: number;
-  name: string;
-  count: string;
-  share: number;
-  low: number;
-  high: number;
-}
-
-function marksOf(rows: readonly GroupShare[]): Mark[] {
-  return rows.map(({ group, n, positive, share, interval }, key) => ({
-    key,
-    name: shorten(printable(group === "" ? NO_GROUP : group), NAME_WIDTH, 11),
+  const count = Math.min(rows.length, MOST_DRAWN);
+  const step = (rows.length - 1) / Math.max(1, count - 1); // the first and the last are drawn
+  const drawn = range(count).map((i) => rows[Math.round(i * step)]!);
+  const marks = drawn.map(({ group, n, positive, share, interval }): Mark => ({
+    name: group === "" ? NO_GROUP : group,
     count: `${positive.toLocaleString("en-GB")} of ${n.toLocaleString("en-GB")}`,
-    share: share!,
+    value: share!,
     low: interval.low!,
     high: interval.high!,
   }));
-}
-
-const SHARE_AXIS = { domain: [0, 1], ticks: 5, tickFormat: (share: number) => `${100 * share} %` };
-
-/** One group below the other, with its name on the left and its count on the right. */
-function namedGroups(rows: readonly GroupShare[], all: GroupShare): Panel {
-  const marks = marksOf(rows);
-  const { low, high } = all.interval;
-  return plotPanel({
-    width: CONTENT_WIDTH,
-    height: ROW * marks.length + 56,
-    marginLeft: NAME_WIDTH + 34,
-    marginRight: 84,
-    marginTop: 8,
-    marginBottom: 42,
-    x: { ...SHARE_AXIS, ...titled("Share of images called positive"), grid: true },
-    y: { axis: null, domain: marks.map(({ key }) => key), type: "band", padding: 0 },
-    marks: [
-      Plot.rectX([0], { x1: low!, x2: high!, fill: colors.rule, fillOpacity: 0.6 }),
-      Plot.ruleX([all.share!], { stroke: colors.ink, strokeDasharray: "4 3" }),
-      Plot.ruleY(marks, {
-        y: "key",
-        x1: "low",
-        x2: "high",
-        stroke: colors.positive,
-        strokeWidth: 1.5,
-      }),
-      Plot.dot(marks, { x: "share", y: "key", r: 3.5, fill: colors.positive }),
-      Plot.text(marks, {
-        text: "name",
-        y: "key",
-        frameAnchor: "left",
-        textAnchor: "end",
-        dx: -10,
-      }),
-      Plot.text(marks, {
-        text: "count",
-        y: "key",
-        frameAnchor: "right",
-        textAnchor: "start",
-        dx: 10,
-        fill: colors.muted,
-      }),
+  const width = contentWidth(options);
+  const axis = "Share of images predicted as positive";
+  return card({
+    title: `Prevalence of ${quoted(positive)} by group`,
+    subtitle: `${runLine(run, all.n)} in ${counted(rows.length, "group")}`,
+    legend: [
+      { label: "group, with 95 % confidence interval", color: colors.positive, mark: "circle" },
+      {
+        label: all.share === null ? "all images" : `all images: ${percent(all.share)}`,
+        color: colors.muted,
+        mark: "dashed",
+      },
+      { label: "its 95 % confidence interval", color: colors.rule, mark: "area" },
     ],
-  });
+    rows: rows.length === 0 ? [] : [[
+      rows.length > MOST_NAMED ? sideBySide(marks, all, axis, width) : rowsPanel({
+        marks,
+        all: all.share,
+        band: all.interval,
+        axis,
+        color: colors.positive,
+        rowHeight: 17,
+        width,
+        names: 160,
+      }),
+    ]],
+    note: `All images: ${describeShare(all)}` +
+      (drawn.length < rows.length
+        ? ` Drawn are ${MOST_DRAWN} of the groups, evenly spread over their order.`
+        : ""),
+  }, options);
 }
 
 /** Groups side by side without names: how much they differ. */
-function manyGroups(rows: readonly GroupShare[], all: GroupShare): Panel {
-  const marks = marksOf(rows);
-  const { low, high } = all.interval;
+function sideBySide(
+  marks: readonly Mark[],
+  all: GroupShare,
+  axis: string,
+  width: number,
+): Panel {
+  const rows = marks.map((mark, i) => ({ ...mark, i }));
   return plotPanel({
-    width: CONTENT_WIDTH,
+    width,
     height: 320,
-    marginLeft: 60,
-    marginRight: 12,
-    marginTop: 10,
-    marginBottom: 30,
+    margins: [10, 12, 30, 60],
     x: {
-      ...titled("Groups, those with the greatest share first"),
+      ...titled("Groups, those with the highest prevalence first"),
       ticks: [],
-      domain: [-1, marks.length],
+      domain: [-1, rows.length],
     },
-    y: { ...SHARE_AXIS, ...titled("Share of images called positive"), grid: true },
+    y: { ...SHARE_AXIS, ticks: 5, ...titled(axis) },
     marks: [
-      Plot.rectY([0], { y1: low!, y2: high!, fill: colors.rule, fillOpacity: 0.6 }),
-      Plot.ruleX(marks, {
-        x: "key",
+      Plot.rectY([all.interval], { y1: "low", y2: "high", fill: colors.rule, fillOpacity: 0.6 }),
+      Plot.ruleX(rows, {
+        x: "i",
         y1: "low",
         y2: "high",
         stroke: colors.positive,
         strokeOpacity: 0.35,
       }),
-      Plot.dot(marks, {
-        x: "key",
-        y: "share",
-        r: marks.length > 150 ? 1.2 : 2,
+      Plot.dot(rows, {
+        x: "i",
+        y: "value",
+        r: rows.length > 150 ? 1.2 : 2,
         fill: colors.positive,
       }),
-      Plot.ruleY([all.share!], { stroke: colors.ink, strokeDasharray: "4 3" }),
+      Plot.ruleY([all.share!], REFERENCE_LINE),
     ],
   });
-}
-
-/** As many of the rows, evenly spread, the first and the last among them. */
-function spread<T>(rows: readonly T[], most: number): readonly T[] {
-  if (rows.length <= most) return rows;
-  return Array.from(
-    { length: most },
-    (_, i) => rows[Math.round(i * (rows.length - 1) / (most - 1))]!,
-  );
 }
 
 /** How an unknown group is shown. */
 const NO_GROUP = "(group not known)";
 
 /**
- * The share of positive images of all images and of each group: count, share, 95 % interval, and the
- * same corrected for the model's errors; all images first, then the greatest share.
+ * The prevalence in all images and in each group: count, share, 95 % confidence interval, and the
+ * same corrected for the model's errors; all images first, then the highest prevalence.
  */
 export function groupSharesTable({ rows, all }: GroupShares): Displayable {
-  const cells = [
-    shareRow(all, "all images"),
-    ...rows.map((row) => shareRow(row, row.group === "" ? NO_GROUP : row.group)),
-  ];
-  return htmlTable(cells, { caption: "Share of positive images by group" });
-}
-
-function shareRow(
-  { n, positive, share, interval, corrected }: GroupShare,
-  group: string,
-): Record<string, unknown> {
-  return {
+  const line = ({ n, positive, share, interval, corrected }: GroupShare, group: string) => ({
     group,
     images: n,
     positive,
     share: share === null ? null : percent(share),
-    "95 % interval": range(interval.low, interval.high),
+    "95 % confidence interval": between(interval, percent),
     "corrected share": corrected.share === null ? null : percent(corrected.share),
-    "corrected 95 % interval": range(corrected.low, corrected.high),
-  };
+    "corrected 95 % confidence interval": between(corrected, percent),
+  });
+  const cells = [line(all, "all images"), ...rows.map((row) => line(row, row.group || NO_GROUP))];
+  return htmlTable(cells, { caption: "Prevalence by group" });
 }
 
-function range(low: number | null, high: number | null): string | null {
-  return low === null || high === null ? null : `${percent(low)} to ${percent(high)}`;
+/** "12.8 % to 35.2 %"; `null` where there is no interval. */
+function between(
+  { low, high }: { low: number | null; high: number | null },
+  text: (value: number) => string,
+): string | null {
+  return low === null || high === null ? null : `${text(low)} to ${text(high)}`;
 }
 
-/** Scores that are shown when nothing else is asked for. */
-const SHOWN: readonly ScoreName[] = [
-  "accuracy",
-  "balanced_accuracy",
-  "sensitivity",
-  "specificity",
-  "precision",
-  "f1",
-  "mcc",
-  "roc_auc",
-  "average_precision",
-  "brier",
-  "log_loss",
-  "ece",
-];
+/** All scores but those that repeat others. */
+const SHOWN = SCORE_NAMES.filter((name) => name !== "kappa" && !name.startsWith("macro_"));
 
 /**
  * Scores on the test images and on a new folder side by side, each with its interval and the new
@@ -382,34 +309,30 @@ export function externalScoresTable(
   { drops, internal, external }: ExternalScores,
   { run }: { run: string },
 ): Displayable {
-  const [tests, news] = [
-    `test images (n = ${internal.images})`,
-    `new images (n = ${external.images})`,
-  ];
-  const rows = SHOWN.map((name) => drops.find((drop) => drop.name === name)!).map((drop) => ({
-    score: drop.name.replaceAll("_", " "),
-    [tests]: withInterval(drop.internal),
-    [news]: withInterval(drop.external),
-    "baseline there": drop.external.baseline === null ? null : digits(drop.external.baseline),
-    "worse by": drop.drop === null ? null : signed(drop.drop),
-    "95 % interval": drop.low === null || drop.high === null
-      ? null
-      : `${signed(drop.low)} to ${signed(drop.high)}`,
-  }));
+  const rows = SHOWN.map((name) => {
+    const drop = drops.find((drop) => drop.name === name)!;
+    const { baseline } = drop.external;
+    return {
+      score: name.replaceAll("_", " "),
+      [`test images (n = ${internal.images})`]: withInterval(drop.internal),
+      [`new images (n = ${external.images})`]: withInterval(drop.external),
+      "baseline there": baseline === null ? null : digits(baseline),
+      "worse by": drop.drop === null ? null : signed(drop.drop),
+      "95 % confidence interval": between(drop, signed),
+    };
+  });
   return htmlTable(rows, {
     caption: `Run ${run}: scores on new images beside those on test images`,
   });
 }
 
-function withInterval({ value, low, high }: Score): string | null {
+function withInterval({ value, ...limits }: Score): string | null {
   if (value === null) return null;
-  const interval = low === null || high === null ? "" : ` (${digits(low)} to ${digits(high)})`;
-  return digits(value) + interval;
+  const interval = between(limits, digits);
+  return digits(value) + (interval === null ? "" : ` (${interval})`);
 }
 
-function digits(value: number): string {
-  return value.toFixed(3);
-}
+const digits = (value: number): string => value.toFixed(3);
 
 /** With a true minus sign; what rounds to nothing has none. */
 function signed(value: number): string {

@@ -3,7 +3,7 @@ import { describeEvaluation, type Evaluation } from "../evaluation/results.ts";
 import { describeAugmentations, isAugmented } from "../images/views.ts";
 import type { ReviewRun } from "../metrics/review.ts";
 import type { TrainedRun } from "../training/training.ts";
-import { classLabel } from "./card.ts";
+import { classLabel, counted } from "./card.ts";
 import { type Displayable, htmlTable, notice } from "./display.ts";
 
 /** What a person should know before training with these settings; nothing for the default ones. */
@@ -35,9 +35,9 @@ export function trainingNotices(
   }
   if (sampling === "balanced") {
     notices.push(notice(
-      "Balanced sampling: the training images seem to be of every class equally often. The scores " +
-        "on them are of that mixture, and the model gives rarer classes higher probabilities than " +
-        "their true share warrants.",
+      "Balanced sampling: every class is as frequent in training as the others. Scores on the " +
+        "training images are of that prevalence, and the model gives rarer classes higher " +
+        "probabilities than their true prevalence warrants.",
     ));
   }
   return notices;
@@ -60,9 +60,7 @@ export function outcomeNotices(
       "warning",
     ));
   } else if (resumedFrom === history.length) {
-    notices.push(notice(
-      "This run had already been trained with just these settings; nothing was left to do.",
-    ));
+    notices.push(notice("This run was already trained with these settings: nothing was to do."));
   }
   if (resumedFrom > 0 && resumedFrom < history.length) {
     notices.push(notice(`An earlier training was continued after its epoch ${resumedFrom}.`));
@@ -74,29 +72,24 @@ export function outcomeNotices(
       "warning",
     ));
   }
-  notices.push(notice(
-    `Started from: ${startingWeights.note}.`,
-    startingWeights.kind === "random" ? "warning" : "info",
-  ));
-  return notices;
+  const { note, kind } = startingWeights;
+  return [...notices, notice(`Started from: ${note}.`, kind === "random" ? "warning" : "info")];
 }
 
 /** How labels are corrected, what became of a person's own lists, and what corrections changed. */
 export function reviewNotices(
-  review: Pick<
+  { file, edited, howTo, corrections, pending, mistakes, uncertain }: Pick<
     ReviewRun,
     "file" | "edited" | "howTo" | "corrections" | "pending" | "mistakes" | "uncertain"
   >,
 ): Displayable[] {
-  const { file, edited, howTo, corrections, pending } = review;
-  const notices = [notice(
-    `${review.mistakes.length + review.uncertain.length} images to look at again are listed in ` +
-      `${file}. ${howTo}`,
-  )];
+  const listed = mistakes.length + uncertain.length;
+  const notices = [notice(`${listed} images to review are listed in ${file}. ${howTo}`)];
   if (edited.length > 0) {
     notices.push(notice(
-      `${edited.join(", ")} ${edited.length === 1 ? "has" : "have"} been edited, or not been ` +
-        `written by this run, and was left as it is: the new list is ${file}.`,
+      `Left as they are, because they were edited or not written by this run: ${
+        edited.join(", ")
+      }. The new list is ${file}.`,
       "warning",
     ));
   }
@@ -105,7 +98,7 @@ export function reviewNotices(
       path,
       before: classLabel(before),
       now: after === null ? "left out" : classLabel(after),
-      "the model's answer then": classLabel(predicted),
+      "predicted then": classLabel(predicted),
     }));
     notices.push(
       notice(corrections.sentence),
@@ -114,9 +107,8 @@ export function reviewNotices(
   }
   if (pending > 0) {
     notices.push(notice(
-      `${pending} label${pending === 1 ? "" : "s"} of labels.csv ${
-        pending === 1 ? "is" : "are"
-      } not in this split yet: the scores above are with the old ones. Run notebooks 02 to 06 again.`,
+      `${counted(pending, "label")} of labels.csv ${pending === 1 ? "is" : "are"} not in this ` +
+        "split yet: the scores above are with the old ones. Run notebooks 02 to 06 again.",
       "warning",
     ));
   }
@@ -124,8 +116,8 @@ export function reviewNotices(
 }
 
 /**
- * What became of an evaluation, and what was done about another share of the classes: a warning where
- * something else than the share differs from the images that the model knows.
+ * What became of an evaluation, and what was done about another prevalence: a warning where
+ * something else differs from the images that the model knows.
  */
 export function evaluationNotices(evaluation: Evaluation): Displayable[] {
   const { state, priorShift } = evaluation;

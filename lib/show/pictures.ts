@@ -1,4 +1,5 @@
 import { basename, join } from "node:path";
+import pMap from "p-map";
 import sharp from "sharp";
 import type { Augmentation } from "../core/settings.ts";
 import { images } from "../core/words.ts";
@@ -22,26 +23,21 @@ import {
   type FindingKind,
 } from "../run/findings.ts";
 import type { LabelledFile } from "../run/split_file.ts";
-import { type Displayable, escapeHtml, htmlDisplay, tableRows } from "./display.ts";
-
-const TILE = 140;
-
-// pixels on the page
-const DENSITY = 2;
-
-// image pixels per page pixel, for sharp screens and print
-const MAX_PIXELS = 100e6;
-
-const MAX_TILES = 100;
-
-// a page with more is slow to open
-const IN_FLIGHT = 4;
+import { counted } from "./card.ts";
+import { type Displayable, escapeHtml, htmlDisplay } from "./display.ts";
 
 /** A picture of a grid. */
 interface GridItem {
+  /** Absolute. */
   path: string;
   caption: string;
 }
+
+/** A page with more is slow to open. */
+const MAX_TILES = 100;
+
+/** Pictures decoded at once. */
+const IN_FLIGHT = 4;
 
 /**
  * Small copies of images in a grid, embedded in the page, each with its caption. An image that
@@ -52,40 +48,58 @@ interface GridItem {
  */
 export async function imageGrid(
   items: readonly GridItem[],
-  { title, columns = 5 }: { title?: string; columns?: number } = {},
+  { title = "", columns = 5 }: { title?: string; columns?: number } = {},
 ): Promise<Displayable> {
-  const shown = items.slice(0, MAX_TILES);
-  const tiles: string[] = [];
-  for (let i = 0; i < shown.length; i += IN_FLIGHT) {
-    tiles.push(...await Promise.all(shown.slice(i, i + IN_FLIGHT).map(imageTile)));
-  }
-  const heading = title
-    ? `<div style="font-weight:bold;margin:6px 0">${escapeHtml(title)}</div>`
+  const tiles = await pMap(items.slice(0, MAX_TILES), imageTile, { concurrency: IN_FLIGHT });
+  const more = items.length > tiles.length
+    ? `<div>… and ${items.length - tiles.length} more images</div>`
     : "";
-  const more = items.length > shown.length
-    ? `<div>… and ${items.length - shown.length} more images</div>`
-    : "";
-  const html = `<div>${heading}<table style="border-collapse:collapse"><tbody>` +
-    `${tableRows(tiles, columns)}</tbody></table>${more}</div>`;
-  return htmlDisplay(html, `${title ?? "Images"}: ${items.length} images`);
+  const html = cellGrid(tiles, { title, columns, style: "border-collapse:collapse" }, more);
+  return htmlDisplay(html, `${title || "Images"}: ${items.length} images`);
 }
+
+/** A table of cells: the one layout that every notebook host and mail program keeps. */
+function cellGrid(
+  cells: readonly string[],
+  { title, columns, style }: { title: string; columns: number; style: string },
+  below = "",
+): string {
+  const heading = title === ""
+    ? ""
+    : `<div style="font-weight:bold;margin:6px 0">${escapeHtml(title)}</div>`;
+  const rows = inRows(cells, columns)
+    .map((row) => `<tr style="background:transparent">${row.join("")}</tr>`);
+  return `<div>${heading}<table style="${style}"><tbody>${
+    rows.join("")
+  }</tbody></table>${below}</div>`;
+}
+
+/** Items, so many a row. */
+export function inRows<T>(items: readonly T[], columns: number): T[][] {
+  return items.flatMap((_, i) => i % columns === 0 ? [items.slice(i, i + columns)] : []);
+}
+
+/** Pixels on the page. */
+const TILE = 140;
 
 /** One picture with its caption as a table cell. */
 async function imageTile({ path, caption }: GridItem): Promise<string> {
   const picture = await thumbnail(path);
-  const box = `width:${TILE}px;height:${TILE}px`;
   const shown = picture
     ? `<img src="${picture.source}" width="${picture.width}" height="${picture.height}" ` +
       `alt="${escapeHtml(basename(path))}">`
-    : `<div style="${box};border:1px dashed rgba(128,128,128,0.8);text-align:center;` +
-      `line-height:${TILE}px">cannot be read</div>`;
+    : `<div style="width:${TILE}px;height:${TILE}px;border:1px dashed rgba(128,128,128,0.8);` +
+      `text-align:center;line-height:${TILE}px">cannot be read</div>`;
   return `<td style="padding:4px;vertical-align:top;text-align:left;width:${TILE}px">${shown}` +
     `<div style="width:${TILE}px;font-size:11px;line-height:1.3;overflow-wrap:anywhere">` +
     `${escapeHtml(caption)}</div></td>`;
 }
 
+const MAX_PIXELS = 100e6;
+
 /**
- * A small copy of an image, on white, for a page: at most 140 CSS pixels on a side.
+ * A small copy of an image, on white, for a page: at most 140 CSS pixels on a side, each of two
+ * image pixels, for sharp screens and print.
  *
  * @param path Absolute.
  * @returns `null` when it cannot be read.
@@ -94,55 +108,37 @@ export async function thumbnail(
   path: string,
 ): Promise<{ source: string; width: number; height: number } | null> {
   try {
-    const jpeg = await sharp(path, { limitInputPixels: MAX_PIXELS, failOn: "error" })
+    const { data, info } = await sharp(path, { limitInputPixels: MAX_PIXELS, failOn: "error" })
       .autoOrient()
-      .resize(TILE * DENSITY, TILE * DENSITY, { fit: "inside" })
+      .resize(2 * TILE, 2 * TILE, { fit: "inside" })
       .flatten({ background: "#ffffff" })
       .toColorspace("srgb")
       .jpeg({ quality: 80 })
       .toBuffer({ resolveWithObject: true });
-    const { width, height } = jpeg.info;
-    const scale = TILE / Math.max(width, height);
+    const scale = TILE / Math.max(info.width, info.height);
     return {
-      source: `data:image/jpeg;base64,${new Uint8Array(jpeg.data).toBase64()}`,
-      width: Math.round(width * scale),
-      height: Math.round(height * scale),
+      source: dataUrl(data),
+      width: Math.round(info.width * scale),
+      height: Math.round(info.height * scale),
     };
   } catch {
     return null;
   }
 }
 
-/** Two pictures to compare, and what is said about both. */
-interface ImagePair {
-  left: GridItem;
-  right: GridItem;
-  note: string;
+/**
+ * Pixels as the `data:` address of a JPEG.
+ *
+ * @param pixels RGB, row-major [size, size, 3].
+ */
+export async function jpegSource(pixels: Uint8Array, size: number): Promise<string> {
+  const jpeg = sharp(pixels, { raw: { width: size, height: size, channels: 3 } })
+    .jpeg({ quality: 90, chromaSubsampling: "4:4:4" });
+  return dataUrl(await jpeg.toBuffer());
 }
 
-/** Pairs beside each other on the page. */
-const COLUMNS = 2;
-
-/** Small copies of images, two by two in frames, each pair with its note. */
-async function imagePairs(
-  pairs: readonly ImagePair[],
-  { title }: { title: string },
-): Promise<Displayable> {
-  const cells: string[] = [];
-  for (const pair of pairs) cells.push(await drawPair(pair));
-  const html = `<div><div style="font-weight:bold;margin:6px 0">${escapeHtml(title)}</div>` +
-    '<table style="border-collapse:separate;border-spacing:8px"><tbody>' +
-    `${tableRows(cells, COLUMNS)}</tbody></table></div>`;
-  return htmlDisplay(html, title);
-}
-
-async function drawPair({ left, right, note }: ImagePair): Promise<string> {
-  const tiles = await Promise.all([left, right].map(imageTile));
-  return '<td style="border:1px solid rgba(128,128,128,0.5);border-radius:6px;padding:4px;' +
-    'vertical-align:top;text-align:left"><table style="border-collapse:collapse;margin:0"><tbody>' +
-    `<tr style="background:transparent">${tiles.join("")}</tr></tbody></table>` +
-    `<div style="max-width:300px;font-size:11px;line-height:1.3;margin:4px;` +
-    `overflow-wrap:anywhere">${escapeHtml(note)}</div></td>`;
+function dataUrl(jpeg: Uint8Array): string {
+  return `data:image/jpeg;base64,${new Uint8Array(jpeg).toBase64()}`;
 }
 
 /**
@@ -172,11 +168,6 @@ export async function predictionGrid(
   }
 }
 
-/** Of each kind so many pictures are shown, taken evenly from the first to the last. */
-const MOST_IMAGES = 10;
-
-const MOST_PAIRS = 6;
-
 /** Kinds of which there is nothing to see, or that the person decided. */
 const NO_PICTURE: readonly FindingKind[] = [
   "unreadable",
@@ -189,6 +180,9 @@ const NO_PICTURE: readonly FindingKind[] = [
 export function withoutPicture(findings: readonly Finding[]): Finding[] {
   return findings.filter(({ finding }) => NO_PICTURE.includes(finding));
 }
+
+/** Of each kind so many pictures are shown, taken evenly from the first to the last. */
+const [MOST_IMAGES, MOST_PAIRS] = [10, 6];
 
 /**
  * What the audit found, as pictures: a strip for each kind of finding about one image, with the
@@ -210,71 +204,53 @@ export async function auditPictures(
   const figures: Displayable[] = [];
   for (const { finding: kind, meaning, policy } of auditCounts(findings, audit)) {
     if (policy === "keep" || NO_PICTURE.includes(kind)) continue;
-    const own = findings.filter(({ finding }) => finding === kind);
-    const use = policy === "drop" ? "left out" : "used";
-    const head = `${kind.replaceAll("_", " ")} · ${meaning} · ${use}`;
-    figures.push(
-      own.every(({ other_path }) => other_path !== "")
-        ? await drawPairs(folder, eachPairOnce(own), head)
-        : await drawStrip(folder, own, head),
-    );
+    const all = findings.filter(({ finding }) => finding === kind);
+    const arePairs = all.every(({ other_path }) => other_path !== "");
+    const own = arePairs ? eachPairOnce(all) : all;
+    const shown = evenly(own, arePairs ? MOST_PAIRS : MOST_IMAGES);
+    const count = arePairs ? counted(own.length, "pair") : images(own.length);
+    const title = `${kind.replaceAll("_", " ")} · ${meaning} · ` +
+      `${policy === "drop" ? "left out" : "used"} · ${count}` +
+      (shown.length < own.length ? `, ${shown.length} shown` : "");
+    const tiles = shown.map(({ path, detail }) => ({
+      path: join(folder, path),
+      caption: `${detail} ${path}`,
+    }));
+    figures.push(await (arePairs ? pairGrid(folder, shown, title) : imageGrid(tiles, { title })));
   }
   return figures;
 }
 
-async function drawStrip(
+/** Small copies of images, two by two in frames, each pair with its note. */
+async function pairGrid(
   folder: string,
   findings: readonly Finding[],
-  head: string,
+  title: string,
 ): Promise<Displayable> {
-  const shown = evenly(findings, MOST_IMAGES);
-  const items = shown.map(({ path, detail }) => ({
-    path: join(folder, path),
-    caption: `${detail} ${path}`,
-  }));
-  const title = `${head} · ${images(findings.length)}${of(shown, findings)}`;
-  return await imageGrid(items, { title });
-}
-
-async function drawPairs(
-  folder: string,
-  findings: readonly Finding[],
-  head: string,
-): Promise<Displayable> {
-  const shown = evenly(findings, MOST_PAIRS);
-  const pairs = shown.map(({ path, other_path, detail }) => ({
-    left: { path: join(folder, path), caption: path },
-    right: { path: join(folder, other_path), caption: other_path },
-    note: detail,
-  }));
-  const count = `${findings.length} pair${findings.length === 1 ? "" : "s"}`;
-  return await imagePairs(pairs, { title: `${head} · ${count}${of(shown, findings)}` });
-}
-
-function of(shown: readonly Finding[], all: readonly Finding[]): string {
-  return shown.length < all.length ? `, ${shown.length} shown` : "";
+  const cells = await pMap(findings, async ({ path, other_path, detail }) => {
+    const tiles = [path, other_path]
+      .map((path) => imageTile({ path: join(folder, path), caption: path }));
+    return '<td style="border:1px solid rgba(128,128,128,0.5);border-radius:6px;padding:4px;' +
+      'vertical-align:top;text-align:left">' +
+      '<table style="border-collapse:collapse;margin:0"><tbody><tr style="background:transparent">' +
+      `${(await Promise.all(tiles)).join("")}</tr></tbody></table>` +
+      `<div style="max-width:300px;font-size:11px;line-height:1.3;margin:4px;` +
+      `overflow-wrap:anywhere">${escapeHtml(detail)}</div></td>`;
+  }, { concurrency: IN_FLIGHT / 2 });
+  const style = "border-collapse:separate;border-spacing:8px";
+  return htmlDisplay(cellGrid(cells, { title, columns: 2, style }), title);
 }
 
 /** Two images can be named in both directions. */
 function eachPairOnce(findings: readonly Finding[]): Finding[] {
-  const pairs = new Map(
-    findings.toReversed().map((finding) => [
-      JSON.stringify([finding.path, finding.other_path].sort()),
-      finding,
-    ]),
-  );
-  return [...pairs.values()].reverse();
+  const pairOf = ({ path, other_path }: Finding) => JSON.stringify([path, other_path].sort());
+  return [...Map.groupBy(findings, pairOf).values()].map(([first]) => first!);
 }
 
 function evenly<T>(items: readonly T[], most: number): T[] {
   const count = Math.min(items.length, most);
   return Array.from({ length: count }, (_, i) => items[Math.floor(i * items.length / count)]!);
 }
-
-const SMALL_TILE = 108;
-
-// pixels on the page; the pictures have the model's input size
-const VIEWS = 4;
 
 /** What an augmentation grid shows. */
 interface AugmentationGridOptions extends DecodeOptions {
@@ -301,36 +277,30 @@ export async function augmentationGrid(
   const originals = await Promise.all(
     indices.map(async (index) => (await decodeImage(items[index]!.path, decode)).pixels),
   );
-  const row = async (
+  const rows: string[] = [];
+  const addRow = async (
     note: Partial<AugmentationNote>,
     change: (pixels: Uint8Array, column: number) => Uint8Array | Promise<Uint8Array>,
-  ): Promise<string> =>
-    tableRow(
-      note,
-      await Promise.all(
-        originals.map(async (pixels, column) => await picture(await change(pixels, column), size)),
-      ),
-    );
-  const rows = [await row({ augmentation: "as they are" }, (pixels) => pixels)];
+  ) => {
+    const pictures = originals.map(async (pixels, column) => {
+      const source = await jpegSource(await change(pixels, column), size);
+      return `<img src="${source}" width="108" height="108" alt="" ` +
+        `style="display:inline-block;margin:0 2px;max-width:none">`;
+    });
+    rows.push(noteRow(note, await Promise.all(pictures)));
+  };
+  await addRow({ augmentation: "as they are" }, (pixels) => pixels);
   const notes = describeAugmentations(augmentation);
   for (const [i, kind] of AUGMENTATION_KINDS.entries()) {
     const shown = shownSettings(kind, augmentation);
-    rows.push(
-      await row(
-        notes[i]!,
-        (pixels, column) =>
-          applyChanges(pixels, size, { ...NO_CHANGES, ...kind.strongest(shown, column) }),
-      ),
-    );
+    await addRow(notes[i]!, (pixels, column) => {
+      return applyChanges(pixels, size, { ...NO_CHANGES, ...kind.strongest(shown, column) });
+    });
   }
   for (const view of isAugmented(augmentation) ? [1, 2] : []) {
-    rows.push(
-      await row(
-        { augmentation: `all that are on, epoch ${view}` },
-        (pixels, column) =>
-          augment(pixels, size, augmentation, viewRandom(seed, view, indices[column]!)),
-      ),
-    );
+    await addRow({ augmentation: `all that are on, epoch ${view}` }, (pixels, column) => {
+      return augment(pixels, size, augmentation, viewRandom(seed, view, indices[column]!));
+    });
   }
   const html = `<div style="max-width:800px">Each augmentation alone at its full strength, one ` +
     `direction in the first picture and the other in the next.` +
@@ -340,29 +310,23 @@ export async function augmentationGrid(
 
 /** Up to four images, the classes in turn, the first of each. */
 function chosen(labels: readonly number[]): number[] {
+  const most = 4;
   const classes = [...new Set(labels)].sort((a, b) => a - b)
     .map((label) => [...labels.keys()].filter((index) => labels[index] === label));
-  return Array.from({ length: VIEWS }, (_, turn) => classes.flatMap((of) => of[turn] ?? []))
-    .flat().slice(0, VIEWS);
+  return Array.from({ length: most }, (_, turn) => classes.flatMap((of) => of[turn] ?? []))
+    .flat().slice(0, most);
 }
 
-async function picture(pixels: Uint8Array, size: number): Promise<string> {
-  const jpeg = await sharp(pixels, { raw: { width: size, height: size, channels: 3 } })
-    .jpeg({ quality: 92, chromaSubsampling: "4:4:4" }).toBuffer();
-  return `<img src="data:image/jpeg;base64,${
-    new Uint8Array(jpeg).toBase64()
-  }" width="${SMALL_TILE}" ` +
-    `height="${SMALL_TILE}" alt="" style="display:inline-block;margin:0 2px;max-width:none">`;
-}
-
-function tableRow(note: Partial<AugmentationNote>, pictures: readonly string[]): string {
-  const { augmentation, setting, safe, why } = note;
+function noteRow(
+  { augmentation = "", setting, safe, why = "" }: Partial<AugmentationNote>,
+  pictures: readonly string[],
+): string {
   const judged = setting && safe
     ? `: ${escapeHtml(setting)} · safe: <b>${escapeHtml(safe)}</b>`
     : "";
   const style = "vertical-align:top;border-bottom:1px solid rgba(128,128,128,0.3)";
   return `<tr style="background:transparent"><td style="${style};padding:3px 12px 3px 0;` +
-    `text-align:left;width:320px;white-space:normal"><b>${escapeHtml(augmentation ?? "")}</b>` +
-    `${judged}<div style="font-size:11px;line-height:1.3">${escapeHtml(why ?? "")}</div></td>` +
+    `text-align:left;width:320px;white-space:normal"><b>${escapeHtml(augmentation)}</b>` +
+    `${judged}<div style="font-size:11px;line-height:1.3">${escapeHtml(why)}</div></td>` +
     `<td style="${style};white-space:nowrap;padding:2px">${pictures.join("")}</td></tr>`;
 }

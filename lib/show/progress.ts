@@ -23,29 +23,19 @@ export function showProgress(label: string): OnProgress {
   return createProgress(label, defaultSink(), () => performance.now());
 }
 
-/** A stretch of work that is counted from its own start. */
-interface Phase {
-  total: number;
-  done: number;
-  /** Milliseconds. */
-  start: number;
-  /** The first report: speed is reckoned from here, so that what was done before does not count. */
-  first: { done: number; time: number };
-}
-
 /**
  * The logic of {@linkcode showProgress} without its surroundings. A count that falls, or a total
- * that grows, begins a new phase.
+ * that grows, begins a new phase, which is counted from its own start.
  *
  * @param now Milliseconds of a clock that does not go back.
  */
 export function createProgress(label: string, sink: ProgressSink, now: () => number): OnProgress {
   let start = now();
-  let phase: Phase | null = null;
+  let phase = { done: Infinity, total: 0, start, first: { done: 0, time: 0 } };
   let shownAt = -Infinity;
   return (done, total, note, place) => {
     const time = now();
-    if (!phase || done < phase.done || total > phase.total) {
+    if (done < phase.done || total > phase.total) {
       phase = { total, done, start, first: { done, time } };
     }
     phase = { ...phase, total, done };
@@ -53,27 +43,29 @@ export function createProgress(label: string, sink: ProgressSink, now: () => num
     if (finished) start = time; // of the next phase, if there is one
     if (!finished && time - shownAt < sink.interval) return;
     shownAt = time;
-    const { first } = phase;
+    const { first } = phase; // what was done before it does not count for the speed
     const rate = time > first.time ? 1000 * (done - first.done) / (time - first.time) : 0;
     const seconds = (time - phase.start) / 1000;
     sink.show(progressDisplay({ label, done, total, note, place, rate, seconds }), finished);
   };
 }
 
+/** What a progress display says. */
+interface ProgressState {
+  label: string;
+  done: number;
+  total: number;
+  note?: string | undefined;
+  place?: ProgressPlace | undefined;
+  /** Units a second; 0: not known yet. */
+  rate: number;
+  /** Since the work began. */
+  seconds: number;
+}
+
 /** One state of a progress display. */
-export function progressDisplay(
-  { label, done, total, note, place, rate, seconds }: {
-    label: string;
-    done: number;
-    total: number;
-    note?: string | undefined;
-    place?: ProgressPlace | undefined;
-    /** Units a second; 0: not known yet. */
-    rate: number;
-    /** Since the work began. */
-    seconds: number;
-  },
-): Displayable {
+export function progressDisplay(state: ProgressState): Displayable {
+  const { label, done, total, note, place, rate, seconds } = state;
   const count = `${done.toLocaleString("en-GB")} of ${total.toLocaleString("en-GB")}`;
   const unit = place ? `${place.unit} a second` : "a second";
   const timing = done >= total
@@ -82,13 +74,9 @@ export function progressDisplay(
     ? `${speed(rate)} ${unit}, ${duration(1000 * (total - done) / rate)} left`
     : "";
   const details = [place?.place ?? count, timing, note].filter(Boolean).join(" · ");
-  const bar = `<progress value="${done}" max="${
-    Math.max(total, 1)
-  }" style="width:220px"></progress>`;
-  return htmlDisplay(
-    `<div><b>${escapeHtml(label)}</b> ${bar} ${escapeHtml(details)}</div>`,
-    printable(`${label}: ${details}`),
-  );
+  const html = `<div><b>${escapeHtml(label)}</b> <progress value="${done}" ` +
+    `max="${Math.max(total, 1)}" style="width:220px"></progress> ${escapeHtml(details)}</div>`;
+  return htmlDisplay(html, printable(`${label}: ${details}`));
 }
 
 /** Three digits that count: "0.0500", "11.1", "1,240". */

@@ -1,46 +1,40 @@
-import { basename, join } from "node:path";
-import { isDeepStrictEqual } from "node:util";
-import { z } from "zod";
-import { parseConfig } from "../core/config.ts";
-import { readCsv } from "../core/csv.ts";
-import { DataError, ProjectError } from "../core/errors.ts";
-import { exists, readJson, sha256File, writeAtomic } from "../core/files.ts";
-import { fromRoot, isSynthetic, type RunPaths, runPaths } from "../core/paths.ts";
-import { chooseExamples } from "../metrics/test.ts";
-import type { MapCheck } from "../run/checks.ts";
-import { readEvaluationCounts } from "../run/evaluation_files.ts";
-import { readFindings } from "../run/findings.ts";
-import { readEvents, readHistory } from "../run/history.ts";
-import { type ManifestRow, readManifest } from "../run/manifest.ts";
-import { readMetrics } from "../run/metrics_file.ts";
-import { modelCardSchema } from "../run/model_card.ts";
-import { manifestHash, readSplit, type SplitCertificate } from "../run/split_file.ts";
-import { escapeHtml } from "./display.ts";
-import { thumbnail } from "./pictures.ts";
-import { type Html, html, type Picture, type Section, STYLE } from "./report_page.ts";
+import { basename } from "node:path";
+import { writeAtomic } from "../core/files.ts";
+import { runPaths } from "../core/paths.ts";
+import { images, percent, SCORE_MEANINGS, SCORE_NAMES, SYNTHETIC_NOTE } from "../core/words.ts";
+import { majorityBaseline } from "../data/scan.ts";
+import { betterThanBaseline } from "../metrics/baseline.ts";
+import { describeTestReads } from "../run/metrics_file.ts";
+import type { Predictions } from "../run/predictions.ts";
+import { classLabel, quoted } from "./card.ts";
+import { readReport, type ReportData, type ReportedTest } from "./report_files.ts";
 import {
-  errorsSection,
-  evaluationSection,
-  explanationsSection,
-  limitationsSection,
-  performanceSection,
-  summary,
-  titleOf,
-} from "./report_results.ts";
+  code,
+  type Content,
+  decimal,
+  facts,
+  figure,
+  html,
+  interval,
+  note,
+  numeric,
+  page,
+  paragraph,
+  points,
+  type Section,
+  section,
+  table,
+  tiles,
+} from "./report_page.ts";
 import {
   dataSection,
-  type Example,
   labelsSection,
   modelSection,
   partitionSection,
-  type ReportData,
-  type ReportedEvaluation,
-  type ReportedPrediction,
-  type ReportedTest,
   reproducibilitySection,
-  type RunFiles,
   trainingSection,
 } from "./report_run.ts";
+import { EXPLAINED, TEST_PLOTS } from "./save_plots.ts";
 
 /**
  * Writes results/RUN/report.html from the files of a run: one page that needs no other file. What
@@ -54,235 +48,24 @@ export async function writeReport(
   run: string,
   { stopped = null }: { stopped?: string | null } = {},
 ): Promise<string> {
-  const paths = runPaths(run);
-  await writeAtomic(paths.report, reportPage(await readReport(run, stopped)));
-  return paths.report;
+  const path = runPaths(run).report;
+  await writeAtomic(path, reportPage(await readReport(run, stopped)));
+  return path;
 }
 
-async function readReport(run: string, stopped: string | null): Promise<ReportData> {
-  const paths = runPaths(run);
-  const { files, problems: unreadable } = await readRunFiles(paths);
-  const { test, evaluation, problems: unmatched } = matchFiles(files);
-  const { plots, problems: unshown } = await readPlots(paths.plots);
-  const { metrics: _metrics, predictions: _predictions, evaluation: _evaluation, ...rest } = files;
-  const { config, manifest, card } = files;
-  const folder = config && fromRoot(config.data.folder);
-  return {
-    run,
-    made: new Date().toISOString(),
-    synthetic: card?.data.synthetic || (folder !== null && await isSynthetic(folder)),
-    stopped,
-    problems: [...unreadable, ...unmatched, ...unshown],
-    files: rest,
-    test,
-    evaluation,
-    plots,
-    examples: folder && manifest
-      ? await readExamples(folder, manifest, config.data.classes)
-      : new Map(),
-    mistakes: folder && test && card
-      ? await readMistakes(folder, test, {
-        threshold: card.decision.threshold,
-        classes: card.architecture.classes,
-      })
-      : [],
-  };
-}
-
-const count = z.int().min(0);
-
-const correlation = z.number().nullable();
-
-const mapCheckSchema: z.ZodType<MapCheck | null> = z.object({
-  images: count,
-  randomHead: correlation,
-  randomLastLayers: correlation,
-  occlusion: correlation,
-  doubtful: z.boolean(),
-  sentence: z.string(),
-}).nullable();
-
-const perSubset = <T extends z.ZodType>(value: T) =>
-  z.object({ train: value, validation: value, test: value });
-
-const certificateSchema: z.ZodType<SplitCertificate> = z.object({
-  version: z.literal(2),
-  source: z.enum(["made", "given"]),
-  seed: z.int().nullable(),
-  fractions_requested: perSubset(z.number()).nullable(),
-  fractions_achieved: perSubset(z.number()),
-  counts: perSubset(z.record(z.string(), count)),
-  groups: perSubset(count),
-  manifest_sha256: z.string(),
-  split_sha256: z.string(),
-  near_duplicate_pairs: count,
-  near_duplicates_sha256: z.string(),
-  groups_crossing: z.tuple([]),
-  duplicates_crossing: z.tuple([]),
-  near_duplicates_crossing: z.tuple([]),
-  note: z.string().nullable(),
-});
-
-/**
- * Reads the files of a run for its report. None has to be there.
- *
- * @returns The files, and why those that are there but cannot be read cannot.
- */
-async function readRunFiles(
-  paths: RunPaths,
-): Promise<{ files: RunFiles; problems: string[] }> {
-  const problems: string[] = [];
-  const read = async <T>(path: string, reader: (path: string) => Promise<T>): Promise<T | null> => {
-    if (!await exists(path)) return null;
-    try {
-      return await reader(path);
-    } catch (error) {
-      if (!(error instanceof ProjectError)) throw error;
-      problems.push(error.what);
-      return null;
-    }
-  };
-  const files: RunFiles = {
-    config: await read(paths.config, async (path) => parseConfig(await readJson(path, ""))),
-    manifest: await read(paths.manifest, readManifest),
-    findings: await read(paths.audit, readFindings),
-    split: await read(paths.split, readSplit),
-    splitSha256: await read(paths.split, sha256File),
-    certificate: await read(paths.splitCertificate, (path) => readShape(path, certificateSchema)),
-    history: await read(paths.history, readHistory),
-    events: await read(paths.trainingEvents, readEvents),
-    card: await read(paths.modelCard, (path) => readShape(path, modelCardSchema)),
-    metrics: await read(paths.metrics, readMetrics),
-    predictions: await read(paths.predictionsTest, readPredictions),
-    mapCheck: await read(paths.explanationCheck, (path) => readShape(path, mapCheckSchema)),
-    evaluation: await read(paths.evaluation, readEvaluationCounts),
-  };
-  return { files, problems };
-}
-
-async function readShape<T>(path: string, schema: z.ZodType<T>): Promise<T> {
-  const parsed = schema.safeParse(await readJson(path, ""));
-  if (parsed.success) return parsed.data;
-  throw new DataError(`${path} is damaged, or of another version of the project.`, "");
-}
-
-async function readPredictions(path: string): Promise<NonNullable<RunFiles["predictions"]>> {
-  const rows = await readCsv(path, ["path", "label", "predicted", "probability"], "");
-  return rows.map(({ path, label, predicted, probability }) => {
-    return { path, label, predicted, probability: Number(probability) };
-  });
-}
-
-/** The parts of a run that belong to its model. */
-interface MatchedFiles {
-  test: ReportedTest | null;
-  evaluation: ReportedEvaluation | null;
-  /** What was left out of the report, or does not agree, and what to do. */
-  problems: string[];
-}
-
-/**
- * Tells which files of a run belong together. Notebooks can be run alone, so that scores of an
- * earlier model may still lie beside a new one: no report may show them as the new one's.
- */
-export function matchFiles(files: RunFiles): MatchedFiles {
-  const { certificate, manifest, splitSha256, card } = files;
-  const problems: string[] = [];
-  if (certificate && splitSha256 && certificate.split_sha256 !== splitSha256) {
-    problems.push(
-      "split.csv is not the split that split_certificate.json vouches for: run notebook 03.",
-    );
-  }
-  if (certificate && manifest && certificate.manifest_sha256 !== manifestHash(manifest)) {
-    problems.push("The images were scanned anew after the split was made: run notebook 03.");
-  }
-  if (card && splitSha256 && card.data.splitSha256 !== splitSha256) {
-    problems.push("The model was trained on another split than the one here: run notebook 05.");
-  }
-  const predictions = ofThisSplit(files);
-  const isTest = files.metrics !== null && predictions !== null && isOfThisModel(files);
-  if (files.metrics && !isTest) {
-    problems.push(
-      "The test scores in metrics.json are of another model, threshold or split than the ones here, " +
-        "and are left out: run notebook 06.",
-    );
-  }
-  const { evaluation } = files;
-  const isOther = evaluation?.weightsSha256 && card &&
-    evaluation.weightsSha256 !== card.weights.sha256;
-  if (isOther) {
-    problems.push("evaluation.csv is of another model, and is left out: run notebook 07.");
-  }
-  return {
-    test: isTest ? { ...files.metrics!, predictions: predictions! } : null,
-    evaluation: evaluation && !isOther ? evaluation : null,
-    problems,
-  };
-}
-
-function isOfThisModel({ metrics, card, splitSha256 }: RunFiles): boolean {
-  const reader = metrics?.reads.readers.at(-1);
-  return card !== null && card.data.splitSha256 === splitSha256 && reader !== undefined &&
-    reader.weights_sha256 === card.weights.sha256 &&
-    reader.threshold === card.decision.threshold &&
-    isDeepStrictEqual(reader.calibration, card.decision.calibration);
-}
-
-/** The predictions with their groups; `null` when they are not of just this split's test images. */
-function ofThisSplit({ predictions, split }: RunFiles): ReportedPrediction[] | null {
-  if (!predictions || !split) return null;
-  const rows = new Map(split.filter((r) => r.subset === "test").map((row) => [row.path, row]));
-  if (predictions.length !== rows.size) return null;
-  const matched = predictions.flatMap((row) => {
-    const own = rows.get(row.path);
-    return own?.label === row.label ? [{ ...row, group: own.group }] : [];
-  });
-  return new Set(matched.map(({ path }) => path)).size === rows.size ? matched : null;
-}
-
-/** The browser itself sees to it that nothing runs and nothing is loaded, whatever the page holds. */
-const POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; " +
-  "form-action 'none'";
-
-/**
- * The report of a run as one HTML page that needs no other file, no network and no script. A pure
- * function of its data, all of which is escaped.
- */
+/** The report of a run as HTML: a pure function of its data, all of which is escaped. */
 export function reportPage(data: ReportData): string {
-  const { title, html: heading } = titleOf(data);
-  const sections = sectionsOf(data);
-  const contents = html`
-    <nav aria-label="Contents">
-      <ol>${sections.map(({ id, title }) => html`<li><a href="#${id}">${title}</a></li>`)}</ol>
-    </nav>
-  `;
-  const body = html`<main>
-<header>${heading}</header>
-${summary(data)}
-${contents}
-${sections.map(drawn)}
-</main>`;
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="${POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta name="referrer" content="no-referrer">
-<title>${escapeHtml(title)}</title>
-<style>${STYLE}</style>
-</head>
-<body>
-${body.markup}
-</body>
-</html>
-`;
-}
-
-function sectionsOf(data: ReportData): Section[] {
-  const evaluation = evaluationSection(data);
-  return [
+  const { run, made, files } = data;
+  const title = `Report of run ${run}`;
+  const names = (files.card?.architecture.classes ?? files.config?.data.classes ?? []).map(quoted);
+  const what = names.length === 0
+    ? "a model of glomeruli"
+    : `a model that tells ${names.slice(0, -1).join(", ")} from ${names.at(-1)}`;
+  const subtitle = `Development and internal validation of ${what}. Made on ${made.slice(0, 10)} ` +
+    "from the files of the run.";
+  const header =
+    html`<header><h1>${title}</h1>${html`<p class="subtitle">${subtitle}</p>`}</header>`;
+  const sections = [
     dataSection(data),
     labelsSection(data),
     partitionSection(data),
@@ -291,129 +74,286 @@ function sectionsOf(data: ReportData): Section[] {
     performanceSection(data),
     explanationsSection(data),
     errorsSection(data),
-    ...(evaluation ? [evaluation] : []),
+    evaluationSection(data),
     limitationsSection(data),
     reproducibilitySection(data),
   ];
+  return page(title, [header, ...summary(data)], sections.filter((section) => section !== null));
 }
 
-function drawn({ id, title, body }: Section): Html {
-  return html`
-    <section id="${id}"><h2>${title}</h2>
-    ${body}</section>
-  `;
+function positiveOf({ classes, labels }: Predictions) {
+  const count = labels.filter((label) => label === 1).length;
+  return { name: quoted(classes.at(-1)!), count, share: percent(count / labels.length) };
 }
 
-/** A plot of more bytes is left out: something is wrong with it. */
-const MOST_BYTES = 6e6;
-
-/** All plots together: what most mail servers still take, with the rest of the page. */
-const MOST_BYTES_TOGETHER = 15e6;
-
-/** Small pictures of a class, and of mistakes. */
-const MOST_EXAMPLES = 5;
-
-const MOST_MISTAKES = 10;
-
-/**
- * The saved plots of a run, ready to be put on a page; those that are too large are named instead.
- *
- * @param folder results/RUN/plots.
- */
-async function readPlots(
-  folder: string,
-): Promise<{ plots: Map<string, Picture>; problems: string[] }> {
-  const plots = new Map<string, Picture>();
-  const problems: string[] = [];
-  const names = await Array.fromAsync(Deno.readDir(folder)).catch((error) => {
-    if (error instanceof Deno.errors.NotFound) return [];
-    throw error;
-  });
-  let together = 0;
-  for (const { name } of names.sort((a, b) => a.name < b.name ? -1 : 1)) {
-    if (!name.endsWith(".svg")) continue;
-    const { size } = await Deno.stat(join(folder, name));
-    if (size > MOST_BYTES || together + size > MOST_BYTES_TOGETHER) {
-      problems.push(`The plot ${name} is too large for this page; it is in the folder plots.`);
-      continue;
-    }
-    const picture = svgPicture(await Deno.readFile(join(folder, name)));
-    if (picture) plots.set(name.slice(0, -".svg".length), picture);
-    else problems.push(`The plot ${name} is damaged: run notebooks 05 and 06 again.`);
-    together += size;
-  }
-  return { plots, problems };
-}
-
-/** As an image, an SVG can run no script and load nothing. */
-function svgPicture(bytes: Uint8Array): Picture | null {
-  const text = new TextDecoder().decode(bytes.subarray(0, 2000));
-  const [, width, height] = /^<svg [^>]*width="([\d.]+)" height="([\d.]+)"/.exec(text) ?? [];
-  if (width === undefined || height === undefined) return null;
-  const [, title = ""] = /<title>([^<]*)<\/title>/.exec(text) ?? [];
-  return {
-    source: `data:image/svg+xml;base64,${bytes.toBase64()}`,
-    width: Number(width),
-    height: Number(height),
-    text: plainText(title),
-  };
-}
-
-/** Text of an SVG as it was before it was escaped. */
-function plainText(markup: string): string {
-  const characters: Record<string, string> = {
-    "&lt;": "<",
-    "&gt;": ">",
-    "&quot;": '"',
-    "&#39;": "'",
-    "&amp;": "&",
-  };
-  return markup.replace(/&(lt|gt|quot|#39|amp);/g, (entity) => characters[entity]!);
-}
-
-/**
- * Small pictures of a few images of each class, spread over the list of images.
- *
- * @param folder Absolute path of the data folder.
- */
-async function readExamples(
-  folder: string,
-  manifest: readonly ManifestRow[],
-  classes: readonly string[],
-): Promise<ReportData["examples"]> {
-  const examples = new Map<string, Example[]>();
-  for (const label of classes) {
-    const own = manifest.filter((row) => row.status === "ok" && row.label === label);
-    const count = Math.min(MOST_EXAMPLES, own.length);
-    const chosen = Array.from(
-      { length: count },
-      (_, i) => own[Math.floor((i + 0.5) * own.length / count)]!.path,
-    );
-    examples.set(label, await Promise.all(chosen.map((path) => readExample(folder, path))));
-  }
-  return examples;
-}
-
-/** Small pictures of the most confident mistakes. */
-async function readMistakes(
-  folder: string,
-  { predictions }: Pick<ReportedTest, "predictions">,
-  options: { threshold: number; classes: readonly string[] },
-): Promise<ReportData["mistakes"]> {
-  const [mistakes] = chooseExamples({ rows: predictions, ...options }, MOST_MISTAKES);
-  return await Promise.all(
-    mistakes!.examples.map(async ({ path, label, predicted, probability }) => {
-      return { ...await readExample(folder, path), label, predicted, probability };
+/** Warnings, the verdict and the main numbers, before the first section. */
+function summary({ synthetic, stopped, problems, test, files: { split } }: ReportData): Content[] {
+  const untested = `There are no test scores${problems.length > 0 ? " of this model" : " yet"}.`;
+  const groups = new Set(split?.map(({ group }) => group)).size;
+  const isGrouped = split?.some(({ path, group }) => path !== group);
+  const positive = test && positiveOf(test.predictions);
+  const most = test && majorityBaseline(test.predictions.rows.map(({ label }) => label));
+  return [
+    synthetic ? note("warning", html`<b>${SYNTHETIC_NOTE}</b>`) : null,
+    stopped === null ? null : note(
+      "bad",
+      html`
+        <b>The run stopped before its end.</b> This page shows what there was then.
+      `,
+      html`<span class="pre">${stopped}</span>`,
+    ),
+    problems.length === 0
+      ? null
+      : note("bad", html`<b>Not everything here fits together.</b>`, points(problems)),
+    test ? verdict(test) : note(
+      "warning",
+      html`<b>${untested}</b> Nothing is known about how well the model does.`,
+    ),
+    html`<h2 id="short">In short</h2>`,
+    facts({
+      Images: split && `${images(split.length)} from ${groupsText(isGrouped ? groups : null)}`,
+      "Tested on": test && `${images(test.predictions.rows.length)} that took no part in ` +
+          `training, ${positive!.count} of them ${positive!.name}`,
+      Baseline: most && `${percent(most.accuracy)} of predictions would be right by always ` +
+          `predicting ${quoted(most.label)}`,
+      Accuracy: mainScore(test, "accuracy"),
+      Sensitivity: mainScore(test, "sensitivity"),
+      Specificity: mainScore(test, "specificity"),
+      "ROC-AUC": mainScore(test, "roc_auc"),
+      "External validation": "none: no images of another source were tested",
+      Use: "research and teaching; not a medical device",
     }),
+  ];
+}
+
+/** Of fewer an interval by group says too little to be an argument. */
+const FEWEST_GROUPS = 5;
+
+/** Whether the model is better than no model, in the first lines. */
+function verdict({ predictions, scores: { roc_auc: auc } }: ReportedTest): Content {
+  const { better, headline, sentence } = betterThanBaseline(predictions);
+  const ranksWell = auc?.value != null && auc.low !== null && auc.low > 0.5 &&
+    new Set(predictions.groups).size >= FEWEST_GROUPS;
+  const ranks = !better && ranksWell
+    ? ` Its probabilities do rank images better than chance (ROC-AUC ${decimal(auc.value)}, ` +
+      `${interval(auc)}): more images for training, or another threshold, may make it useful.`
+    : "";
+  return note(better ? "info" : "bad", html`<b>${headline}</b> ${sentence}${ranks}`);
+}
+
+function mainScore(
+  test: ReportedTest | null,
+  name: "accuracy" | "sensitivity" | "specificity" | "roc_auc",
+): Content {
+  const score = test?.scores[name];
+  if (!score) return null;
+  if (score.value === null) return score.reason ?? "undefined";
+  const has = score.low === null ? "no interval" : `95 % confidence interval ${interval(score)}`;
+  return html`<b>${decimal(score.value)}</b> (${has})`;
+}
+
+/** @param groups How many there are; `null`: not known. */
+function groupsText(groups: number | null): string {
+  if (groups === null) return "an unknown number of patients or slides";
+  return groups === 1 ? "a single patient or slide" : `${groups} patients or slides`;
+}
+
+/** Test scores with their intervals, and the plots of them. */
+function performanceSection({ test, plots }: ReportData): Section {
+  const head = ["performance", "Performance"] as const;
+  if (!test) return section(...head, "The model has not been tested: notebook 06 does.");
+  const reads = describeTestReads(test.reads);
+  return section(
+    ...head,
+    `Scores are those of ${positiveOf(test.predictions).name} on the test images. The baseline ` +
+      "always predicts the more frequent class, with its prevalence as the probability: what is " +
+      "not better than it is of no use. An interval says what other test images of the same " +
+      "source might have given; it says nothing about another source.",
+    note(reads.isClean ? "info" : "warning", reads.text),
+    scoreTables(test),
+    TEST_PLOTS.map((name) => plots.has(name) ? figure(plots.get(name)!) : null),
   );
 }
 
-async function readExample(folder: string, path: string): Promise<Example> {
-  const picture = await thumbnail(join(folder, path));
-  return { path, picture: picture && { ...picture, text: basename(path) } };
+/** How intervals were found, and why something is undefined, is said below the table. */
+function scoreTables({ scores }: ReportedTest): Content {
+  const known = SCORE_NAMES.flatMap((name) => scores[name] ? [{ name, ...scores[name] }] : []);
+  const reasons = ({ method, reason }: (typeof known)[number]) =>
+    [method === "none" ? "" : method, reason ?? ""].filter((text) => text !== "");
+  const notes = [...new Set(known.flatMap(reasons))];
+  const letter = (text: string) => String.fromCharCode(97 + notes.indexOf(text) % 26);
+  const columns = ["value", "95\u00a0% confidence interval", "baseline", "n"].map(numeric);
+  const published = known.flatMap(({ name, value, references = [] }) =>
+    references.map(({ name: by, note, ...reference }) => [
+      ...[SCORE_MEANINGS[name].title, decimal(reference.value), decimal(value), by, note],
+    ])
+  );
+  return [
+    table(
+      "Test scores",
+      ["score", ...columns, "what it says"],
+      known.map((score) => [
+        html`<b>${SCORE_MEANINGS[score.name].title}</b>&nbsp;<sup>${
+          reasons(score).map(letter).join(" ")
+        }</sup>`,
+        ...[decimal(score.value), interval(score), decimal(score.baseline), score.n],
+        html`<small>${SCORE_MEANINGS[score.name].meaning}</small>`,
+      ]),
+    ),
+    html`<p class="footnotes">${
+      notes.map((text) =>
+        html`
+          <sup>${letter(text)}</sup> ${text}.
+        `
+      )
+    }n: images that the score is a share or mean of. –: undefined.</p>`,
+    published.length === 0 ? null : table(
+      "Published scores, measured on other images: no comparison like with like",
+      ["score", numeric("published"), numeric("here"), "by", "what differs"],
+      published,
+    ),
+  ];
 }
 
-/** `report/main.ts RUN [WHY_IT_STOPPED]`: writes a run's report and prints its path. */
+/** Where in the images the model found its evidence. */
+function explanationsSection({ files: { mapCheck }, plots, test }: ReportData): Section {
+  const names = [...plots.keys()].filter((name) => EXPLAINED.test(name))
+    .sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+  const head = ["explanations", "Explanations"] as const;
+  if (!test || names.length === 0) {
+    return section(...head, "No predictions have been explained: notebook 06 does.");
+  }
+  return section(
+    ...head,
+    "Beside each image are the places that spoke for the model's prediction (Grad-CAM, Selvaraju " +
+      "and others 2017). A map shows where the model looked, not that it was right to.",
+    mapCheck && note(mapCheck.doubtful ? "warning" : "info", mapCheck.sentence),
+    names.map((name) => figure(plots.get(name)!, "pictures")),
+  );
+}
+
+/** What the model got wrong. */
+function errorsSection({ run, test, mistakes }: ReportData): Section {
+  if (!test) return section("errors", "Errors", "The model has not been tested.");
+  const { rows } = test.predictions;
+  const wrong = rows.filter((row) => row.label !== row.predicted);
+  if (wrong.length === 0) {
+    return section("errors", "Errors", `None of the ${images(rows.length)} is wrong.`);
+  }
+  const kinds = Map.groupBy(wrong, (row) => JSON.stringify([row.label, row.predicted]));
+  return section(
+    "errors",
+    "Errors",
+    `${wrong.length} of ${images(rows.length)} ${wrong.length === 1 ? "was" : "were"} predicted ` +
+      "otherwise than labelled. Some are the model's errors, some may be wrong labels.",
+    table(
+      "Kinds of errors",
+      ["label", "prediction", numeric("images")],
+      [...kinds.values()].sort((a, b) => b.length - a.length).map((own) => [
+        ...[classLabel(own[0]!.label), classLabel(own[0]!.predicted), own.length],
+      ]),
+    ),
+    html`<h3>The most confident mistakes</h3>`,
+    tiles(mistakes.map(({ path, picture, label, predicted, probability }) => ({
+      picture,
+      caption: html`<b>${basename(path)}</b><br>labelled ${classLabel(label)}<br>predicted ${
+        classLabel(predicted)
+      }, p = ${decimal(probability)}`,
+    }))),
+    `p: probability of ${positiveOf(test.predictions).name}.`,
+    paragraph(
+      ...["To correct labels: ", code(`results/${run}/review.csv`)],
+      " lists the images to look at again; notebook 06 says how it is used.",
+    ),
+  );
+}
+
+/** What section 7 found in new images. */
+function evaluationSection({ evaluation }: ReportData): Section | null {
+  if (!evaluation) return null;
+  const { classified, unreadable, review, classes, shareText } = evaluation;
+  return section(
+    "evaluation",
+    "New images",
+    `${images(classified)} of a folder without labels were classified, ${review} of which are ` +
+      `left for a person's review; ${unreadable} could not be read. The predictions are in ` +
+      "evaluation.csv. How many of them are right is not known.",
+    table(
+      "Predictions",
+      ["prediction", numeric("images")],
+      classes.map(({ name, images }) => [classLabel(name), images]),
+    ),
+    shareText,
+  );
+}
+
+/** How far the numbers reach, in plain words. */
+function limitationsSection(data: ReportData): Section {
+  const limits = Object.entries(limitsOf(data)).filter(([, text]) => text !== null);
+  return section(
+    "limitations",
+    "Limitations and intended use",
+    "Meant for sorting crops of single glomeruli in research and teaching, with a person looking " +
+      "at what the model is unsure of. Not for diagnosis, and not a medical device.",
+    points(limits.map(([title, text]) => html`<b>${title}</b> ${text}`)),
+    data.synthetic
+      ? null
+      : "What a reader will ask and these files cannot answer, to be added by whoever collected " +
+        "the images: the purpose and the protocol of the study, approval by an ethics committee, " +
+        "period and places, criteria of inclusion, age, sex and diseases of the patients, stain " +
+        "and scanner, who labelled and how well they agreed, how the number of images was chosen, " +
+        "and funding.",
+  );
+}
+
+/** With fewer of a class in the test, its rate is known to ten points at best. */
+const FEW_IMAGES = 100;
+
+/** With fewer, one patient decides. */
+const FEW_GROUPS = 20;
+
+/** What holds of this run, by its title; `null`: it does not. */
+function limitsOf({ synthetic, files, test }: ReportData): Record<string, string | null> {
+  const unknown = files.certificate?.note ?? null;
+  const positive = test && positiveOf(test.predictions);
+  const n = test?.predictions.rows.length ?? 0;
+  const groups = new Set(test?.predictions.groups).size;
+  const isSmall = test !== null &&
+    (Math.min(positive!.count, n - positive!.count) < FEW_IMAGES || groups < FEW_GROUPS);
+  const readers = test?.reads.readers.length ?? 0;
+  return {
+    "The images are synthetic.": synthetic
+      ? "A program drew them; no score here says anything about tissue."
+      : null,
+    "No external validation.":
+      "Training and test images have one source. With another scanner, stain, laboratory or way " +
+      "of cutting crops expect other scores, mostly lower ones: test the model on labelled images " +
+      "of your own first.",
+    [isSmall ? "A small test." : "The test."]: test &&
+      `${images(n)}, ${positive!.count} of them ${positive!.name}, from ${
+        groupsText(unknown === null ? groups : null)
+      }. The intervals show ${
+        isSmall
+          ? "how little that settles; a handful of images more or less would move every score."
+          : "what that settles."
+      }`,
+    "The prevalence.": test &&
+      `${positive!.share} of the test images are ${positive!.name}. Where the prevalence is ` +
+        "another, accuracy, precision and F1 change though the model does not, and its threshold " +
+        "may no longer be a good one.",
+    "Patients are not told apart.": unknown,
+    "The test was read more than once,": readers > 1
+      ? `by ${readers} models or thresholds: choosing among them makes scores look better than ` +
+        "they are."
+      : null,
+    "Labels were taken as true.": "Where they are wrong, so are the scores.",
+    "No “none of these”.": "Whatever it is shown, the model names one of its classes.",
+    "Not examined:": files.split &&
+      "whether it works equally well for all patients (age, sex, origin, disease).",
+  };
+}
+
+/** `report.ts RUN [WHY_IT_STOPPED]`: writes a run's report and prints its path. */
 if (import.meta.main) {
   const [run = "default", stopped = null] = Deno.args;
   console.log(await writeReport(run, { stopped }));

@@ -8,8 +8,8 @@ export interface Html {
   readonly markup: string;
 }
 
-/** What a page is put together from; texts and numbers are escaped. */
-export type Content = string | number | Html | readonly Content[];
+/** What a page is put together from; texts and numbers are escaped, `null` is nothing. */
+export type Content = string | number | null | Html | readonly Content[];
 
 const made = new WeakSet<object>();
 
@@ -29,10 +29,8 @@ export function html(strings: TemplateStringsArray, ...contents: Content[]): Htm
   return result;
 }
 
-/** Nothing. */
-export const nothing: Html = html``;
-
 function render(content: Content): string {
+  if (content === null) return "";
   if (typeof content === "string") return escapeHtml(content);
   if (typeof content === "number") return String(content);
   if (isList(content)) return content.map(render).join("");
@@ -55,9 +53,6 @@ export interface Picture {
   text: string;
 }
 
-/** A column of a {@linkcode table}. */
-type Column = string | { title: string; numeric: true };
-
 /** A section with its heading; `id` is what the table of contents links to. */
 export interface Section {
   id: string;
@@ -65,9 +60,20 @@ export interface Section {
   body: Content;
 }
 
-/** A paragraph; `null` is none. */
-export function paragraph(text: Content | null): Html {
-  return text === null ? nothing : html`<p>${text}</p>`;
+/** A section; each text of its body is a paragraph. */
+export function section(id: string, title: string, ...body: Content[]): Section {
+  const isText = (content: Content) => typeof content === "string";
+  return { id, title, body: body.map((content) => isText(content) ? paragraph(content) : content) };
+}
+
+/** A paragraph. */
+export function paragraph(...text: Content[]): Html {
+  return html`<p>${text}</p>`;
+}
+
+/** A name of a file, a command or a hash. */
+export function code(text: string): Html {
+  return html`<code>${text}</code>`;
 }
 
 /** A list of points. */
@@ -76,9 +82,16 @@ export function points(items: readonly Content[]): Html {
 }
 
 /** A sentence set apart. */
-export function note(kind: "info" | "warning" | "bad", text: Content): Html {
+export function note(kind: "info" | "warning" | "bad", ...text: Content[]): Html {
   return html`<div class="note ${kind}">${text}</div>`;
 }
+
+/** A column of a {@linkcode table} whose cells are aligned to the right. */
+export function numeric(title: string): Column {
+  return { title };
+}
+
+type Column = string | { title: string };
 
 /** Rows under a caption; a row is never cut by the edge of a printed page. */
 export function table(
@@ -86,69 +99,52 @@ export function table(
   columns: readonly Column[],
   rows: readonly (readonly Content[])[],
 ): Html {
-  const numeric = columns.map((column) => typeof column !== "string");
-  const cell = (tag: "th" | "td", content: Content, column: number) => {
-    const kind = numeric[column] ? "number" : "text";
-    return tag === "th"
-      ? html`<th scope="col" class="${kind}">${content}</th>`
-      : html`<td class="${kind}">${content}</td>`;
-  };
-  const head = columns.map((column, i) =>
-    cell("th", typeof column === "string" ? column : column.title, i)
-  );
-  const body = rows.map((row) => html`<tr>${row.map((content, i) => cell("td", content, i))}</tr>`);
-  return html`
-    <div class="scroll">
-      <table>
-        <caption>${caption}</caption>
-        <thead>
-          <tr>${head}</tr>
-        </thead>
-        <tbody>${body}</tbody>
-      </table>
-    </div>
-  `;
+  const kinds = columns.map((column) => typeof column === "string" ? "text" : "number");
+  const head = columns.map((column, i) => {
+    const title = typeof column === "string" ? column : column.title;
+    return html`<th scope="col" class="${kinds[i]!}">${title}</th>`;
+  });
+  const body = rows.map((row) => {
+    const cells = row.map((content, i) => html`<td class="${kinds[i]!}">${content}</td>`);
+    return html`<tr>${cells}</tr>`;
+  });
+  const inner = [
+    html`<caption>${caption}</caption>`,
+    html`<thead>${html`<tr>${head}</tr>`}</thead>`,
+    html`<tbody>${body}</tbody>`,
+  ];
+  return html`<div class="scroll">${html`<table>${inner}</table>`}</div>`;
 }
 
 /** Names and values, side by side; a value of `null` is left out. */
-export function facts(entries: readonly (readonly [string, Content | null])[]): Html {
-  const shown = entries.flatMap(([name, value]) =>
-    value === null ? [] : [html`
-      <dt>${name}</dt>
-      <dd>${value}</dd>
-    `]
-  );
+export function facts(entries: Readonly<Record<string, Content>>): Html {
+  const shown = Object.entries(entries).filter(([, value]) => value !== null)
+    .map(([name, value]) => [html`<dt>${name}</dt>`, html`<dd>${value}</dd>`]);
   return html`<dl>${shown}</dl>`;
 }
 
 /** A chart on its white card; a card of pictures is printed larger. */
-export function figure(
-  { source, width, height, text }: Picture,
-  kind: "chart" | "pictures" = "chart",
-): Html {
-  return html`
-    <figure
-      class="${kind}"><img src="${source}" width="${width}" height="${height}" alt="${text}"></figure>
-  `;
+export function figure(picture: Picture, kind: "chart" | "pictures" = "chart"): Html {
+  return html`<figure class="${kind}">${image(picture)}</figure>`;
 }
 
-/** Small pictures side by side, each with what is known of it. */
-export function tiles(items: readonly { picture: Picture | null; caption: Content }[]): Html {
-  if (items.length === 0) return nothing;
-  return html`<div class="tiles">${
-    items.map(({ picture, caption }) =>
-      html`<div class="tile">${
-        picture
-          ? html`<img src="${picture.source}" width="${picture.width}" height="${picture.height}" alt="${picture.text}">`
-          : html`<div class="gone">cannot be read</div>`
-      }<div class="caption">${caption}</div></div>`
-    )
-  }</div>`;
+function image({ source, width, height, text }: Picture): Html {
+  return html`<img src="${source}" width="${width}" height="${height}" alt="${text}">`;
 }
 
-/** A number with so many decimals; `null` is a dash. */
-export function decimal(value: number | null, digits = 3): string {
-  return value === null || !Number.isFinite(value) ? "–" : value.toFixed(digits);
+/** Small pictures side by side, each with what is known of it; `null`: it cannot be read. */
+export function tiles(items: readonly { picture: Picture | null; caption: Content }[]): Content {
+  if (items.length === 0) return null;
+  const all = items.map(({ picture, caption }) => {
+    const shown = picture ? image(picture) : html`<div class="gone">cannot be read</div>`;
+    return html`<div class="tile">${shown}<div class="caption">${caption}</div></div>`;
+  });
+  return html`<div class="tiles">${all}</div>`;
+}
+
+/** A number with three decimals; `null` is a dash. */
+export function decimal(value: number | null): string {
+  return value === null || !Number.isFinite(value) ? "–" : value.toFixed(3);
 }
 
 /** "0.812 to 0.903"; a dash where there is no interval. */
@@ -156,8 +152,44 @@ export function interval({ low, high }: { low: number | null; high: number | nul
   return low === null || high === null ? "–" : `${decimal(low)} to ${decimal(high)}`;
 }
 
+/** The browser itself sees to it that nothing runs and nothing is loaded, whatever the page holds. */
+const POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; " +
+  "form-action 'none'";
+
+/**
+ * A whole HTML page that needs no other file, no network and no script, with a table of contents
+ * between its head and its sections.
+ */
+export function page(title: string, head: Content, sections: readonly Section[]): string {
+  const links = sections.map(({ id, title }) => html`<li><a href="#${id}">${title}</a></li>`);
+  const contents = html`
+    <nav aria-label="Contents">
+      <ol>${links}</ol>
+    </nav>
+  `;
+  const body = sections.map(({ id, title, body }) =>
+    html`<section id="${id}"><h2>${title}</h2>${body}</section>`
+  );
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="${POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="referrer" content="no-referrer">
+<title>${escapeHtml(title)}</title>
+<style>${STYLE}</style>
+</head>
+<body>
+${html`<main>${head}${contents}${body}</main>`.markup}
+</body>
+</html>
+`;
+}
+
 /** Of the report: light or dark as the reader's system is, and black on white on paper. */
-export const STYLE = `
+const STYLE = `
 :root {
   --paper: #ffffff; --ink: #1f2933; --muted: #5f6b7a; --rule: #d5dae1; --soft: #f4f6f8;
   --link: #005a8c; --info: #0072b2; --warning: #b87400; --bad: #c0392b;

@@ -1,7 +1,8 @@
 import * as Plot from "@observablehq/plot";
+import { max, min } from "d3-array";
 import { describeConfig } from "../core/config.ts";
 import type { Config, Monitor } from "../core/settings.ts";
-import { type HistoryRow, lowerIsBetter } from "../run/history.ts";
+import { lowerIsBetter } from "../run/history.ts";
 import {
   type ConfigDifferences,
   configDifferences,
@@ -11,19 +12,17 @@ import {
 } from "../run/runs.ts";
 import {
   card,
+  type ChartOptions,
   colors,
-  CONTENT_WIDTH,
+  counted,
   type Figure,
-  GAP,
+  halfWidth,
   type LegendItem,
   type Panel,
-  plotPanel,
   shorten,
 } from "./card.ts";
 import { type Displayable, escapeHtml, htmlDisplay, htmlTable } from "./display.ts";
-import { epochAxis } from "./training_charts.ts";
-
-const PANEL_WIDTH = (CONTENT_WIDTH - GAP) / 2;
+import { decades, epochPanel } from "./training_charts.ts";
 
 /** Colours of Okabe and Ito (2008) that show on white. */
 const HUES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000"];
@@ -39,8 +38,7 @@ const MAX_STYLED = 14;
 
 /** One run's curve. */
 interface Curve {
-  history: readonly HistoryRow[];
-  best: HistoryRow;
+  summary: RunSummary;
   color: string;
   dash: string;
   width: number;
@@ -54,105 +52,66 @@ interface Curve {
  *
  * @param config Of the run at hand; its `training.checkpoint.monitor` ranks the runs.
  */
-export function runsChart(runs: readonly RunSummary[], config: Config): Figure {
-  const { run, training } = config;
+export function runsChart(
+  runs: readonly RunSummary[],
+  { run, training }: Config,
+  options: ChartOptions = {},
+): Figure {
   const ranked = rankRuns(runs, { monitor: training.checkpoint.monitor, run });
   const drawn = ranked.filter(({ splitSha256 }) => splitSha256 === ranked[0]?.splitSha256);
   const styled = drawn.filter((summary, index) => index < MAX_STYLED || summary.run === run);
-  const styles = new Map(styled.map((summary, index) => [summary.run, styleOf(index)]));
   const curves = drawn.map((summary): Curve => {
-    const style = styles.get(summary.run);
-    return {
-      history: summary.history,
-      best: summary.best,
-      color: style?.color ?? colors.rule,
-      dash: style?.dash ?? "",
-      width: summary.run === run ? 3 : style ? 1.75 : 1,
-    };
+    const style = styleOf(styled.indexOf(summary));
+    const width = summary.run === run ? 3 : style ? 1.75 : 1;
+    return { summary, width, color: style?.color ?? colors.rule, dash: style?.dash ?? "" };
   }).reverse().sort((a, b) => a.width - b.width); // the best and the own on top
   const hasAuc = drawn.some(({ history }) => history.some(({ val_auc }) => val_auc !== null));
-  const elsewhere = ranked.length - drawn.length;
+  const [further, elsewhere] = [drawn.length - styled.length, ranked.length - drawn.length];
+  const legend = styled.map((summary, index): LegendItem => {
+    const { color, mark } = styleOf(index)!;
+    return { label: shorten(summary.run, 190, 12), color, mark };
+  });
+  if (further > 0) {
+    legend.push({ label: counted(further, "more run"), color: colors.rule, mark: "line" });
+  }
   return card({
     title: "Validation curves of all runs",
-    subtitle: `Run ${run} in a thicker line · ${drawn.length} run${
-      drawn.length === 1 ? "" : "s"
-    } of the same split`,
-    legend: legend(styled, styles, drawn.length - styled.length),
+    subtitle: `Run ${run} in a thicker line · ${counted(drawn.length, "run")} of the same split`,
+    legend,
     rows: [[
-      lossPanel(curves),
-      hasAuc
-        ? scorePanel(curves, "val_auc", "Validation AUC")
-        : scorePanel(curves, "val_accuracy", "Validation accuracy"),
+      panel(curves, "val_loss", halfWidth(options)),
+      panel(curves, hasAuc ? "val_auc" : "val_accuracy", halfWidth(options)),
     ]],
     note: "Dots: the epoch that each run has kept." +
       (elsewhere > 0
-        ? ` Not drawn: ${elsewhere} run${elsewhere === 1 ? "" : "s"} of other splits, whose ` +
-          "validation images are others."
+        ? ` Not drawn: ${counted(elsewhere, "run")} of other splits, whose validation images are ` +
+          "others."
         : ""),
-  });
+  }, options);
 }
 
-function styleOf(index: number): { color: string; dash: string; mark: LegendItem["mark"] } {
+/** A look for each place in the ranking; none for what is not in it. */
+function styleOf(index: number) {
+  if (index < 0) return undefined;
   const { mark, dash } = DASHES[Math.floor(index / HUES.length) % DASHES.length]!;
   return { color: HUES[index % HUES.length]!, dash, mark };
 }
 
-function legend(
-  styled: readonly RunSummary[],
-  styles: ReadonlyMap<string, ReturnType<typeof styleOf>>,
-  further: number,
-): LegendItem[] {
-  const items = styled.map(({ run }): LegendItem => {
-    const { color, mark } = styles.get(run)!;
-    return { label: shorten(run, 190, 12), color, mark };
-  });
-  if (further === 0) return items;
-  const label = `${further} more run${further === 1 ? "" : "s"}`;
-  return [...items, { label, color: colors.rule, mark: "line" }];
-}
+const LABELS = {
+  val_loss: "Validation loss (cross-entropy)",
+  val_auc: "Validation AUC",
+  val_accuracy: "Validation accuracy",
+};
 
-/** Loss on a logarithmic scale: the first epochs may have many times the later ones' loss. */
-function lossPanel(curves: readonly Curve[]): Panel {
-  const values = curves.flatMap(({ history }) => history.map(({ val_loss }) => val_loss));
-  const low = Math.max(Math.min(...values, 1), 1e-4);
-  const high = Math.max(...values, low * 2);
-  return panel(curves, "val_loss", "Validation loss (cross-entropy)", {
-    type: "log",
-    domain: [low / 1.05, high * 1.05],
-    clamp: true,
-    ticks: roundTicks(low, high),
-    tickFormat: (value: number) => String(value),
-  });
-}
-
-function scorePanel(
-  curves: readonly Curve[],
-  name: "val_auc" | "val_accuracy",
-  label: string,
-): Panel {
-  const values = curves.flatMap(({ history }) => history.map((row) => row[name]))
+function panel(curves: readonly Curve[], name: keyof typeof LABELS, width: number): Panel {
+  const values = curves.flatMap(({ summary }) => summary.history.map((row) => row[name]))
     .filter((value) => value !== null);
-  const low = Math.min(...values, 0.99);
-  return panel(curves, name, label, { domain: [low, 1], nice: true, ticks: 5 });
-}
-
-function panel(
-  curves: readonly Curve[],
-  name: "val_loss" | "val_auc" | "val_accuracy",
-  label: string,
-  y: Plot.ScaleOptions,
-): Panel {
-  const last = Math.max(2, ...curves.map(({ history }) => history.at(-1)!.epoch));
-  return plotPanel({
-    width: PANEL_WIDTH,
+  return epochPanel({
+    width,
     height: 260,
-    marginLeft: 52,
-    marginRight: 10,
-    marginTop: 26,
-    marginBottom: 38,
-    x: epochAxis(last),
-    y: { label, labelArrow: "none", grid: true, ...y },
-    marks: curves.flatMap(({ history, best, color, dash, width }) => [
+    last: max(curves, ({ summary }) => summary.history.at(-1)!.epoch) ?? 0,
+    y: { label: LABELS[name], ...(name === "val_loss" ? lossScale(values) : scoreScale(values)) },
+    marks: curves.flatMap(({ summary: { history, best }, color, dash, width }) => [
       Plot.lineY(history, {
         x: "epoch",
         y: name,
@@ -172,14 +131,21 @@ function panel(
   });
 }
 
-/** 1, 2 and 5 times powers of ten within a range; over wide ranges the powers alone. */
-function roundTicks(low: number, high: number): number[] {
-  const factors = high / low > 300 ? [1] : [1, 2, 5];
-  const ticks: number[] = [];
-  for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++) {
-    ticks.push(...factors.map((factor) => Number(`${factor}e${power}`)));
-  }
-  return ticks.filter((tick) => tick >= low && tick <= high);
+/** Logarithmic: the first epochs may have many times the later ones' loss. */
+function lossScale(values: readonly number[]): Plot.ScaleOptions {
+  const low = Math.max(min([...values, 1])!, 1e-4);
+  const high = max([...values, low * 2])!;
+  return {
+    type: "log",
+    domain: [low / 1.05, high * 1.05],
+    clamp: true,
+    ticks: decades(low, high, high / low > 300 ? [1] : [1, 2, 5]),
+    tickFormat: (value: number) => String(value),
+  };
+}
+
+function scoreScale(values: readonly number[]): Plot.ScaleOptions {
+  return { domain: [min([...values, 0.99])!, 1], nice: true, ticks: 5 };
 }
 
 /** Characters of a split's hash that are shown. */
@@ -213,7 +179,7 @@ export function runsTable({ runs, remarks }: Runs, config: Config): Displayable 
   }));
   const table = htmlTable(rows, { caption: "All trained runs" });
   const notes = [
-    ...(runs.length > 0 ? notesOn(ranked, monitor) : ["No run has been trained yet."]),
+    ...notesOn(ranked, monitor),
     ...(shared.length > 0 ? [`The same in all runs, and not the default: ${listed(shared)}.`] : []),
     ...remarks.map(({ run, text }) => `results/${run}: ${text.replace(/\s+/g, " ")}`),
   ];
@@ -222,7 +188,7 @@ export function runsTable({ runs, remarks }: Runs, config: Config): Displayable 
   );
   const [first] = ranked;
   const text = first
-    ? `${ranked.length} trained run${ranked.length === 1 ? "" : "s"}; best ${monitor} ` +
+    ? `${counted(ranked.length, "trained run")}; best ${monitor} ` +
       `${first.best[monitor]?.toFixed(4) ?? "–"}: ${first.run}`
     : "No run has been trained yet";
   return htmlDisplay(`<div>${first ? table.html : ""}${lines.join("")}</div>`, text);
@@ -230,11 +196,9 @@ export function runsTable({ runs, remarks }: Runs, config: Config): Displayable 
 
 /** The values of one run that are not defaults, of the fields in which runs differ. */
 function settingsOf(run: string, differing: ConfigDifferences["differing"]): string {
-  const own = differing.map(({ field, values, fallback }) => ({
-    field,
-    value: values.get(run),
-    fallback,
-  })).filter(({ value, fallback }) => JSON.stringify(value) !== JSON.stringify(fallback));
+  const own = differing
+    .map(({ field, values, fallback }) => ({ field, value: values.get(run), fallback }))
+    .filter(({ value, fallback }) => JSON.stringify(value) !== JSON.stringify(fallback));
   return own.length > 0 ? listed(own) : "defaults";
 }
 
@@ -248,19 +212,21 @@ function listed(settings: readonly { field: string; value: unknown }[]): string 
 
 /** How the table is to be read. */
 function notesOn(ranked: readonly RunSummary[], monitor: Monitor): string[] {
+  if (ranked.length === 0) return ["No run has been trained yet."];
   const direction = lowerIsBetter(monitor) ? "lowest" : "highest";
-  const splits = new Set(ranked.map(({ splitSha256 }) => splitSha256)).size;
-  return [
+  const notes = [
     `Scores are those of the epoch that each run has kept, sorted by ${monitor}, the ${direction} ` +
     "first. The best of many runs owes part of its validation score to luck. Settings are those " +
     "that are not at their default and differ between runs.",
-    ...(splits > 1
-      ? [
-        `The runs are of ${splits} different splits, each with validation and test images of its ` +
-        "own: compare scores only between runs with the same entry under split.",
-      ]
-      : []),
   ];
+  const splits = new Set(ranked.map(({ splitSha256 }) => splitSha256)).size;
+  if (splits > 1) {
+    notes.push(
+      `The runs are of ${splits} different splits, each with validation and test images of its ` +
+        "own: compare scores only between runs with the same entry under split.",
+    );
+  }
+  return notes;
 }
 
 /** The shortest end of a dotted path that no other field has too. */

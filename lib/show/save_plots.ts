@@ -1,23 +1,24 @@
+import { Resvg } from "@resvg/resvg-js";
 import { join, parse } from "node:path";
-import sharp from "sharp";
+import { fileURLToPath } from "node:url";
 import { writeAtomic } from "../core/files.ts";
 import { runPaths } from "../core/paths.ts";
-import { colors, type Figure, fontFamily, textWidth } from "./card.ts";
+import { colors, counted, type Figure } from "./card.ts";
 import { type Displayable, notice } from "./display.ts";
 
-/** The names that plots have as files, by the part of the work that saves them together. */
-const SETS = [
-  ["learning_curves"],
-  [
-    "confusion_matrix",
-    "score_histogram",
-    "roc",
-    "precision_recall",
-    "threshold",
-    "reliability",
-    "groups",
-  ],
+/** The names that the plots of a test have as files, in the order in which they are read. */
+export const TEST_PLOTS = [
+  "confusion_matrix",
+  "roc",
+  "precision_recall",
+  "threshold",
+  "score_histogram",
+  "reliability",
+  "groups",
 ] as const;
+
+/** The names of all plots, by the part of the work that saves them together. */
+const SETS = [["learning_curves"], TEST_PLOTS] as const;
 
 /** What a saved plot is called; `explained_1`, `explained_2` and so on are of one set too. */
 type PlotName = (typeof SETS)[number][number] | `explained_${number}`;
@@ -30,15 +31,12 @@ export const EXPLAINED = /^explained_\d+$/;
  * white; a file is replaced as a whole. Plots that were saved together with these by an earlier run
  * and are not among them now are removed: they would show another model.
  *
- * PNGs are drawn with the fonts of this machine. Where there are none, letters would be boxes: then
- * SVGs are saved alone, and the notice says so.
- *
  * @param run Name of the run.
  * @returns A notice of where the files are.
  * @throws The file system's own error (disk full, no permission).
  * @example
  * ```ts
- * await show(await savePlots(config.run, { roc: rocChart(sample) }));
+ * await show(savePlots(config.run, { roc: rocChart(predictions) }));
  * ```
  */
 export async function savePlots(
@@ -46,38 +44,27 @@ export async function savePlots(
   figures: Partial<Record<PlotName, Figure>>,
 ): Promise<Displayable> {
   const folder = runPaths(run).plots;
-  const saved = Object.entries(figures)
-    .filter((entry): entry is [string, Figure] => entry[1] !== undefined);
-  const fit = await fontFit();
-  for (const [name, { svg }] of saved) {
-    await writeAtomic(join(folder, `${name}.svg`), svg);
-    if (fit === null) continue;
-    await writeAtomic(join(folder, `${name}.png`), await drawPng(fitFonts(svg, fit)));
+  const saved: string[] = [];
+  for (const [name, figure] of Object.entries(figures)) {
+    if (!figure) continue;
+    await writeAtomic(join(folder, `${name}.svg`), figure.svg);
+    await writeAtomic(join(folder, `${name}.png`), drawPng(figure.svg));
+    saved.push(name);
   }
-  await removeOthers(folder, new Set(saved.map(([name]) => name)), fit !== null);
-  const where = `${saved.length} plot${
-    saved.length === 1 ? "" : "s"
-  } saved in results/${run}/plots/`;
-  return fit !== null ? notice(`${where}, as SVG and PNG.`) : notice(
-    `${where}, as SVG alone: this computer has no fonts to draw PNG files with. Install some (on ` +
-      "Debian and Ubuntu the package fonts-dejavu-core), then run this cell again.",
-    "warning",
+  await removeOthers(folder, saved);
+  return notice(
+    `${counted(saved.length, "plot")} saved in results/${run}/plots/, as SVG and PNG.`,
   );
 }
 
 /** Removes the plots of the sets that were saved, but for those saved now. */
-async function removeOthers(
-  folder: string,
-  saved: ReadonlySet<string>,
-  withPng: boolean,
-): Promise<void> {
-  const sets = new Set([...saved].map(setOf));
+async function removeOthers(folder: string, saved: readonly string[]): Promise<void> {
+  const sets = new Set(saved.map(setOf));
   for (const entry of await Array.fromAsync(Deno.readDir(folder))) {
     const { name, ext } = parse(entry.name);
-    if (ext !== ".svg" && ext !== ".png") continue;
-    const isSaved = saved.has(name) && (ext === ".svg" || withPng);
+    if (ext !== ".svg" && ext !== ".png" || saved.includes(name)) continue;
     const set = setOf(name);
-    if (set !== null && sets.has(set) && !isSaved) await Deno.remove(join(folder, entry.name));
+    if (set !== null && sets.has(set)) await Deno.remove(join(folder, entry.name));
   }
 }
 
@@ -88,47 +75,30 @@ function setOf(plot: string): number | null {
   return index < 0 ? null : index;
 }
 
-/** SVG sizes are for screens; papers want more dots. sharp draws 1:1 at 72 dots an inch. */
+/** SVG sizes are for screens; papers want more dots. */
 const SCALE = 2;
 
-const DENSITY = 72 * SCALE;
+/** As wide as the fonts that figures name first, and of more alphabets. */
+const FONT = "DejaVu Sans Condensed";
 
-/** Texts of the kinds that charts have; fonts differ more in their figures than in their letters. */
-const SAMPLES = ["non globally sclerotic glomeruli", "2000 images, 95 % 0.9473"];
+const FONT_FILES = ["DejaVuSansCondensed.ttf", "DejaVuSansCondensed-Bold.ttf"]
+  .map((file) => fileURLToPath(import.meta.resolve(`dejavu-fonts-ttf/ttf/${file}`)));
+
+/** Scripts that the bundled font lacks: their letters are taken from the machine's own fonts. */
+const OTHER_SCRIPTS = /[\u0900-\u10cf\u1100-\u1dff\u2e80-\ud7ff\uf900-\ufaff]|[\ud840-\ud8ff]/;
 
 /**
- * How much smaller letters must be in PNG files of this computer to be as wide as was reckoned:
- * sharp draws with the fonts that are there, and heeds no `textLength`.
- *
- * @returns 1 where they are as wide or narrower; `null` where there are no fonts: every letter is
- * then the same box.
+ * Draws a figure as a PNG of twice its size, on white, with a font that comes with the project: the
+ * same picture on every machine.
  */
-export async function fontFit(): Promise<number | null> {
-  const [i, w] = await Promise.all([drawnWidth("iiiiiiii"), drawnWidth("WWWWWWWW")]);
-  if (w < 1.2 * i) return null;
-  const fits = SAMPLES.map(async (text) => SCALE * textWidth(text, 20) / await drawnWidth(text));
-  return Math.min(1, ...await Promise.all(fits));
-}
-
-/** A figure's SVG with letters of another size: `fit` times their own. */
-export function fitFonts(svg: string, fit: number): string {
-  return svg.replace(
-    /font-size="([\d.]+)"/g,
-    (_, size) => `font-size="${(Number(size) * fit).toFixed(3)}"`,
-  );
-}
-
-/** A PNG of an SVG document, on white and at twice its size. */
-async function drawPng(svg: string): Promise<Uint8Array> {
-  return await sharp(new TextEncoder().encode(svg), { density: DENSITY })
-    .flatten({ background: colors.paper }).png({ compressionLevel: 9 }).toBuffer();
-}
-
-/** Width of a text of 20 pixels as drawn, in pixels of the PNG. */
-async function drawnWidth(text: string): Promise<number> {
-  const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="900" height="40">` +
-    `<text x="10" y="28" font-size="20" font-family="${fontFamily}">${text}</text></svg>`;
-  const { info } = await sharp(new TextEncoder().encode(svg), { density: DENSITY })
-    .flatten({ background: colors.paper }).trim().toBuffer({ resolveWithObject: true });
-  return info.width;
+export function drawPng(svg: string): Uint8Array {
+  return new Resvg(svg.replaceAll(/font-family="[^"]*"/g, `font-family="${FONT}"`), {
+    fitTo: { mode: "zoom", value: SCALE },
+    background: colors.paper,
+    font: {
+      fontFiles: FONT_FILES,
+      loadSystemFonts: OTHER_SCRIPTS.test(svg),
+      defaultFontFamily: FONT,
+    },
+  }).render().asPng();
 }

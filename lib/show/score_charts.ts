@@ -1,148 +1,116 @@
 import * as Plot from "@observablehq/plot";
+import { bin, max, range, sum } from "d3-array";
 import { images, percent } from "../core/words.ts";
 import { countConfusions } from "../metrics/rates.ts";
+import type { Predictions } from "../run/predictions.ts";
 import {
   card,
+  type ChartOptions,
   classLabel,
   colors,
-  CONTENT_WIDTH,
+  contentWidth,
   type Figure,
-  type LegendItem,
+  HISTOGRAM_BAR,
   type Panel,
   plotPanel,
-  thresholdText,
+  quoted,
+  REFERENCE_LINE,
+  runLine,
   titled,
   wrap,
 } from "./card.ts";
+import { thresholdItem } from "./curve_charts.ts";
 
-const BINS = 20;
+/** Equal bins from 0 to 1, which hold their lower edge; the last one also holds 1. */
+const binned = bin().domain([0, 1]).thresholds(range(1, 20).map((i) => i / 20));
+
+/** How the probabilities of the positive class are distributed: one chart a true class. */
+export function scoreHistogram(predictions: Predictions, options: ChartOptions = {}): Figure {
+  const { probabilities, labels, threshold, run } = predictions;
+  const positive = predictions.classes.at(-1)!;
+  const others = predictions.classes.length === 2 ? predictions.classes[0]! : `not ${positive}`;
+  const series = [others, positive].map((name, label): Series => ({
+    name: classLabel(name),
+    color: label === 1 ? colors.positive : colors.negative,
+    counts: binned(probabilities.filter((_, i) => labels[i] === label)).map(({ length }) => length),
+  }));
+  const called = threshold === null ? 0 : probabilities.filter((p) => p >= threshold).length;
+  return histogram({ series, called, classes: [others, positive], threshold, run }, options);
+}
+
+/** The distribution of the probabilities of new images, whose class is not known. */
+interface NewScores {
+  /** Images in equal bins from 0 to 1. */
+  counts: readonly number[];
+  /** Images at or above the threshold. */
+  called: number;
+  /** The negative class, then the positive one. */
+  classes: readonly string[];
+  threshold: number | null;
+  run: string;
+}
+
+/** How the probabilities of the positive class are distributed among new images. */
+export function newScoresHistogram(
+  { counts, ...rest }: NewScores,
+  options: ChartOptions = {},
+): Figure {
+  const series = [{ name: "class not known", color: colors.unlabeled, counts }];
+  return histogram({ ...rest, series }, options);
+}
 
 /** Some images, by probability. */
 interface Series {
   name: string;
   color: string;
-  /** Images in equal bins from 0 to 1, which hold their lower edge; the last one also holds 1. */
   counts: readonly number[];
 }
 
-/**
- * How the probabilities of the positive class are distributed: one chart a true class.
- *
- * @param probabilities Of the positive class.
- * @param labels 0 or 1 (positive), in the same order.
- * @param classes The negative class, then the positive one.
- * @param threshold At or above it an image is called positive; `null` with more than two classes,
- * where the most probable one is the answer.
- */
-export function scoreHistogram(
-  { probabilities, labels, classes, threshold, run }: {
-    probabilities: readonly number[];
-    labels: readonly number[];
-    classes: readonly string[];
-    threshold: number | null;
-    run: string;
-  },
+function histogram(
+  { series, called, classes, threshold, run }: Omit<NewScores, "counts"> & { series: Series[] },
+  options: ChartOptions,
 ): Figure {
-  const range = [colors.negative, colors.positive];
-  const series = classes.map((name, index) => ({
-    name: classLabel(name),
-    color: range[index]!,
-    counts: binCounts(probabilities.filter((_, i) => labels[i] === index)),
-  }));
-  const called = threshold === null ? 0 : probabilities.filter((p) => p >= threshold).length;
-  return figure({ series, called, classes, threshold, run });
-}
-
-/**
- * How the probabilities of the positive class are distributed among new images, whose class is not
- * known.
- *
- * @param counts Images in equal bins from 0 to 1.
- * @param called Images at or above the threshold.
- * @param classes The negative class, then the positive one.
- */
-export function newScoresHistogram(
-  { counts, ...rest }: {
-    counts: readonly number[];
-    called: number;
-    classes: readonly string[];
-    threshold: number | null;
-    run: string;
-  },
-): Figure {
-  return figure({
-    series: [{ name: "class not known", color: colors.unlabeled, counts }],
-    ...rest,
-  });
-}
-
-function figure(
-  { series, called, classes, threshold, run }: {
-    series: readonly Series[];
-    called: number;
-    classes: readonly string[];
-    threshold: number | null;
-    run: string;
-  },
-): Figure {
-  const legend: LegendItem[] = [
-    ...series.map(({ name, color, counts }) => ({
-      label: `${name} (${sum(counts).toLocaleString("en-GB")})`,
-      color,
-      mark: "area" as const,
-    })),
-    ...(threshold === null ? [] : [
-      {
-        label: `threshold ${thresholdText(threshold)}`,
-        color: colors.ink,
-        mark: "dashed",
-      } satisfies LegendItem,
-    ]),
-  ];
-  const n = images(sum(series.map(({ counts }) => sum(counts))));
+  const n = sum(series, ({ counts }) => sum(counts));
   const notes = [
     threshold === null
       ? ""
-      : `${called.toLocaleString("en-GB")} of ${n} at or above the threshold.`,
+      : `${called.toLocaleString("en-GB")} of ${images(n)} at or above the threshold.`,
     series.length > 1 ? "Each chart has its own scale." : "",
-  ].filter((note) => note !== "");
+  ];
   return card({
-    title: `Predicted probability of “${classLabel(classes[1]!)}”`,
-    subtitle: `Run ${run} · n = ${n}`,
-    legend,
-    rows: series.map(({ counts, color }, i) => [
-      histogram(counts, color, threshold, i === series.length - 1),
-    ]),
-    note: notes.join(" "),
-  });
+    title: `Predicted probability of ${quoted(classes[1]!)}`,
+    subtitle: runLine(run, n),
+    legend: [
+      ...series.map(({ name, color, counts }) => ({
+        label: `${name} (${sum(counts).toLocaleString("en-GB")})`,
+        color,
+        mark: "area" as const,
+      })),
+      ...thresholdItem(threshold, colors.ink, "dashed"),
+    ],
+    rows: series.map((one) => [bars(one, threshold, one === series.at(-1), contentWidth(options))]),
+    note: notes.filter(Boolean).join(" "),
+  }, options);
 }
 
-function binCounts(values: readonly number[]): number[] {
-  const counts = new Array<number>(BINS).fill(0);
-  for (const value of values) counts[Math.min(BINS - 1, Math.floor(value * BINS))]! += 1;
-  return counts;
-}
-
-function sum(counts: readonly number[]): number {
-  return counts.reduce((total, count) => total + count, 0);
-}
-
-function histogram(
-  counts: readonly number[],
-  color: string,
+/** @param labelled Whether the horizontal axis has its title: it stands below the last chart. */
+function bars(
+  { counts, color }: Series,
   threshold: number | null,
   labelled: boolean,
+  width: number,
 ): Panel {
-  const bins = counts.length;
-  const bars = counts.map((count, i) => ({ x1: i / bins, x2: (i + 1) / bins, count }));
-  const most = Math.max(1, ...counts);
+  const rows = counts.map((count, i) => ({
+    from: i / counts.length,
+    to: (i + 1) / counts.length,
+    count,
+  }));
+  const most = max([1, ...counts])!;
+  const longest = most.toLocaleString("en-GB").length; // of the ticks
   return plotPanel({
-    width: CONTENT_WIDTH,
+    width,
     height: labelled ? 172 : 150,
-    marginLeft: 56 + 7 * Math.max(0, most.toLocaleString("en-GB").length - 4), // of the longest tick
-    marginRight: 12,
-    marginTop: 10,
-    marginBottom: labelled ? 42 : 20,
+    margins: [10, 12, labelled ? 42 : 20, 56 + 7 * Math.max(0, longest - 4)],
     x: {
       domain: [0, 1],
       ticks: 10,
@@ -157,42 +125,33 @@ function histogram(
       ...titled("Images"),
     },
     marks: [
-      Plot.rectY(bars, { x1: "x1", x2: "x2", y: "count", fill: color, inset: 0.75 }),
+      Plot.rectY(rows, { ...HISTOGRAM_BAR, y: "count", fill: color }),
       Plot.ruleX(threshold === null ? [] : [threshold], {
+        ...REFERENCE_LINE,
         stroke: colors.ink,
         strokeWidth: 1.5,
-        strokeDasharray: "4 3",
       }),
       Plot.ruleY([0], { stroke: colors.ink }),
     ],
   });
 }
 
-/**
- * Confusion matrix with counts and, for each true class, the share that was predicted as what.
- *
- * @param labels Index of the true class of each image.
- * @param predicted Index of the predicted class, in the same order.
- * @param classes Two or more; the last one is the positive class.
- */
+/** Confusion matrix with counts and, for each true class, the share that was predicted as what. */
 export function confusionMatrixChart(
-  { labels, predicted, classes, run }: {
-    labels: readonly number[];
-    predicted: readonly number[];
-    classes: readonly string[];
-    run: string;
-  },
+  { trueClasses, predictedClasses, classes, run }: Predictions,
+  options: ChartOptions = {},
 ): Figure {
-  const counts = countConfusions(labels, predicted, classes.length);
+  const counts = countConfusions(trueClasses, predictedClasses, classes.length);
+  const width = contentWidth({ ...(classes.length === 2 ? { width: 596 } : {}), ...options });
   return card({
     title: "Confusion matrix",
-    subtitle: `Run ${run} · n = ${images(labels.length)}`,
-    rows: [[drawCells(cellsOf(counts), classes.map(classLabel))]],
+    subtitle: runLine(run, trueClasses.length),
+    rows: [[drawCells(cellsOf(counts), classes.map(classLabel), width)]],
     note: "Percentages are of the images of one true class (a row): " +
       (classes.length === 2
         ? "upper left the specificity, lower right the sensitivity."
         : "on the diagonal the sensitivity for each class."),
-  });
+  }, options);
 }
 
 interface Cell {
@@ -205,41 +164,34 @@ interface Cell {
 }
 
 function cellsOf(matrix: readonly (readonly number[])[]): Cell[] {
-  return matrix.flatMap((row, truth) => {
-    const all = row.reduce((sum, count) => sum + count, 0);
-    return row.map((count, prediction) => ({ truth, prediction, count, rate: count / all }));
-  });
+  return matrix.flatMap((row, truth) =>
+    row.map((count, prediction) => ({ truth, prediction, count, rate: count / sum(row) }))
+  );
 }
 
-const LEFT = 150;
+/** Beside the cells: names of the true classes on the left. */
+const [LEFT, RIGHT] = [150, 8];
 
-// names of the true classes
-const RIGHT = 8;
-
-function drawCells(cells: readonly Cell[], names: readonly string[]): Panel {
-  const width = names.length === 2 ? 560 : CONTENT_WIDTH;
+function drawCells(cells: readonly Cell[], names: readonly string[], width: number): Panel {
   const cellWidth = (width - LEFT - RIGHT) / names.length;
   const cellHeight = Math.min(128, cellWidth * 0.7);
   const below = names.map((name) => brokenName(name, cellWidth - 16, 4));
   const beside = names.map((name) => brokenName(name, LEFT - 38, Math.floor(cellHeight / 14)));
-  const bottom = 36 + 13 * Math.max(...below.map((name) => name.split("\n").length));
+  const bottom = 36 + 13 * max(below, (name) => name.split("\n").length)!;
   const axis = { domain: names.map((_, i) => i), padding: 0.03, label: null };
   const ticks = { tickSize: 0, fontSize: 12 };
   const place = { x: "prediction", y: "truth" };
-  const fill = (cell: Cell) => cell.rate > 0.55 ? colors.paper : colors.ink;
+  const fill = ({ rate }: Cell) => rate > 0.55 ? colors.paper : colors.ink;
   const [large, small] = [Math.min(24, cellWidth / 4.2), Math.min(13, cellWidth / 5.5)];
   return plotPanel({
     width,
     height: Math.round(cellHeight * names.length) + 8 + bottom,
-    marginLeft: LEFT,
-    marginRight: RIGHT,
-    marginTop: 8,
-    marginBottom: bottom,
+    margins: [8, RIGHT, bottom, LEFT],
     x: axis,
     y: axis,
     color: { type: "linear", domain: [0, 1], range: ["#eef4fa", colors.negative] },
     marks: [
-      Plot.cell(cells, { ...place, fill: (cell: Cell) => cell.rate || 0, rx: 3 }),
+      Plot.cell(cells, { ...place, fill: ({ rate }: Cell) => rate || 0, rx: 3 }),
       Plot.axisX({
         ...titled("Predicted class"),
         ...ticks,
@@ -254,7 +206,7 @@ function drawCells(cells: readonly Cell[], names: readonly string[]): Panel {
       }),
       Plot.text(cells, {
         ...place,
-        text: (cell: Cell) => cell.count.toLocaleString("en-GB"),
+        text: ({ count }: Cell) => count.toLocaleString("en-GB"),
         fill,
         fontSize: large,
         fontWeight: "bold",
@@ -262,7 +214,7 @@ function drawCells(cells: readonly Cell[], names: readonly string[]): Panel {
       }),
       Plot.text(cells, {
         ...place,
-        text: (cell: Cell) => percent(cell.rate),
+        text: ({ rate }: Cell) => percent(rate),
         fill,
         fontSize: small,
         dy: large * 2 / 3,

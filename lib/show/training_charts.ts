@@ -1,38 +1,52 @@
 import * as Plot from "@observablehq/plot";
-import type { ScaleOptions } from "@observablehq/plot";
+import { max, min, sum } from "d3-array";
 import type { HistoryRow, TrainingEvent } from "../run/history.ts";
 import type { RangeTest } from "../training/learning_rate.ts";
 import {
   card,
+  type ChartOptions,
   colors,
-  CONTENT_WIDTH,
+  contentWidth,
+  counted,
   type Figure,
-  GAP,
+  halfWidth,
   type LegendItem,
   type Panel,
   plotPanel,
+  REFERENCE_LINE,
   titled,
 } from "./card.ts";
 
-const PANEL_WIDTH = (CONTENT_WIDTH - GAP) / 2;
-
 /** Where each callback is marked, on the curve it watched or acted on, and how. */
-const eventMarks = {
-  checkpoint: { panel: "loss", label: "checkpoint saved", legend: "circle", symbol: "circle" },
+const EVENTS = {
+  checkpoint: { panel: "loss", label: "checkpoint saved", mark: "circle", symbol: "circle" },
   reduce_lr: {
     panel: "learning_rate",
     label: "learning rate reduced",
-    legend: "triangle",
+    mark: "triangle",
     symbol: "triangle",
   },
-  unfreeze: {
-    panel: "learning_rate",
-    label: "warm-up over",
-    legend: "area",
-    symbol: "square",
-  },
-  early_stopping: { panel: "loss", label: "stopped early", legend: "cross", symbol: "times" },
+  unfreeze: { panel: "learning_rate", label: "warm-up over", mark: "area", symbol: "square" },
+  early_stopping: { panel: "loss", label: "stopped early", mark: "cross", symbol: "times" },
 } as const;
+
+/** A column of history.csv that has a panel, and the one of validation images beside it. */
+interface Quantity {
+  name: "loss" | "accuracy" | "auc" | "learning_rate";
+  label: string;
+  validation?: "val_loss" | "val_accuracy" | "val_auc";
+}
+
+const QUANTITIES: readonly (readonly Quantity[])[] = [
+  [
+    { name: "loss", label: "Loss (cross-entropy)", validation: "val_loss" },
+    { name: "accuracy", label: "Accuracy", validation: "val_accuracy" },
+  ],
+  [
+    { name: "auc", label: "AUC of the positive class", validation: "val_auc" },
+    { name: "learning_rate", label: "Learning rate" },
+  ],
+];
 
 /**
  * Loss, accuracy, AUC and learning rate by epoch, training against validation, with what the
@@ -49,87 +63,90 @@ export function learningCurves(
     run: string;
     epochs?: number;
   },
+  options: ChartOptions = {},
 ): Figure {
-  const last = Math.max(epochs ?? 1, history.at(-1)?.epoch ?? 1, 2);
-  const best = bestEpoch(history, events);
-  const shared = { history, events, last, best: best?.epoch };
-  const rows = [
-    [
-      panel({ ...shared, name: "loss", label: "Loss (cross-entropy)", validation: "val_loss" }),
-      panel({ ...shared, name: "accuracy", label: "Accuracy", validation: "val_accuracy" }),
-    ],
-    [
-      panel({ ...shared, name: "auc", label: "AUC of the positive class", validation: "val_auc" }),
-      panel({ ...shared, name: "learning_rate", label: "Learning rate" }),
-    ],
-  ];
-  const kinds = new Set(events.map((event) => event.kind));
+  const last = Math.max(epochs ?? 1, history.at(-1)?.epoch ?? 1);
+  const saved = events.findLast(({ kind }) => kind === "checkpoint");
+  const best = history.find(({ epoch }) => epoch === saved?.epoch);
+  const kinds = new Set<string>(events.map(({ kind }) => kind));
   const legend: LegendItem[] = [
     { label: "training", color: colors.training, mark: "line" },
     { label: "validation", color: colors.validation, mark: "line" },
     ...(best ? [{ label: "kept epoch", color: colors.accent, mark: "dashed" as const }] : []),
-    ...Object.entries(eventMarks).filter(([kind]) => kinds.has(kind as TrainingEvent["kind"]))
-      .map(([, { label, legend }]) => ({ label, color: colors.ink, mark: legend })),
+    ...Object.entries(EVENTS).filter(([kind]) => kinds.has(kind))
+      .map(([, { label, mark }]) => ({ label, color: colors.ink, mark })),
   ];
-  const seconds = history.reduce((sum, row) => sum + row.seconds, 0);
+  const seconds = sum(history, (row) => row.seconds);
   return card({
     title: "Learning curves",
-    subtitle: `Run ${run} · ${history.length} epoch${history.length === 1 ? "" : "s"}` +
+    subtitle: `Run ${run} · ${counted(history.length, "epoch")}` +
       (history.length > 0 ? ` · ${seconds.toFixed(0)} s` : ""),
     legend,
-    rows,
-    ...(best
-      ? {
-        note: `Kept: epoch ${best.epoch}, validation loss ${best.val_loss.toFixed(4)}, accuracy ` +
-          `${best.val_accuracy.toFixed(4)}, AUC ${best.val_auc?.toFixed(4) ?? "undefined"}.`,
-      }
-      : {}),
-  });
+    rows: QUANTITIES.map((row) =>
+      row.map((quantity) =>
+        panel(quantity, { history, events, last, best, width: halfWidth(options) })
+      )
+    ),
+    note: best
+      ? `Kept: epoch ${best.epoch}, validation loss ${best.val_loss.toFixed(4)}, accuracy ` +
+        `${best.val_accuracy.toFixed(4)}, AUC ${best.val_auc?.toFixed(4) ?? "undefined"}.`
+      : "",
+  }, options);
 }
-
-/** The epoch of the last checkpoint: the model that is kept. */
-function bestEpoch(
-  history: readonly HistoryRow[],
-  events: readonly TrainingEvent[],
-): HistoryRow | undefined {
-  const saved = events.findLast((event) => event.kind === "checkpoint");
-  return history.find((row) => row.epoch === saved?.epoch);
-}
-
-type Quantity = "loss" | "accuracy" | "auc" | "learning_rate";
 
 function panel(
-  { history, events, last, best, name, label, validation }: {
+  { name, label, validation }: Quantity,
+  { history, events, last, best, width }: {
     history: readonly HistoryRow[];
     events: readonly TrainingEvent[];
     last: number;
-    best: number | undefined;
-    name: Quantity;
-    label: string;
-    validation?: "val_loss" | "val_accuracy" | "val_auc";
+    best: HistoryRow | undefined;
+    width: number;
   },
 ): Panel {
   const shown = validation ?? name;
   const values = history.flatMap((row) => [row[name], row[shown]]).filter((v) => v !== null);
-  return plotPanel({
-    width: PANEL_WIDTH,
+  return epochPanel({
+    width,
     height: 210,
-    marginLeft: 52,
-    marginRight: 10,
-    marginTop: 26,
-    marginBottom: 38,
-    x: epochAxis(last),
-    y: { label, labelArrow: "none", grid: true, ...scale(name, values) },
+    last,
+    y: { label, ...(name === "learning_rate" ? rateScale(values) : linearScale(values)) },
     marks: [
-      Plot.ruleX(best === undefined ? [] : [best], {
+      Plot.ruleX(best ? [best.epoch] : [], {
         stroke: colors.accent,
         strokeWidth: 1.5,
         strokeDasharray: "4 3",
       }),
-      ...curve(history, name, validation ? colors.training : colors.ink),
-      ...(validation ? curve(history, validation, colors.validation) : []),
+      curve(history, name, validation ? colors.training : colors.ink),
+      validation ? curve(history, validation, colors.validation) : null,
       ...eventDots(history, events, name, shown),
     ],
+  });
+}
+
+/** A chart over the epochs from 1 on, its vertical axis titled above it. */
+export function epochPanel(
+  { last, y, ...options }: {
+    width: number;
+    height: number;
+    /** The last epoch of the axis. */
+    last: number;
+    y: Plot.ScaleOptions;
+    marks: Plot.Markish[];
+  },
+): Panel {
+  const end = Math.max(2, last);
+  return plotPanel({
+    ...options,
+    margins: [26, 10, 38, 52],
+    x: {
+      ...titled("Epoch"),
+      domain: [1, end],
+      inset: 6,
+      ticks: Math.min(end - 1, 8),
+      tickFormat: (epoch: number) => Number.isInteger(epoch) ? String(epoch) : "",
+    },
+    y: { labelArrow: "none", grid: true, ...y },
   });
 }
 
@@ -138,31 +155,52 @@ function curve(
   history: readonly HistoryRow[],
   quantity: keyof HistoryRow,
   stroke: string,
-): Plot.Markish[] {
-  if (history.length === 1) return [Plot.dot(history, { x: "epoch", y: quantity, fill: stroke })];
+): Plot.Markish {
+  if (history.length === 1) return Plot.dot(history, { x: "epoch", y: quantity, fill: stroke });
   const shape = quantity === "learning_rate" ? "step-before" : "linear";
-  return [Plot.lineY(history, { x: "epoch", y: quantity, stroke, strokeWidth: 2, curve: shape })];
+  return Plot.lineY(history, { x: "epoch", y: quantity, stroke, strokeWidth: 2, curve: shape });
 }
 
-/** The vertical scale: decades for the learning rate, else what the values need. */
-function scale(name: Quantity, values: readonly number[]): Plot.ScaleOptions {
-  if (name !== "learning_rate") return { nice: true, ticks: 5, domain: range(values) };
-  const domain = logDomain(values);
-  const tickFormat = (rate: number) => rate.toExponential(0);
-  return { type: "log", domain, ticks: powersOfTen(domain), tickFormat };
+/** From the smallest to the largest value, never of no height. */
+function linearScale(values: readonly number[]): Plot.ScaleOptions {
+  const [low, high] = [min(values) ?? 0, max(values) ?? 1];
+  const domain = high > low ? [low, high] : [low - 0.05, high + 0.05];
+  return { nice: true, ticks: 5, domain };
+}
+
+/** Half a decade around the values: a constant rate is a line in the middle, near a power of ten. */
+function rateScale(values: readonly number[]): Plot.ScaleOptions {
+  const half = Math.sqrt(10);
+  const [low, high] = values.length === 0
+    ? [1e-6, 1e-3]
+    : [min(values)! / half, max(values)! * half];
+  return { type: "log", domain: [low, high], ...rateTicks(low, high) };
+}
+
+function rateTicks(low: number, high: number): Plot.ScaleOptions {
+  return { ticks: decades(low, high), tickFormat: (rate: number) => rate.toExponential(0) };
+}
+
+/** Ticks of a logarithmic axis: the powers of ten within a range, each times every factor. */
+export function decades(low: number, high: number, factors: readonly number[] = [1]): number[] {
+  const first = Math.floor(Math.log10(low));
+  const count = Math.floor(Math.log10(high)) - first + 1;
+  return Array.from({ length: Math.max(count, 0) }, (_, i) => first + i)
+    .flatMap((power) => factors.map((factor) => Number(`${factor}e${power}`)))
+    .filter((tick) => tick >= low && tick <= high);
 }
 
 /** The callbacks' symbols of one panel, each on the curve `shown` at its epoch. */
 function eventDots(
   history: readonly HistoryRow[],
   events: readonly TrainingEvent[],
-  name: Quantity,
+  name: Quantity["name"],
   shown: keyof HistoryRow,
 ): Plot.Dot[] {
-  return Object.entries(eventMarks).filter(([, mark]) => mark.panel === name)
+  return Object.entries(EVENTS).filter(([, { panel }]) => panel === name)
     .map(([kind, { symbol }]) => {
-      const epochs = events.filter((event) => event.kind === kind).map((event) => event.epoch);
-      return Plot.dot(history.filter((row) => epochs.includes(row.epoch)), {
+      const epochs = events.filter((event) => event.kind === kind).map(({ epoch }) => epoch);
+      return Plot.dot(history.filter(({ epoch }) => epochs.includes(epoch)), {
         x: "epoch",
         y: shown,
         r: symbol === "times" ? 6 : 3.5,
@@ -171,27 +209,6 @@ function eventDots(
         ...(symbol === "times" ? { stroke: colors.ink, strokeWidth: 2 } : { fill: colors.ink }),
       });
     });
-}
-
-/** From the smallest to the largest value, never of no height. */
-function range(values: readonly number[]): [number, number] {
-  if (values.length === 0) return [0, 1];
-  const [low, high] = [Math.min(...values), Math.max(...values)];
-  return high > low ? [low, high] : [low - 0.05, high + 0.05];
-}
-
-/** Half a decade around the values: a constant rate is a line in the middle, near a power of ten. */
-function logDomain(values: readonly number[]): [number, number] {
-  if (values.length === 0) return [1e-6, 1e-3];
-  const half = Math.sqrt(10);
-  return [Math.min(...values) / half, Math.max(...values) * half];
-}
-
-/** The powers of ten within a domain: the only lines that a logarithmic axis needs here. */
-function powersOfTen([low, high]: [number, number]): number[] {
-  const first = Math.ceil(Math.log10(low));
-  const count = Math.floor(Math.log10(high)) - first + 1;
-  return Array.from({ length: count }, (_, i) => Number(`1e${first + i}`));
 }
 
 /**
@@ -206,47 +223,23 @@ export function learningRateChart(
     learningRate: number;
     run: string;
   },
+  options: ChartOptions = {},
 ): Figure {
   const suggested = suggestion.learningRate;
-  return card({
-    title: "Learning rate range test",
-    subtitle: `Run ${run} · ${points.length} steps · ${seconds.toFixed(0)} s`,
-    legend: [
-      { label: "loss of a step", color: colors.muted, mark: "circle" },
-      { label: "moving average", color: colors.validation, mark: "line" },
-      ...(suggested === null ? [] : [
-        {
-          label: `suggestion ${suggested.toExponential()}`,
-          color: colors.positive,
-          mark: "line",
-        } satisfies LegendItem,
-      ]),
-      { label: `now ${shortRate(learningRate)}`, color: colors.ink, mark: "dashed" },
-    ],
-    rows: [[chart(points, suggested, learningRate)]],
-    note: suggestion.reason,
-  });
-}
-
-function chart(points: RangeTest["points"], suggested: number | null, now: number) {
-  const rates = [...points.map((point) => point.learningRate), now];
-  const [low, high] = [Math.min(...rates), Math.max(...rates)];
+  const rates = [...points.map((point) => point.learningRate), learningRate];
+  const [low, high] = [min(rates)!, max(rates)!];
+  const x = { x: "learningRate" };
   const top = 1.3 * Math.max(...points.slice(0, 20).map(({ loss }) => loss), 0.1);
-  const rule = (rate: number, options: Plot.RuleXOptions) => Plot.ruleX([rate], options);
-  return plotPanel({
-    width: CONTENT_WIDTH,
+  const panel = plotPanel({
+    width: contentWidth(options),
     height: 260,
-    marginLeft: 52,
-    marginRight: 14,
-    marginTop: 26,
-    marginBottom: 38,
+    margins: [26, 14, 38, 52],
     x: {
       ...titled("Learning rate"),
       type: "log",
       domain: [low, high],
       inset: 6,
-      ticks: powersOfTenBetween(low, high),
-      tickFormat: (rate: number) => rate.toExponential(0),
+      ...rateTicks(low * (1 - 1e-9), high * (1 + 1e-9)), // the ends may be rounded powers of ten
     },
     y: {
       label: "Loss (cross-entropy)",
@@ -257,46 +250,27 @@ function chart(points: RangeTest["points"], suggested: number | null, now: numbe
       ticks: 5,
     },
     marks: [
-      rule(now, { stroke: colors.ink, strokeWidth: 1.5, strokeDasharray: "4 3" }),
-      ...(suggested === null ? [] : [rule(suggested, { stroke: colors.positive, strokeWidth: 2 })]),
-      Plot.dot(points, {
-        x: "learningRate",
-        y: "loss",
-        r: 2,
-        fill: colors.muted,
-        fillOpacity: 0.6,
-      }),
-      Plot.lineY(points, {
-        x: "learningRate",
-        y: "smoothed",
-        stroke: colors.validation,
-        strokeWidth: 2.5,
-      }),
+      Plot.ruleX([learningRate], { ...REFERENCE_LINE, stroke: colors.ink, strokeWidth: 1.5 }),
+      Plot.ruleX([suggested ?? NaN], { stroke: colors.positive, strokeWidth: 2 }),
+      Plot.dot(points, { ...x, y: "loss", r: 2, fill: colors.muted, fillOpacity: 0.6 }),
+      Plot.lineY(points, { ...x, y: "smoothed", stroke: colors.validation, strokeWidth: 2.5 }),
     ],
   });
-}
-
-function powersOfTenBetween(low: number, high: number): number[] {
-  const first = Math.ceil(Math.log10(low) - 1e-9);
-  const count = Math.floor(Math.log10(high) + 1e-9) - first + 1;
-  return Array.from({ length: Math.max(count, 0) }, (_, i) => Number(`1e${first + i}`));
-}
-
-function shortRate(rate: number): string {
-  return Number(rate.toPrecision(3)).toExponential();
-}
-
-/**
- * An axis of epochs from 1 on, with whole numbers alone.
- *
- * @param last The last epoch, at least 2.
- */
-export function epochAxis(last: number): ScaleOptions {
-  return {
-    ...titled("Epoch"),
-    domain: [1, last],
-    inset: 6,
-    ticks: Math.min(last - 1, 8),
-    tickFormat: (epoch: number) => Number.isInteger(epoch) ? String(epoch) : "",
-  };
+  const now = `now ${Number(learningRate.toPrecision(3)).toExponential()}`;
+  const legend: LegendItem[] = [
+    { label: "loss of a step", color: colors.muted, mark: "circle" },
+    { label: "moving average", color: colors.validation, mark: "line" },
+    { label: now, color: colors.ink, mark: "dashed" },
+  ];
+  if (suggested !== null) {
+    const label = `suggestion ${suggested.toExponential()}`;
+    legend.push({ label, color: colors.positive, mark: "line" });
+  }
+  return card({
+    title: "Learning rate range test",
+    subtitle: `Run ${run} · ${points.length} steps · ${seconds.toFixed(0)} s`,
+    legend,
+    rows: [[panel]],
+    note: suggestion.reason,
+  }, options);
 }

@@ -85,8 +85,9 @@ async function testLoaded(run: Run, loaded: RunModel): Promise<Tested> {
     loaded: { model: loaded.model, card },
     onProgress: showProgress("Explaining"),
   });
-  const options = { run: name, positive: classes.at(-1)! };
-  const overlays = await Promise.all(why.groups.map((group) => explanationGrid(group, options)));
+  const overlays = await Promise.all(
+    why.groups.map((group) => explanationGrid(predictions, group)),
+  );
   const saved = await savePlots(name, {
     confusion_matrix: charts.confusion,
     score_histogram: charts.histogram,

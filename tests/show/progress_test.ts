@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { OnProgress } from "../../lib/core/stop.ts";
-import { createLive, type Displayable, htmlDisplay } from "../../lib/show/display.ts";
+import type { Displayable } from "../../lib/show/display.ts";
 import { createProgress, progressDisplay } from "../../lib/show/progress.ts";
 
 Deno.test("createProgress() shows the first and last state, and at most one an interval", () => {
@@ -111,28 +111,4 @@ Deno.test("createProgress() ends with the total, which may be less than was thou
     "Training: 300 of 1,000 · 66.7 a second, 11 s left",
     "Training: stopped early after epoch 3 · in 5.0 s",
   ]);
-});
-
-Deno.test("createLive() sends one display and then updates of the same one, in order", async () => {
-  const sent: [string, Record<string, unknown>][] = [];
-  const live = createLive({
-    broadcast: (type, content) => {
-      sent.push([type, content]);
-      return Promise.resolve();
-    },
-  });
-  await Promise.all(
-    ["a", "b", "c"].map((text) => live.update(htmlDisplay(`<b>${text}</b>`, text))),
-  );
-  assert.deepEqual(sent.map(([type]) => type), [
-    "display_data",
-    "update_display_data",
-    "update_display_data",
-  ]);
-  assert.deepEqual(sent[2]![1]["data"], { "text/html": "<b>c</b>", "text/plain": "c" });
-  assert.equal(new Set(sent.map(([, content]) => JSON.stringify(content["transient"]))).size, 1);
-});
-
-Deno.test("createLive() shows nothing outside a notebook", async () => {
-  await createLive().update(htmlDisplay("<b>a</b>", "a"));
 });

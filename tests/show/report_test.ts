@@ -1,10 +1,42 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
+import fc from "fast-check";
 import { parseHTML } from "linkedom";
-import { createRandom } from "../../../lib/core/random.ts";
-import { SYNTHETIC_NOTE } from "../../../lib/core/words.ts";
-import { matchFiles, reportPage } from "../../../lib/show/report.ts";
-import type { ReportData, RunFiles } from "../../../lib/show/report_run.ts";
-import { bare, runFiles } from "./report_files.ts";
+import { toCsv } from "../../lib/core/csv.ts";
+import { createRandom } from "../../lib/core/random.ts";
+import { SYNTHETIC_NOTE } from "../../lib/core/words.ts";
+import { writeFindings } from "../../lib/run/findings.ts";
+import { writeHistory } from "../../lib/run/history.ts";
+import { writeManifest } from "../../lib/run/manifest.ts";
+import { writeSplit } from "../../lib/run/split_file.ts";
+import { reportPage } from "../../lib/show/report.ts";
+import { matchFiles, type ReportData, type RunFiles } from "../../lib/show/report_files.ts";
+import { type Content, type Html, html } from "../../lib/show/report_page.ts";
+import { inProjectCopy } from "../copy_project.ts";
+import { picture as drawn, put } from "../data/test_images.ts";
+import { bare, CLASSES, runFiles } from "./report_files.ts";
+
+Deno.test("html`` escapes texts wherever they are, and leaves its own markup as it is", () => {
+  const inner = html`<b title="${`"'`}">${"<&>"}</b>`;
+  assert.equal(
+    html`<p>${inner} ${3}${["a<", [inner]]}</p>`.markup,
+    '<p><b title="&quot;&#39;">&lt;&amp;&gt;</b> 3a&lt;' +
+      '<b title="&quot;&#39;">&lt;&amp;&gt;</b></p>',
+  );
+});
+
+Deno.test("html`` lets no text become markup", () => {
+  fc.assert(fc.property(fc.string({ unit: fc.constantFrom(...`<>&"'/ a\0\ud800`) }), (text) => {
+    const { markup } = html`<p title="${text}">${text}</p>`;
+    assert.match(markup, /^<p title="[^<>"']*">[^<>"']*<\/p>$/);
+  }));
+});
+
+Deno.test("html`` takes no object for markup that was not made by it", () => {
+  const forged = { markup: "<script>" } as unknown as Html;
+  assert.throws(() => html`<p>${forged}</p>`, TypeError);
+  assert.throws(() => html`<p>${JSON.parse("{}") as Content}</p>`, TypeError);
+});
 
 const good = (i: number, label: 0 | 1) => label === 1 ? 0.9 : i === 1 ? 0.6 : 0.1;
 
@@ -27,7 +59,7 @@ const NO_FILES: RunFiles = {
 };
 
 function page(files: RunFiles, change: Partial<ReportData> = {}): string {
-  return reportPage({ ...bare, ...matchFiles(files), files, ...change });
+  return reportPage({ ...bare, ...matchFiles(files, bare.run), files, ...change });
 }
 
 /** The text of a page above its table of contents, on one line. */
@@ -79,7 +111,7 @@ Deno.test("a report has the sections of TRIPOD+AI and CLAIM, with their numbers"
     "Reproducibility",
   ]);
   assert.match(markup, /<td class="text">globally sclerotic<\/td>\s*<td class="number">36</);
-  assert.match(markup, /1 of 60 images was answered otherwise than labelled/);
+  assert.match(markup, /1 of 60 images was predicted otherwise than labelled/);
   assert.match(markup, /20\.0 % of the test images are “globally sclerotic”/);
   assert.match(markup, /No external validation/);
   assert.match(markup, /results\/try\/notebooks\//);
@@ -95,6 +127,7 @@ Deno.test("a report of synthetic images says so before anything else", () => {
 Deno.test("a report lets no name become markup, and nothing run or load", () => {
   const name = `"><script>alert(1)</script><img src=x onerror=alert(2)>'&`;
   const classes = [`<i>non`, `<script src=x>`];
+  const scored = { probability: 0.5, uncalibrated: 0.5, group: name };
   const files = runFiles(good, { classes, name: (i) => `${i}${name}` });
   files.findings = [{ path: name, finding: "blurred", detail: name, other_path: name }];
   files.mapCheck = {
@@ -121,7 +154,7 @@ Deno.test("a report lets no name become markup, and nothing run or load", () => 
     problems: [name],
     plots: new Map([["roc", picture], ["explained_1", picture], ["learning_curves", picture]]),
     examples: new Map([[name, [{ path: name, picture }, { path: name, picture: null }]]]),
-    mistakes: [{ path: name, picture, label: name, predicted: name, probability: 0.5 }],
+    mistakes: [{ path: name, picture, label: name, predicted: name, ...scored }],
   });
   assert.ok(markup.split("alert(1)").length > 10); // the names are there, as text
   assert.doesNotMatch(markup, /<script|<link|<iframe|<i>|javascript:/i);
@@ -190,3 +223,108 @@ Deno.test("a report names undefined scores as such, and why, never as 0", () => 
   assert.equal(row?.[2], "–");
   assert.match(page(files), /<sup>[a-z]<\/sup> no image is predicted to be of the positive class/);
 });
+
+type WriteReport = typeof import("../../lib/show/report.ts");
+
+const SVG =
+  '<svg xmlns="http://www.w3.org/2000/svg" width="20" height="10"><title>a &lt; b</title>' +
+  "<script>alert(1)</script></svg>";
+
+/** A run on disk, its model as good as can be but for one mistake. */
+function withRun(
+  test: (run: {
+    root: string;
+    write: (stopped?: string) => Promise<string>;
+  }) => Promise<void>,
+): () => Promise<void> {
+  return () =>
+    inProjectCopy(async ({ root, load }) => {
+      const { writeReport } = await load<WriteReport>("lib/show/report.ts");
+      const files = runFiles((i, label) => label === 1 ? 0.9 : i === 1 ? 0.6 : 0.1);
+      const at = (name: string) => join(root, "results/try", name);
+      const json = (name: string, value: unknown) =>
+        put(root, `results/try/${name}`, JSON.stringify(value));
+      await json("config.json", { ...files.config, run: "try" });
+      await json("split_certificate.json", files.certificate);
+      await json("metrics.json", { ...files.metrics!.scores, test_reads: files.metrics!.reads });
+      await json("explanation_check.json", null);
+      await writeManifest(at("manifest.parquet"), files.manifest!);
+      await writeFindings(at("audit.csv"), [
+        { path: "=x", finding: "blurred", detail: "d", other_path: "" },
+      ]);
+      await writeSplit(at("split.csv"), files.split!);
+      await writeHistory(at("history.csv"), files.history!);
+      const columns = ["path", "label", "predicted", "probability"] as const;
+      await put(root, "results/try/predictions_test.csv", toCsv(columns, files.predictions!));
+      await put(root, "model/try/model_card.json", JSON.stringify(files.card));
+      await put(root, "results/try/plots/roc.svg", SVG);
+      const wrong = files.predictions!.find((row) => row.label !== row.predicted)!;
+      await put(root, `data/${wrong.path}`, await drawn(1, 40, 40).png().toBuffer());
+      await test({
+        root,
+        write: async (stopped) =>
+          await Deno.readTextFile(await writeReport("try", stopped ? { stopped } : {})),
+      });
+    });
+}
+
+Deno.test(
+  "writeReport() puts the files of a run on one page that needs nothing else",
+  withRun(async ({ write }) => {
+    const page = await write();
+    assert.match(page, /Better than always giving the more frequent answer/);
+    assert.match(page, /1 of 60 images was predicted otherwise/);
+    assert.match(page, /far less sharp than the other images/);
+    assert.doesNotMatch(page, /Not everything here fits together|NaN|\[object|>(undefined|null)/);
+    const [, encoded, rest] = /"data:image\/svg\+xml;base64,([^"]+)"([^>]+)>/.exec(page)!;
+    assert.equal(new TextDecoder().decode(Uint8Array.fromBase64(encoded!)), SVG);
+    assert.equal(rest, ' width="20" height="10" alt="a &lt; b"');
+    assert.match(page, /<img src="data:image\/jpeg;base64,[^"]+" width="140" height="140"/);
+    assert.match(page, /cannot be read/); // of the images of the data folder only one is there
+    assert.doesNotMatch(page, /<script/);
+    assert.equal(page.match(/(src|href)="(?!data:image|#)/), null);
+    assert.match(await write("why it stopped"), /why it stopped/);
+  }),
+);
+
+Deno.test(
+  "writeReport() makes a page of what there is, and names what is damaged or too large",
+  withRun(async ({ root, write }) => {
+    await put(root, "results/try/metrics.json", "{");
+    await put(root, "results/try/plots/roc.svg", "no picture");
+    await put(root, "results/try/plots/groups.svg", new Uint8Array(7e6));
+    await put(root, "results/try/audit.csv", "path\n");
+    const page = await write();
+    assert.match(page, /metrics\.json is not valid JSON/);
+    assert.match(page, /audit\.csv lacks the column/);
+    assert.match(page, /The plot roc\.svg is damaged/);
+    assert.match(page, /The plot groups\.svg is too large for this page/);
+    assert.match(page, /There are no test scores of this model/);
+    await Deno.remove(join(root, "results/try"), { recursive: true });
+    assert.match(await write(), /There are no test scores yet/);
+  }),
+);
+
+Deno.test(
+  "writeReport() counts what section 7 left",
+  withRun(async ({ root, write }) => {
+    await put(root, "results/try/evaluation.csv", "name,ground_truth\n");
+    const rows = [CLASSES[0], CLASSES[1], CLASSES[1]].map((name, i) => `${i},${name},review`);
+    const details = ["name,predicted,decision", ...rows].join("\n");
+    await put(root, "results/try/evaluation_details.csv", `${details}\n`);
+    await put(root, "results/try/evaluation_errors.csv", "name,error\nx,cut\n");
+    assert.match(await write(), /3 images of a folder without labels were classified, 3 of which/);
+    const summary = {
+      model: { weights_sha256: "a".repeat(64) },
+      classified: 1234,
+      unreadable: 2,
+      review: 3,
+      classes: [{ name: CLASSES[0], images: 1234 }],
+      class_share: { text: "Of these images an estimated 4 % are." },
+    };
+    await put(root, "results/try/evaluation_summary.json", JSON.stringify(summary));
+    const page = await write();
+    assert.match(page, /1,234 images of a folder without labels were classified, 3 of/);
+    assert.match(page, /<p>Of these images an estimated 4 % are\.<\/p>/);
+  }),
+);

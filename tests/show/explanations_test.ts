@@ -1,8 +1,15 @@
 import assert from "node:assert/strict";
 import sharp from "sharp";
+import type { ExplainedReview } from "../../lib/evaluation/queue.ts";
 import type { ExplainedPrediction } from "../../lib/metrics/explain.ts";
 import { toHeatMap } from "../../lib/metrics/grad_cam.ts";
-import { explanationGrid, heatColor, heatOverlay } from "../../lib/show/explanations.ts";
+import type { Flag } from "../../lib/model/ordinary.ts";
+import {
+  explanationGrid,
+  heatColor,
+  heatOverlay,
+  reviewGrid,
+} from "../../lib/show/explanations.ts";
 
 const SIZE = 32;
 
@@ -15,20 +22,22 @@ function cornerMap(corner: number, strength = 5) {
   return toHeatMap(evidence, { height: 4, width: 4 });
 }
 
-function example(path: string, strength: number): ExplainedPrediction {
-  const [label, predicted] = ["a_<b>", "c"];
-  const probability = 0.1234;
-  const map = cornerMap(1, strength);
-  const image = {
-    path,
-    pixels: grey,
-    size: SIZE,
-    probabilities: [],
-    predicted,
-    explained: predicted,
-  };
-  const scored = { predicted, probability, uncalibrated: probability };
-  return { path, label, ...scored, group: "g", image: { ...image, map } };
+/** A picture whose map has evidence of this strength at its top right. */
+function imageOf(path: string, predicted: string, strength: number) {
+  const image = { path, pixels: grey, size: SIZE, probabilities: [], map: cornerMap(1, strength) };
+  return { ...image, predicted, explained: predicted };
+}
+
+function explained(path: string, strength: number): ExplainedPrediction {
+  const scores = { probability: 0.1234, uncalibrated: 0.1234 };
+  const image = imageOf(path, "c", strength);
+  return { path, label: "a_<b>", predicted: "c", group: "g", ...scores, image };
+}
+
+function reviewed(name: string, flags: Flag[], strength: number): ExplainedReview {
+  const predicted = "c_<i>";
+  const image = imageOf(name, predicted, strength);
+  return { name, predicted, probability: 0.625, flags, image };
 }
 
 /** WCAG's relative luminance. */
@@ -59,17 +68,15 @@ Deno.test("heatOverlay() is brightest where the evidence is, and leaves a pictur
 });
 
 Deno.test("explanationGrid() shows each picture beside its overlay, and escapes names", async () => {
-  const examples = ["<script>.png", "b.png", "x/c\u0000.png"].map((path, i) => example(path, i));
-  const figure = await explanationGrid({ kind: "mistakes", label: null, examples, of: 7 }, {
-    run: "trial",
-    positive: "<i>",
-  });
+  const examples = ["<script>.png", "b.png", "x/c\u0000.png"].map(explained);
+  const group = { kind: "mistakes", label: null, examples, of: 7 } as const;
+  const figure = await explanationGrid({ run: "trial", classes: ["a", "<i>"] }, group);
   assert.doesNotMatch(figure.svg, /<script>|<i>|<b>/);
   assert.ok(!figure.svg.includes("\u0000"));
   assert.equal(figure.svg.match(/<image /g)!.length, 6);
   assert.match(figure.svg, /Run trial · 3 of n = 7 images/);
   assert.equal(figure.svg.match(/labelled a &lt;b&gt;/g)!.length, 3);
-  assert.match(figure.svg, /answered c, p = 0\.123 · no evidence for “c” found/);
+  assert.match(figure.svg, /predicted c, p = 0\.123 · no evidence for “c” found/);
   const [, width, height] = /^<svg [^>]*width="(\d+)" height="(\d+)"/.exec(figure.svg)!;
   assert.ok(Number(width) <= 720);
   const { data, info } = await sharp(new TextEncoder().encode(figure.svg)).removeAlpha().raw()
@@ -79,13 +86,31 @@ Deno.test("explanationGrid() shows each picture beside its overlay, and escapes 
 });
 
 Deno.test("explanationGrid() of nothing says that there is nothing", async () => {
-  const options = { run: "trial", positive: "c" };
-  const none = await explanationGrid(
-    { kind: "mistakes", label: null, examples: [], of: 0 },
-    options,
+  const of = async (kind: "mistakes" | "typical", label: string | null) => {
+    const group = { kind, label, examples: [], of: 0 };
+    return (await explanationGrid({ run: "trial", classes: ["a_b", "c"] }, group)).text;
+  };
+  assert.match(await of("mistakes", null), /There is no mistake among the test images/);
+  assert.match(await of("typical", "a_b"), /typical “a b”.*There is no such image/);
+});
+
+Deno.test("reviewGrid() says of each image why it is there, and lets no name be markup", async () => {
+  const { svg } = await reviewGrid(
+    [reviewed("a/<b>.png", ["unusual_colour", "unfamiliar"], 1), reviewed("d.png", [], 0)],
+    { run: "r<1>", positive: "c_<i>", of: 12 },
   );
-  assert.match(none.text, /There is no mistake among the test images/);
-  const typical = { kind: "typical", label: "a_b", examples: [], of: 0 } as const;
-  const other = await explanationGrid({ ...typical, examples: [] }, options);
-  assert.match(other.text, /typical “a b”, classified rightly.*There is no such image/);
+  for (
+    const text of ["unusual colour, unfamiliar", "uncertain", "p = 0.625", "2 of n = 12 images"]
+  ) {
+    assert.ok(svg.includes(text), text);
+  }
+  assert.ok(svg.includes("no evidence for it found"));
+  assert.doesNotMatch(svg, /<b>|<i>|<1>/);
+  assert.equal(svg.match(/<image /g)?.length, 4);
+});
+
+Deno.test("reviewGrid() of nothing says that nothing needs a review", async () => {
+  const { svg } = await reviewGrid([], { run: "r", positive: "c", of: 0 });
+  assert.ok(svg.includes("No image needs a review."));
+  assert.doesNotMatch(svg, /<image /);
 });

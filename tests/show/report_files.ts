@@ -1,10 +1,11 @@
-import { parseConfig } from "../../../lib/core/config.ts";
-import { computeScores } from "../../../lib/metrics/scores.ts";
-import type { ManifestRow } from "../../../lib/run/manifest.ts";
-import type { ModelCard } from "../../../lib/run/model_card.ts";
-import { certifySplit, type SplitRow, SUBSETS } from "../../../lib/run/split_file.ts";
-import type { ReportData, RunFiles } from "../../../lib/show/report_run.ts";
-import { testCard } from "../../model/model_card.ts";
+import { parseConfig } from "../../lib/core/config.ts";
+import { computeScores } from "../../lib/metrics/scores.ts";
+import type { ManifestRow } from "../../lib/run/manifest.ts";
+import type { ModelCard } from "../../lib/run/model_card.ts";
+import { certifySplit, type SplitRow, SUBSETS } from "../../lib/run/split_file.ts";
+import type { ReportData, RunFiles } from "../../lib/show/report_files.ts";
+import { testCard } from "../model/model_card.ts";
+import { historyOf } from "../run/run_summaries.ts";
 
 export const CLASSES = ["non_globally_sclerotic", "globally_sclerotic"];
 
@@ -50,17 +51,7 @@ export function runFiles(
     split,
     splitSha256: certificate.split_sha256,
     certificate,
-    history: [{
-      epoch: 1,
-      loss: 0.5,
-      accuracy: 0.8,
-      auc: 0.7,
-      val_loss: 0.4,
-      val_accuracy: 0.85,
-      val_auc: null,
-      learning_rate: 1e-4,
-      seconds: 10,
-    }],
+    history: historyOf([0.4]),
     events: [],
     card,
     metrics: {

@@ -1,0 +1,249 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import sharp from "sharp";
+import { parseConfig } from "../../lib/core/config.ts";
+import type { Augmentation } from "../../lib/core/settings.ts";
+import { augment } from "../../lib/images/augment.ts";
+import { decodeImage } from "../../lib/images/decode.ts";
+import {
+  AUGMENTATION_KINDS,
+  describeAugmentations,
+  SHOWN_WHEN_OFF,
+  viewRandom,
+} from "../../lib/images/views.ts";
+import {
+  auditCounts,
+  auditPolicies,
+  type Finding,
+  FINDING_MEANINGS,
+  type FindingKind,
+  policyOf,
+} from "../../lib/run/findings.ts";
+import {
+  auditPictures,
+  augmentationGrid,
+  imageGrid,
+  withoutPicture,
+} from "../../lib/show/pictures.ts";
+import { inFolder, picture } from "../data/test_images.ts";
+
+const background = { r: 200, g: 0, b: 150, alpha: 0.5 };
+
+Deno.test("imageGrid() embeds small pictures, and says which cannot be read", async () => {
+  await inFolder(async (folder) => {
+    const good = join(folder, "<b>.png");
+    const png = await sharp({ create: { width: 700, height: 350, channels: 4, background } }).png()
+      .toBuffer();
+    await Deno.writeFile(good, png);
+    await Deno.writeFile(join(folder, "truncated.png"), png.subarray(0, png.length / 2));
+    await Deno.writeTextFile(join(folder, "text.png"), "no image");
+    await Deno.writeTextFile(join(folder, "empty.png"), "");
+    const { html, text } = await imageGrid([
+      { path: good, caption: "<script>" },
+      ...["truncated.png", "text.png", "empty.png", "missing.png"].map((name) => ({
+        path: join(folder, name),
+        caption: name,
+      })),
+    ], { title: "A & B", columns: 2 });
+    assert.doesNotMatch(html, /<script>|<b>/);
+    assert.equal(html.match(/cannot be read/g)?.length, 4);
+    assert.equal(html.match(/<tr/g)?.length, 3);
+    assert.equal(text, "A & B: 5 images");
+    const [, encoded] = /data:image\/jpeg;base64,([^"]+)" width="140" height="70"/.exec(html)!;
+    const jpeg = await sharp(Uint8Array.fromBase64(encoded!)).stats();
+    const means = jpeg.channels.map((channel) => Math.round(channel.mean));
+    // half transparent over white
+    [228, 128, 203].forEach((value, i) => assert.ok(Math.abs(means[i]! - value) < 4, `${means}`));
+  });
+});
+
+Deno.test("imageGrid() shows at most 100 images and says how many more there are", async () => {
+  const items = Array.from({ length: 130 }, (_, i) => ({ path: "/nowhere", caption: String(i) }));
+  const { html } = await imageGrid(items);
+  assert.equal(html.match(/<td/g)?.length, 100);
+  assert.match(html, /and 30 more images/);
+});
+
+const { audit } = parseConfig({}).data;
+
+const folder = "/nowhere";
+
+const finding = (kind: FindingKind, path: string, other_path = ""): Finding => ({
+  path,
+  finding: kind,
+  detail: `detail of ${path}`,
+  other_path,
+});
+
+Deno.test("auditPictures() shows a strip or pairs a kind, but those that are only kept", async () => {
+  const findings = [
+    finding("unreadable", "a/bad.png"),
+    finding("skipped", "a"),
+    finding("wrong_extension", "a/w.png"),
+    finding("blurred", "a/1.png"),
+    finding("too_dark", "a/2.png"),
+    finding("duplicate", "a/3.png", "a/1.png"),
+    finding("near_duplicate", "a/4.png", "a/1.png"),
+  ];
+  const figures = await auditPictures({
+    folder,
+    findings,
+    audit: { ...audit, tooDark: "drop", wrongExtension: "keep", nearDuplicate: "keep" },
+  });
+  assert.deepEqual(figures.map(({ text }) => text), [
+    "blurred · far less sharp than the other images · used · 1 image: 1 images",
+    "too dark · nearly black · left out · 1 image: 1 images",
+    "duplicate · the same bytes as another image of its class · left out · 1 pair",
+  ]);
+  assert.match(figures[0]!.html, /detail of a\/1\.png a\/1\.png/);
+  assert.deepEqual(withoutPicture(findings), findings.slice(0, 2));
+});
+
+Deno.test("auditPictures() shows a pair that is named in both directions once", async () => {
+  const [pairs] = await auditPictures({
+    folder,
+    findings: [
+      finding("conflicting_labels", "a/1.png", "b/1.png"),
+      finding("conflicting_labels", "b/1.png", "a/1.png"),
+    ],
+    audit,
+  });
+  assert.equal(pairs!.html.match(/detail of/g)!.length, 1);
+  assert.match(pairs!.html, /detail of a\/1\.png/);
+});
+
+Deno.test("auditPictures() shows few of many, from the first to the last, and says so", async () => {
+  const many = Array.from({ length: 200 }, (_, i) => finding("blurred", `a/${i}.png`));
+  const [strip] = await auditPictures({ folder, findings: many, audit });
+  assert.equal(strip!.html.match(/detail of/g)!.length, 10);
+  assert.match(strip!.html, /200 images, 10 shown/);
+  assert.match(strip!.html, /a\/0\.png/);
+  assert.match(strip!.html, /a\/180\.png/);
+  const twins = many.map(({ path }) => finding("duplicate", path, "a/x.png"));
+  const [pairs] = await auditPictures({ folder, findings: twins, audit });
+  assert.equal(pairs!.html.match(/detail of/g)!.length, 6);
+  assert.match(pairs!.html, /200 pairs, 6 shown/);
+});
+
+Deno.test("auditPictures() takes names for text, never for HTML", async () => {
+  const name = `a/<img src=x onerror="alert(1)">.png`;
+  const figures = await auditPictures({
+    folder,
+    findings: [finding("blurred", name), finding("duplicate", name, name)],
+    audit,
+  });
+  for (const { html } of figures) assert.doesNotMatch(html, /<img src=x/);
+});
+
+Deno.test("auditPolicies() has a line for every kind, and a policy for every field", () => {
+  const table = auditPolicies(audit);
+  assert.deepEqual(table.map(({ finding }) => finding), Object.keys(FINDING_MEANINGS));
+  for (const field of Object.keys(audit)) {
+    const line = table.filter(({ policy }) => policy.startsWith(`data.audit.${field}:`));
+    assert.equal(line.length, 1, field);
+  }
+  assert.equal(policyOf("unreadable", audit), "drop");
+  assert.equal(policyOf("near_duplicate", { ...audit, nearDuplicate: "drop" }), "drop");
+  assert.equal(policyOf("case_collision", audit), "warn");
+});
+
+Deno.test("auditCounts() counts what was found, in the order of the policies", () => {
+  const findings = [finding("blurred", "b"), finding("unreadable", "a"), finding("blurred", "a")];
+  assert.deepEqual(
+    auditCounts(findings, audit).map(({ finding, policy, count }) => [finding, policy, count]),
+    [["unreadable", "drop", 1], ["blurred", "warn", 2]],
+  );
+});
+
+const OFF = parseConfig({}).training.augmentation;
+
+const decode = { size: 48, resize: "squash" as const, maxMegapixels: 1 };
+
+/** The pictures of a grid, by row: [row][column] pixels. */
+async function picturesOf(html: string): Promise<Uint8Array[][]> {
+  return await Promise.all(
+    html.split("<tr").slice(1).map((row) =>
+      Promise.all(
+        [...row.matchAll(/base64,([^"]+)"/g)].map(async ([, encoded]) =>
+          new Uint8Array(await sharp(Uint8Array.fromBase64(encoded!)).raw().toBuffer())
+        ),
+      )
+    ),
+  );
+}
+
+const meanDifference = (a: Uint8Array, b: Uint8Array) =>
+  a.reduce((sum, value, i) => sum + Math.abs(value - b[i]!), 0) / a.length;
+
+/** Images of which the last alone is positive, as a rare class would be. */
+async function putItems(folder: string) {
+  const items = [];
+  for (let i = 0; i < 6; i++) {
+    const path = join(folder, `${i}.png`);
+    await picture(i, 60, 60).png().toFile(path);
+    items.push({ path, label: i === 5 ? 1 : 0 });
+  }
+  return items;
+}
+
+Deno.test("augmentationGrid() shows each alone beside the images as they are, of every class", () =>
+  inFolder(async (folder) => {
+    const items = await putItems(folder);
+    const { html } = await augmentationGrid(items, { ...decode, augmentation: OFF, seed: 1 });
+    const rows = await picturesOf(html);
+    assert.deepEqual(rows.map((row) => row.length), Array(1 + AUGMENTATION_KINDS.length).fill(4));
+    for (const [column, index] of [0, 5, 1, 2].entries()) {
+      const { pixels } = await decodeImage(items[index]!.path, decode);
+      assert.ok(meanDifference(rows[0]![column]!, pixels) < 2, "the first row is the images");
+      for (const [i, { name }] of AUGMENTATION_KINDS.entries()) {
+        const difference = meanDifference(rows[i + 1]![column]!, pixels);
+        assert.ok(difference > 0.3, `${name} in column ${column}: ${difference}`);
+      }
+    }
+    assert.equal(html.match(/off \(shown: /g)?.length, AUGMENTATION_KINDS.length);
+  }));
+
+Deno.test("augmentationGrid() ends with what training sees, where any augmentation is on", () =>
+  inFolder(async (folder) => {
+    const items = await putItems(folder);
+    const augmentation = { ...OFF, symmetries: true, stain: 0.3, cutOut: 0.3 };
+    const { html } = await augmentationGrid(items, { ...decode, augmentation, seed: 7 });
+    const rows = await picturesOf(html);
+    assert.equal(rows.length, 1 + AUGMENTATION_KINDS.length + 2);
+    for (const view of [1, 2]) {
+      for (const [column, index] of [0, 5, 1, 2].entries()) {
+        const { pixels } = await decodeImage(items[index]!.path, decode);
+        const seen = await augment(pixels, decode.size, augmentation, viewRandom(7, view, index));
+        const shown = rows[AUGMENTATION_KINDS.length + view]![column]!;
+        assert.ok(meanDifference(shown, seen) < 3, `view ${view} of image ${index}`);
+      }
+    }
+    assert.match(html, /stain<\/b>: ± 30 %, haematoxylin and PAS/);
+    assert.match(html, /rotation<\/b>: off \(shown: ± 15°\)/);
+  }));
+
+Deno.test("describeAugmentations() judges every augmentation at the strength that is set", () => {
+  const at = (augmentation: Augmentation) =>
+    Object.fromEntries(
+      describeAugmentations(augmentation).map((note) => [note.augmentation, note]),
+    );
+  const fields = Object.keys(OFF).filter((name) => name !== "stains");
+  assert.deepEqual(Object.keys(at(OFF)).sort(), fields.sort());
+  for (const { setting, safe, why } of Object.values(at(OFF))) {
+    assert.match(setting, /^off \(shown: /);
+    assert.ok(safe !== "no" && why.length > 20);
+  }
+  const safety = (change: Partial<Augmentation>) => {
+    const [name] = Object.keys(change);
+    return at({ ...OFF, ...change })[name!]!.safe;
+  };
+  assert.deepEqual([0.2, 0.3, 0.5].map((stain) => safety({ stain })), ["yes", "with care", "no"]);
+  assert.deepEqual([0.5, 3].map((blur) => safety({ blur })), ["with care", "no"]);
+  assert.deepEqual([90, 20].map((jpegQuality) => safety({ jpegQuality })), ["with care", "no"]);
+  assert.equal(safety({ symmetries: true }), "yes");
+  const on = at(SHOWN_WHEN_OFF);
+  assert.deepEqual(
+    Object.values(on).map(({ setting }) => setting.startsWith("off")),
+    fields.map(() => false),
+  );
+});

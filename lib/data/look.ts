@@ -248,8 +248,8 @@ export const THUMBNAIL_SIDE = COLUMNS * CELL;
 export interface Fingerprint {
   /** 64-bit difference hash, 16 hexadecimal digits. */
   dhash: string;
-  /** Grey thumbnail, row-major [36, 36], 0 to 255. */
-  thumbnail: Uint8Array;
+  /** Grey thumbnail, row-major [36, 36], 0 to 255, as base64: part of a line of JSON. */
+  thumbnail: string;
 }
 
 async function fingerprintOf({ width, height, rgb }: Preview): Promise<Fingerprint> {
@@ -260,7 +260,7 @@ async function fingerprintOf({ width, height, rgb }: Preview): Promise<Fingerpri
   for (let i = 0; i < thumbnail.length; i++) {
     thumbnail[i] = Math.round(lumaOf(small[3 * i]!, small[3 * i + 1]!, small[3 * i + 2]!));
   }
-  return { dhash: differenceHash(thumbnail), thumbnail };
+  return { dhash: differenceHash(thumbnail), thumbnail: thumbnail.toBase64() };
 }
 
 /**

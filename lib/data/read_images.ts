@@ -27,7 +27,7 @@ export interface ReadImage {
  * @param folder Absolute.
  * @param paths Relative to `folder`.
  * @param options `maxMegapixels`: larger images are refused; `cachePath`: from `scanCachePath`, or
- *   `null` to read everything anew. What was read is kept there though the work is stopped.
+ *   `null` to read every file. What has been read is kept there even when the work is stopped.
  * @returns In the order of `paths`. The same with a cache and without.
  */
 export async function readImages(
@@ -92,15 +92,15 @@ async function readImage(
   }
 }
 
-/** Changes within so many milliseconds before a file was read may leave no trace in its times. */
+/** Changes within this many milliseconds before a file was read may leave no trace in its times. */
 const TOO_FRESH = 2000;
 
 /**
- * Size and times of a file: while they stay, its content does, whatever its time is set to, since
- * nobody can set back when name, rights or content changed last.
+ * Size and times of a file: while they stay the same, so does its content. A program can set the
+ * time of the last change of the content, but not that of the last change of content, name or rights.
  *
  * @returns `null` for a file that was changed so lately that another change could go unnoticed (file
- *   systems keep times to two seconds at worst), or that cannot be asked: it is read again.
+ *   systems keep times to two seconds at worst), or that has no times: it is read again.
  */
 async function stampOf(path: string): Promise<string | null> {
   const now = Date.now();
@@ -160,7 +160,7 @@ export async function readScanCache(path: string, maxMegapixels: number): Promis
     const version: unknown = lines.shift();
     return version === await versionOf(maxMegapixels) ? lines : [];
   } catch {
-    return []; // whatever is wrong with it: everything is looked at anew
+    return []; // whatever is wrong with it: every image is read again
   }
 }
 

@@ -174,13 +174,15 @@ export async function findNearDuplicates(
   const index = createHashIndex(images.length);
   const clusters = new StaticDisjointSet(images.length);
   const pairs: NearDuplicate[] = [];
+  const thumbnails = images.map(({ thumbnail }) => Uint8Array.fromBase64(thumbnail));
   const turned = new Uint8Array(THUMBNAIL_SIDE ** 2); // [36, 36]
-  for (const [second, { dhash, thumbnail }] of images.entries()) {
+  for (const [second, { dhash }] of images.entries()) {
+    const thumbnail = thumbnails[second]!;
     for (const [symmetry, indices] of turns.entries()) {
       for (let i = 0; i < turned.length; i++) turned[i] = thumbnail[indices[i]!]!;
       for (const first of index.near(symmetry === 0 ? dhash : differenceHash(turned))) {
         if (clusters.connected(first, second)) continue;
-        const similarity = correlation(images[first]!.thumbnail, turned);
+        const similarity = correlation(thumbnails[first]!, turned);
         if (similarity < MIN_CORRELATION) continue;
         clusters.union(first, second);
         pairs.push({ first, second, correlation: similarity, symmetry: SYMMETRIES[symmetry]! });

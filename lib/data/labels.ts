@@ -11,7 +11,7 @@ import type { ManifestRow } from "../run/manifest.ts";
 import { describeSkipped, listImages, type Skipped } from "./list.ts";
 
 /** An image before it is read. */
-export type ListedImage = Pick<ManifestRow, "path" | "label" | "group">;
+type ListedImage = Pick<ManifestRow, "path" | "label" | "group">;
 
 /**
  * The images of a data folder with their labels and groups. A label comes from labels.csv where that

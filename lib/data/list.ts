@@ -58,49 +58,39 @@ export async function listImages(
   const paths: string[] = [];
   const skipped: Skipped = { hidden: 0, links: 0, otherType: 0 };
   const links = followLinks ? await createLinkFollower(folder) : null;
-  // Each folder is sorted by itself, and a folder inside it as if its name ended in a slash: one
-  // after the other they then are in the order of the whole paths.
-  const waiting = [""]; // the next one last
-  for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
-    if (path !== "" && !path.endsWith("/")) paths.push(path);
-    else for (const inner of await listFolder(folder, path, skipped, links)) waiting.push(inner);
-  }
-  return { paths, skipped, outside: links?.outside ?? [] };
-}
-
-/** Images and folders in one folder, the last first; folders end in a slash. */
-async function listFolder(
-  root: string,
-  inner: string,
-  skipped: Skipped,
-  links: LinkFollower | null,
-): Promise<string[]> {
-  const names: string[] = [];
-  const folder = join(root, inner);
-  if (links && !await links.enter(folder)) {
-    skipped.links++;
-    return names;
-  }
-  for await (const entry of readFolder(folder)) {
-    const { name, isSymlink, isDirectory, isFile } = entry;
-    if (isPassedOver(name)) {
-      skipped.hidden++;
-      continue;
+  const list = async (inner: string): Promise<void> => {
+    const path = join(folder, inner);
+    if (links && !await links.enter(path)) {
+      skipped.links++;
+      return;
     }
-    const kind = isDirectory
-      ? "folder"
-      : isFile
-      ? "file"
-      : isSymlink && links
-      ? await links.kindOf(join(folder, name))
-      : isSymlink
-      ? "link"
-      : "other";
-    if (kind === "link") skipped.links++;
-    else if (kind === "other" || !isListed(name, kind)) skipped.otherType++;
-    else names.push(kind === "folder" ? `${name}/` : name);
-  }
-  return (await sortCodePoints(names)).reverse().map((name) => inner + name);
+    const names: string[] = [];
+    for await (const { name, isSymlink, isDirectory, isFile } of readFolder(path)) {
+      if (isPassedOver(name)) {
+        skipped.hidden++;
+        continue;
+      }
+      const kind = isDirectory
+        ? "folder"
+        : isFile
+        ? "file"
+        : isSymlink && links
+        ? await links.kindOf(join(path, name))
+        : isSymlink
+        ? "link"
+        : "other";
+      if (kind === "link") skipped.links++;
+      else if (kind === "other" || !isListed(name, kind)) skipped.otherType++;
+      else names.push(kind === "folder" ? `${name}/` : name);
+    }
+    // a folder sorts as if its name ended in a slash, so that whole paths come in order
+    for (const name of await sortCodePoints(names)) {
+      if (name.endsWith("/")) await list(inner + name);
+      else paths.push(inner + name);
+    }
+  };
+  await list("");
+  return { paths, skipped, outside: links?.outside ?? [] };
 }
 
 /** Whether a name is that of a hidden file or folder, or of one that operating systems leave. */
@@ -131,27 +121,13 @@ async function* readFolder(folder: string): AsyncGenerator<Deno.DirEntry, void, 
   }
 }
 
-/** Follows symbolic links out of a folder. */
-interface LinkFollower {
-  /**
-   * What a link counts as. `link`: it leads to what the folder holds and lists anyway, to a folder
-   * around it (a loop), or to a device or pipe, which may have no end. One that leads nowhere counts
-   * as a file: reading it tells what is wrong.
-   */
-  kindOf(path: string): Promise<"file" | "folder" | "link">;
-  /** Whether a folder was not entered before, by whatever name. Remembers it. */
-  enter(path: string): Promise<boolean>;
-  /** Real paths of the folders that links led to. */
-  readonly outside: readonly string[];
-}
-
 /**
  * Follows links so that every folder is entered once and under one name: what the folder holds
  * itself keeps its own name, and neither a loop nor many links to one place add anything. What the
  * folder does not list, as in hidden folders of tools that store files by their content, is reached
  * through links alone.
  */
-async function createLinkFollower(root: string): Promise<LinkFollower> {
+async function createLinkFollower(root: string) {
   // what cannot be resolved keeps its name: reading it tells what is wrong
   const real = (path: string) => realpath(path).catch(() => path);
   const home = await real(root);
@@ -163,8 +139,14 @@ async function createLinkFollower(root: string): Promise<LinkFollower> {
       way.every((name, i) => isListed(name, i === way.length - 1 ? kind : "folder"));
   };
   return {
+    /** Real paths of the folders that links led to. */
     outside,
-    kindOf: async (path) => {
+    /**
+     * What a link counts as. `link`: it leads to what the folder holds and lists anyway, to a folder
+     * around it (a loop), or to a device or pipe, which may have no end. One that leads nowhere
+     * counts as a file: reading it tells what is wrong.
+     */
+    kindOf: async (path: string): Promise<"file" | "folder" | "link"> => {
       const info = await stat(path).catch(() => null);
       if (info === null) return "file";
       const target = await real(path);
@@ -172,7 +154,8 @@ async function createLinkFollower(root: string): Promise<LinkFollower> {
       if (kind === "link" || isListedAtHome(target, kind)) return "link";
       return kind === "folder" && namesBetween(target, home) !== null ? "link" : kind;
     },
-    enter: async (path) => {
+    /** Whether a folder was not entered before, by whatever name. Remembers it. */
+    enter: async (path: string): Promise<boolean> => {
       const [target, parent] = [await real(path), await real(dirname(path))];
       if (entered.has(target)) return false;
       entered.add(target);
@@ -189,26 +172,16 @@ const AT_A_TIME = 8192;
  * Texts in code-point order, as {@linkcode compareCodePoints} has it. A merge sort that lets progress
  * and signals through: a million names in one folder take seconds.
  */
-export async function sortCodePoints(
-  texts: readonly string[],
-  compare: (a: string, b: string) => number = orderOf(texts),
-): Promise<string[]> {
-  if (texts.length <= AT_A_TIME) return texts.toSorted(compare);
+export async function sortCodePoints(texts: readonly string[]): Promise<string[]> {
+  if (texts.length <= AT_A_TIME) return texts.toSorted(compareCodePoints);
   const half = texts.length >> 1;
-  const a = await sortCodePoints(texts.slice(0, half), compare);
-  const b = await sortCodePoints(texts.slice(half), compare);
+  const a = await sortCodePoints(texts.slice(0, half));
+  const b = await sortCodePoints(texts.slice(half));
   const merged: string[] = [];
   for (let [i, j] = [0, 0]; i < a.length || j < b.length;) {
     if (merged.length % AT_A_TIME === 0) await breathe();
-    const fromA = j === b.length || (i < a.length && compare(a[i]!, b[j]!) <= 0);
+    const fromA = j === b.length || (i < a.length && compareCodePoints(a[i]!, b[j]!) <= 0);
     merged.push(fromA ? a[i++]! : b[j++]!);
   }
   return merged;
-}
-
-/** Without surrogates JavaScript's own order, which is faster, is that of the code points. */
-function orderOf(texts: readonly string[]): (a: string, b: string) => number {
-  return texts.some((text) => /[\ud800-\udfff]/.test(text))
-    ? compareCodePoints
-    : (a, b) => a < b ? -1 : a > b ? 1 : 0;
 }

@@ -88,7 +88,7 @@ const MOST_SEARCHED = 25e6;
 /** Least share of the image that must be hidden and differ from the rest of what is hidden … */
 const LEAST_SHARE = 0.01;
 
-/** … by more than so many grey levels: one flat colour hides nothing. */
+/** … by more than this many grey levels: one flat colour hides nothing. */
 const FLAT_GREY = 16;
 
 /**
@@ -156,7 +156,7 @@ function measure({ width, height, rgb }: Preview): Measures {
   };
 }
 
-/** The smallest value that at least this share of a histogram does not exceed. */
+/** The smallest value that at least this fraction of a histogram does not exceed. */
 export function quantile(histogram: Uint32Array, share: number): number {
   let left = share * histogram.reduce((sum, count) => sum + count, 0);
   return Math.max(0, histogram.findIndex((count) => (left -= count) <= 0));
@@ -174,7 +174,7 @@ const MIN_SIDE = 16;
  * Laplacian.
  *
  * @param luma Row-major [height, width].
- * @param every Looks along every so manieth row and column alone, for speed.
+ * @param every Uses only every nth row and column, for speed.
  * @returns The larger of the values along rows and columns, 0 to 1; `null` when the image is smaller
  *   than 16 pixels on a side or has no edge at all.
  */
@@ -203,15 +203,15 @@ export function blurEffect(
   return blur === 0 ? null : blur;
 }
 
-/** Pixels of an empty line lie within so many grey levels of the edge's own grey … */
+/** Pixels of an empty line lie within this many grey levels of the edge's own grey … */
 const SAME_GREY = 10;
 
-/** … but for this share: specks of dust. */
+/** … except for this fraction: specks of dust. */
 const SPECKS = 0.02;
 
 /**
- * Share of an image's area in borders without structure: lines, from each edge inwards, that are all
- * of about the grey of that edge (glass, letterbox bars, what a scanner did not scan).
+ * Fraction of an image's area in borders without structure: lines, from each edge inwards, whose
+ * pixels all have about the grey of that edge (glass, letterbox bars, what was not scanned).
  *
  * @param luma Row-major [height, width].
  */
@@ -248,8 +248,8 @@ export const THUMBNAIL_SIDE = COLUMNS * CELL;
 export interface Fingerprint {
   /** 64-bit difference hash, 16 hexadecimal digits. */
   dhash: string;
-  /** Grey thumbnail, row-major [36, 36], 0 to 255. */
-  thumbnail: Uint8Array;
+  /** Grey thumbnail, row-major [36, 36], 0 to 255, as base64: part of a line of JSON. */
+  thumbnail: string;
 }
 
 async function fingerprintOf({ width, height, rgb }: Preview): Promise<Fingerprint> {
@@ -260,7 +260,7 @@ async function fingerprintOf({ width, height, rgb }: Preview): Promise<Fingerpri
   for (let i = 0; i < thumbnail.length; i++) {
     thumbnail[i] = Math.round(lumaOf(small[3 * i]!, small[3 * i + 1]!, small[3 * i + 2]!));
   }
-  return { dhash: differenceHash(thumbnail), thumbnail };
+  return { dhash: differenceHash(thumbnail), thumbnail: thumbnail.toBase64() };
 }
 
 /**

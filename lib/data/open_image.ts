@@ -117,13 +117,11 @@ export async function openImage(
   const limitInputPixels = Math.floor(maxMegapixels * 1e6);
   try {
     if (format === "bmp") {
-      const header = readBmpHeader(bytes);
-      checkSize(header, path, limitInputPixels);
-      const { width, height } = header;
-      const { pixels, isGrey } = decodeBmp(bytes, header);
-      const kind = { channels: isGrey ? 1 : 3, mode: isGrey ? "grey" : "" };
+      const bitmap = decodeBmp(bytes, (size) => checkSize(size, path, limitInputPixels));
+      const { width, height, pixels, isGrey } = bitmap;
       const image = sharp(pixels, { raw: { width, height, channels: 3 } });
-      return decodable(image, { format, width, height, ...kind }, path);
+      const stored = { channels: isGrey ? 1 : 3, mode: isGrey ? "grey" : "" };
+      return decodable(image, { format, width, height, ...stored }, path);
     }
     const options = { failOn: "error", limitInputPixels, autoOrient: true, pages: 1 } as const;
     const image = sharp(bytes, options);
@@ -238,75 +236,57 @@ function sniffFormat(bytes: Uint8Array): ImageFormat | null {
   return formats.find((format) => FORMATS[format].signatures.some(matches)) ?? null;
 }
 
-/** Size and layout of a BMP file, from its header. */
-interface BmpHeader {
+/** A decoded bitmap. */
+interface Bitmap {
   width: number;
   height: number;
-  topDown: boolean;
-  bitsPerPixel: number;
-  /** Byte offsets of palette and pixels. */
-  paletteAt: number;
-  pixelsAt: number;
+  /** RGB, row-major [height, width, 3]. */
+  pixels: Uint8Array;
+  /** It has a palette of greys alone. */
+  isGrey: boolean;
 }
 
 /**
- * Reads the header of an uncompressed BMP file: 8-bit palette, 24- or 32-bit. sharp reads no BMP;
- * fast-bmp ignores palettes, refuses plain 32-bit files, and takes the negative height of one that is
- * stored from the top for four billion.
+ * Decodes an uncompressed BMP file: 8-bit palette, 24- or 32-bit. The fourth byte of 32-bit files is
+ * padding by definition (BI_RGB) and ignored. sharp reads no BMP; fast-bmp ignores palettes, refuses
+ * plain 32-bit files, and takes the negative height of one stored from the top for four billion.
  *
- * @throws {Error} When the file is compressed, of another bit depth, or has no such header.
+ * @param checkSize Called before any memory is taken.
+ * @throws {Error} When the file is compressed, of another bit depth, or cut short.
  */
-function readBmpHeader(bytes: Uint8Array): BmpHeader {
+function decodeBmp(
+  bytes: Uint8Array,
+  checkSize: (size: { width: number; height: number }) => void,
+): Bitmap {
   if (bytes.length < 54) throw new Error("BMP file is cut short");
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const headerSize = view.getUint32(14, true);
-  const width = view.getInt32(18, true);
-  const signedHeight = view.getInt32(22, true);
+  const [pixelsAt, headerSize] = [view.getUint32(10, true), view.getUint32(14, true)];
+  const [width, signedHeight] = [view.getInt32(18, true), view.getInt32(22, true)];
   const bitsPerPixel = view.getUint16(28, true);
-  const compression = view.getUint32(30, true); // 0 BI_RGB, 3 BI_BITFIELDS
+  const compression = view.getUint32(30, true); // 0: BI_RGB, 3: BI_BITFIELDS
   if (headerSize < 40) throw new Error("BMP file of an old type (OS/2)");
   const usualMasks = compression === 3 && bitsPerPixel === 32 && bytes.length >= 66 &&
-    view.getUint32(54, true) === 0xff0000 && view.getUint32(58, true) === 0xff00 &&
-    view.getUint32(62, true) === 0xff;
+    [0xff0000, 0xff00, 0xff].every((mask, i) => view.getUint32(54 + 4 * i, true) === mask);
   if (![8, 24, 32].includes(bitsPerPixel) || !(compression === 0 || usualMasks)) {
     throw new Error(`${bitsPerPixel}-bit or compressed BMP is not supported; save it as PNG`);
   }
   if (width <= 0 || signedHeight === 0) throw new Error("BMP header is damaged");
-  return {
-    width,
-    height: Math.abs(signedHeight),
-    topDown: signedHeight < 0,
-    bitsPerPixel,
-    paletteAt: 14 + headerSize,
-    pixelsAt: view.getUint32(10, true),
-  };
-}
-
-/**
- * Decodes a BMP file to RGB, row-major [height, width, 3]. The fourth byte of 32-bit files is padding
- * by definition (BI_RGB) and ignored.
- *
- * @returns `isGrey`: it has a palette of greys alone.
- * @throws {Error} When the file is cut short.
- */
-function decodeBmp(
-  bytes: Uint8Array,
-  { width, height, topDown, bitsPerPixel, paletteAt, pixelsAt }: BmpHeader,
-): { pixels: Uint8Array; isGrey: boolean } {
+  const height = Math.abs(signedHeight);
+  checkSize({ width, height });
   const stride = Math.ceil(width * bitsPerPixel / 32) * 4; // rows are padded to 4 bytes
   if (pixelsAt + stride * height > bytes.length) throw new Error("BMP file is cut short");
   const pixels = new Uint8Array(width * height * 3); // [height, width, 3]
   let isGrey = bitsPerPixel === 8;
   for (let y = 0, out = 0; y < height; y++) {
-    const row = pixelsAt + (topDown ? y : height - 1 - y) * stride;
+    const row = pixelsAt + (signedHeight < 0 ? y : height - 1 - y) * stride;
     for (let x = 0; x < width; x++, out += 3) {
       const at = row + x * bitsPerPixel / 8;
-      const bgr = bitsPerPixel === 8 ? paletteAt + bytes[at]! * 4 : at;
+      const bgr = bitsPerPixel === 8 ? 14 + headerSize + bytes[at]! * 4 : at; // the palette's place
       pixels[out] = bytes[bgr + 2]!;
       pixels[out + 1] = bytes[bgr + 1]!;
       pixels[out + 2] = bytes[bgr]!;
       isGrey &&= bytes[bgr] === bytes[bgr + 1] && bytes[bgr] === bytes[bgr + 2];
     }
   }
-  return { pixels, isGrey };
+  return { width, height, pixels, isGrey };
 }

@@ -27,7 +27,7 @@ export interface ReadImage {
  * @param folder Absolute.
  * @param paths Relative to `folder`.
  * @param options `maxMegapixels`: larger images are refused; `cachePath`: from `scanCachePath`, or
- *   `null` to read everything anew. What was read is kept there though the work is stopped.
+ *   `null` to read every file. What has been read is kept there even when the work is stopped.
  * @returns In the order of `paths`. The same with a cache and without.
  */
 export async function readImages(
@@ -46,11 +46,11 @@ export async function readImages(
   const read = async (path: string): Promise<ReadImage> => {
     const stamp = await stampOf(join(folder, path));
     const before = memory.get(path);
-    if (before && stamp && isUnchanged(before.stamp, stamp)) {
+    if (before && stamp !== null && before.stamp === stamp) {
       return { sha256: before.sha256, look: before.look, error: "" };
     }
     const now = await readImage(join(folder, path), maxMegapixels, contents);
-    if (now.look && stamp) {
+    if (now.look) {
       memory.set(path, { path, stamp, sha256: now.sha256, look: now.look });
       isStale = true;
     }
@@ -92,46 +92,30 @@ async function readImage(
   }
 }
 
-/** Size and times of a file when it was read: while they stay, its content does. */
-export interface Stamp {
-  /** In bytes. */
-  size: number;
-  /** Last change of the content, in milliseconds; `null` where the system does not say. */
-  mtime: number | null;
-  /** Last change of content, name or rights, in milliseconds; nobody can set it back. */
-  ctime: number | null;
-  /** When the file was asked, before it was read. */
-  asked: number;
-}
-
-/** `null` when the file cannot be asked: reading it says why. */
-async function stampOf(path: string): Promise<Stamp | null> {
-  const asked = Date.now();
-  const info = await Deno.stat(path).catch(() => null);
-  if (info === null) return null;
-  const { size, mtime, ctime } = info;
-  return { size, mtime: mtime?.getTime() ?? null, ctime: ctime?.getTime() ?? null, asked };
-}
-
-/** Changes within so many milliseconds before a file was read may leave no trace in its times. */
+/** Changes within this many milliseconds before a file was read may leave no trace in its times. */
 const TOO_FRESH = 2000;
 
 /**
- * Whether a file is still the one that was read: same size and times, and these old enough at that
- * time. (A change within the clock's resolution of the reading could go unnoticed; such files are
- * read again. File systems keep times to two seconds at worst.)
+ * Size and times of a file: while they stay the same, so does its content. A program can set the
+ * time of the last change of the content, but not that of the last change of content, name or rights.
+ *
+ * @returns `null` for a file that was changed so lately that another change could go unnoticed (file
+ *   systems keep times to two seconds at worst), or that has no times: it is read again.
  */
-export function isUnchanged(then: Stamp, now: Stamp): boolean {
-  return then.size === now.size && then.mtime === now.mtime && then.ctime === now.ctime &&
-    then.mtime !== null &&
-    Math.max(then.mtime, then.ctime ?? 0) < then.asked - TOO_FRESH;
+async function stampOf(path: string): Promise<string | null> {
+  const now = Date.now();
+  const info = await Deno.stat(path).catch(() => null);
+  if (!info?.mtime) return null;
+  const [mtime, ctime] = [info.mtime.getTime(), info.ctime?.getTime() ?? 0];
+  return Math.max(mtime, ctime) < now - TOO_FRESH ? [info.size, mtime, ctime].join() : null;
 }
 
 /** What is remembered of one image file: a line of the cache. */
 export interface CachedImage {
   /** Relative to the data folder. */
   path: string;
-  stamp: Stamp;
+  /** See `stampOf`. */
+  stamp: string | null;
   /** SHA-256 of the file's bytes, hexadecimal. */
   sha256: string;
   look: Look;
@@ -152,6 +136,8 @@ export function scanCachePath(folder: string): string {
   return join(projectRoot, "results", ".scan_cache", `${name}.jsonl`);
 }
 
+const NEW_LINE = 10;
+
 /**
  * Reads what an earlier scan kept.
  *
@@ -162,16 +148,19 @@ export function scanCachePath(folder: string): string {
 export async function readScanCache(path: string, maxMegapixels: number): Promise<CachedImage[]> {
   try {
     const bytes = await Deno.readFile(path);
+    const parse = (start: number, end: number) =>
+      JSON.parse(new TextDecoder().decode(bytes.subarray(start, end)));
     const end = bytes.lastIndexOf(NEW_LINE, bytes.length - 2) + 1; // of all lines but the last
     const sha256 = createHash("sha256").update(bytes.subarray(0, end)).digest("hex");
-    if (decodeLine(bytes.subarray(end)) !== sha256) return [];
-    const lines: unknown[] = [];
+    if (parse(end, bytes.length) !== sha256) return [];
+    const lines: CachedImage[] = [];
     for (let start = 0; start < end; start = bytes.indexOf(NEW_LINE, start) + 1) {
-      lines.push(decodeLine(bytes.subarray(start, bytes.indexOf(NEW_LINE, start))));
+      lines.push(parse(start, bytes.indexOf(NEW_LINE, start)));
     }
-    return lines.shift() === await versionOf(maxMegapixels) ? lines as CachedImage[] : [];
+    const version: unknown = lines.shift();
+    return version === await versionOf(maxMegapixels) ? lines : [];
   } catch {
-    return []; // whatever is wrong with it: everything is looked at anew
+    return []; // whatever is wrong with it: every image is read again
   }
 }
 
@@ -185,14 +174,16 @@ export async function writeScanCache(
   maxMegapixels: number,
 ): Promise<void> {
   const lines = [await versionOf(maxMegapixels), ...images];
+  const encode = (values: readonly unknown[]) =>
+    new TextEncoder().encode(values.map((value) => `${JSON.stringify(value)}\n`).join(""));
   await writeAtomicWith(path, async (file) => {
     const hash = createHash("sha256");
     for (let start = 0; start < lines.length; start += 1000) {
-      const bytes = encodeLines(lines.slice(start, start + 1000));
+      const bytes = encode(lines.slice(start, start + 1000));
       hash.update(bytes);
       await writeAll(file, bytes);
     }
-    await writeAll(file, encodeLines([hash.digest("hex")]));
+    await writeAll(file, encode([hash.digest("hex")]));
   });
 }
 
@@ -204,22 +195,4 @@ async function versionOf(maxMegapixels: number): Promise<string> {
   const hash = createHash("sha256");
   for (const name of SOURCES) hash.update(await Deno.readFile(join(import.meta.dirname!, name)));
   return JSON.stringify([hash.digest("hex"), sharp.versions, maxMegapixels]);
-}
-
-const NEW_LINE = 10;
-
-/** JSON with byte arrays as base64, a line a value. */
-function encodeLines(values: readonly unknown[]): Uint8Array {
-  const replace = (_: string, part: unknown) =>
-    part instanceof Uint8Array ? { base64: part.toBase64() } : part;
-  return new TextEncoder().encode(
-    values.map((value) => JSON.stringify(value, replace) + "\n").join(""),
-  );
-}
-
-function decodeLine(bytes: Uint8Array): unknown {
-  return JSON.parse(
-    new TextDecoder().decode(bytes),
-    (_, part) => typeof part?.base64 === "string" ? Uint8Array.fromBase64(part.base64) : part,
-  );
 }

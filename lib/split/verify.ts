@@ -33,7 +33,7 @@ export interface Verification {
 
 /**
  * Verifies a run's split from its files and, where the data folder is there, from the images
- * themselves: these are read anew, so that labels, groups, hashes and near-duplicates are not taken
+ * themselves: these are read again, so that labels, groups, hashes and near-duplicates are not taken
  * from the run's own files. A split that was made is made again and compared; one that was given is
  * read again from the file that brought it.
  *
@@ -77,7 +77,7 @@ export async function verifyRun(
   }
   if (await exists(fromRoot(config.data.folder))) {
     await check(
-      `${manifest.length} images, their labels and groups, read anew`,
+      `${manifest.length} images, their labels and groups, read again`,
       () => compareWithImages(files, progress),
     );
   } else {
@@ -197,7 +197,7 @@ function compareFindings(now: readonly Finding[], then: readonly Finding[]): str
   const [given, found] = [new Set(then.map(text)), new Set(now.map(text))];
   return [
     ...[...found.difference(given)].map((finding) => `it lacks: ${finding}`),
-    ...[...given.difference(found)].map((finding) => `not to be found: ${finding}`),
+    ...[...given.difference(found)].map((finding) => `it has, but should not: ${finding}`),
   ];
 }
 

@@ -15,7 +15,7 @@ function looked(path: string, { measures, ...change }: Change = {}) {
       channels: 4,
       mode: "",
       hidesTissue: false,
-      fingerprint: { dhash: "", thumbnail: new Uint8Array() },
+      fingerprint: { dhash: "", thumbnail: "" },
       ...change,
       measures: {
         dark: 60,

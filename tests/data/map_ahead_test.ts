@@ -32,17 +32,22 @@ Deno.test("mapAhead() yields every result in order, within its bounds", async ()
   );
 });
 
-Deno.test("mapAhead() throws a failure when its turn comes, and leaves nothing running", async () => {
-  let running = 0;
-  let started = 0;
+/** Work of a few milliseconds that counts itself; the fourth call fails when asked to. */
+function countedWork(fails = false) {
+  const count = { running: 0, started: 0 };
   const work = async (i: number): Promise<number> => {
-    started++;
-    running++;
-    await setTimeout(i === 3 ? 0 : 5);
-    running--;
-    if (i === 3) throw new Error("third");
+    count.started++;
+    count.running++;
+    await setTimeout(fails && i === 3 ? 0 : 5);
+    count.running--;
+    if (fails && i === 3) throw new Error("third");
     return i;
   };
+  return { count, work };
+}
+
+Deno.test("mapAhead() throws a failure when its turn comes, and leaves nothing running", async () => {
+  const { count, work } = countedWork(true);
   const results: number[] = [];
   await assert.rejects(async () => {
     for await (const i of mapAhead(Array(100).keys(), work, { inFlight: 4, ahead: 8 })) {
@@ -50,26 +55,18 @@ Deno.test("mapAhead() throws a failure when its turn comes, and leaves nothing r
     }
   }, /third/);
   assert.deepEqual(results, [0, 1, 2]);
-  assert.equal(running, 0);
-  const before = started;
+  assert.equal(count.running, 0);
+  const before = count.started;
   await setTimeout(20);
-  assert.equal(started, before);
-  assert(started < 100);
+  assert.equal(count.started, before);
+  assert(before < 100);
 });
 
 Deno.test("mapAhead() stops when the consumer does", async () => {
-  let running = 0;
-  let started = 0;
-  const work = async (i: number): Promise<number> => {
-    started++;
-    running++;
-    await setTimeout(5);
-    running--;
-    return i;
-  };
+  const { count, work } = countedWork();
   for await (const i of mapAhead(Array(1000).keys(), work, { inFlight: 3, ahead: 6 })) {
     if (i === 5) break;
   }
-  assert.equal(running, 0);
-  assert(started <= 13, `${started} started`);
+  assert.equal(count.running, 0);
+  assert(count.started <= 13, `${count.started} started`);
 });

@@ -51,15 +51,9 @@ Deno.test("scanDataset() describes every image and finds nothing in a clean fold
     const { dhash, ...rest } = rows[0]!;
     assert.match(dhash, /^[0-9a-f]{16}$/);
     assert.deepEqual(rest, {
-      path: "non/S0-2.png",
-      label: "non",
-      group: "S0",
+      ...{ path: "non/S0-2.png", label: "non", group: "S0" },
       sha256: createHash("sha256").update(bytes).digest("hex"),
-      width: 72,
-      height: 60,
-      channels: 3,
-      format: "png",
-      status: "ok",
+      ...{ width: 72, height: 60, channels: 3, format: "png", status: "ok" },
     });
     assert.deepEqual(seen.slice(0, 6), [1, 2, 3, 4, 5, 6].map((n) => `Reading images ${n}/6`));
     assert.equal(seen.at(-1), "Comparing images 6/6");

@@ -57,7 +57,7 @@ Deno.test("stratifiedSplit() is better balanced than scikit-learn's StratifiedGr
   const cases = Array.from({ length: CASES }, (_, seed) => randomCase(seed));
   const labelsOf = (rows: readonly ManifestRow[]) =>
     rows.map(({ label }) => label === "sclerotic" ? 1 : 0);
-  const answers = await askPython(
+  const divisions = await askPython(
     join(import.meta.dirname!, "stratified_group_k_fold.py"),
     cases.map((rows, seed) => ({
       groups: rows.map(({ group }) => group),
@@ -70,7 +70,7 @@ Deno.test("stratifiedSplit() is better balanced than scikit-learn's StratifiedGr
     const subsetOf = new Map(split.map(({ path, subset }) => [path, SUBSETS.indexOf(subset)]));
     return imbalance(rows.map(({ path }) => subsetOf.get(path)!), labelsOf(rows));
   });
-  const theirs = cases.map((rows, i) => imbalance(answers[i]!, labelsOf(rows)));
+  const theirs = cases.map((rows, i) => imbalance(divisions[i]!, labelsOf(rows)));
   for (const name of ["shares", "sizes", "ratios"] as const) {
     const mean = (of: readonly Imbalance[]) => sum(of.map((value) => value[name])) / CASES;
     const excess = ours.map((own, i) => own[name] - theirs[i]![name]);

@@ -82,6 +82,19 @@ Deno.test("stratifiedSplit() of single images is exact to one image, and follows
   assert(moved > 300, `${moved} images moved with the seed`);
 });
 
+/** How far the worst subset is from its fraction of a class: as a share of it, and in images. */
+function largestMisses(split: readonly SplitRow[]): { share: number; images: number } {
+  const worst = { share: 0, images: 0 };
+  for (const [label, { length }] of Map.groupBy(split, ({ label }) => label)) {
+    for (const { subset, classes } of subsetCounts(split)) {
+      const miss = Math.abs(classes[label]! - fractions[subset] * length);
+      worst.share = Math.max(worst.share, miss / length);
+      worst.images = Math.max(worst.images, miss);
+    }
+  }
+  return worst;
+}
+
 Deno.test("stratifiedSplit() gives every subset its share of each of several classes", () => {
   const random = createRandom(5);
   const rows = Array.from({ length: 900 }, (_, i) => ({
@@ -89,14 +102,8 @@ Deno.test("stratifiedSplit() gives every subset its share of each of several cla
     label: ["normal", "segmental", "global", "ischaemic"][Math.floor(4 * random.next() ** 3)]!,
   }));
   const split = stratifiedSplit(rows, fractions, 42, []);
-  const totals = Map.groupBy(split, ({ label }) => label);
-  assert.equal(totals.size, 4);
-  for (const { subset, classes } of subsetCounts(split)) {
-    for (const [label, own] of totals) {
-      const difference = Math.abs(classes[label]! / own.length - fractions[subset]);
-      assert(difference < 0.015, `${subset} holds ${classes[label]} of ${own.length} ${label}`);
-    }
-  }
+  assert.equal(new Set(split.map(({ label }) => label)).size, 4);
+  assert(largestMisses(split).share < 0.015);
 });
 
 Deno.test("stratifiedSplit() of very many unlike groups is exact to a few images, within seconds", () => {
@@ -105,14 +112,7 @@ Deno.test("stratifiedSplit() of very many unlike groups is exact to a few images
     const slide = Math.floor(3000 * random.next() ** 2);
     return manifestRow(i, random.next() < 0.02 + slide / 8000, `S${slide}`);
   });
-  const split = stratifiedSplit(rows, fractions, 42, []);
-  const totals = Map.groupBy(split, ({ label }) => label);
-  for (const { subset, classes } of subsetCounts(split)) {
-    for (const [label, own] of totals) {
-      const difference = classes[label]! - fractions[subset] * own.length;
-      assert(Math.abs(difference) <= 3, `${subset} is off by ${difference} ${label}`);
-    }
-  }
+  assert(largestMisses(stratifiedSplit(rows, fractions, 42, [])).images <= 3);
 });
 
 Deno.test("stratifiedSplit() keeps fractions and class ratios close with uneven groups", () => {
@@ -121,15 +121,7 @@ Deno.test("stratifiedSplit() keeps fractions and class ratios close with uneven 
     const slide = Math.floor(20 * random.next() ** 2);
     return manifestRow(i, random.next() < 0.05 + slide / 40, `S${slide}`);
   });
-  const split = stratifiedSplit(rows, fractions, 42, []);
-  const totals = { non: 0, sclerotic: 0 };
-  for (const { label } of split) totals[label as "non"]++;
-  for (const { subset, classes } of subsetCounts(split)) {
-    for (const label of ["non", "sclerotic"] as const) {
-      const difference = Math.abs(classes[label]! / totals[label] - fractions[subset]);
-      assert(difference < 0.03, `${subset} holds ${classes[label]} of ${totals[label]} ${label}`);
-    }
-  }
+  assert(largestMisses(stratifiedSplit(rows, fractions, 42, [])).share < 0.03);
 });
 
 /** Whether any division of the groups gives every subset every class, by trying all. */
@@ -204,10 +196,4 @@ Deno.test("stratifiedSplit() says what is missing when it cannot divide", () => 
     assert.match(error.message, /more patients or slides/);
     return true;
   });
-});
-
-Deno.test("stratifiedSplit() never leaves a subset out of the known ones", () => {
-  const rows = Array.from({ length: 30 }, (_, i) => manifestRow(i, i % 2 === 0));
-  const split = stratifiedSplit(rows, { train: 0.4, validation: 0.3, test: 0.3 }, 7, []);
-  assert.deepEqual(new Set(split.map(({ subset }) => subset)), new Set(SUBSETS));
 });

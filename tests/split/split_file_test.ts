@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import fc from "fast-check";
 import { DataError } from "../../lib/core/errors.ts";
 import {
   certifySplit,
@@ -8,12 +9,14 @@ import {
   manifestHash,
   readSplit,
   type SplitRow,
+  splitText,
+  SUBSETS,
   verifyCertificate,
   writeCertificate,
   writeSplit,
 } from "../../lib/run/split_file.ts";
-import { stratifiedSplit } from "../../lib/split/split.ts";
-import { inFolder } from "../data/test_images.ts";
+import { readGivenSplit, stratifiedSplit } from "../../lib/split/split.ts";
+import { inFolder, put } from "../data/test_images.ts";
 import { manifestRow } from "./manifest_rows.ts";
 
 const fractions = { train: 0.6, validation: 0.2, test: 0.2 };
@@ -157,3 +160,99 @@ Deno.test("readSplit() returns what writeSplit() wrote, and refuses unknown subs
     await Deno.writeTextFile(path, "path,label\na,b\n");
     await assert.rejects(readSplit(path), /lacks the column/);
   }));
+
+const used = manifest.slice(0, 60);
+
+const made = stratifiedSplit(used, fractions, 1, []);
+
+/** What a person writes: of each row `path,subset`, and further columns. */
+const csv = (rows: readonly object[]) =>
+  [Object.keys(rows[0]!), ...rows.map((row) => Object.values(row))].join("\n");
+
+const given = async (rows: readonly object[], images = used) => {
+  let split: SplitRow[] = [];
+  await inFolder(async (folder) => {
+    await put(folder, "mine.csv", csv(rows));
+    split = await readGivenSplit(join(folder, "mine.csv"), images);
+  });
+  return split;
+};
+
+Deno.test("readGivenSplit() reads back every split that was written", () =>
+  fc.assert(
+    fc.asyncProperty(fc.nat(), async (seed) => {
+      const split = stratifiedSplit(used, fractions, seed, []);
+      await inFolder(async (folder) => {
+        await writeSplit(join(folder, "split.csv"), split);
+        const again = await readGivenSplit(join(folder, "split.csv"), used.toReversed());
+        assert.equal(splitText(again), splitText(split));
+      });
+    }),
+    { seed: 1, numRuns: 20 },
+  ));
+
+Deno.test("readGivenSplit() accepts val for validation, rows in any order, images not in use", async () => {
+  const rows = made.toReversed().map(({ path, subset }) => ({
+    path: `.\\${path.replace("/", "\\")}`,
+    subset: subset === "validation" ? "Val" : subset,
+  }));
+  const broken = { ...manifestRow(99, true, "S1"), status: "unreadable: …" };
+  const split = await given([...rows, { path: broken.path, subset: "test" }], [...used, broken]);
+  assert.equal(splitText(split), splitText(made));
+});
+
+Deno.test("readGivenSplit() lists everything that is wrong", async () => {
+  const rows = made.map(({ path, subset }) => ({ path, subset: subset as string }));
+  const [first, second, third] = rows as [typeof rows[0], typeof rows[0], typeof rows[0]];
+  const wrong = [
+    ...[second, { ...third, subset: "holdout" }, ...rows.slice(3)],
+    ...[{ ...second, subset: "train" }, { path: "x.png", subset: "test" }],
+  ];
+  await assert.rejects(given(wrong), (error: unknown) => {
+    assert(error instanceof DataError);
+    const texts = [
+      'mine.csv" has 4 problems',
+      `"${first.path}" has no row`,
+      `"${second.path}": this image has a row already`,
+      `"${third.path}": "holdout" is no subset`,
+      `"x.png": there is no such image`,
+    ];
+    for (const text of texts) {
+      assert.ok(error.message.includes(text), `${text} in ${error.message}`);
+    }
+    return true;
+  });
+  const refuses = (columns: object, message: RegExp) =>
+    assert.rejects(given(rows.map((row) => ({ ...row, ...columns }))), message);
+  await refuses({ label: "non" }, /its label is "sclerotic", not "non"/);
+  await refuses({ group: "S1" }, /its group is "S0", not "S1"/);
+  await refuses(
+    { sha256: "abc" },
+    /has 60 problems[^]*the file has other content[^]*and 40 more/,
+  );
+  await refuses({ subset: "train" }, /a subset lacks a class/);
+});
+
+Deno.test("certifySplit() certifies a given split, and refuses one that leaks", () => {
+  const certificate = certifySplit(made, used, [], null);
+  assert.deepEqual(
+    [certificate.source, certificate.seed, certificate.fractions_requested],
+    ["given", null, null],
+  );
+  assert.deepEqual(verifyCertificate(certificate, made, used, []), []);
+  const leaking = made.map((row, i) =>
+    i === 0 ? { ...row, subset: row.subset === "test" ? "train" as const : "test" as const } : row
+  );
+  assert.throws(
+    () => certifySplit(leaking, used, [], null),
+    /the group S\d is in [^]*Correct your split file/,
+  );
+  // every image in another subset than the one before: all nine groups cross, and all are named
+  const scattered = made.map((row, i) => ({ ...row, subset: SUBSETS[i % 3]! }));
+  assert.throws(() => certifySplit(scattered, used, [], null), (error: unknown) => {
+    assert(error instanceof DataError);
+    assert.match(error.message, /leaks between its subsets, 9 times/);
+    for (let i = 0; i < 9; i++) assert.match(error.message, new RegExp(`the group S${i} is in `));
+    return true;
+  });
+});

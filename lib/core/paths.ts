@@ -52,11 +52,8 @@ export async function runFolders(): Promise<string[]> {
   const names: string[] = [];
   try {
     for await (const { name } of Deno.readDir(folder)) {
-      const isFolder = await Deno.stat(join(folder, name)).then(
-        (it) => it.isDirectory,
-        () => false,
-      );
-      if (isFolder && !name.startsWith(".")) names.push(name);
+      const entry = await Deno.stat(join(folder, name)).catch(() => null); // a dangling link
+      if (entry?.isDirectory && !name.startsWith(".")) names.push(name);
     }
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
@@ -98,10 +95,5 @@ export async function isSynthetic(folder: string): Promise<boolean> {
 
 /** Whether a folder is a synthetic sample set itself. */
 export async function hasMarker(folder: string): Promise<boolean> {
-  try {
-    return await exists(join(folder, MARKER));
-  } catch (error) {
-    if (error instanceof Deno.errors.NotADirectory) return false; // a file was named
-    throw error;
-  }
+  return await exists(join(folder, MARKER));
 }

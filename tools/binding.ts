@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { reasonOf, SetupError } from "../lib/core/errors.ts";
 import { exists } from "../lib/core/files.ts";
 import { projectRoot } from "../lib/core/paths.ts";
@@ -81,7 +81,8 @@ async function wanted(): Promise<string> {
   const installed = await list(join(tensorflow, ".."), /^tensorflow(_cpu)?-.*\.dist-info$/);
   const files = [join(packageFolder, "package.json"), ...await list(sourceFolder, /\.(cc|h)$/)];
   const [npm, ...sources] = await Promise.all(files.map((path) => Deno.readTextFile(path)));
-  return digest([tensorflow, ...installed, npm!, Deno.build.target, ...sources]);
+  const wheels = installed.map((path) => basename(path));
+  return digest([tensorflow, ...wheels, npm!, Deno.build.target, ...sources]);
 }
 
 async function compile(output: string, report: (line: string) => void): Promise<void> {

@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { reasonOf, SetupError } from "../lib/core/errors.ts";
 import { exists } from "../lib/core/files.ts";
 import { projectRoot } from "../lib/core/paths.ts";
@@ -10,15 +10,11 @@ const ZIG = "ziglang==0.17.1";
 
 const packageFolder = join(projectRoot, "node_modules", "@tensorflow", "tfjs-node-gpu");
 
+const sourceFolder = join(packageFolder, "binding");
+
 const bindingPath = join(packageFolder, "lib", "napi-v8", "tfjs_binding.node");
 
 const stampPath = `${bindingPath}.stamp`;
-
-/** A C++ compiler: the program and the arguments that come before all others. */
-export interface Compiler {
-  command: string;
-  args: readonly string[];
-}
 
 /**
  * The native half of `@tensorflow/tfjs-node-gpu`, compiled from the sources in the package against
@@ -82,20 +78,16 @@ export function compileArguments(
 /** Everything that the binding depends on: when any of it changes, it is built anew. */
 async function wanted(): Promise<string> {
   const tensorflow = await tensorflowFolder();
-  const sources = await Promise.all(
-    (await listSources()).map(async (path) => await Deno.readTextFile(path)),
-  );
-  const wheels: string[] = [];
-  for await (const { name } of Deno.readDir(join(tensorflow, ".."))) {
-    if (/^tensorflow(_cpu)?-.*\.dist-info$/.test(name)) wheels.push(name);
-  }
-  const npmPackage = await Deno.readTextFile(join(packageFolder, "package.json"));
-  return digest([tensorflow, ...wheels.sort(), npmPackage, Deno.build.target, ...sources]);
+  const installed = await list(join(tensorflow, ".."), /^tensorflow(_cpu)?-.*\.dist-info$/);
+  const files = [join(packageFolder, "package.json"), ...await list(sourceFolder, /\.(cc|h)$/)];
+  const [npm, ...sources] = await Promise.all(files.map((path) => Deno.readTextFile(path)));
+  const wheels = installed.map((path) => basename(path));
+  return digest([tensorflow, ...wheels, npm!, Deno.build.target, ...sources]);
 }
 
 async function compile(output: string, report: (line: string) => void): Promise<void> {
   const args = compileArguments({
-    sources: (await listSources()).filter((path) => path.endsWith(".cc")),
+    sources: await list(sourceFolder, /\.cc$/),
     nodeHeaders: join(projectRoot, "node_modules", "node-api-headers", "include"),
     tensorflow: await tensorflowFolder(),
     output,
@@ -103,10 +95,10 @@ async function compile(output: string, report: (line: string) => void): Promise<
   const failures: string[] = [];
   for (const find of [systemCompiler, zigCompiler]) {
     try {
-      const compiler = await find(report);
-      if (compiler === null) continue;
-      report(`compiling with ${[compiler.command, ...compiler.args].join(" ")}`);
-      await runTool(compiler.command, [...compiler.args, ...args], { cwd: projectRoot });
+      const [command, ...options] = await find(report);
+      if (command === undefined) continue;
+      report(`compiling with ${[command, ...options].join(" ")}`);
+      await runTool(command, [...options, ...args], { cwd: projectRoot });
       return;
     } catch (error) {
       if (!(error instanceof ToolError)) throw error;
@@ -116,24 +108,21 @@ async function compile(output: string, report: (line: string) => void): Promise<
   throw new SetupError(failures.join("\n"), bindingStep.remedy);
 }
 
-/** $CXX, else the first of g++, clang++ and c++ that starts. */
-async function systemCompiler(): Promise<Compiler | null> {
+/** $CXX, else the first of g++, clang++ and c++ that starts; a program and its first arguments. */
+async function systemCompiler(): Promise<string[]> {
   const chosen = Deno.env.get("CXX")?.trim();
-  if (chosen) {
-    const [command = chosen, ...args] = chosen.split(/\s+/);
-    return { command, args };
-  }
+  if (chosen) return chosen.split(/\s+/);
   for (const command of ["g++", "clang++", "c++"]) {
     const starts = await runTool(command, ["--version"]).then(() => true, () => false);
-    if (starts) return { command, args: [] };
+    if (starts) return [command];
   }
-  return null;
+  return [];
 }
 
 /** Zig's C++ compiler, which comes from PyPI and needs nothing of the system. */
-async function zigCompiler(report: (line: string) => void): Promise<Compiler> {
+async function zigCompiler(report: (line: string) => void): Promise<string[]> {
   await pip(["install", ZIG], report);
-  return { command: venvPython, args: ["-m", "ziglang", "c++"] };
+  return [venvPython, "-m", "ziglang", "c++"];
 }
 
 /** Loads the binding in a process of its own: a crash there is a message here. */
@@ -154,20 +143,16 @@ async function prove(): Promise<void> {
   }
 }
 
-async function listSources(): Promise<string[]> {
-  const folder = join(packageFolder, "binding");
-  const paths: string[] = [];
-  for await (const { name } of Deno.readDir(folder)) {
-    if (/\.(cc|h)$/.test(name)) paths.push(join(folder, name));
-  }
-  return paths.sort();
+/** Paths of a folder's entries whose name matches, sorted. */
+async function list(folder: string, pattern: RegExp): Promise<string[]> {
+  const names = await Array.fromAsync(Deno.readDir(folder), ({ name }) => name);
+  return names.filter((name) => pattern.test(name)).sort().map((name) => join(folder, name));
 }
 
 async function tensorflowFolder(): Promise<string> {
-  const lib = join(venvFolder, "lib");
-  for await (const { name } of Deno.readDir(lib)) {
-    const folder = join(lib, name, "site-packages", "tensorflow");
-    if (name.startsWith("python3.") && await exists(join(folder, "include"))) return folder;
+  for (const python of await list(join(venvFolder, "lib"), /^python3\./)) {
+    const folder = join(python, "site-packages", "tensorflow");
+    if (await exists(join(folder, "include"))) return folder;
   }
   throw new SetupError(
     `There is no TensorFlow in ${venvFolder}.`,

@@ -19,6 +19,9 @@ export interface Step {
   run(report: (line: string) => void): Promise<void>;
 }
 
+/** What the running steps are doing, by their names. */
+const running = new Map<string, string>();
+
 /**
  * Runs steps one after another where there is something to do, and prints a line for each: what,
  * and how long it took. Two lists of steps may run at the same time on one status line.
@@ -35,7 +38,10 @@ export async function runSteps(steps: readonly Step[], status: StatusLine): Prom
       continue;
     }
     let doing = "started";
-    const show = () => status.update(`set-up  ${name} ${elapsed()}  ${doing}`);
+    const show = () => {
+      running.set(step.name, `${step.name} ${elapsed()}  ${doing}`);
+      status.update(`set-up  ${[...running.values()].join("; ")}`);
+    };
     show();
     const ticking = setInterval(show, 1000);
     try {
@@ -52,6 +58,7 @@ export async function runSteps(steps: readonly Step[], status: StatusLine): Prom
       );
     } finally {
       clearInterval(ticking);
+      running.delete(step.name);
     }
     status.print(`set-up  ${name} done (${elapsed()})`);
   }

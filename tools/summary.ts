@@ -1,8 +1,8 @@
 import { join, relative } from "node:path";
-import { merge, parseAssignment, parseConfig } from "../lib/core/config.ts";
+import { merge, parseAssignment, parseConfig, readRunConfig } from "../lib/core/config.ts";
 import { readCsv } from "../lib/core/csv.ts";
 import { reasonOf, SetupError } from "../lib/core/errors.ts";
-import { exists, readJson } from "../lib/core/files.ts";
+import { exists } from "../lib/core/files.ts";
 import { fromRoot, isSynthetic, projectRoot, type RunPaths, runPaths } from "../lib/core/paths.ts";
 import { runTool } from "../lib/core/python.ts";
 import type { Config } from "../lib/core/settings.ts";
@@ -35,7 +35,7 @@ export async function runAndSummarise(options: RunOptions): Promise<number> {
       run: config.run,
       from: options.from,
       to: options.to,
-      overrides: input,
+      overrides: { ...input, run: config.run }, // not the one that a notebook named last
       signal: stop.signal,
     });
   } catch (error) {
@@ -52,8 +52,9 @@ export async function runAndSummarise(options: RunOptions): Promise<number> {
     return INTERRUPTED;
   }
   await writeReport(config.run, null);
+  const { data } = await readRunConfig(config.run); // in force, as the notebooks left it
   const summary = await readSummary(config.run, paths, {
-    synthetic: await isSynthetic(await dataFolder(paths.config)),
+    synthetic: await isSynthetic(fromRoot(data.folder)),
     executed: { from: options.from, to: options.to },
   });
   console.log(formatSummary(summary));
@@ -61,37 +62,22 @@ export async function runAndSummarise(options: RunOptions): Promise<number> {
   return 0;
 }
 
-/** The data folder of the config in force, which the notebooks have written. */
-async function dataFolder(configPath: string): Promise<string> {
-  const config = parseConfig(await readJson(configPath, "Run again from notebook 01."));
-  return fromRoot(config.data.folder);
-}
-
-/** The command line's part of the config, and the config that it makes with all defaults. */
-export interface Overrides {
-  /** What goes to the notebooks: only what was asked for. */
-  input: Record<string, unknown>;
-  config: Config;
-}
-
 /**
  * The part of the config that the command line gives; `--data`, `--new` and `--run` win over a
  * `--set` of the same field, and a later `--set` over an earlier one.
  *
+ * @returns `input`: what goes to the notebooks, only what was asked for; `config`: with all defaults.
  * @throws {ConfigError} For a field that does not exist or a value that cannot be used.
  */
 export function buildOverrides(
   options: Pick<RunOptions, "data" | "new" | "run" | "set">,
-): Overrides {
+): { input: Record<string, unknown>; config: Config } {
   const named = {
     ...(options.run === undefined ? {} : { run: options.run }),
     ...(options.data === undefined ? {} : { data: { folder: options.data } }),
     ...(options.new === undefined ? {} : { evaluation: { folder: options.new } }),
   };
-  const input = [...options.set.map(parseAssignment), named].reduce<Record<string, unknown>>(
-    (all, part) => merge(all, part),
-    {},
-  );
+  const input = [...options.set.map(parseAssignment), named].reduce(merge, {});
   return { input, config: parseConfig(input) };
 }
 
@@ -108,28 +94,17 @@ export async function writeReport(run: string, stopped: string | null): Promise<
     const args = ["run", "-A", "--no-check", script, run, ...(stopped === null ? [] : [stopped])];
     await runTool(Deno.execPath(), args, { cwd: projectRoot });
   } catch (cause) {
+    const file = runPaths(run).report;
     throw new SetupError(
-      `${runPaths(run).report} could not be made: ${reasonOf(cause)}`,
+      `${file} could not be made: ${reasonOf(cause)}`,
       "The executed notebooks beside it are complete; run again for the page.",
-      { cause },
+      { cause, file },
     );
   }
 }
 
-/** What a run left behind: see {@linkcode readSummary}. */
-export interface Summary {
-  run: string;
-  /** Folders relative to the project. */
-  results: string;
-  model: string;
-  /** Whether there is a report.html. */
-  report: boolean;
-  synthetic: boolean;
-  /** Empty when section 6 has not been run. */
-  scores: Readonly<Record<string, Pick<Score, "value" | "low" | "high" | "baseline">>>;
-  /** New images that were classified, and files that could not be read; null without section 7. */
-  evaluation: { classified: number; unreadable: number } | null;
-}
+/** What a run left behind. */
+export type Summary = Awaited<ReturnType<typeof readSummary>>;
 
 /**
  * Reads what a run left. What is not there is left out, and so is what an earlier run left of
@@ -142,29 +117,34 @@ export async function readSummary(
   run: string,
   paths: RunPaths,
   options: { synthetic: boolean; executed: { from: number; to: number } },
-): Promise<Summary> {
+) {
   const { synthetic, executed: { from, to } } = options;
   const written = async (path: string, notebook: number) =>
     from <= notebook && notebook <= to && await exists(path);
   const rows = async (path: string) =>
     await exists(path) ? (await readCsv(path, ["name"], "Run notebook 07 again.")).length : 0;
+  const scores = await written(paths.metrics, 6) ? await summaryScores(paths.metrics) : {};
+  const evaluation = await written(paths.evaluation, 7)
+    ? {
+      classified: await rows(paths.evaluation),
+      unreadable: await rows(paths.evaluation.replace(/\.csv$/, "_errors.csv")),
+    }
+    : null;
   return {
     run,
     results: relative(projectRoot, paths.results),
     model: relative(projectRoot, paths.model),
     report: await exists(paths.report),
     synthetic,
-    scores: await written(paths.metrics, 6) ? await summaryScores(paths.metrics) : {},
-    evaluation: await written(paths.evaluation, 7)
-      ? {
-        classified: await rows(paths.evaluation),
-        unreadable: await rows(paths.evaluation.replace(/\.csv$/, "_errors.csv")),
-      }
-      : null,
+    scores,
+    evaluation,
   };
 }
 
-async function summaryScores(path: string): Promise<Summary["scores"]> {
+/** The scores that are shown, by name. */
+type ShownScores = Readonly<Record<string, Pick<Score, "value" | "low" | "high" | "baseline">>>;
+
+async function summaryScores(path: string): Promise<ShownScores> {
   const { scores } = await readMetrics(path);
   return Object.fromEntries(
     SUMMARY_SCORES.flatMap((name) => scores[name] ? [[name, scores[name]]] : []),

@@ -2,22 +2,6 @@ import { dirname, join, resolve } from "node:path";
 import { exists } from "./files.ts";
 import { compareCodePoints } from "./words.ts";
 
-/** Where the synthetic sample set is made, relative to the project. */
-export const SAMPLE_FOLDER = "data/sample";
-
-/** Whether `folder` has a labels.csv, or a class folder in it holds anything but hidden files. */
-export async function holdsImages(folder: string, classes: readonly string[]): Promise<boolean> {
-  if (await exists(join(folder, LABELS_FILE))) return true;
-  for (const name of classes) {
-    const path = join(folder, name);
-    if (!await exists(path) || !(await Deno.stat(path)).isDirectory) continue;
-    for await (const entry of Deno.readDir(path)) {
-      if (!entry.name.startsWith(".")) return true;
-    }
-  }
-  return false;
-}
-
 /** The folder that holds deno.json. Relative paths in the config are meant from here. */
 export const projectRoot: string = resolve(import.meta.dirname!, "..", "..");
 
@@ -26,40 +10,14 @@ export function fromRoot(path: string): string {
   return resolve(projectRoot, path);
 }
 
-/** A person's own labels, in the data folder. */
-export const LABELS_FILE = "labels.csv";
-
 /** Outputs of frozen layers, which all runs share. */
 export const FEATURES_FOLDER: string = join(projectRoot, "results", ".cache", "features");
 
 /** Where a run's files are: see the table "Files that pass between them" in the README. */
-export interface RunPaths {
-  results: string;
-  model: string;
-  config: string;
-  manifest: string;
-  audit: string;
-  split: string;
-  splitCertificate: string;
-  modelCard: string;
-  modelCardText: string;
-  checkpoints: string;
-  history: string;
-  trainingEvents: string;
-  training: string;
-  tensorboard: string;
-  predictionsTest: string;
-  metrics: string;
-  reviewRecord: string;
-  explanationCheck: string;
-  plots: string;
-  evaluation: string;
-  notebooks: string;
-  report: string;
-}
+export type RunPaths = ReturnType<typeof runPaths>;
 
 /** The absolute paths of everything that a run writes. */
-export function runPaths(run: string): RunPaths {
+export function runPaths(run: string) {
   const results = join(projectRoot, "results", run);
   const model = join(projectRoot, "model", run);
   return {
@@ -94,11 +52,8 @@ export async function runFolders(): Promise<string[]> {
   const names: string[] = [];
   try {
     for await (const { name } of Deno.readDir(folder)) {
-      const isFolder = await Deno.stat(join(folder, name)).then(
-        (it) => it.isDirectory,
-        () => false,
-      );
-      if (isFolder && !name.startsWith(".")) names.push(name);
+      const entry = await Deno.stat(join(folder, name)).catch(() => null); // a dangling link
+      if (entry?.isDirectory && !name.startsWith(".")) names.push(name);
     }
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
@@ -106,25 +61,39 @@ export async function runFolders(): Promise<string[]> {
   return names.sort(compareCodePoints);
 }
 
-export const MARKER = "SYNTHETIC.md";
+/** A person's own labels, in the data folder. */
+export const LABELS_FILE = "labels.csv";
 
-const PARENTS = 3;
+/** Whether `folder` has a labels.csv, or a class folder in it holds anything but hidden files. */
+export async function holdsImages(folder: string, classes: readonly string[]): Promise<boolean> {
+  if (await exists(join(folder, LABELS_FILE))) return true;
+  for (const name of classes) {
+    const path = join(folder, name);
+    if (!await exists(path) || !(await Deno.stat(path)).isDirectory) continue;
+    for await (const entry of Deno.readDir(path)) {
+      if (!entry.name.startsWith(".")) return true;
+    }
+  }
+  return false;
+}
+
+/** Where the synthetic sample set is made, relative to the project. */
+export const SAMPLE_FOLDER = "data/sample";
+
+/** The file that says of a folder that its pictures were drawn. */
+export const MARKER = "SYNTHETIC.md";
 
 /** Whether a folder, or one of the three above it, is a synthetic sample set. */
 export async function isSynthetic(folder: string): Promise<boolean> {
   let place = resolve(folder);
-  for (let level = 0; level <= PARENTS; level++) {
+  for (let level = 0; level <= 3; level++) {
     if (await hasMarker(place)) return true;
     place = dirname(place);
   }
   return false;
 }
 
+/** Whether a folder is a synthetic sample set itself. */
 export async function hasMarker(folder: string): Promise<boolean> {
-  try {
-    return await exists(join(folder, MARKER));
-  } catch (error) {
-    if (error instanceof Deno.errors.NotADirectory) return false; // a file was named
-    throw error;
-  }
+  return await exists(join(folder, MARKER));
 }

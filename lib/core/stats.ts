@@ -1,3 +1,5 @@
+import { quickselect } from "d3-array";
+
 /**
  * The middle of some numbers: of an even count the mean of the two middle ones.
  *
@@ -145,36 +147,12 @@ function ranks(values: ArrayLike<number>): Float64Array {
 export function percentile(values: Float64Array, percent: number): number {
   const place = percent / 100 * (values.length - 1);
   const low = Math.floor(place);
-  const value = select(values, low);
+  quickselect(values, low); // smaller ones now end before it
+  const value = values[low]!;
   if (low === place) return value;
   let next = Infinity;
   for (let i = low + 1; i < values.length; i++) if (values[i]! < next) next = values[i]!;
   return value + (place - low) * (next - value);
-}
-
-/** The value that sorting would put at `rank`; smaller ones end before it (C. Hoare's FIND, 1961). */
-function select(values: Float64Array, rank: number): number {
-  let [left, right] = [0, values.length - 1];
-  while (left < right) {
-    const pivot = middleOf(values[left]!, values[(left + right) >> 1]!, values[right]!);
-    let [i, j] = [left, right];
-    while (i <= j) {
-      while (values[i]! < pivot) i++;
-      while (values[j]! > pivot) j--;
-      if (i > j) break;
-      const value = values[i]!;
-      values[i++] = values[j]!;
-      values[j--] = value;
-    }
-    if (rank <= j) right = j;
-    else if (rank >= i) left = i;
-    else break;
-  }
-  return values[rank]!;
-}
-
-function middleOf(a: number, b: number, c: number): number {
-  return Math.max(Math.min(a, b), Math.min(Math.max(a, b), c));
 }
 
 /** More terms than any value of a test needs. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { executeNotebook, type NotebookEvent } from "../../tools/notebooks.ts";
+import { inFolder } from "../data/test_images.ts";
 
 /** A notebook file: texts that start with `#` are headings, all others code. */
 function notebook(cells: readonly string[]): string {
@@ -34,17 +35,8 @@ async function execute(folder: string, cells: readonly string[], signal?: AbortS
   return { complete, events, executed: await Deno.readTextFile(output), output };
 }
 
-async function inTempFolder(test: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.realPath(await Deno.makeTempDir());
-  try {
-    await test(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
-
 Deno.test("executeNotebook() executes the cells in the notebook's folder and tells of each", async () => {
-  await inTempFolder(async (folder) => {
+  await inFolder(async (folder) => {
     const { complete, events, executed } = await execute(folder, [
       "# Title",
       "const a: number = 41;",
@@ -69,7 +61,7 @@ Deno.test("executeNotebook() executes the cells in the notebook's folder and tel
 });
 
 Deno.test("executeNotebook() stops at a failing cell, names the error and keeps the notebook", async () => {
-  await inTempFolder(async (folder) => {
+  await inFolder(async (folder) => {
     const { complete, events, executed } = await execute(folder, [
       "const a = 1;",
       "// why\nthrow new RangeError(`a is ${a}`);",
@@ -92,7 +84,7 @@ Deno.test("executeNotebook() stops at a failing cell, names the error and keeps 
 });
 
 Deno.test("executeNotebook() tells of a kernel that died", async () => {
-  await inTempFolder(async (folder) => {
+  await inFolder(async (folder) => {
     const { complete, events } = await execute(folder, ["Deno.exit(3);"]);
     assert.equal(complete, false);
     const error = events.at(-1);
@@ -101,7 +93,7 @@ Deno.test("executeNotebook() tells of a kernel that died", async () => {
 });
 
 Deno.test("executeNotebook() stops when it is told to, in the middle of a loop", async () => {
-  await inTempFolder(async (folder) => {
+  await inFolder(async (folder) => {
     const stop = new AbortController();
     const path = join(folder, "01_loop.ipynb");
     await Deno.writeTextFile(path, notebook(["while (true);"]));

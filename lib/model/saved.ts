@@ -1,26 +1,17 @@
-import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { DataError, ModelError } from "../core/errors.ts";
-import {
-  exists,
-  readAll,
-  readJson,
-  sha256File,
-  writeAll,
-  writeAtomicWith,
-  writeJson,
-} from "../core/files.ts";
+import { exists, readJson, sha256File, writeJson } from "../core/files.ts";
 import { runPaths } from "../core/paths.ts";
 import type { Config } from "../core/settings.ts";
-import { type TensorFlow, tf } from "../core/tensorflow.ts";
 import { type ModelCard, modelCardSchema } from "../run/model_card.ts";
 import { readSplit, type SplitRow } from "../run/split_file.ts";
 import { requireWeight } from "./forward.ts";
-import { weightSpecs } from "./graph.ts";
+import { sizeOf, weightSpecs } from "./graph.ts";
 import { KERAS_FILE, kerasTopology, readKerasCard, saveKeras } from "./keras_files.ts";
 import { buildGraph, disposeModel, inputShape, type Model } from "./model.ts";
+import { readTensors, writeTensors } from "./tensor_file.ts";
 
 /** Names of weights files in a model folder: each is named after its content. */
 const WEIGHTS_FILE = /^weights-[0-9a-f]{12}\.bin$/;
@@ -49,10 +40,7 @@ export async function saveModel(
   );
   const file = `weights-${sha256.slice(0, 12)}.bin`;
   await Deno.rename(pending, join(folder, file));
-  const parameters = specs.reduce(
-    (sum, { shape }) => sum + shape.reduce((product, extent) => product * extent, 1),
-    0,
-  );
+  const parameters = specs.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
   const card: ModelCard = { ...draft, weights: { sha256, parameters } };
   await writeJson(join(folder, "model.json"), {
     format: "layers-model",
@@ -133,80 +121,6 @@ export async function loadModel(folder: string): Promise<{ model: Model; card: M
   }
   const weights = await readTensors(join(folder, file), entries, card.weights.sha256);
   return { model: { architecture: card.architecture, graph, weights }, card };
-}
-
-/** One tensor of a tensor file, in the form of a tfjs weights manifest. */
-export interface TensorEntry {
-  name: string;
-  shape: number[];
-  dtype: "float32";
-}
-
-/**
- * Writes tensors one after another as little-endian 32-bit floats, atomically.
- *
- * @returns The entries that {@linkcode readTensors} needs, and the SHA-256 of the file.
- */
-export async function writeTensors(
-  path: string,
-  tensors: Iterable<readonly [string, TensorFlow.Tensor]>,
-): Promise<{ entries: TensorEntry[]; sha256: string }> {
-  const entries: TensorEntry[] = [];
-  const hash = createHash("sha256");
-  await writeAtomicWith(path, async (file) => {
-    for (const [name, tensor] of tensors) {
-      const values = await tensor.data() as Float32Array;
-      const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-      hash.update(bytes);
-      await writeAll(file, bytes);
-      entries.push({ name, shape: tensor.shape, dtype: "float32" });
-    }
-  });
-  return { entries, sha256: hash.digest("hex") };
-}
-
-/**
- * Reads a tensor file, one tensor after the other: memory holds the weights once. Its size is checked
- * before anything is read, its hash before anything is returned.
- *
- * @returns The tensors by name; the caller disposes them.
- * @throws {ModelError} When the file is missing, or its size or hash is not what the entries say.
- */
-export async function readTensors(
-  path: string,
-  entries: readonly TensorEntry[],
-  sha256: string,
-): Promise<Map<string, TensorFlow.Tensor>> {
-  const sizes = entries.map(({ shape }) => shape.reduce((product, extent) => product * extent, 1));
-  const expected = 4 * sizes.reduce((sum, size) => sum + size, 0);
-  const remedy = "Train again (notebook 05), or copy the whole model folder again.";
-  const fail = (what: string, cause?: unknown) =>
-    new ModelError(`${path} ${what}`, remedy, { cause });
-  const { size } = await Deno.stat(path).catch((cause) => {
-    throw fail("cannot be read.", cause);
-  });
-  if (size !== expected) throw fail(`has ${size} bytes where ${expected} were written.`);
-  const tensors = new Map<string, TensorFlow.Tensor>();
-  const hash = createHash("sha256");
-  using file = await Deno.open(path);
-  try {
-    for (const [index, { name, shape }] of entries.entries()) {
-      const values = new Float32Array(sizes[index]!);
-      const bytes = new Uint8Array(values.buffer);
-      if (await readAll(file, bytes) < bytes.length) {
-        throw fail("has become shorter while it was read.");
-      }
-      hash.update(bytes);
-      tensors.set(name, tf.tensor(values, shape, "float32"));
-    }
-    if (hash.digest("hex") !== sha256) {
-      throw fail("is damaged: its content is not what was written.");
-    }
-    return tensors;
-  } catch (error) {
-    tf.dispose([...tensors.values()]);
-    throw error;
-  }
 }
 
 /**

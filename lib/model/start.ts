@@ -13,14 +13,14 @@ import { readSplit, type SplitRow, subsetItems } from "../run/split_file.ts";
 import { isHeadLayer } from "./architectures.ts";
 import { preprocess } from "./forward.ts";
 import { type WeightSpec, weightSpecs } from "./graph.ts";
-import { readKerasWeights } from "./keras_files.ts";
+import { type ImagenetWeights, imagenetWeights } from "./imagenet.ts";
+import { kerasTopology, readKerasWeights } from "./keras_files.ts";
 import {
   type Architecture,
   backbones,
   createModel,
   disposeModel,
   estimateMoments,
-  type ImagenetWeights,
   inputShape,
   type Model,
 } from "./model.ts";
@@ -72,8 +72,7 @@ export interface StartingOptions {
 export async function startingModel(
   config: Pick<Config, "model" | "seed" | "data">,
   trainingImages: readonly string[],
-  { fallBack, decode, onProgress, imagenetOf = (name) => backbones[name].imagenet }:
-    StartingOptions,
+  { fallBack, decode, onProgress, imagenetOf = (name) => imagenetWeights[name] }: StartingOptions,
 ): Promise<StartingModel> {
   const { backbone, weights } = config.model;
   if (weights === "random") {
@@ -256,9 +255,10 @@ async function fromFile(
   const specs = weightSpecs(model.graph, inputs);
   const required = specs.filter(({ layer }) => !isHeadLayer(layer));
   const optional = specs.filter(({ layer }) => isHeadLayer(layer));
-  const { values, sha256 } = await readKerasWeights(path, model.graph, inputs, {
+  const { values, sha256 } = await readKerasWeights(path, {
     required,
     optional,
+    topology: kerasTopology("", model.graph, inputs),
   });
   const found = specs.filter(({ name }) => values.has(name));
   replaceWeights(model, found, values);

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { ProjectError, TrainingError } from "../core/errors.ts";
 import { writeJson } from "../core/files.ts";
 import { type TensorFlow, tf } from "../core/tensorflow.ts";
-import { readTensors, type TensorEntry, writeTensors } from "../model/saved.ts";
+import { readTensors, type TensorEntry, writeTensors } from "../model/tensor_file.ts";
 import type { HistoryRow, TrainingEvent } from "../run/history.ts";
 import type { PlateauState, StoppingState } from "./callbacks.ts";
 import type { ScoresSoFar } from "./epoch_scores.ts";

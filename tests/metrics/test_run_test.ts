@@ -6,7 +6,7 @@ import { tf } from "../../lib/core/tensorflow.ts";
 import { countTestRead, describeTestReads } from "../../lib/run/metrics_file.ts";
 import { DEFAULT_DECISION } from "../../lib/run/model_card.ts";
 import { type SplitRow, writeSplit } from "../../lib/run/split_file.ts";
-import { inFolder } from "../model/in_folder.ts";
+import { inFolder } from "../data/test_images.ts";
 import { CLASSES, withRun } from "./with_run.ts";
 
 Deno.test(

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { parseConfig } from "../../lib/core/config.ts";
 import { ModelError, WeightsMissingError } from "../../lib/core/errors.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
-import { disposeModel, type ImagenetWeights } from "../../lib/model/model.ts";
+import type { ImagenetWeights } from "../../lib/model/imagenet.ts";
+import { disposeModel } from "../../lib/model/model.ts";
 import { startingModel, type StartingOptions, startRun } from "../../lib/model/start.ts";
 
 const config = parseConfig({ model: { imageSize: 32 } });

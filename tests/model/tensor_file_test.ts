@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { ModelError } from "../../lib/core/errors.ts";
 import { sha256File } from "../../lib/core/files.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
-import { readTensors, writeTensors } from "../../lib/model/saved.ts";
+import { readTensors, writeTensors } from "../../lib/model/tensor_file.ts";
 import { inFolder } from "../data/test_images.ts";
 
 const odd = [0, -0, 1e-45, 3.4e38, -1.5, 1 / 3];

@@ -7,7 +7,7 @@ import { checkMaps, explainImages } from "../../../lib/metrics/explain.ts";
 import { disposeModel } from "../../../lib/model/model.ts";
 import type { ModelCard } from "../../../lib/run/model_card.ts";
 import { someImages } from "../../model/ask_keras.ts";
-import { inFolder } from "../../model/in_folder.ts";
+import { inFolder } from "../../data/test_images.ts";
 import { testCard } from "../../model/model_card.ts";
 import { SMALL, smallModel } from "../../model/small_model.ts";
 

@@ -11,7 +11,7 @@ import {
   type Model,
 } from "../../../lib/model/model.ts";
 import { askKeras, disturbBatchNorms, handOver, someImages } from "../../model/ask_keras.ts";
-import { inFolder } from "../../model/in_folder.ts";
+import { inFolder } from "../../data/test_images.ts";
 
 /** The last maps are then 4 × 4. */
 const SIZE = 128;

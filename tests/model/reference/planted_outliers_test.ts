@@ -34,13 +34,11 @@ async function imagenetModel(): Promise<Model> {
   const model = createModel(architecture, 3, isHeadLayer);
   const specs = weightSpecs(model.graph, inputShape(architecture))
     .filter(({ layer }) => !isHeadLayer(layer));
-  await inFolder(async (folder) => {
-    const { values } = await loadEfficientnetLite0(specs, folder);
-    for (const { name, shape } of specs) {
-      model.weights.get(name)!.dispose();
-      model.weights.set(name, tf.tensor(values.get(name)!, shape));
-    }
-  });
+  const { values } = await loadEfficientnetLite0(specs);
+  for (const { name, shape } of specs) {
+    model.weights.get(name)!.dispose();
+    model.weights.set(name, tf.tensor(values.get(name)!, shape));
+  }
   return model;
 }
 

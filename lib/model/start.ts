@@ -7,7 +7,7 @@ import { median } from "../core/stats.ts";
 import type { OnProgress } from "../core/stop.ts";
 import { tf } from "../core/tensorflow.ts";
 import { batches, decodeImage, type DecodeOptions } from "../images/decode.ts";
-import { macenkoColours, reinhardColours, unit, type Vector3 } from "../images/stain.ts";
+import { macenkoColours, reinhardColours, unit } from "../images/stain.ts";
 import { type ModelCard, type StainReference, stainReferenceSchema } from "../run/model_card.ts";
 import { readSplit, type SplitRow, subsetItems } from "../run/split_file.ts";
 import { isHeadLayer } from "./architectures.ts";
@@ -337,8 +337,7 @@ export async function fitStainReference(
     });
   }
   const colours = await look(macenkoColours);
-  const stain = (i: 0 | 1) =>
-    unit(medians(colours.map(({ stains }) => stains[i])) as unknown as Vector3);
+  const stain = (i: 0 | 1) => unit(medians(colours.map(({ stains }) => stains[i])));
   const reference = stainReferenceSchema.safeParse({
     method,
     stains: [stain(0), stain(1)],

@@ -4,15 +4,11 @@ import fc from "fast-check";
 import sharp from "sharp";
 import { createRandom } from "../../lib/core/random.ts";
 import {
-  invert,
   macenkoColours,
-  type Matrix3,
-  multiply,
   normaliseMacenko,
   normaliseReinhard,
   normaliseStain,
   reinhardColours,
-  symmetricEigenvectors,
 } from "../../lib/images/stain.ts";
 import { fitStainReference } from "../../lib/model/start.ts";
 import { stainReferenceSchema } from "../../lib/run/model_card.ts";
@@ -126,20 +122,3 @@ Deno.test("fitStainReference() is the same in any order of the images, and null 
     }
     assert.equal(await fitStainReference(paths, { ...options, method: "none" }), null);
   }));
-
-Deno.test("symmetricEigenvectors() diagonalise, the largest eigenvalue first", () => {
-  const entry = fc.double({ min: -5, max: 5, noNaN: true });
-  fc.assert(
-    fc.property(fc.tuple(entry, entry, entry, entry, entry, entry), ([a, b, c, d, e, f]) => {
-      const matrix: Matrix3 = [[a, b, c], [b, d, e], [c, e, f]];
-      const vectors = symmetricEigenvectors(matrix);
-      const diagonal = multiply(multiply(vectors, matrix), invert(vectors));
-      const values = [diagonal[0][0], diagonal[1][1], diagonal[2][2]];
-      assert.ok(values[0]! >= values[1]! - 1e-9 && values[1]! >= values[2]! - 1e-9);
-      for (const [i, row] of diagonal.entries()) {
-        row.forEach((value, j) => assert.ok(i === j || Math.abs(value) < 1e-8));
-      }
-    }),
-    { seed: 1, numRuns: 200 },
-  );
-});

@@ -1,3 +1,4 @@
+import type { Config } from "../core/settings.ts";
 import type { Graph, Layer, Operation, Padding } from "./graph.ts";
 
 /** Keras builds ResNet50 with this BatchNorm epsilon, not with its default of 1e-3. */
@@ -188,36 +189,30 @@ export function isHeadLayer(name: string): boolean {
 }
 
 /**
- * The classification head on a backbone's feature map, as in the reference recipe: global average
- * pooling, Dense 512, BatchNorm, Dropout 0.4, Dense 256, BatchNorm, Dropout 0.3, Dense softmax.
- * Dense layers use ReLU; BatchNorm has Keras' defaults (epsilon 1e-3, momentum 0.99).
+ * The classification head on a backbone's feature map: global average pooling, then for each entry
+ * of `units` Dense with ReLU, BatchNorm (Keras' defaults: epsilon 1e-3, momentum 0.99) and Dropout,
+ * then Dense with softmax.
  *
  * @param features Name of the backbone's last layer, [height, width, channels].
  * @param classes Number of classes; the output is [classes], summing to 1.
  */
-export function head(features: string, classes: number): Graph {
-  const batchNorm = { op: "batchNorm", epsilon: 1e-3, momentum: 0.99 } as const;
-  const steps: Layer[] = [
-    { name: FEATURE_LAYER, inputs: [features], op: "globalAveragePool" },
-    { name: "head_dense_1", inputs: [FEATURE_LAYER], op: "dense", units: 512, activation: "relu" },
-    { name: "head_bn_1", inputs: ["head_dense_1"], ...batchNorm },
-    { name: "head_dropout_1", inputs: ["head_bn_1"], op: "dropout", rate: 0.4 },
-    {
-      name: "head_dense_2",
-      inputs: ["head_dropout_1"],
-      op: "dense",
-      units: 256,
-      activation: "relu",
-    },
-    { name: "head_bn_2", inputs: ["head_dense_2"], ...batchNorm },
-    { name: "head_dropout_2", inputs: ["head_bn_2"], op: "dropout", rate: 0.3 },
-    {
-      name: OUTPUT_LAYER,
-      inputs: ["head_dropout_2"],
-      op: "dense",
-      units: classes,
-      activation: "softmax",
-    },
-  ];
-  return steps;
+export function head(
+  features: string,
+  classes: number,
+  { units, dropout }: Config["model"]["head"],
+): Graph {
+  const layers: Layer[] = [{ name: FEATURE_LAYER, inputs: [features], op: "globalAveragePool" }];
+  let last = FEATURE_LAYER; // [channels]
+  const add = (name: string, operation: Operation) => {
+    layers.push({ name, inputs: [last], ...operation });
+    last = name;
+  };
+  units.forEach((width, i) => {
+    const n = i + 1;
+    add(`head_dense_${n}`, { op: "dense", units: width, activation: "relu" }); // [width]
+    add(`head_bn_${n}`, { op: "batchNorm", epsilon: 1e-3, momentum: MOMENTUM });
+    add(`head_dropout_${n}`, { op: "dropout", rate: dropout[i]! });
+  });
+  add(OUTPUT_LAYER, { op: "dense", units: classes, activation: "softmax" }); // [classes]
+  return layers;
 }

@@ -1,7 +1,7 @@
 import { createRandom } from "../core/random.ts";
-import type { Config } from "../core/settings.ts";
+import { type Config, DEFAULT_HEAD } from "../core/settings.ts";
 import { type TensorFlow, tf } from "../core/tensorflow.ts";
-import { efficientnetLite0, head, isHeadLayer, resnet50 } from "./architectures.ts";
+import { efficientnetLite0, head as headLayers, isHeadLayer, resnet50 } from "./architectures.ts";
 import { forward, type Moments, type Preprocessing } from "./forward.ts";
 import { type Graph, inferShapes, isTrainable, type Shape, sizeOf, weightSpecs } from "./graph.ts";
 
@@ -12,6 +12,8 @@ export interface Architecture {
   imageSize: number;
   /** Class folder names; the second one is the positive class. */
   classes: string[];
+  /** Hidden layers of the head; by default those of the reference recipe. */
+  head?: Config["model"]["head"] | undefined;
 }
 
 /** A backbone with the head on it, and its weights. */
@@ -26,9 +28,9 @@ export interface Model {
 export const INPUT_LAYER = "input_layer";
 
 /** The layers of an architecture: backbone, then head. */
-export function buildGraph({ backbone, classes }: Architecture): Graph {
+export function buildGraph({ backbone, classes, head = DEFAULT_HEAD }: Architecture): Graph {
   const base = backbones[backbone].graph();
-  return [...base, ...head(base.at(-1)!.name, classes.length)];
+  return [...base, ...headLayers(base.at(-1)!.name, classes.length, head)];
 }
 
 /** The input shape that all other shapes follow from, in the form that `graph.ts` takes. */

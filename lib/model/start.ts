@@ -1,8 +1,9 @@
+import { isDeepStrictEqual } from "node:util";
 import { DataError, ModelError, WeightsMissingError } from "../core/errors.ts";
 import { namesBetween } from "../core/files.ts";
 import { fromRoot, isSynthetic, runPaths } from "../core/paths.ts";
 import { createRandom } from "../core/random.ts";
-import type { Config } from "../core/settings.ts";
+import { type Config, DEFAULT_HEAD } from "../core/settings.ts";
 import { median } from "../core/stats.ts";
 import type { OnProgress } from "../core/stop.ts";
 import { tf } from "../core/tensorflow.ts";
@@ -108,12 +109,12 @@ export async function startingModel(
 
 /** A new model with its weights put in, of which the backbone's must all be; freed when they cannot. */
 async function startFrom(
-  { model: { imageSize }, data: { classes }, seed }: Pick<Config, "model" | "seed" | "data">,
+  { model: { imageSize, head }, data: { classes }, seed }: Pick<Config, "model" | "seed" | "data">,
   backbone: Architecture["backbone"],
   load: (model: Model) => Promise<StartingWeights>,
   isDrawn: (name: string) => boolean = (name) => isHeadLayer(name.split("/")[0]!),
 ): Promise<StartingModel> {
-  const model = createModel({ backbone, imageSize, classes }, seed, isDrawn);
+  const model = createModel({ backbone, imageSize, classes, head }, seed, isDrawn);
   try {
     return { model, startingWeights: await load(model) };
   } catch (error) {
@@ -275,17 +276,18 @@ async function fromFolder(
 ): Promise<ModelCard["startingWeights"]> {
   const { model: source, card } = await loadModel(folder);
   const [ours, theirs] = [model.architecture, source.architecture];
-  const difference = ours.backbone !== theirs.backbone
-    ? `its backbone is ${theirs.backbone} where model.backbone is ${ours.backbone}`
-    : ours.classes.join("\n") !== theirs.classes.join("\n")
-    ? `its classes are ${theirs.classes.join(", ")} where data.classes is ${
-      ours.classes.join(", ")
-    }`
-    : null;
-  if (difference !== null) {
+  const fields: [name: string, ours: unknown, theirs: unknown][] = [
+    ["model.backbone", ours.backbone, theirs.backbone],
+    ["data.classes", ours.classes, theirs.classes],
+    ["model.head", ours.head ?? DEFAULT_HEAD, theirs.head ?? DEFAULT_HEAD],
+  ];
+  const other = fields.find(([, ours, theirs]) => !isDeepStrictEqual(ours, theirs));
+  if (other) {
+    const [name, wanted, found] = other;
     tf.dispose([...source.weights.values()]);
     throw new ModelError(
-      `The model in ${folder} cannot be trained further here: ${difference}.`,
+      `The model in ${folder} cannot be trained further here: it has ${JSON.stringify(found)} ` +
+        `where ${name} is ${JSON.stringify(wanted)}.`,
       "Change the config to what the model has, or name another model in model.weights.",
     );
   }

@@ -1,8 +1,9 @@
+import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { DataError } from "../core/errors.ts";
 import { exists, readJson, sha256File, writeAtomic } from "../core/files.ts";
 import { FEATURES_FOLDER, fromRoot, type RunPaths, runPaths } from "../core/paths.ts";
-import type { Config } from "../core/settings.ts";
+import { type Config, DEFAULT_HEAD } from "../core/settings.ts";
 import { type OnProgress, stoppable } from "../core/stop.ts";
 import { tf, versions } from "../core/tensorflow.ts";
 import type { DecodeOptions } from "../images/decode.ts";
@@ -194,11 +195,12 @@ function fingerprint(
     ...training
   } = config.training;
   const { folder, classes, maxMegapixels } = config.data;
+  const { head, ...model } = config.model;
   return JSON.stringify({
     format: MODEL_FORMAT, // what an older version has saved cannot be loaded
     seed: config.seed,
     data: { folder, classes, maxMegapixels, splitSha256 },
-    model: { ...config.model, backbone },
+    model: { ...model, ...(isDeepStrictEqual(head, DEFAULT_HEAD) ? {} : { head }), backbone },
     start: [start.kind, start.sha256],
     training: { ...training, checkpoint: { monitor } },
   });

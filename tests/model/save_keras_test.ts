@@ -12,7 +12,7 @@ import {
   estimateMoments,
 } from "../../lib/model/model.ts";
 import { createPredictor } from "../../lib/model/predict.ts";
-import { saveModel } from "../../lib/model/saved.ts";
+import { loadModel, saveModel } from "../../lib/model/saved.ts";
 import { loadWeights } from "../../lib/model/start.ts";
 import { askPython } from "../ask_python.ts";
 import { disturbBatchNorms, someImages } from "./ask_keras.ts";
@@ -22,18 +22,31 @@ const SIZE = 64;
 
 const script = join(import.meta.dirname!, "keras_files_oracle.py");
 
-for (const backbone of Object.keys(backbones) as Architecture["backbone"][]) {
-  Deno.test(`saveKeras() writes a ${backbone} that Keras loads and predicts the same with`, async () => {
+const CASES: Pick<Architecture, "backbone" | "head">[] = [
+  { backbone: "resnet50" },
+  { backbone: "efficientnet_lite0", head: { units: [40, 300, 7], dropout: [0, 0.5, 0.1] } },
+  { backbone: "efficientnet_lite0", head: { units: [], dropout: [] } },
+];
+
+for (const { backbone, head } of CASES) {
+  const name = head ? `${backbone} with head [${head.units}]` : backbone;
+  Deno.test(`saveKeras() writes a ${name} that Keras loads and predicts the same with`, async () => {
     const before = tf.memory().numTensors;
     const folder = await Deno.makeTempDir();
     try {
-      const model = createModel({ backbone, imageSize: SIZE, classes: ["no, 'a'", "<b>"] }, 3);
+      const model = createModel(
+        { backbone, imageSize: SIZE, classes: ["no, 'a'", "<b>"], head },
+        3,
+      );
       const some = preprocess(someImages(16, SIZE, 2), SIZE, backbones[backbone].preprocessing);
       estimateMoments(model, some);
       some.dispose();
       disturbBatchNorms(model);
       const card = await saveModel(folder, model, testCard(model.architecture));
       const path = await saveKeras(folder, model, card);
+      const { model: loaded } = await loadModel(folder);
+      assert.deepEqual(loaded.architecture, model.architecture);
+      disposeModel(loaded);
       const entries = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name).sort();
       assert.deepEqual(
         entries.filter((name) => !name.startsWith("weights-")),

@@ -224,7 +224,12 @@ Deno.test("loadWeights() refuses a model folder of other classes, and a folder w
   const before = tf.memory().numTensors;
   const architecture = { ...start.architecture, classes: ["a", "b"] };
   await saveModel(inFolder("other"), { ...start, architecture }, testCard(architecture));
-  await refuses(inFolder("other"), /its classes are a, b where data.classes is negative, positive/);
+  await refuses(inFolder("other"), /\["a","b"\] where data.classes is \["negative","positive"\]/);
+  const wide = { ...start.architecture, head: { units: [8], dropout: [0] } };
+  const model = createModel(wide, 1, () => false);
+  await saveModel(inFolder("wide"), model, testCard(wide));
+  disposeModel(model);
+  await refuses(inFolder("wide"), /"units":\[8\].* where model.head is/);
   await Deno.mkdir(inFolder("bare"));
   await refuses(inFolder("bare"), /There is no model in/);
   assert.equal(tf.memory().numTensors, before);

@@ -28,7 +28,7 @@ export { trainRun } from "./training/train_run.ts";
 // 06 metrics
 export { betterThanBaseline } from "./metrics/baseline.ts";
 export { explainRun } from "./metrics/explain.ts";
-export { learnReference } from "./model/ordinary.ts";
+export { learnReference } from "./model/reference.ts";
 export { chooseDecision } from "./metrics/decision.ts";
 export { describeTestReads } from "./run/metrics_file.ts";
 export { positiveClass } from "./metrics/rates.ts";

@@ -7,8 +7,8 @@ import { fromRoot, runPaths } from "../core/paths.ts";
 import type { Config } from "../core/settings.ts";
 import { type OnProgress, stoppable, type StopRequested } from "../core/stop.ts";
 import { disposeModel, type Model } from "../model/model.ts";
-import { type Flagger, readFlagger, REFERENCE_FILE } from "../model/ordinary.ts";
-import { answeringPredictor, decodeOptions, seeImages, type SeenImage } from "../model/predict.ts";
+import { cardPredictor, decodeOptions, seeImages, type SeenImage } from "../model/predict.ts";
+import { type Flagger, readFlagger, REFERENCE_FILE } from "../model/reference.ts";
 import { loadModel } from "../model/saved.ts";
 import { evaluationFiles, refuseInside, refuseOverwriting } from "../run/evaluation_files.ts";
 import type { ModelCard } from "../run/model_card.ts";
@@ -221,7 +221,7 @@ async function classify(
   { model, card, flagger, folder, names, batches, counts, onProgress }: ClassifyOptions,
 ): Promise<number> {
   if (batches.length === 0) return 0;
-  const predictor = answeringPredictor(model, card, { consume: true });
+  const predictor = cardPredictor(model, card, { consume: true });
   const options = { ...decodeOptions(card), batchSize: BATCH_SIZE };
   let [done, turn, waiting]: [number, number, StoredImage[]] = [0, 0, []];
   try {
@@ -258,7 +258,7 @@ function* paths(
 
 function classified(image: SeenImage, flagger: Flagger | null): StoredImage {
   const { probabilities, width, height } = image;
-  return { probabilities, width, height, flags: flagger?.(image).flags ?? [] };
+  return { probabilities, width, height, flags: flagger?.(image) ?? [] };
 }
 
 function failed({ reason, cause }: ImageError): StoredImage {

@@ -4,7 +4,7 @@ import type { OnProgress } from "../core/stop.ts";
 import { compareCodePoints } from "../core/words.ts";
 import { type ExplainedImage, explainImages } from "../metrics/explain.ts";
 import { disposeModel } from "../model/model.ts";
-import type { Flag } from "../model/ordinary.ts";
+import type { Flag } from "../model/reference.ts";
 import { loadModel } from "../model/saved.ts";
 
 /** An image that a person should look at. */

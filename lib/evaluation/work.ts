@@ -4,7 +4,7 @@ import { z } from "zod";
 import { ConfigError, DataError } from "../core/errors.ts";
 import { readAll, writeAll } from "../core/files.ts";
 import { listLines } from "../core/words.ts";
-import { type Flag, FLAGS } from "../model/ordinary.ts";
+import { type Flag, FLAGS } from "../model/reference.ts";
 import type { EvaluationFiles } from "../run/evaluation_files.ts";
 
 /** Results that can be read batch by batch. */

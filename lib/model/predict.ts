@@ -2,7 +2,7 @@ import { mapAhead } from "../core/ahead.ts";
 import { ImageError } from "../core/errors.ts";
 import type { Config } from "../core/settings.ts";
 import type { OnProgress } from "../core/stop.ts";
-import { nativeBackend, type TensorFlow, tf } from "../core/tensorflow.ts";
+import { nativeBackend, tf } from "../core/tensorflow.ts";
 import { SYMMETRIES } from "../data/look.ts";
 import { applySymmetry } from "../images/augment.ts";
 import {
@@ -11,12 +11,169 @@ import {
   type DecodeOptions,
   DECODES_AHEAD,
 } from "../images/decode.ts";
+import { type ImageTraits, imageTraits } from "../images/traits.ts";
 import type { ModelCard } from "../run/model_card.ts";
 import { splitContents, type SplitRow, type Subset } from "../run/split_file.ts";
 import { FEATURE_LAYER, OUTPUT_LAYER } from "./architectures.ts";
 import { foldBatchNorms, forward, preprocess, type Preprocessing } from "./forward.ts";
 import { backbones, INPUT_LAYER, type Model } from "./model.ts";
 import type { RunModel } from "./saved.ts";
+
+/** A model made ready for prediction. */
+export interface Predictor {
+  /**
+   * Class probabilities of a batch of RGB pixels [n, size, size, 3].
+   *
+   * @returns Row-major [n, classes]; each row sums to 1.
+   */
+  predict(pixels: Uint8Array): Promise<Float32Array>;
+  /** Frees what was made for prediction; the model itself stays. */
+  dispose(): void;
+}
+
+/** A {@linkcode Predictor} that gives the features behind its predictions too. */
+export interface FeaturePredictor extends Predictor {
+  /**
+   * As `predict`, from the same pass with the features: the backbone's last feature map, averaged
+   * over its places, row-major [n, channels].
+   */
+  predictWithFeatures(
+    pixels: Uint8Array,
+  ): Promise<{ probabilities: Float32Array; features: Float32Array }>;
+}
+
+/** Images that a processor predicts at once: 32 need 400 MB more, for 5 to 7 % less time. */
+const AT_ONCE = 8;
+
+/**
+ * Folds a model's BatchNorms once and predicts with the result.
+ *
+ * @param preprocessing From the model's card where it was loaded; else its backbone's own.
+ * @param options.consume Frees the model's weights that folding replaces, which halves the memory:
+ *   the model is then good for nothing but to be disposed.
+ */
+export function createPredictor(
+  model: Model,
+  preprocessing: Preprocessing = backbones[model.architecture.backbone].preprocessing,
+  { consume = false }: { consume?: boolean } = {},
+): FeaturePredictor {
+  const free = (names: string[]) => {
+    for (const name of names) {
+      model.weights.get(name)?.dispose();
+      model.weights.delete(name);
+    }
+  };
+  const folded = foldBatchNorms(model.graph, model.weights, consume ? free : undefined);
+  const { imageSize } = model.architecture;
+  const atOnce = imagesAtOnce(AT_ONCE) * imageSize ** 2 * 3;
+  const run = async (pixels: Uint8Array, outputs: string[]): Promise<Float32Array[]> => {
+    const parts: Float32Array[][] = outputs.map(() => []);
+    for (let start = 0; start < pixels.length; start += atOnce) {
+      const tensors = tf.tidy(() => {
+        const images = preprocess(pixels.subarray(start, start + atOnce), imageSize, preprocessing);
+        return forward(folded.graph, folded.weights, new Map([[INPUT_LAYER, images]]), outputs);
+      });
+      try {
+        for (const [i, tensor] of tensors.entries()) {
+          parts[i]!.push(await tensor.data() as Float32Array);
+        }
+      } finally {
+        tf.dispose(tensors);
+      }
+    }
+    return parts.map(concatenate);
+  };
+  return {
+    predict: async (pixels) => (await run(pixels, [OUTPUT_LAYER]))[0]!,
+    predictWithFeatures: async (pixels) => {
+      const [probabilities, features] = await run(pixels, [OUTPUT_LAYER, FEATURE_LAYER]);
+      return { probabilities: probabilities!, features: features! };
+    },
+    dispose: folded.dispose,
+  };
+}
+
+function concatenate(parts: readonly Float32Array[]): Float32Array {
+  const whole = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+/**
+ * How many images a network takes in one pass. Its first layers hold the largest tensors of all, so
+ * on a processor fewer at once bound the peak of memory and cost little; a graphics card takes all
+ * that it is given.
+ *
+ * @param onProcessor At most so many where there is no graphics card.
+ */
+export function imagesAtOnce(onProcessor: number): number {
+  return nativeBackend().isUsingGpuDevice ? Infinity : onProcessor;
+}
+
+/**
+ * A predictor as the model's card asks for it: alone, or as the mean over the symmetries.
+ *
+ * @param options See {@linkcode createPredictor}.
+ */
+export function cardPredictor(
+  model: Model,
+  { preprocessing, decision, architecture }: ModelCard,
+  options: { consume?: boolean } = {},
+): FeaturePredictor {
+  const predictor = createPredictor(model, preprocessing, options);
+  return decision.testTimeAugmentation
+    ? averageSymmetries(predictor, architecture.imageSize)
+    : predictor;
+}
+
+/**
+ * A predictor whose probabilities are the means over the eight turned and mirrored copies of each
+ * image: a crop has no up and down, so neither should a prediction. It takes eight times as long.
+ *
+ * The mean is that of the probabilities, as the softmax outputs of changed copies are averaged since
+ * Krizhevsky, Sutskever & Hinton (2012): by convexity its log loss and Brier score are never above the means of
+ * the copies' own. Probabilities become less extreme by it, so calibration and threshold must be
+ * chosen with it too.
+ *
+ * Features are those of the image as it is: means of eight would lie closer together than the ones
+ * that they are compared with.
+ *
+ * @param predictor Does the work, and is disposed with the result.
+ * @param size Side of the images, in pixels.
+ */
+export function averageSymmetries(predictor: FeaturePredictor, size: number): FeaturePredictor {
+  /** Adds to the probabilities of the images as they are those of the others, and divides. */
+  const average = async (pixels: Uint8Array, first: Float32Array): Promise<Float32Array> => {
+    const sums = Float64Array.from(first);
+    for (let symmetry = 1; symmetry < SYMMETRIES.length; symmetry++) {
+      const values = await predictor.predict(turned(pixels, size, symmetry));
+      values.forEach((value, i) => sums[i]! += value);
+    }
+    return Float32Array.from(sums, (sum) => sum / SYMMETRIES.length);
+  };
+  return {
+    predict: async (pixels) => await average(pixels, await predictor.predict(pixels)),
+    predictWithFeatures: async (pixels) => {
+      const { probabilities, features } = await predictor.predictWithFeatures(pixels);
+      return { probabilities: await average(pixels, probabilities), features };
+    },
+    dispose: predictor.dispose,
+  };
+}
+
+/** Every image of a batch [n, size, size, 3] turned or mirrored alike. */
+function turned(pixels: Uint8Array, size: number, symmetry: number): Uint8Array {
+  const length = size * size * 3;
+  const result = new Uint8Array(pixels.length);
+  for (let start = 0; start < pixels.length; start += length) {
+    result.set(applySymmetry(pixels.subarray(start, start + length), size, symmetry), start);
+  }
+  return result;
+}
 
 /** An image that was classified. */
 export interface PredictedImage {
@@ -48,6 +205,12 @@ export interface PredictOptions extends DecodeOptions {
   batchSize: number;
   /** SHA-256 of what files must hold, by path; others may hold anything. */
   contents?: ReadonlyMap<string, string>;
+}
+
+/** How images have to be read for a saved model: as those it was trained on. */
+export function decodeOptions({ architecture, preprocessing }: ModelCard): DecodeOptions {
+  const { resize, stain, maxMegapixels } = preprocessing;
+  return { size: architecture.imageSize, resize, stain, maxMegapixels };
 }
 
 /**
@@ -105,10 +268,15 @@ async function* inBatches<T>(
   { batchSize, contents, ...options }: PredictOptions,
   predict: (images: readonly Decoded[], pixels: Uint8Array) => Promise<T[]>,
 ): AsyncGenerator<T | UnreadableImage, void, void> {
-  const decoded = mapAhead(paths, (path) => decode(path, options, contents?.get(path)), {
-    inFlight: DECODES_AHEAD,
-    ahead: 4 * batchSize,
-  });
+  const decode = async (path: string): Promise<Decoded | UnreadableImage> => {
+    try {
+      return { path, ...await decodeImage(path, options, contents?.get(path)) };
+    } catch (error) {
+      if (error instanceof ImageError) return { path, error };
+      throw error;
+    }
+  };
+  const decoded = mapAhead(paths, decode, { inFlight: DECODES_AHEAD, ahead: 4 * batchSize });
   let waiting: (Decoded | UnreadableImage)[] = [];
   const finish = async (): Promise<(T | UnreadableImage)[]> => {
     const readable = waiting.filter((image) => "pixels" in image);
@@ -128,196 +296,25 @@ async function* inBatches<T>(
   if (waiting.length > 0) yield* await finish();
 }
 
-async function decode(
-  path: string,
-  options: DecodeOptions,
-  sha256: string | undefined,
-): Promise<Decoded | UnreadableImage> {
-  try {
-    return { path, ...await decodeImage(path, options, sha256) };
-  } catch (error) {
-    if (error instanceof ImageError) return { path, error };
-    throw error;
-  }
-}
-
-/** Images that a processor predicts at once: 32 need 400 MB more, for 5 to 7 % less time. */
-const AT_ONCE = 8;
-
-/** A model made ready for prediction. */
-export interface Predictor {
-  /**
-   * Class probabilities of a batch of RGB pixels [n, size, size, 3].
-   *
-   * @returns Row-major [n, classes]; each row sums to 1.
-   */
-  predict(pixels: Uint8Array): Promise<Float32Array>;
-  /** Frees what was made for prediction; the model itself stays. */
-  dispose(): void;
-}
-
-/** A model's answers with what they were made from. */
-interface PredictionWithFeatures {
-  /** Row-major [n, classes]. */
-  probabilities: Float32Array;
-  /** The backbone's last feature map, averaged over its places: row-major [n, channels]. */
+/** What an image looks like to a person and to the model: compared with those of its training. */
+export interface Appearance {
+  traits: ImageTraits;
+  /** Of the backbone: [channels]. */
   features: Float32Array;
 }
 
-/** A {@linkcode Predictor} that gives the features behind its answers too, from the same pass. */
-export interface FeaturePredictor extends Predictor {
-  /** As `predict`, with the features. */
-  predictWithFeatures(pixels: Uint8Array): Promise<PredictionWithFeatures>;
-}
-
-/**
- * Folds a model's BatchNorms once and predicts with the result.
- *
- * @param preprocessing From the model's card where it was loaded; else its backbone's own.
- * @param options.consume Frees the model's weights that folding replaces, which halves the memory:
- *   the model is then good for nothing but to be disposed.
- */
-export function createPredictor(
-  model: Model,
-  preprocessing: Preprocessing = backbones[model.architecture.backbone].preprocessing,
-  { consume = false }: { consume?: boolean } = {},
-): FeaturePredictor {
-  const free = (names: string[]) => {
-    for (const name of names) {
-      model.weights.get(name)?.dispose();
-      model.weights.delete(name);
-    }
-  };
-  const folded = foldBatchNorms(model.graph, model.weights, consume ? free : undefined);
-  const { imageSize } = model.architecture;
-  const atOnce = imagesAtOnce(AT_ONCE) * imageSize ** 2 * 3;
-  const run = async (pixels: Uint8Array, outputs: string[]): Promise<Float32Array[]> => {
-    const parts: Float32Array[][] = outputs.map(() => []);
-    for (let start = 0; start < pixels.length; start += atOnce) {
-      const tensors = tf.tidy(() => {
-        const images = preprocess(pixels.subarray(start, start + atOnce), imageSize, preprocessing);
-        return forward(folded.graph, folded.weights, new Map([[INPUT_LAYER, images]]), outputs);
-      });
-      (await read(tensors)).forEach((values, i) => parts[i]!.push(values));
-    }
-    return parts.map(join);
-  };
-  return {
-    predict: async (pixels) => (await run(pixels, [OUTPUT_LAYER]))[0]!,
-    predictWithFeatures: async (pixels) => {
-      const [probabilities, features] = await run(pixels, [OUTPUT_LAYER, FEATURE_LAYER]);
-      return { probabilities: probabilities!, features: features! };
-    },
-    dispose: folded.dispose,
-  };
-}
-
-function join(parts: readonly Float32Array[]): Float32Array {
-  const whole = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
-}
-
-/** The values of tensors, which are freed. */
-async function read(tensors: readonly TensorFlow.Tensor[]): Promise<Float32Array[]> {
-  try {
-    return await Promise.all(tensors.map((tensor) => tensor.data() as Promise<Float32Array>));
-  } finally {
-    tf.dispose([...tensors]);
-  }
-}
-
-/**
- * A predictor that answers as the model's card says: alone, or as the mean over the symmetries.
- *
- * @param options See `createPredictor`.
- */
-export function answeringPredictor(
-  model: Model,
-  { preprocessing, decision, architecture }: ModelCard,
-  options: { consume?: boolean } = {},
-): FeaturePredictor {
-  const predictor = createPredictor(model, preprocessing, options);
-  return decision.testTimeAugmentation
-    ? averageSymmetries(predictor, architecture.imageSize)
-    : predictor;
-}
-
-/**
- * A predictor whose probabilities are the means over the eight turned and mirrored copies of each
- * image: a crop has no up and down, so neither should an answer. It takes eight times as long.
- *
- * The mean is that of the probabilities, as the softmax outputs of changed copies are averaged since
- * Krizhevsky, Sutskever & Hinton (2012): by convexity its log loss and Brier score are never above the means of
- * the copies' own. Answers become less extreme by it, so calibration and threshold must be chosen
- * with it too.
- *
- * Features are those of the image as it is: means of eight would lie closer together than the ones
- * that they are compared with.
- *
- * @param predictor Does the work, and is disposed with the result.
- * @param size Side of the images, in pixels.
- */
-export function averageSymmetries(predictor: FeaturePredictor, size: number): FeaturePredictor {
-  /** Adds to the probabilities of the images as they are those of the others, and divides. */
-  const average = async (pixels: Uint8Array, first: Float32Array): Promise<Float32Array> => {
-    const sums = Float64Array.from(first);
-    for (let symmetry = 1; symmetry < SYMMETRIES.length; symmetry++) {
-      const values = await predictor.predict(turned(pixels, size, symmetry));
-      values.forEach((value, i) => sums[i]! += value);
-    }
-    return Float32Array.from(sums, (sum) => sum / SYMMETRIES.length);
-  };
-  return {
-    predict: async (pixels) => await average(pixels, await predictor.predict(pixels)),
-    predictWithFeatures: async (pixels) => {
-      const { probabilities, features } = await predictor.predictWithFeatures(pixels);
-      return { probabilities: await average(pixels, probabilities), features };
-    },
-    dispose: predictor.dispose,
-  };
-}
-
-/** Every image of a batch [n, size, size, 3] turned or mirrored alike. */
-function turned(pixels: Uint8Array, size: number, symmetry: number): Uint8Array {
-  const length = size * size * 3;
-  const result = new Uint8Array(pixels.length);
-  for (let start = 0; start < pixels.length; start += length) {
-    result.set(applySymmetry(pixels.subarray(start, start + length), size, symmetry), start);
-  }
-  return result;
-}
-
-/**
- * How many images a network takes in one pass. Its first layers hold the largest tensors of all, so
- * on a processor fewer at once bound the peak of memory and cost little; a graphics card takes all
- * that it is given.
- *
- * @param onProcessor At most so many where there is no graphics card.
- */
-export function imagesAtOnce(onProcessor: number): number {
-  return nativeBackend().isUsingGpuDevice ? Infinity : onProcessor;
-}
-
-/** How images have to be read for a saved model: as those it was trained on. */
-export function decodeOptions({ architecture, preprocessing }: ModelCard): DecodeOptions {
-  const { resize, stain, maxMegapixels } = preprocessing;
-  return { size: architecture.imageSize, resize, stain, maxMegapixels };
-}
-
 /** An image of the split with what the model says of it. */
-interface SubsetPrediction extends Pick<SplitRow, "path" | "label" | "group"> {
+export interface RowPrediction extends Pick<SplitRow, "path" | "label" | "group"> {
   /** As the model gives them, not calibrated: one a class. */
   probabilities: number[];
+  /** Where it was asked for. */
+  appearance?: Appearance;
 }
 
 /**
- * Predicts the images of one subset, in the order of the split.
+ * Predicts the images of one subset, in the order of the split, as the model's card asks for it.
  *
+ * @param options.withAppearance Adds what the model's reference is fitted to, from the same pass.
  * @throws {ImageError} When an image cannot be read, or is another one than the split was made of: a
  *   score over other images is another score.
  */
@@ -326,25 +323,45 @@ export async function predictSubset(
   subset: Subset,
   config: Config,
   onProgress?: OnProgress,
-): Promise<SubsetPrediction[]> {
+  options: { withAppearance?: boolean } = {},
+): Promise<RowPrediction[]> {
   const rows = split.filter((row) => row.subset === subset);
-  const predictor = answeringPredictor(model, card);
-  const predictions: SubsetPrediction[] = [];
+  const predictor = cardPredictor(model, card);
   try {
-    const contents = splitContents(rows, config);
-    const results = predictImages(predictor, contents.keys(), {
-      ...decodeOptions(card),
-      batchSize: config.training.batchSize,
-      contents,
-    });
-    for await (const result of results) {
-      if ("error" in result) throw result.error;
-      const { path, label, group } = rows[predictions.length]!;
-      predictions.push({ path, label, group, probabilities: result.probabilities });
-      onProgress?.(predictions.length, rows.length, path);
-    }
+    return await predictRows(predictor, card, rows, config, { ...options, onProgress });
   } finally {
     predictor.dispose();
+  }
+}
+
+/** As {@linkcode predictSubset}, of any rows and by a given predictor of the card's model. */
+export async function predictRows(
+  predictor: FeaturePredictor,
+  card: ModelCard,
+  rows: readonly SplitRow[],
+  config: Config,
+  { withAppearance = false, onProgress }: {
+    withAppearance?: boolean;
+    onProgress?: OnProgress | undefined;
+  },
+): Promise<RowPrediction[]> {
+  const contents = splitContents(rows, config);
+  const options = { ...decodeOptions(card), batchSize: config.training.batchSize, contents };
+  const results = (withAppearance ? seeImages : predictImages)(predictor, contents.keys(), options);
+  const predictions: RowPrediction[] = [];
+  for await (const result of results) {
+    if ("error" in result) throw result.error;
+    const { path, label, group } = rows[predictions.length]!;
+    const prediction: RowPrediction = { path, label, group, probabilities: result.probabilities };
+    if ("features" in result) {
+      const { original, features } = result as SeenImage;
+      prediction.appearance = {
+        traits: imageTraits(original, options.size, result),
+        features: Float32Array.from(features), // a copy: those of a batch share one array
+      };
+    }
+    predictions.push(prediction);
+    onProgress?.(predictions.length, rows.length, path);
   }
   return predictions;
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { readLabels } from "../../lib/data/labels.ts";
 import { createReviewQueue, reviewCsv, reviewNeed } from "../../lib/evaluation/queue.ts";
-import { type Flag, FLAGS } from "../../lib/model/ordinary.ts";
+import { type Flag, FLAGS } from "../../lib/model/reference.ts";
 import { inFolder } from "../data/test_images.ts";
 
 const flagsOf = (n: number): Flag[] => FLAGS.slice(0, n);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import fc from "fast-check";
 import { openWorkFile, type StoredImage, type WorkIdentity } from "../../lib/evaluation/work.ts";
-import { FLAGS } from "../../lib/model/ordinary.ts";
+import { FLAGS } from "../../lib/model/reference.ts";
 import { inFolder } from "../data/test_images.ts";
 
 const IDENTITY: WorkIdentity = {

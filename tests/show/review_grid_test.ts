@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { ExplainedReview } from "../../lib/evaluation/queue.ts";
 import { toHeatMap } from "../../lib/metrics/grad_cam.ts";
-import type { Flag } from "../../lib/model/ordinary.ts";
+import type { Flag } from "../../lib/model/reference.ts";
 import { reviewGrid } from "../../lib/show/explanations.ts";
 
 const SIZE = 32;

@@ -7,7 +7,12 @@ import { fromRoot, runPaths } from "../core/paths.ts";
 import type { Config } from "../core/settings.ts";
 import { type OnProgress, stoppable, type StopRequested } from "../core/stop.ts";
 import { disposeModel, type Model } from "../model/model.ts";
-import { cardPredictor, decodeOptions, seeImages, type SeenImage } from "../model/predict.ts";
+import {
+  cardPredictor,
+  decodeOptions,
+  type PredictedImage,
+  predictImages,
+} from "../model/predict.ts";
 import { type Flagger, readFlagger, REFERENCE_FILE } from "../model/reference.ts";
 import { loadModel } from "../model/saved.ts";
 import { evaluationFiles, refuseInside, refuseOverwriting } from "../run/evaluation_files.ts";
@@ -225,8 +230,8 @@ async function classify(
   const options = { ...decodeOptions(card), batchSize: BATCH_SIZE };
   let [done, turn, waiting]: [number, number, StoredImage[]] = [0, 0, []];
   try {
-    // Batches are whole but for the folder's last one: seeImages groups them as they are here.
-    for await (const result of seeImages(predictor, paths(folder, names, batches), options)) {
+    // Batches are whole but for the folder's last one: predictImages groups them as they are here.
+    for await (const result of predictImages(predictor, paths(folder, names, batches), options)) {
       waiting.push("error" in result ? failed(result.error) : classified(result, flagger));
       const batch = batches[turn]!;
       const position = BATCH_SIZE * batch + waiting.length;
@@ -256,7 +261,7 @@ function* paths(
   }
 }
 
-function classified(image: SeenImage, flagger: Flagger | null): StoredImage {
+function classified(image: PredictedImage, flagger: Flagger | null): StoredImage {
   const { probabilities, width, height } = image;
   return { probabilities, width, height, flags: flagger?.(image) ?? [] };
 }

@@ -27,12 +27,6 @@ export interface Predictor {
    * @returns Row-major [n, classes]; each row sums to 1.
    */
   predict(pixels: Uint8Array): Promise<Float32Array>;
-  /** Frees what was made for prediction; the model itself stays. */
-  dispose(): void;
-}
-
-/** A {@linkcode Predictor} that gives the features behind its predictions too. */
-export interface FeaturePredictor extends Predictor {
   /**
    * As `predict`, from the same pass with the features: the backbone's last feature map, averaged
    * over its places, row-major [n, channels].
@@ -40,6 +34,8 @@ export interface FeaturePredictor extends Predictor {
   predictWithFeatures(
     pixels: Uint8Array,
   ): Promise<{ probabilities: Float32Array; features: Float32Array }>;
+  /** Frees what was made for prediction; the model itself stays. */
+  dispose(): void;
 }
 
 /** Images that a processor predicts at once: 32 need 400 MB more, for 5 to 7 % less time. */
@@ -56,10 +52,11 @@ export function createPredictor(
   model: Model,
   preprocessing: Preprocessing = backbones[model.architecture.backbone].preprocessing,
   { consume = false }: { consume?: boolean } = {},
-): FeaturePredictor {
-  const free = (names: string[]) => {
-    for (const name of names) {
-      model.weights.get(name)?.dispose();
+): Predictor {
+  const free = (layers: string[]) => {
+    for (const [name, weight] of model.weights) {
+      if (!layers.includes(name.split("/")[0]!)) continue;
+      weight.dispose();
       model.weights.delete(name);
     }
   };
@@ -123,7 +120,7 @@ export function cardPredictor(
   model: Model,
   { preprocessing, decision, architecture }: ModelCard,
   options: { consume?: boolean } = {},
-): FeaturePredictor {
+): Predictor {
   const predictor = createPredictor(model, preprocessing, options);
   return decision.testTimeAugmentation
     ? averageSymmetries(predictor, architecture.imageSize)
@@ -145,7 +142,7 @@ export function cardPredictor(
  * @param predictor Does the work, and is disposed with the result.
  * @param size Side of the images, in pixels.
  */
-export function averageSymmetries(predictor: FeaturePredictor, size: number): FeaturePredictor {
+export function averageSymmetries(predictor: Predictor, size: number): Predictor {
   /** Adds to the probabilities of the images as they are those of the others, and divides. */
   const average = async (pixels: Uint8Array, first: Float32Array): Promise<Float32Array> => {
     const sums = Float64Array.from(first);
@@ -175,7 +172,7 @@ function turned(pixels: Uint8Array, size: number, symmetry: number): Uint8Array 
   return result;
 }
 
-/** An image that was classified. */
+/** An image that was classified, with what the model saw and made of it. */
 export interface PredictedImage {
   path: string;
   /** One a class, in the model's order; they sum to 1. */
@@ -184,10 +181,6 @@ export interface PredictedImage {
   width: number;
   /** In pixels, as displayed. */
   height: number;
-}
-
-/** An image that was classified, with what the model saw and made of it. */
-export interface SeenImage extends PredictedImage {
   /** Of the model's size, before stains were normalised: RGB, row-major [size, size, 3]. */
   original: Uint8Array;
   /** Of the backbone: [channels]. */
@@ -222,52 +215,8 @@ export function decodeOptions({ architecture, preprocessing }: ModelCard): Decod
 export async function* predictImages(
   predictor: Predictor,
   paths: Iterable<string>,
-  options: PredictOptions,
-): AsyncGenerator<PredictedImage | UnreadableImage, void, void> {
-  yield* inBatches(paths, options, async (images, pixels) => {
-    const values = await predictor.predict(pixels); // [n, classes]
-    return images.map((image, row) => classified(image, rowOf(values, row, images.length)));
-  });
-}
-
-/**
- * As {@linkcode predictImages}, with pixels and features: what tells whether an image is like those
- * that the model was trained on. They come from the same forward pass.
- */
-export async function* seeImages(
-  predictor: FeaturePredictor,
-  paths: Iterable<string>,
-  options: PredictOptions,
-): AsyncGenerator<SeenImage | UnreadableImage, void, void> {
-  yield* inBatches(paths, options, async (images, pixels) => {
-    const { probabilities, features } = await predictor.predictWithFeatures(pixels);
-    return images.map((image, row) => ({
-      ...classified(image, rowOf(probabilities, row, images.length)),
-      original: image.original,
-      features: rowOf(features, row, images.length),
-    }));
-  });
-}
-
-interface Decoded extends DecodedImage {
-  path: string;
-}
-
-function classified({ path, width, height }: Decoded, probabilities: Float32Array): PredictedImage {
-  return { path, width, height, probabilities: [...probabilities] };
-}
-
-function rowOf(values: Float32Array, row: number, rows: number): Float32Array {
-  const length = values.length / rows;
-  return values.subarray(row * length, (row + 1) * length);
-}
-
-/** @param predict Of the readable images of a batch and their pixels: a result each. */
-async function* inBatches<T>(
-  paths: Iterable<string>,
   { batchSize, contents, ...options }: PredictOptions,
-  predict: (images: readonly Decoded[], pixels: Uint8Array) => Promise<T[]>,
-): AsyncGenerator<T | UnreadableImage, void, void> {
+): AsyncGenerator<PredictedImage | UnreadableImage, void, void> {
   const decode = async (path: string): Promise<Decoded | UnreadableImage> => {
     try {
       return { path, ...await decodeImage(path, options, contents?.get(path)) };
@@ -278,22 +227,46 @@ async function* inBatches<T>(
   };
   const decoded = mapAhead(paths, decode, { inFlight: DECODES_AHEAD, ahead: 4 * batchSize });
   let waiting: (Decoded | UnreadableImage)[] = [];
-  const finish = async (): Promise<(T | UnreadableImage)[]> => {
-    const readable = waiting.filter((image) => "pixels" in image);
-    const length = options.size * options.size * 3;
-    const pixels = new Uint8Array(readable.length * length); // [n, size, size, 3]
-    readable.forEach((image, row) => pixels.set(image.pixels, row * length));
-    const results = readable.length === 0 ? [] : await predict(readable, pixels);
-    let row = 0;
-    const finished = waiting.map((image) => "pixels" in image ? results[row++]! : image);
-    waiting = [];
-    return finished;
-  };
   for await (const image of decoded) {
     waiting.push(image);
-    if (waiting.length === batchSize) yield* await finish();
+    if (waiting.length < batchSize) continue;
+    yield* await predictBatch(predictor, waiting);
+    waiting = [];
   }
-  if (waiting.length > 0) yield* await finish();
+  yield* await predictBatch(predictor, waiting);
+}
+
+interface Decoded extends DecodedImage {
+  path: string;
+}
+
+async function predictBatch(
+  predictor: Predictor,
+  images: readonly (Decoded | UnreadableImage)[],
+): Promise<(PredictedImage | UnreadableImage)[]> {
+  const readable = images.filter((image) => "pixels" in image);
+  const n = readable.length;
+  if (n === 0) return images as UnreadableImage[];
+  const length = readable[0]!.pixels.length;
+  const pixels = new Uint8Array(n * length); // [n, size, size, 3]
+  readable.forEach((image, row) => pixels.set(image.pixels, row * length));
+  const { probabilities, features } = await predictor.predictWithFeatures(pixels);
+  const rowOf = (values: Float32Array, row: number) =>
+    values.subarray(row * values.length / n, (row + 1) * values.length / n);
+  let row = 0;
+  return images.map((image) => {
+    if ("error" in image) return image;
+    const { path, width, height, original } = image;
+    const at = row++;
+    return {
+      path,
+      probabilities: [...rowOf(probabilities, at)],
+      width,
+      height,
+      original,
+      features: rowOf(features, at),
+    };
+  });
 }
 
 /** What an image looks like to a person and to the model: compared with those of its training. */
@@ -336,7 +309,7 @@ export async function predictSubset(
 
 /** As {@linkcode predictSubset}, of any rows and by a given predictor of the card's model. */
 export async function predictRows(
-  predictor: FeaturePredictor,
+  predictor: Predictor,
   card: ModelCard,
   rows: readonly SplitRow[],
   config: Config,
@@ -347,20 +320,16 @@ export async function predictRows(
 ): Promise<RowPrediction[]> {
   const contents = splitContents(rows, config);
   const options = { ...decodeOptions(card), batchSize: config.training.batchSize, contents };
-  const results = (withAppearance ? seeImages : predictImages)(predictor, contents.keys(), options);
   const predictions: RowPrediction[] = [];
-  for await (const result of results) {
+  for await (const result of predictImages(predictor, contents.keys(), options)) {
     if ("error" in result) throw result.error;
     const { path, label, group } = rows[predictions.length]!;
-    const prediction: RowPrediction = { path, label, group, probabilities: result.probabilities };
-    if ("features" in result) {
-      const { original, features } = result as SeenImage;
-      prediction.appearance = {
-        traits: imageTraits(original, options.size, result),
-        features: Float32Array.from(features), // a copy: those of a batch share one array
-      };
-    }
-    predictions.push(prediction);
+    const { probabilities, original, features } = result;
+    const appearance = withAppearance && {
+      traits: imageTraits(original, options.size, result),
+      features: Float32Array.from(features), // a copy: those of a batch share one array
+    };
+    predictions.push({ path, label, group, probabilities, ...appearance && { appearance } });
     onProgress?.(predictions.length, rows.length, path);
   }
   return predictions;

@@ -16,9 +16,9 @@ import { disposeModel, inputShape, type Model } from "./model.ts";
 import {
   type Appearance,
   createPredictor,
+  type PredictedImage,
   predictRows,
   type RowPrediction,
-  type SeenImage,
 } from "./predict.ts";
 import { loadRunModel, type RunModel } from "./saved.ts";
 
@@ -271,7 +271,7 @@ const MAX_BYTES = 2_000_000;
 
 /** Says what is unusual about an image: in the order of {@linkcode FLAGS}; empty: nothing. */
 export type Flagger = (
-  image: Pick<SeenImage, "original" | "features" | "width" | "height">,
+  image: Pick<PredictedImage, "original" | "features" | "width" | "height">,
 ) => Flag[];
 
 /**

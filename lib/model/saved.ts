@@ -11,7 +11,7 @@ import { requireWeight } from "./forward.ts";
 import { sizeOf, weightSpecs } from "./graph.ts";
 import { KERAS_FILE, kerasTopology, readKerasCard, saveKeras } from "./keras_files.ts";
 import { buildGraph, disposeModel, inputShape, type Model } from "./model.ts";
-import { readTensors, writeTensors } from "./tensor_file.ts";
+import { readTensors, type TensorEntry, writeTensors } from "./tensor_file.ts";
 
 /** Names of weights files in a model folder: each is named after its content. */
 const WEIGHTS_FILE = /^weights-[0-9a-f]{12}\.bin$/;
@@ -75,25 +75,50 @@ const modelJsonSchema = z.object({
 });
 
 /**
- * Loads a model folder written by `saveModel`. The folder is untrusted: the layers are rebuilt from
- * the architecture's name, never from the file, and every weight's name and shape must be the one
- * that these layers need before anything is read.
+ * Loads a model folder written by {@linkcode saveModel}. The folder is untrusted: the layers are
+ * rebuilt from the architecture's name, never from the file, and every weight's name and shape must
+ * be the one that these layers need before anything is read.
  *
  * @returns The model, which the caller disposes, and its card.
  * @throws {ModelError} When the folder is missing, incomplete, damaged, or of another version.
  */
 export async function loadModel(folder: string): Promise<{ model: Model; card: ModelCard }> {
+  const { path, card, file, entries } = await readModelJson(folder);
+  const { architecture } = card;
+  const graph = buildGraph(architecture);
+  const specs = weightSpecs(graph, inputShape(architecture));
+  const mismatch = specs.findIndex((spec, index) =>
+    entries[index]?.name !== spec.name ||
+    entries[index].shape.join() !== spec.shape.join()
+  );
+  if (mismatch >= 0 || entries.length !== specs.length) {
+    const spec = specs[mismatch];
+    throw new ModelError(
+      `${path} does not hold the weights of ${architecture.backbone}: ` +
+        (spec ? `${spec.name} [${spec.shape}] is missing or misshapen.` : "it has too many."),
+      NO_MODEL,
+    );
+  }
+  const weights = await readTensors(join(folder, file), entries, card.weights.sha256);
+  return { model: { architecture, graph, weights }, card };
+}
+
+const NO_MODEL = "Train a model first (notebook 05), or name the run that has one.";
+
+/** The card of a model folder, and where its weights are; nothing of it has been checked but its form. */
+async function readModelJson(
+  folder: string,
+): Promise<{ path: string; card: ModelCard; file: string; entries: TensorEntry[] }> {
   const path = join(folder, "model.json");
-  const remedy = "Train a model first (notebook 05), or name the run that has one.";
-  if (!await exists(path)) throw new ModelError(`There is no model in ${folder}.`, remedy);
+  if (!await exists(path)) throw new ModelError(`There is no model in ${folder}.`, NO_MODEL);
   if ((await Deno.stat(path)).size > MAX_MODEL_JSON_BYTES) {
-    throw new ModelError(`${path} is far too large for a model.`, remedy);
+    throw new ModelError(`${path} is far too large for a model.`, NO_MODEL);
   }
   let json: unknown;
   try {
     json = JSON.parse(await Deno.readTextFile(path));
   } catch (cause) {
-    throw new ModelError(`${path} is damaged: it is not JSON.`, remedy, { cause });
+    throw new ModelError(`${path} is damaged: it is not JSON.`, NO_MODEL, { cause });
   }
   const parsed = modelJsonSchema.safeParse(json);
   if (!parsed.success) {
@@ -103,24 +128,8 @@ export async function loadModel(folder: string): Promise<{ model: Model; card: M
       "Train again with this version (notebook 05).",
     );
   }
-  const { weightsManifest: [{ paths: [file], weights: entries }], userDefinedMetadata: card } =
-    parsed.data;
-  const graph = buildGraph(card.architecture);
-  const specs = weightSpecs(graph, inputShape(card.architecture));
-  const mismatch = specs.findIndex((spec, index) =>
-    entries[index]?.name !== spec.name ||
-    entries[index].shape.join() !== spec.shape.join()
-  );
-  if (mismatch >= 0 || entries.length !== specs.length) {
-    const spec = specs[mismatch];
-    throw new ModelError(
-      `${path} does not hold the weights of ${card.architecture.backbone}: ` +
-        (spec ? `${spec.name} [${spec.shape}] is missing or misshapen.` : "it has too many."),
-      remedy,
-    );
-  }
-  const weights = await readTensors(join(folder, file), entries, card.weights.sha256);
-  return { model: { architecture: card.architecture, graph, weights }, card };
+  const { weightsManifest: [{ paths: [file], weights }], userDefinedMetadata } = parsed.data;
+  return { path, card: userDefinedMetadata, file, entries: weights };
 }
 
 /**
@@ -163,20 +172,35 @@ export interface RunModel {
  * its other images could then be ones the model has learnt.
  */
 export async function loadRunModel(config: Config): Promise<RunModel> {
-  const paths = runPaths(config.run);
-  const split = await readSplit(paths.split);
-  const { model, card } = await loadModel(paths.model);
-  try {
-    await checkSplit(paths.split, card);
-  } catch (error) {
-    disposeModel(model);
-    throw error;
-  }
-  return { model, card, split };
+  const { model: folder } = runPaths(config.run);
+  const split = await readOwnSplit(config, (await readModelJson(folder)).card);
+  return { ...await loadModel(folder), split };
 }
 
-async function checkSplit(path: string, card: ModelCard): Promise<void> {
-  if (await sha256File(path) === card.data.splitSha256) return;
+let shared: { folder: string; sha256: string; model: Model } | null = null;
+
+/**
+ * As {@linkcode loadRunModel}, for several steps of one notebook: the weights are read once, and
+ * again when others have taken their place, or for another run, when the ones before are freed.
+ * Card and split are those of now. The caller must neither change nor dispose the model.
+ */
+export async function sharedRunModel(config: Config): Promise<RunModel> {
+  const { model: folder } = runPaths(config.run);
+  const { card } = await readModelJson(folder);
+  const { sha256 } = card.weights;
+  const split = await readOwnSplit(config, card);
+  if (shared?.folder !== folder || shared.sha256 !== sha256) {
+    const { model } = await loadModel(folder);
+    if (shared) disposeModel(shared.model);
+    shared = { folder, sha256, model };
+  }
+  return { model: shared.model, card, split };
+}
+
+async function readOwnSplit(config: Config, card: ModelCard): Promise<SplitRow[]> {
+  const { split: path } = runPaths(config.run);
+  const split = await readSplit(path);
+  if (await sha256File(path) === card.data.splitSha256) return split;
   throw new DataError(
     `${path} is not the split that the model was trained on: some of its test images may be ones ` +
       "that the model has learnt.",

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { ModelError, WeightsMissingError } from "../core/errors.ts";
 import { exists, sha256File } from "../core/files.ts";
 import { runTool, ToolError, venvFolder, venvPython } from "../core/python.ts";
-import { blockNames } from "./architectures.ts";
+import { lite0Blocks } from "./architectures.ts";
 import { sizeOf, type WeightSpec } from "./graph.ts";
 
 /** A PyTorch weights file that a package of the .venv holds. */
@@ -133,7 +133,7 @@ const CLASSIFIER = /^_fc\./;
 /** `block2a_bn/gamma` is `_blocks.1._bn1.weight` there. */
 function torchName(name: string): string {
   const [layer = "", weight = ""] = name.split("/");
-  const block = blockNames().findIndex((block) => layer.startsWith(`${block}_`));
+  const block = lite0Blocks.findIndex(({ name }) => layer.startsWith(`${name}_`));
   const within = block < 0 ? layer : layer.slice(layer.indexOf("_") + 1);
   return `${block < 0 ? "" : `_blocks.${block}.`}${LAYERS[within]}.${WEIGHTS[weight]}`;
 }

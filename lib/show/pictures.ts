@@ -9,8 +9,8 @@ import {
   type AugmentationNote,
   describeAugmentations,
   isAugmented,
-  NO_CHANGES,
   shownSettings,
+  strongestChanges,
   viewRandom,
 } from "../images/views.ts";
 import type { Model } from "../model/model.ts";
@@ -318,8 +318,7 @@ export async function augmentationGrid(
     rows.push(
       await row(
         notes[i]!,
-        (pixels, column) =>
-          applyChanges(pixels, size, { ...NO_CHANGES, ...kind.strongest(shown, column) }),
+        (pixels, column) => applyChanges(pixels, size, strongestChanges(kind.name, shown, column)),
       ),
     );
   }

@@ -7,7 +7,12 @@ import { compareCodePoints } from "../../lib/core/words.ts";
 import { listImages } from "../../lib/data/list.ts";
 import { imageTraits } from "../../lib/images/traits.ts";
 import { disposeModel } from "../../lib/model/model.ts";
-import { type Appearance, createPredictor, decodeOptions, seeImages } from "../../lib/model/predict.ts";
+import {
+  type Appearance,
+  createPredictor,
+  decodeOptions,
+  predictImages,
+} from "../../lib/model/predict.ts";
 import { fitReference, writeReference } from "../../lib/model/reference.ts";
 import { loadModel } from "../../lib/model/saved.ts";
 import { DEFAULT_DECISION } from "../../lib/run/model_card.ts";
@@ -198,7 +203,7 @@ async function learnPictures(modelFolder: string): Promise<void> {
       assert.ok(path.endsWith(`${i}.png`));
     }
     const options = { ...decodeOptions(card), batchSize: 32 };
-    for await (const image of seeImages(predictor, paths, options)) {
+    for await (const image of predictImages(predictor, paths, options)) {
       assert.ok("features" in image);
       const traits = imageTraits(image.original, options.size, image);
       seen.push({ traits, features: Float32Array.from(image.features) });

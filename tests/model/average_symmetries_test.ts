@@ -5,11 +5,7 @@ import { applySymmetry } from "../../lib/images/augment.ts";
 import { FEATURE_LAYER } from "../../lib/model/architectures.ts";
 import { forward, preprocess } from "../../lib/model/forward.ts";
 import { backbones, disposeModel, INPUT_LAYER } from "../../lib/model/model.ts";
-import {
-  averageSymmetries,
-  createPredictor,
-  type FeaturePredictor,
-} from "../../lib/model/predict.ts";
+import { averageSymmetries, createPredictor, type Predictor } from "../../lib/model/predict.ts";
 import { someImages } from "./ask_keras.ts";
 import { SMALL, smallModel } from "./small_model.ts";
 
@@ -69,7 +65,7 @@ Deno.test("createPredictor() that consumes its model answers the same from as ma
 Deno.test("averageSymmetries() gives the mean over the eight copies, by hand", async () => {
   const seen: number[] = [];
   /** Answers with the top left red value of each image, as a share of 255. */
-  const corner: FeaturePredictor = {
+  const corner: Predictor = {
     predict: (pixels) => {
       const n = pixels.length / 12;
       const p = Array.from({ length: n }, (_, i) => pixels[12 * i]! / 255);

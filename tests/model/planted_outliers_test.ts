@@ -13,11 +13,7 @@ import {
   inputShape,
   type Model,
 } from "../../lib/model/model.ts";
-import {
-  type Appearance,
-  createPredictor,
-  type FeaturePredictor,
-} from "../../lib/model/predict.ts";
+import { type Appearance, createPredictor, type Predictor } from "../../lib/model/predict.ts";
 import { fitReference, type Flag, readFlagger, writeReference } from "../../lib/model/reference.ts";
 import { loadEfficientnetLite0 } from "../../lib/model/torch_tensors.ts";
 import { createNoise, drawCrop, encodeCrop, planSampleSet } from "../../tools/sample_drawing.ts";
@@ -167,7 +163,7 @@ async function see(image: Sharp, size: number): Promise<Picture> {
 
 /** Traits and features of pictures. */
 async function appearances(
-  predictor: FeaturePredictor,
+  predictor: Predictor,
   pictures: readonly Picture[],
   size: number,
 ): Promise<Appearance[]> {

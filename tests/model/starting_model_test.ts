@@ -63,7 +63,7 @@ Deno.test("startingModel() takes the ImageNet weights of the backbone that was a
 Deno.test("startingModel() goes on with the other backbone, and says so, only where it may", async () => {
   const { backbone, kernel, kind, note } = await start(missing("R"), there("E"), true);
   assert.deepEqual([backbone, kernel, kind], ["efficientnet_lite0", 0.5, "imagenet"]);
-  assert.match(note, /^E, in place of R, which cannot be had here/);
+  assert.match(note, /^E, in place of R, which cannot be obtained here/);
   await assert.rejects(start(missing("R"), there("E"), false), WeightsMissingError);
 });
 

@@ -31,7 +31,6 @@ async function trainAndEvaluate(
 ): Promise<{ decision: Decision; crops: Crop[] }> {
   let result: { decision: Decision; crops: Crop[] } | null = null;
   await inProjectCopy(async ({ root, load }) => {
-    await Deno.symlink(join(projectRoot, ".venv"), join(root, ".venv"));
     for (const label of CLASSES) {
       for await (const { name } of Deno.readDir(join(realCrops, label))) {
         const centre = name.split("_")[0]!;

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { parseConfig } from "../../../lib/core/config.ts";
 import { readCsv } from "../../../lib/core/csv.ts";
-import { projectRoot } from "../../../lib/core/paths.ts";
 import { createRandom } from "../../../lib/core/random.ts";
 import {
   correctProbabilities,

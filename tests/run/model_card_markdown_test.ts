@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type ModelCard, modelCardMarkdown } from "../../lib/run/model_card.ts";
-import { testCard } from "./model_card.ts";
+import { testCard } from "../model/model_card.ts";
 
 const classes = ["negative", "positive_one"];
 

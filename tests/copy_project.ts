@@ -20,10 +20,11 @@ export function sectionsOf({ load }: Pick<ProjectCopy, "load">, config: unknown)
     await (await load<Module>(path))[name]!(config);
 }
 
-/** Runs a test with a copy of lib/ in a folder of its own, which is removed afterwards. */
+/** Runs a test with a copy of lib/ and the .venv in a folder of its own, which is removed afterwards. */
 export function inProjectCopy(test: (project: ProjectCopy) => Promise<void>): Promise<void> {
   return inFolder(async (root) => {
     await copyFolder(join(projectRoot, "lib"), join(root, "lib"));
+    await Deno.symlink(join(projectRoot, ".venv"), join(root, ".venv"));
     await test({ root, load: (path) => import(pathToFileURL(join(root, path)).href) });
   });
 }

@@ -81,6 +81,21 @@ const splitSchema = z.strictObject({
   error: "train + validation + test must be 1",
 });
 
+/** `model.head` of the reference recipe. */
+export const DEFAULT_HEAD = { units: [512, 256], dropout: [0.4, 0.3] };
+
+/** The hidden layers of the classification head: of the config, and of a saved model. */
+export const headSchema = z.strictObject({
+  units: z.array(z.int().min(1).max(4096)).max(4).default(DEFAULT_HEAD.units).describe(
+    "Units of each dense layer between the pooled features and the classes; []: none",
+  ),
+  dropout: z.array(z.number().min(0).lt(1)).default(DEFAULT_HEAD.dropout)
+    .describe("Dropout behind each of these layers, as a fraction"),
+}).refine(({ units, dropout }) => units.length === dropout.length, {
+  error: "must have as many entries as units",
+  path: ["dropout"],
+});
+
 const modelSchema = z.strictObject({
   backbone: z.enum(BACKBONES).default("resnet50").describe(
     "Architecture below the head: resnet50, or efficientnet_lite0, which needs about a tenth of " +
@@ -91,6 +106,7 @@ const modelSchema = z.strictObject({
       "of a Keras file (.h5, .weights.h5, .keras) or of a model folder to train further",
   ),
   unfreezeLast: count("Backbone layers that are trained, counted from the end", 30, 0),
+  head: headSchema.prefault({}).describe("The layers on top of the backbone"),
   imageSize: z.int().min(32).max(1024).default(224)
     .describe("Width and height of the model's input, in pixels"),
   resize: z.enum(RESIZES).default("squash").describe(

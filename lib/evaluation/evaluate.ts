@@ -7,8 +7,8 @@ import { fromRoot, runPaths } from "../core/paths.ts";
 import type { Config } from "../core/settings.ts";
 import { stoppable } from "../core/stop.ts";
 import { disposeModel, type Model } from "../model/model.ts";
-import { type Flagger, readFlagger, REFERENCE_FILE } from "../model/ordinary.ts";
-import { answeringPredictor, decodeOptions, seeImages } from "../model/predict.ts";
+import { type Flagger, readFlagger, REFERENCE_FILE } from "../model/reference.ts";
+import { cardPredictor, decodeOptions, predictImages } from "../model/predict.ts";
 import { loadModel } from "../model/saved.ts";
 import { evaluationFiles, refuseInside, refuseOverwriting } from "../run/evaluation_files.ts";
 import { readSidecar } from "./export.ts";
@@ -196,7 +196,7 @@ async function classify(
   { options: { folder, loaded, onProgress }, listing: { names }, card, stopRequested }: Setting,
   { work, model, flagger, batches, resumed, total }: ClassifyOptions,
 ): Promise<number> {
-  const predictor = answeringPredictor(model, card, { consume: loaded === undefined });
+  const predictor = cardPredictor(model, card, { consume: loaded === undefined });
   const options = { ...decodeOptions(card), batchSize: BATCH_SIZE };
   function* paths(): Generator<string, void, void> {
     for (const batch of batches) {
@@ -206,14 +206,14 @@ async function classify(
   }
   let [done, turn, waiting]: [number, number, StoredImage[]] = [0, 0, []];
   try {
-    // Batches are whole but for the folder's last one: seeImages groups them as they are here.
-    for await (const result of seeImages(predictor, paths(), options)) {
+    // Batches are whole but for the folder's last one: predictImages groups them as they are here.
+    for await (const result of predictImages(predictor, paths(), options)) {
       if ("error" in result) {
         const { reason, cause } = result.error;
         waiting.push({ error: reason, retry: isFileSystemError(cause) });
       } else {
         const { probabilities, width, height } = result;
-        waiting.push({ probabilities, width, height, flags: flagger?.(result).flags ?? [] });
+        waiting.push({ probabilities, width, height, flags: flagger?.(result) ?? [] });
       }
       const batch = batches[turn]!;
       const position = BATCH_SIZE * batch + waiting.length;

@@ -4,7 +4,7 @@ import { compareCodePoints } from "../core/words.ts";
 import { type ExplainedImage, explainImages } from "../metrics/explain.ts";
 import { certaintyOf } from "../metrics/test.ts";
 import { disposeModel } from "../model/model.ts";
-import type { Flag } from "../model/ordinary.ts";
+import type { Flag } from "../model/reference.ts";
 import { loadModel } from "../model/saved.ts";
 
 /** An image that a person should look at. */

@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import { z } from "zod";
 import { DataError } from "../core/errors.ts";
 import { readAll, writeAll } from "../core/files.ts";
-import type { Flag } from "../model/ordinary.ts";
+import type { Flag } from "../model/reference.ts";
 
 /** Images that are computed together. Other batches could change the last digit of a probability. */
 export const BATCH_SIZE = 32;

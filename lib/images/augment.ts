@@ -2,7 +2,7 @@ import sharp from "sharp";
 import type { Random } from "../core/random.ts";
 import type { Augmentation } from "../core/settings.ts";
 import { symmetryIndices } from "../data/look.ts";
-import { invert, mapDensities, type Matrix3, multiply, stainVectors } from "./stain.ts";
+import { mapDensities, rescaling, stainVectors } from "./stain.ts";
 import { type Changes, drawChanges, type Hole, type Placement } from "./views.ts";
 
 /**
@@ -282,7 +282,5 @@ export function varyStain(
   stains: Augmentation["stains"],
   factors: readonly [number, number],
 ): Uint8Array {
-  const vectors = stainVectors[stains];
-  const scaled: Matrix3 = [[factors[0], 0, 0], [0, factors[1], 0], [0, 0, 1]];
-  return mapDensities(pixels, multiply(multiply(invert(vectors), scaled), vectors));
+  return mapDensities(pixels, rescaling(stainVectors[stains], factors));
 }

@@ -1,6 +1,22 @@
+import { EigenvalueDecomposition, inverse, Matrix } from "ml-matrix";
 import type { Augmentation } from "../core/settings.ts";
 import { percentile } from "../core/stats.ts";
 import { LEAST_SPAN, type StainReference } from "../run/model_card.ts";
+
+/** Three numbers: for colours in the order red, green, blue. */
+export type Vector3 = readonly [number, number, number];
+
+/**
+ * Brings an image's colours to the reference. White stays white.
+ *
+ * @param pixels 8-bit RGB, [n, 3]; not changed.
+ * @returns New pixels; those of an image without stained tissue as they are.
+ */
+export function normaliseStain(pixels: Uint8Array, reference: StainReference): Uint8Array {
+  return reference.method === "reinhard"
+    ? normaliseReinhard(pixels, reference)
+    : normaliseMacenko(pixels, reference);
+}
 
 /** Colours of a slide after Macenko: two stains and how much of each there is. */
 interface MacenkoColours {
@@ -28,64 +44,47 @@ export function macenkoColours(pixels: Uint8Array): MacenkoColours | null {
   if (!densities) return null;
   const stains = outermost(densities);
   if (!(Math.hypot(...cross(...stains)) > LEAST_SPAN)) return null;
-  const separate = invert(withResidual(...stains));
-  const amount = (stain: 0 | 1) =>
-    percentile(
-      along([separate[0][stain], separate[1][stain], separate[2][stain]], densities),
-      AMOUNT_PERCENTILE,
-    );
-  const amounts = [amount(0), amount(1)] as const;
-  return amounts.every((amount) => amount > 0) ? { stains, amounts } : null;
+  const separate = inverse(withResidual(...stains)); // columns: how much there is of each stain
+  const [first = 0, second = 0] = [0, 1].map((stain) =>
+    percentile(along(separate.getColumn(stain), densities), AMOUNT_PERCENTILE)
+  );
+  return first > 0 && second > 0 ? { stains, amounts: [first, second] } : null;
 }
 
 /**
  * Exchanges an image's stains for those of the reference, in the same amounts relative to the most.
- * What neither stain explains stays; white stays white. Glass that is not quite white is scaled like
- * everything else.
- *
- * @param pixels 8-bit RGB, [n, 3]; not changed.
- * @returns New pixels; those of an image without two stains as they are.
+ * What neither stain explains stays. Glass that is not quite white is scaled like everything else.
  */
 export function normaliseMacenko(pixels: Uint8Array, reference: MacenkoColours): Uint8Array {
   const own = macenkoColours(pixels);
   if (!own) return new Uint8Array(pixels);
-  const scale: Matrix3 = [
-    [reference.amounts[0] / own.amounts[0], 0, 0],
-    [0, reference.amounts[1] / own.amounts[1], 0],
-    [0, 0, 1],
-  ];
-  const separate = invert(withResidual(...own.stains));
+  const scale = [0, 1].map((stain) => reference.amounts[stain]! / own.amounts[stain]!);
   return mapDensities(
     pixels,
-    multiply(multiply(separate, scale), withResidual(...reference.stains)),
+    rescaling(withResidual(...own.stains), scale, withResidual(...reference.stains)),
   );
 }
 
 /** The outermost directions of optical densities [m, 3], the one with more red first. */
-function outermost(densities: Float64Array): readonly [Vector3, Vector3] {
-  const [first, second] = symmetricEigenvectors(covariance(densities));
+function outermost(densities: Float64Array): [Vector3, Vector3] {
+  const { eigenvectorMatrix } = new EigenvalueDecomposition(covariance(densities), {
+    assumeSymmetric: true,
+  }); // [3, 3]: columns, that of the largest eigenvalue last
+  const [second, first] = [1, 2].map((column) => eigenvectorMatrix.getColumn(column));
   // Densities are positive: the main direction should be, too, or angles would wrap around.
-  const main = first[0] + first[1] + first[2] < 0 ? negative(first) : first;
-  const angles = along(second, densities); // [m]
+  const main = first!.reduce((sum, x) => sum + x) < 0 ? first!.map((x) => -x) : first!;
+  const angles = along(second!, densities); // [m]
   const x = along(main, densities);
   for (let i = 0; i < angles.length; i++) angles[i] = Math.atan2(angles[i]!, x[i]!);
-  const at = (percent: number): Vector3 => {
+  const [a, b] = [ANGLE_PERCENTILE, 100 - ANGLE_PERCENTILE].map((percent) => {
     const angle = percentile(angles, percent);
-    const [c, s] = [Math.cos(angle), Math.sin(angle)];
-    return unit([
-      c * main[0] + s * second[0],
-      c * main[1] + s * second[1],
-      c * main[2] + s * second[2],
-    ]);
-  };
-  const [a, b] = [at(ANGLE_PERCENTILE), at(100 - ANGLE_PERCENTILE)];
+    return unit(main.map((m, c) => Math.cos(angle) * m + Math.sin(angle) * second![c]!));
+  }) as [Vector3, Vector3];
   return a[0] > b[0] ? [a, b] : [b, a];
 }
 
-const negative = (v: Vector3): Vector3 => [-v[0], -v[1], -v[2]];
-
 /** The dot product of a vector with each row of [m, 3]: [m]. */
-function along([x, y, z]: Vector3, rows: Float64Array): Float64Array {
+function along([x = 0, y = 0, z = 0]: readonly number[], rows: Float64Array): Float64Array {
   const products = new Float64Array(rows.length / 3);
   for (let i = 0, j = 0; i < products.length; i++, j += 3) {
     products[i] = x * rows[j]! + y * rows[j + 1]! + z * rows[j + 2]!;
@@ -93,34 +92,26 @@ function along([x, y, z]: Vector3, rows: Float64Array): Float64Array {
   return products;
 }
 
-/** Of the columns of [m, 3]. */
-function covariance(rows: Float64Array): Matrix3 {
+/** Of the columns of [m, 3]: [3, 3]. */
+function covariance(rows: Float64Array): Matrix {
   const n = rows.length / 3;
-  let [x, y, z] = [0, 0, 0];
-  for (let i = 0; i < rows.length; i += 3) {
-    x += rows[i]!;
-    y += rows[i + 1]!;
-    z += rows[i + 2]!;
-  }
-  [x, y, z] = [x / n, y / n, z / n];
+  const sums = [0, 0, 0];
+  for (let i = 0; i < rows.length; i++) sums[i % 3]! += rows[i]!;
+  const [red, green, blue] = sums.map((sum) => sum / n) as unknown as Vector3;
   let [xx, xy, xz, yy, yz, zz] = [0, 0, 0, 0, 0, 0];
   for (let i = 0; i < rows.length; i += 3) {
-    const [a, b, c] = [rows[i]! - x, rows[i + 1]! - y, rows[i + 2]! - z];
-    xx += a * a;
-    xy += a * b;
-    xz += a * c;
-    yy += b * b;
-    yz += b * c;
-    zz += c * c;
+    const x = rows[i]! - red;
+    const y = rows[i + 1]! - green;
+    const z = rows[i + 2]! - blue;
+    xx += x * x;
+    xy += x * y;
+    xz += x * z;
+    yy += y * y;
+    yz += y * z;
+    zz += z * z;
   }
-  return [[xx / n, xy / n, xz / n], [xy / n, yy / n, yz / n], [xz / n, yz / n, zz / n]];
+  return new Matrix([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]).div(n);
 }
-
-/** A 3×3 matrix, row by row. */
-export type Matrix3 = readonly [Vector3, Vector3, Vector3];
-
-/** Three numbers: for colours in the order red, green, blue. */
-export type Vector3 = readonly [number, number, number];
 
 /** The vector at right angles to two others (right-handed). */
 function cross(a: Vector3, b: Vector3): Vector3 {
@@ -131,68 +122,45 @@ function cross(a: Vector3, b: Vector3): Vector3 {
   ];
 }
 
-/** A vector of length 1 in the same direction; the zero vector has none and gives NaN. */
-export function unit(vector: Vector3): Vector3 {
+/** The vector of length 1 in the direction of three numbers; of zeros NaN. */
+export function unit(vector: readonly number[]): Vector3 {
   const length = Math.hypot(...vector);
-  return [vector[0] / length, vector[1] / length, vector[2] / length];
+  return vector.map((x) => x / length) as unknown as Vector3;
 }
 
-/** `a · b`: what `a` does to a row vector, and then `b`. */
-export function multiply(a: Matrix3, b: Matrix3): Matrix3 {
-  const row = (values: Vector3): Vector3 => {
-    const column = (c: 0 | 1 | 2) =>
-      values[0] * b[0][c] + values[1] * b[1][c] + values[2] * b[2][c];
-    return [column(0), column(1), column(2)];
-  };
-  return [row(a[0]), row(a[1]), row(a[2])];
-}
-
-/** The inverse, by cofactors; of a matrix that has none, not finite. */
-export function invert([a, b, c]: Matrix3): Matrix3 {
-  const [bc, ca, ab] = [cross(b, c), cross(c, a), cross(a, b)];
-  const determinant = a[0] * bc[0] + a[1] * bc[1] + a[2] * bc[2];
-  const row = (i: 0 | 1 | 2): Vector3 => [
-    bc[i] / determinant,
-    ca[i] / determinant,
-    ab[i] / determinant,
-  ];
-  return [row(0), row(1), row(2)];
+/** Two stains and, at right angles to both, the residual, all of length 1: rows of [3, 3]. */
+function withResidual(first: Vector3, second: Vector3): Matrix {
+  return new Matrix([first, second, cross(first, second)].map((row) => [...unit(row)]));
 }
 
 /**
- * Eigenvectors of a symmetric matrix, of length 1, the one with the largest eigenvalue first (cyclic
- * Jacobi rotations; Golub & Van Loan, Matrix Computations, 8.5).
+ * What {@linkcode mapDensities} needs to change the amounts of two stains, and the stains themselves.
+ *
+ * @param from Stains and residual as rows, [3, 3].
+ * @param factors Of the amount of each stain.
+ * @param to Stains and residual that take their place.
  */
-export function symmetricEigenvectors(matrix: Matrix3): Matrix3 {
-  const a = matrix.map((row) => [...row]);
-  const v = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]; // columns become the vectors
-  const pairs = [[0, 1], [0, 2], [1, 2]] as const;
-  for (let sweep = 0; sweep < 30; sweep++) {
-    for (const [p, q] of pairs) {
-      const off = a[p]![q]!;
-      if (off === 0) continue;
-      const theta = (a[q]![q]! - a[p]![p]!) / (2 * off);
-      const t = (theta < 0 ? -1 : 1) / (Math.abs(theta) + Math.hypot(theta, 1));
-      const c = 1 / Math.hypot(t, 1);
-      const s = t * c;
-      const turn = (row: number[]) => {
-        const [first, second] = [row[p]!, row[q]!];
-        row[p] = c * first - s * second;
-        row[q] = s * first + c * second;
-      };
-      a.forEach(turn);
-      for (let k = 0; k < 3; k++) {
-        const [first, second] = [a[p]![k]!, a[q]![k]!];
-        a[p]![k] = c * first - s * second;
-        a[q]![k] = s * first + c * second;
-      }
-      v.forEach(turn);
-    }
-  }
-  const order = [0, 1, 2].sort((i, j) => a[j]![j]! - a[i]![i]!);
-  const column = (i: number): Vector3 => [v[0]![i]!, v[1]![i]!, v[2]![i]!];
-  return [column(order[0]!), column(order[1]!), column(order[2]!)];
+export function rescaling(from: Matrix, factors: readonly number[], to: Matrix = from): Matrix {
+  return inverse(from).mmul(Matrix.diag([...factors, 1])).mmul(to);
 }
+
+/**
+ * The colour of each stain as optical densities in red, green and blue, of length 1.
+ *
+ * Values: measured by G. Landini for the ImageJ plugin "Colour Deconvolution", which follows
+ * A. C. Ruifrok and D. A. Johnston, "Quantification of histochemical staining by color
+ * deconvolution", Anal. Quant. Cytol. Histol. 23, 291-299 (2001).
+ */
+const HAEMATOXYLIN: Vector3 = [0.644211, 0.716556, 0.266844];
+
+/**
+ * The stains of a slide, a row each: two stains of length 1, and what neither of them explains, at
+ * right angles to both (Ruifrok and Johnston's third stain of a two-stain slide).
+ */
+export const stainVectors: Readonly<Record<Augmentation["stains"], Matrix>> = {
+  hematoxylin_eosin: withResidual(HAEMATOXYLIN, [0.092789, 0.954111, 0.283111]),
+  pas_hematoxylin: withResidual(HAEMATOXYLIN, [0.175411, 0.972178, 0.154589]),
+};
 
 /**
  * Optical density of each 8-bit value: `−ln((value + 1) / 256)`, 0 for white. Stains add up in it
@@ -203,12 +171,11 @@ export const OPTICAL_DENSITY = Float64Array.from(
   (_, value) => -Math.log((value + 1) / 256),
 );
 
+/** Denser than black, which is 5.55. */
 const MOST = 6;
 
-// denser than black, which is 5.55
+/** Of a unit of density: at most 0.07 of a grey level wrong before rounding. */
 const STEPS = 2048;
-
-// a unit: at most 0.07 of a grey level wrong before rounding
 
 /** The 8-bit value of each optical density from 0 to {@linkcode MOST}, in steps of 1 / STEPS. */
 const VALUE = Uint8Array.from(
@@ -218,14 +185,14 @@ const VALUE = Uint8Array.from(
 
 /**
  * Changes the optical densities of every pixel by a matrix. White stays white. Whatever scales or
- * exchanges stains is such a matrix: `separate · scale · combine`.
+ * exchanges stains is such a matrix: see {@linkcode rescaling}.
  *
  * @param pixels 8-bit RGB, [n, 3]; not changed.
- * @param matrix New densities of a pixel are its old ones, as a row vector, times this.
+ * @param matrix [3, 3]: new densities of a pixel are its old ones, as a row vector, times this.
  * @returns New pixels, [n, 3].
  */
-export function mapDensities(pixels: Uint8Array, matrix: Matrix3): Uint8Array {
-  const [[rr, rg, rb], [gr, gg, gb], [br, bg, bb]] = matrix;
+export function mapDensities(pixels: Uint8Array, matrix: Matrix): Uint8Array {
+  const [rr, rg, rb, gr, gg, gb, br, bg, bb] = entries(matrix);
   const result = new Uint8Array(pixels.length);
   for (let i = 0; i < pixels.length; i += 3) {
     const red = OPTICAL_DENSITY[pixels[i]!]!;
@@ -238,49 +205,16 @@ export function mapDensities(pixels: Uint8Array, matrix: Matrix3): Uint8Array {
   return result;
 }
 
+type Nine = [number, number, number, number, number, number, number, number, number];
+
+/** Of a matrix [3, 3], row by row: numbers of their own, for loops over pixels. */
+const entries = (matrix: Matrix): Nine => matrix.to1DArray() as Nine;
+
 /** The 8-bit value of an optical density; what is brighter than white is white. */
 function valueOf(density: number): number {
   const step = density * STEPS + 0.5;
   if (!(step > 0)) return 255;
   return step < VALUE.length ? VALUE[step | 0]! : 0;
-}
-
-/**
- * The colour of each stain as optical densities in red, green and blue, of length 1.
- *
- * Values: measured by G. Landini for the ImageJ plugin "Colour Deconvolution", which follows
- * A. C. Ruifrok and D. A. Johnston, "Quantification of histochemical staining by color
- * deconvolution", Anal. Quant. Cytol. Histol. 23, 291-299 (2001).
- */
-const colours = {
-  haematoxylin: [0.644211, 0.716556, 0.266844],
-  eosin: [0.092789, 0.954111, 0.283111],
-  pas: [0.175411, 0.972178, 0.154589],
-} satisfies Record<string, Vector3>;
-
-/**
- * The stains of a slide, a row each: two stains of length 1, and what neither of them explains, at
- * right angles to both (Ruifrok and Johnston's third stain of a two-stain slide).
- */
-export const stainVectors: Readonly<Record<Augmentation["stains"], Matrix3>> = {
-  hematoxylin_eosin: withResidual(colours.haematoxylin, colours.eosin),
-  pas_hematoxylin: withResidual(colours.haematoxylin, colours.pas),
-};
-
-/** Two stains and, at right angles to both, the residual, all of length 1. */
-function withResidual(first: Vector3, second: Vector3): Matrix3 {
-  return [unit(first), unit(second), unit(cross(first, second))];
-}
-
-/**
- * Brings an image's colours to the reference.
- *
- * @param pixels 8-bit RGB, [n, 3]; not changed.
- */
-export function normaliseStain(pixels: Uint8Array, reference: StainReference): Uint8Array {
-  return reference.method === "reinhard"
-    ? normaliseReinhard(pixels, reference)
-    : normaliseMacenko(pixels, reference);
 }
 
 /** Least optical density of tissue, in every channel (Macenko's β). */
@@ -310,9 +244,8 @@ function tissueDensities(pixels: Uint8Array): Float64Array | null {
   return used < LEAST_SHARE * pixels.length ? null : densities.subarray(0, used);
 }
 
-/** Colours of a slide after Reinhard: of its tissue, in lαβ. */
+/** Colours of a slide after Reinhard: of its tissue, in lαβ (lightness, yellow-blue, red-green). */
 interface ReinhardColours {
-  /** Lightness, yellow-blue, red-green. */
   mean: Vector3;
   /** Standard deviations, above 0. */
   deviation: Vector3;
@@ -331,19 +264,17 @@ const LEAST_WEIGHED = 0.3;
 const MOST_LOG = 300;
 
 /** RGB to LMS, as column vectors (Reinhard et al. 2001, equation 4). */
-const LMS: Matrix3 = [
+const LMS = new Matrix([
   [0.3811, 0.5783, 0.0402],
   [0.1967, 0.7244, 0.0782],
   [0.0241, 0.1288, 0.8444],
-];
+]);
 
 /** Natural logarithms of LMS to lαβ, which is of decimal ones (equation 6; Ruderman 1998). */
-const LAB: Matrix3 = multiply(
-  diagonal([3, 6, 2].map((n) => 1 / Math.sqrt(n) / Math.LN10)),
-  [[1, 1, 1], [1, 1, -2], [1, -1, 0]],
-);
+const LAB = Matrix.diag([3, 6, 2].map((n) => 1 / Math.sqrt(n) / Math.LN10))
+  .mmul(new Matrix([[1, 1, 1], [1, 1, -2], [1, -1, 0]]));
 
-const [FROM_LMS, FROM_LAB] = [invert(LMS), invert(LAB)];
+const [FROM_LMS, FROM_LAB] = [entries(inverse(LMS)), inverse(LAB)];
 
 /**
  * The colours of an image's tissue: E. Reinhard et al., "Color transfer between images", IEEE
@@ -359,32 +290,26 @@ export function reinhardColours(pixels: Uint8Array): ReinhardColours | null {
 /**
  * Brings the colours of an image's tissue to the reference's mean and standard deviation. Glass
  * stays as it is, with a soft passage between.
- *
- * @param pixels 8-bit RGB, [n, 3]; not changed.
- * @returns New pixels; those of an image without tissue as they are.
  */
 export function normaliseReinhard(pixels: Uint8Array, reference: ReinhardColours): Uint8Array {
   const logs = logarithms(pixels);
   const own = coloursOf(logs, pixels);
   if (!own) return new Uint8Array(pixels);
   // In lαβ a gain and a shift for each channel; between logarithms of LMS, one matrix and a shift.
-  const gain = own.deviation.map((value, channel) => reference.deviation[channel]! / value);
-  const change = multiply(multiply(FROM_LAB, diagonal(gain)), LAB);
-  const [from, to] = [
-    times(FROM_LAB, reference.mean),
-    times(multiply(FROM_LAB, diagonal(gain)), own.mean),
-  ];
-  return moveTissue(pixels, logs, change, [from[0] - to[0], from[1] - to[1], from[2] - to[2]]);
+  const gain = FROM_LAB.mmul(Matrix.diag(own.deviation.map((d, c) => reference.deviation[c]! / d)));
+  const column = (vector: Vector3) => Matrix.columnVector([...vector]);
+  const shift = FROM_LAB.mmul(column(reference.mean)).sub(gain.mmul(column(own.mean)));
+  return moveTissue(pixels, logs, entries(gain.mmul(LAB)), shift.to1DArray());
 }
 
 /** Applies `change` and `shift` to the logarithms of LMS, and makes colours of them again. */
 function moveTissue(
   pixels: Uint8Array,
   logs: Float64Array,
-  [[ll, lm, ls], [ml, mm, ms], [sl, sm, ss]]: Matrix3,
-  shift: Vector3,
+  [ll, lm, ls, ml, mm, ms, sl, sm, ss]: Nine,
+  [lShift = 0, mShift = 0, sShift = 0]: readonly number[],
 ): Uint8Array {
-  const [[rl, rm, rs], [gl, gm, gs], [bl, bm, bs]] = FROM_LMS;
+  const [rl, rm, rs, gl, gm, gs, bl, bm, bs] = FROM_LMS;
   const result = new Uint8Array(pixels);
   for (let i = 0; i < pixels.length; i += 3) {
     const weight = tissueWeight(pixels, i);
@@ -392,9 +317,9 @@ function moveTissue(
     const x = logs[i]!;
     const y = logs[i + 1]!;
     const z = logs[i + 2]!;
-    const l = Math.exp(Math.min(MOST_LOG, ll * x + lm * y + ls * z + shift[0]));
-    const m = Math.exp(Math.min(MOST_LOG, ml * x + mm * y + ms * z + shift[1]));
-    const s = Math.exp(Math.min(MOST_LOG, sl * x + sm * y + ss * z + shift[2]));
+    const l = Math.exp(Math.min(MOST_LOG, ll * x + lm * y + ls * z + lShift));
+    const m = Math.exp(Math.min(MOST_LOG, ml * x + mm * y + ms * z + mShift));
+    const s = Math.exp(Math.min(MOST_LOG, sl * x + sm * y + ss * z + sShift));
     result[i] = blend(pixels[i]!, 256 * (rl * l + rm * m + rs * s) - 1, weight);
     result[i + 1] = blend(pixels[i + 1]!, 256 * (gl * l + gm * m + gs * s) - 1, weight);
     result[i + 2] = blend(pixels[i + 2]!, 256 * (bl * l + bm * m + bs * s) - 1, weight);
@@ -410,7 +335,7 @@ function blend(before: number, after: number, weight: number): number {
 
 /** Natural logarithms of the cone responses LMS: [n, 3]. */
 function logarithms(pixels: Uint8Array): Float64Array {
-  const [[lr, lg, lb], [mr, mg, mb], [sr, sg, sb]] = LMS;
+  const [lr, lg, lb, mr, mg, mb, sr, sg, sb] = entries(LMS);
   const logs = new Float64Array(pixels.length);
   for (let i = 0; i < pixels.length; i += 3) {
     // the 1 keeps black finite
@@ -425,27 +350,26 @@ function logarithms(pixels: Uint8Array): Float64Array {
 }
 
 function coloursOf(logs: Float64Array, pixels: Uint8Array): ReinhardColours | null {
+  const lab = entries(LAB);
   const sums: [number, number, number] = [0, 0, 0];
   const squares: [number, number, number] = [0, 0, 0];
   let n = 0;
   for (let i = 0; i < logs.length; i += 3) {
     if (tissueWeight(pixels, i) < 1) continue;
     n++;
-    for (let channel = 0; channel < 3; channel++) {
-      const row = LAB[channel]!;
-      const value = row[0] * logs[i]! + row[1] * logs[i + 1]! + row[2] * logs[i + 2]!;
-      sums[channel]! += value;
-      squares[channel]! += value * value;
+    for (let c = 0; c < 3; c++) {
+      const value = lab[3 * c]! * logs[i]! + lab[3 * c + 1]! * logs[i + 1]! +
+        lab[3 * c + 2]! * logs[i + 2]!;
+      sums[c]! += value;
+      squares[c]! += value * value;
     }
   }
   if (n < LEAST_SHARE * pixels.length / 3) return null;
-  const mean: Vector3 = [sums[0]! / n, sums[1]! / n, sums[2]! / n];
-  const spread = (channel: 0 | 1 | 2) =>
-    Math.sqrt(Math.max(0, squares[channel]! / n - mean[channel] ** 2));
-  const deviation = [spread(0), spread(1), spread(2)] as const;
-  return deviation.every((value, channel) => value > LEAST_DEVIATION[channel]!)
-    ? { mean, deviation }
-    : null;
+  const mean = sums.map((sum) => sum / n) as unknown as Vector3;
+  const deviation = squares.map((square, c) =>
+    Math.sqrt(Math.max(0, square / n - mean[c]! ** 2))
+  ) as unknown as Vector3;
+  return deviation.every((value, c) => value > LEAST_DEVIATION[c]!) ? { mean, deviation } : null;
 }
 
 /** 1 for tissue, 0 for glass, and a smooth rise between them, so that tissue gets no rim. */
@@ -455,13 +379,4 @@ function tissueWeight(pixels: Uint8Array, i: number): number {
   if (density >= LEAST_DENSITY) return 1;
   const way = Math.max(0, (density / LEAST_DENSITY - LEAST_WEIGHED) / (1 - LEAST_WEIGHED));
   return way * way * (3 - 2 * way);
-}
-
-function diagonal(values: readonly number[]): Matrix3 {
-  return [[values[0]!, 0, 0], [0, values[1]!, 0], [0, 0, values[2]!]];
-}
-
-function times([a, b, c]: Matrix3, v: Vector3): Vector3 {
-  const dot = (row: Vector3) => row[0] * v[0] + row[1] * v[1] + row[2] * v[2];
-  return [dot(a), dot(b), dot(c)];
 }

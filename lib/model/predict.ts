@@ -2,7 +2,7 @@ import { mapAhead } from "../core/ahead.ts";
 import { ImageError } from "../core/errors.ts";
 import type { Config } from "../core/settings.ts";
 import type { OnProgress } from "../core/stop.ts";
-import { nativeBackend, type TensorFlow, tf } from "../core/tensorflow.ts";
+import { nativeBackend, tf } from "../core/tensorflow.ts";
 import { SYMMETRIES } from "../data/look.ts";
 import { applySymmetry } from "../images/augment.ts";
 import {
@@ -11,138 +11,13 @@ import {
   type DecodeOptions,
   DECODES_AHEAD,
 } from "../images/decode.ts";
+import { type ImageTraits, imageTraits } from "../images/traits.ts";
 import type { ModelCard } from "../run/model_card.ts";
 import { splitContents, type SplitRow, type Subset } from "../run/split_file.ts";
 import { FEATURE_LAYER, OUTPUT_LAYER } from "./architectures.ts";
 import { foldBatchNorms, forward, preprocess, type Preprocessing } from "./forward.ts";
 import { backbones, INPUT_LAYER, type Model } from "./model.ts";
 import type { RunModel } from "./saved.ts";
-
-/** An image that was classified. */
-export interface PredictedImage {
-  path: string;
-  /** One a class, in the model's order; they sum to 1. */
-  probabilities: number[];
-  /** In pixels, as displayed. */
-  width: number;
-  /** In pixels, as displayed. */
-  height: number;
-}
-
-/** An image that was classified, with what the model saw and made of it. */
-export interface SeenImage extends PredictedImage {
-  /** Of the model's size, before stains were normalised: RGB, row-major [size, size, 3]. */
-  original: Uint8Array;
-  /** Of the backbone: [channels]. */
-  features: Float32Array;
-}
-
-/** An image that could not be read. */
-interface UnreadableImage {
-  path: string;
-  error: ImageError;
-}
-
-/** How {@linkcode predictImages} reads and groups. */
-export interface PredictOptions extends DecodeOptions {
-  batchSize: number;
-  /** SHA-256 of what files must hold, by path; others may hold anything. */
-  contents?: ReadonlyMap<string, string>;
-}
-
-/**
- * Classifies image files, decoding the next ones meanwhile. Memory does not grow with their number.
- *
- * @param paths Absolute.
- * @returns One result a path, in their order; an unreadable image is a result, not an end.
- */
-export async function* predictImages(
-  predictor: Predictor,
-  paths: Iterable<string>,
-  options: PredictOptions,
-): AsyncGenerator<PredictedImage | UnreadableImage, void, void> {
-  yield* inBatches(paths, options, async (images, pixels) => {
-    const values = await predictor.predict(pixels); // [n, classes]
-    return images.map((image, row) => classified(image, rowOf(values, row, images.length)));
-  });
-}
-
-/**
- * As {@linkcode predictImages}, with pixels and features: what tells whether an image is like those
- * that the model was trained on. They come from the same forward pass.
- */
-export async function* seeImages(
-  predictor: FeaturePredictor,
-  paths: Iterable<string>,
-  options: PredictOptions,
-): AsyncGenerator<SeenImage | UnreadableImage, void, void> {
-  yield* inBatches(paths, options, async (images, pixels) => {
-    const { probabilities, features } = await predictor.predictWithFeatures(pixels);
-    return images.map((image, row) => ({
-      ...classified(image, rowOf(probabilities, row, images.length)),
-      original: image.original,
-      features: rowOf(features, row, images.length),
-    }));
-  });
-}
-
-interface Decoded extends DecodedImage {
-  path: string;
-}
-
-function classified({ path, width, height }: Decoded, probabilities: Float32Array): PredictedImage {
-  return { path, width, height, probabilities: [...probabilities] };
-}
-
-function rowOf(values: Float32Array, row: number, rows: number): Float32Array {
-  const length = values.length / rows;
-  return values.subarray(row * length, (row + 1) * length);
-}
-
-/** @param predict Of the readable images of a batch and their pixels: a result each. */
-async function* inBatches<T>(
-  paths: Iterable<string>,
-  { batchSize, contents, ...options }: PredictOptions,
-  predict: (images: readonly Decoded[], pixels: Uint8Array) => Promise<T[]>,
-): AsyncGenerator<T | UnreadableImage, void, void> {
-  const decoded = mapAhead(paths, (path) => decode(path, options, contents?.get(path)), {
-    inFlight: DECODES_AHEAD,
-    ahead: 4 * batchSize,
-  });
-  let waiting: (Decoded | UnreadableImage)[] = [];
-  const finish = async (): Promise<(T | UnreadableImage)[]> => {
-    const readable = waiting.filter((image) => "pixels" in image);
-    const length = options.size * options.size * 3;
-    const pixels = new Uint8Array(readable.length * length); // [n, size, size, 3]
-    readable.forEach((image, row) => pixels.set(image.pixels, row * length));
-    const results = readable.length === 0 ? [] : await predict(readable, pixels);
-    let row = 0;
-    const finished = waiting.map((image) => "pixels" in image ? results[row++]! : image);
-    waiting = [];
-    return finished;
-  };
-  for await (const image of decoded) {
-    waiting.push(image);
-    if (waiting.length === batchSize) yield* await finish();
-  }
-  if (waiting.length > 0) yield* await finish();
-}
-
-async function decode(
-  path: string,
-  options: DecodeOptions,
-  sha256: string | undefined,
-): Promise<Decoded | UnreadableImage> {
-  try {
-    return { path, ...await decodeImage(path, options, sha256) };
-  } catch (error) {
-    if (error instanceof ImageError) return { path, error };
-    throw error;
-  }
-}
-
-/** Images that a processor predicts at once: 32 need 400 MB more, for 5 to 7 % less time. */
-const AT_ONCE = 8;
 
 /** A model made ready for prediction. */
 export interface Predictor {
@@ -152,23 +27,19 @@ export interface Predictor {
    * @returns Row-major [n, classes]; each row sums to 1.
    */
   predict(pixels: Uint8Array): Promise<Float32Array>;
+  /**
+   * As `predict`, from the same pass with the features: the backbone's last feature map, averaged
+   * over its places, row-major [n, channels].
+   */
+  predictWithFeatures(
+    pixels: Uint8Array,
+  ): Promise<{ probabilities: Float32Array; features: Float32Array }>;
   /** Frees what was made for prediction; the model itself stays. */
   dispose(): void;
 }
 
-/** A model's answers with what they were made from. */
-interface PredictionWithFeatures {
-  /** Row-major [n, classes]. */
-  probabilities: Float32Array;
-  /** The backbone's last feature map, averaged over its places: row-major [n, channels]. */
-  features: Float32Array;
-}
-
-/** A {@linkcode Predictor} that gives the features behind its answers too, from the same pass. */
-export interface FeaturePredictor extends Predictor {
-  /** As `predict`, with the features. */
-  predictWithFeatures(pixels: Uint8Array): Promise<PredictionWithFeatures>;
-}
+/** Images that a processor predicts at once: 32 need 400 MB more, for 5 to 7 % less time. */
+const AT_ONCE = 8;
 
 /**
  * Folds a model's BatchNorms once and predicts with the result.
@@ -181,10 +52,11 @@ export function createPredictor(
   model: Model,
   preprocessing: Preprocessing = backbones[model.architecture.backbone].preprocessing,
   { consume = false }: { consume?: boolean } = {},
-): FeaturePredictor {
-  const free = (names: string[]) => {
-    for (const name of names) {
-      model.weights.get(name)?.dispose();
+): Predictor {
+  const free = (layers: string[]) => {
+    for (const [name, weight] of model.weights) {
+      if (!layers.includes(name.split("/")[0]!)) continue;
+      weight.dispose();
       model.weights.delete(name);
     }
   };
@@ -198,9 +70,15 @@ export function createPredictor(
         const images = preprocess(pixels.subarray(start, start + atOnce), imageSize, preprocessing);
         return forward(folded.graph, folded.weights, new Map([[INPUT_LAYER, images]]), outputs);
       });
-      (await read(tensors)).forEach((values, i) => parts[i]!.push(values));
+      try {
+        for (const [i, tensor] of tensors.entries()) {
+          parts[i]!.push(await tensor.data() as Float32Array);
+        }
+      } finally {
+        tf.dispose(tensors);
+      }
     }
-    return parts.map(join);
+    return parts.map(concatenate);
   };
   return {
     predict: async (pixels) => (await run(pixels, [OUTPUT_LAYER]))[0]!,
@@ -212,7 +90,7 @@ export function createPredictor(
   };
 }
 
-function join(parts: readonly Float32Array[]): Float32Array {
+function concatenate(parts: readonly Float32Array[]): Float32Array {
   const whole = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
   for (const part of parts) {
@@ -222,25 +100,27 @@ function join(parts: readonly Float32Array[]): Float32Array {
   return whole;
 }
 
-/** The values of tensors, which are freed. */
-async function read(tensors: readonly TensorFlow.Tensor[]): Promise<Float32Array[]> {
-  try {
-    return await Promise.all(tensors.map((tensor) => tensor.data() as Promise<Float32Array>));
-  } finally {
-    tf.dispose([...tensors]);
-  }
+/**
+ * How many images a network takes in one pass. Its first layers hold the largest tensors of all, so
+ * on a processor fewer at once bound the peak of memory and cost little; a graphics card takes all
+ * that it is given.
+ *
+ * @param onProcessor At most so many where there is no graphics card.
+ */
+export function imagesAtOnce(onProcessor: number): number {
+  return nativeBackend().isUsingGpuDevice ? Infinity : onProcessor;
 }
 
 /**
- * A predictor that answers as the model's card says: alone, or as the mean over the symmetries.
+ * A predictor as the model's card asks for it: alone, or as the mean over the symmetries.
  *
- * @param options See `createPredictor`.
+ * @param options See {@linkcode createPredictor}.
  */
-export function answeringPredictor(
+export function cardPredictor(
   model: Model,
   { preprocessing, decision, architecture }: ModelCard,
   options: { consume?: boolean } = {},
-): FeaturePredictor {
+): Predictor {
   const predictor = createPredictor(model, preprocessing, options);
   return decision.testTimeAugmentation
     ? averageSymmetries(predictor, architecture.imageSize)
@@ -249,12 +129,12 @@ export function answeringPredictor(
 
 /**
  * A predictor whose probabilities are the means over the eight turned and mirrored copies of each
- * image: a crop has no up and down, so neither should an answer. It takes eight times as long.
+ * image: a crop has no up and down, so neither should a prediction. It takes eight times as long.
  *
  * The mean is that of the probabilities, as the softmax outputs of changed copies are averaged since
  * Krizhevsky, Sutskever & Hinton (2012): by convexity its log loss and Brier score are never above the means of
- * the copies' own. Answers become less extreme by it, so calibration and threshold must be chosen
- * with it too.
+ * the copies' own. Probabilities become less extreme by it, so calibration and threshold must be
+ * chosen with it too.
  *
  * Features are those of the image as it is: means of eight would lie closer together than the ones
  * that they are compared with.
@@ -262,7 +142,7 @@ export function answeringPredictor(
  * @param predictor Does the work, and is disposed with the result.
  * @param size Side of the images, in pixels.
  */
-export function averageSymmetries(predictor: FeaturePredictor, size: number): FeaturePredictor {
+export function averageSymmetries(predictor: Predictor, size: number): Predictor {
   /** Adds to the probabilities of the images as they are those of the others, and divides. */
   const average = async (pixels: Uint8Array, first: Float32Array): Promise<Float32Array> => {
     const sums = Float64Array.from(first);
@@ -292,15 +172,32 @@ function turned(pixels: Uint8Array, size: number, symmetry: number): Uint8Array 
   return result;
 }
 
-/**
- * How many images a network takes in one pass. Its first layers hold the largest tensors of all, so
- * on a processor fewer at once bound the peak of memory and cost little; a graphics card takes all
- * that it is given.
- *
- * @param onProcessor At most so many where there is no graphics card.
- */
-export function imagesAtOnce(onProcessor: number): number {
-  return nativeBackend().isUsingGpuDevice ? Infinity : onProcessor;
+/** An image that was classified, with what the model saw and made of it. */
+export interface PredictedImage {
+  path: string;
+  /** One a class, in the model's order; they sum to 1. */
+  probabilities: number[];
+  /** In pixels, as displayed. */
+  width: number;
+  /** In pixels, as displayed. */
+  height: number;
+  /** Of the model's size, before stains were normalised: RGB, row-major [size, size, 3]. */
+  original: Uint8Array;
+  /** Of the backbone: [channels]. */
+  features: Float32Array;
+}
+
+/** An image that could not be read. */
+interface UnreadableImage {
+  path: string;
+  error: ImageError;
+}
+
+/** How {@linkcode predictImages} reads and groups. */
+export interface PredictOptions extends DecodeOptions {
+  batchSize: number;
+  /** SHA-256 of what files must hold, by path; others may hold anything. */
+  contents?: ReadonlyMap<string, string>;
 }
 
 /** How images have to be read for a saved model: as those it was trained on. */
@@ -309,15 +206,88 @@ export function decodeOptions({ architecture, preprocessing }: ModelCard): Decod
   return { size: architecture.imageSize, resize, stain, maxMegapixels };
 }
 
+/**
+ * Classifies image files, decoding the next ones meanwhile. Memory does not grow with their number.
+ *
+ * @param paths Absolute.
+ * @returns One result a path, in their order; an unreadable image is a result, not an end.
+ */
+export async function* predictImages(
+  predictor: Predictor,
+  paths: Iterable<string>,
+  { batchSize, contents, ...options }: PredictOptions,
+): AsyncGenerator<PredictedImage | UnreadableImage, void, void> {
+  const decode = async (path: string): Promise<Decoded | UnreadableImage> => {
+    try {
+      return { path, ...await decodeImage(path, options, contents?.get(path)) };
+    } catch (error) {
+      if (error instanceof ImageError) return { path, error };
+      throw error;
+    }
+  };
+  const decoded = mapAhead(paths, decode, { inFlight: DECODES_AHEAD, ahead: 4 * batchSize });
+  let waiting: (Decoded | UnreadableImage)[] = [];
+  for await (const image of decoded) {
+    waiting.push(image);
+    if (waiting.length < batchSize) continue;
+    yield* await predictBatch(predictor, waiting);
+    waiting = [];
+  }
+  yield* await predictBatch(predictor, waiting);
+}
+
+interface Decoded extends DecodedImage {
+  path: string;
+}
+
+async function predictBatch(
+  predictor: Predictor,
+  images: readonly (Decoded | UnreadableImage)[],
+): Promise<(PredictedImage | UnreadableImage)[]> {
+  const readable = images.filter((image) => "pixels" in image);
+  const n = readable.length;
+  if (n === 0) return images as UnreadableImage[];
+  const length = readable[0]!.pixels.length;
+  const pixels = new Uint8Array(n * length); // [n, size, size, 3]
+  readable.forEach((image, row) => pixels.set(image.pixels, row * length));
+  const { probabilities, features } = await predictor.predictWithFeatures(pixels);
+  const rowOf = (values: Float32Array, row: number) =>
+    values.subarray(row * values.length / n, (row + 1) * values.length / n);
+  let row = 0;
+  return images.map((image) => {
+    if ("error" in image) return image;
+    const { path, width, height, original } = image;
+    const at = row++;
+    return {
+      path,
+      probabilities: [...rowOf(probabilities, at)],
+      width,
+      height,
+      original,
+      features: rowOf(features, at),
+    };
+  });
+}
+
+/** What an image looks like to a person and to the model: compared with those of its training. */
+export interface Appearance {
+  traits: ImageTraits;
+  /** Of the backbone: [channels]. */
+  features: Float32Array;
+}
+
 /** An image of the split with what the model says of it. */
-interface SubsetPrediction extends Pick<SplitRow, "path" | "label" | "group"> {
+export interface RowPrediction extends Pick<SplitRow, "path" | "label" | "group"> {
   /** As the model gives them, not calibrated: one a class. */
   probabilities: number[];
+  /** Where it was asked for. */
+  appearance?: Appearance;
 }
 
 /**
- * Predicts the images of one subset, in the order of the split.
+ * Predicts the images of one subset, in the order of the split, as the model's card asks for it.
  *
+ * @param options.withAppearance Adds what the model's reference is fitted to, from the same pass.
  * @throws {ImageError} When an image cannot be read, or is another one than the split was made of: a
  *   score over other images is another score.
  */
@@ -326,25 +296,41 @@ export async function predictSubset(
   subset: Subset,
   config: Config,
   onProgress?: OnProgress,
-): Promise<SubsetPrediction[]> {
+  options: { withAppearance?: boolean } = {},
+): Promise<RowPrediction[]> {
   const rows = split.filter((row) => row.subset === subset);
-  const predictor = answeringPredictor(model, card);
-  const predictions: SubsetPrediction[] = [];
+  const predictor = cardPredictor(model, card);
   try {
-    const contents = splitContents(rows, config);
-    const results = predictImages(predictor, contents.keys(), {
-      ...decodeOptions(card),
-      batchSize: config.training.batchSize,
-      contents,
-    });
-    for await (const result of results) {
-      if ("error" in result) throw result.error;
-      const { path, label, group } = rows[predictions.length]!;
-      predictions.push({ path, label, group, probabilities: result.probabilities });
-      onProgress?.(predictions.length, rows.length, path);
-    }
+    return await predictRows(predictor, card, rows, config, { ...options, onProgress });
   } finally {
     predictor.dispose();
+  }
+}
+
+/** As {@linkcode predictSubset}, of any rows and by a given predictor of the card's model. */
+export async function predictRows(
+  predictor: Predictor,
+  card: ModelCard,
+  rows: readonly SplitRow[],
+  config: Config,
+  { withAppearance = false, onProgress }: {
+    withAppearance?: boolean;
+    onProgress?: OnProgress | undefined;
+  },
+): Promise<RowPrediction[]> {
+  const contents = splitContents(rows, config);
+  const options = { ...decodeOptions(card), batchSize: config.training.batchSize, contents };
+  const predictions: RowPrediction[] = [];
+  for await (const result of predictImages(predictor, contents.keys(), options)) {
+    if ("error" in result) throw result.error;
+    const { path, label, group } = rows[predictions.length]!;
+    const { probabilities, original, features } = result;
+    const appearance = withAppearance && {
+      traits: imageTraits(original, options.size, result),
+      features: Float32Array.from(features), // a copy: those of a batch share one array
+    };
+    predictions.push({ path, label, group, probabilities, ...appearance && { appearance } });
+    onProgress?.(predictions.length, rows.length, path);
   }
   return predictions;
 }

@@ -1,7 +1,8 @@
 """Reads a PyTorch weights file of the old, non-zip format without PyTorch: FILE OUT.
 
-Writes the 32-bit float tensors one after another into OUT, row-major and little-endian, and prints
-their names and shapes as JSON, in that order. Integer tensors (counters) are left out.
+Writes the 32-bit float tensors one after another into OUT, little-endian, row-major and in Keras'
+layout, and prints their names and shapes as JSON, in that order. Integer tensors (counters) are left
+out.
 
 A pickle can call anything that it names. Here it can name four things, and what stands for them
 only keeps what it is given, so that a crafted file can be refused but cannot act.
@@ -79,10 +80,18 @@ def read(file):
     }
 
 
+def as_in_keras(name, tensor):
+    """Kernels as [h, w, in, out] instead of [out, in, h, w]; of a depthwise convolution as
+    [h, w, channels, 1] instead of [channels, 1, h, w]."""
+    if tensor.ndim != 4:
+        return tensor
+    return tensor.transpose((2, 3, 0, 1) if "depthwise" in name else (2, 3, 1, 0))
+
+
 def main(path, out):
     with open(path, "rb") as file:
         try:
-            tensors = read(file)
+            tensors = {name: as_in_keras(name, tensor) for name, tensor in read(file).items()}
         except Exception as error:
             sys.exit(f"{path} cannot be read: {error}")
     with open(out, "wb") as file:

@@ -1,26 +1,17 @@
-import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { DataError, ModelError } from "../core/errors.ts";
-import {
-  exists,
-  readAll,
-  readJson,
-  sha256File,
-  writeAll,
-  writeAtomicWith,
-  writeJson,
-} from "../core/files.ts";
+import { exists, readJson, sha256File, writeJson } from "../core/files.ts";
 import { runPaths } from "../core/paths.ts";
 import type { Config } from "../core/settings.ts";
-import { type TensorFlow, tf } from "../core/tensorflow.ts";
 import { type ModelCard, modelCardSchema } from "../run/model_card.ts";
 import { readSplit, type SplitRow } from "../run/split_file.ts";
 import { requireWeight } from "./forward.ts";
-import { weightSpecs } from "./graph.ts";
+import { sizeOf, weightSpecs } from "./graph.ts";
 import { KERAS_FILE, kerasTopology, readKerasCard, saveKeras } from "./keras_files.ts";
 import { buildGraph, disposeModel, inputShape, type Model } from "./model.ts";
+import { readTensors, type TensorEntry, writeTensors } from "./tensor_file.ts";
 
 /** Names of weights files in a model folder: each is named after its content. */
 const WEIGHTS_FILE = /^weights-[0-9a-f]{12}\.bin$/;
@@ -49,10 +40,7 @@ export async function saveModel(
   );
   const file = `weights-${sha256.slice(0, 12)}.bin`;
   await Deno.rename(pending, join(folder, file));
-  const parameters = specs.reduce(
-    (sum, { shape }) => sum + shape.reduce((product, extent) => product * extent, 1),
-    0,
-  );
+  const parameters = specs.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
   const card: ModelCard = { ...draft, weights: { sha256, parameters } };
   await writeJson(join(folder, "model.json"), {
     format: "layers-model",
@@ -87,25 +75,50 @@ const modelJsonSchema = z.object({
 });
 
 /**
- * Loads a model folder written by `saveModel`. The folder is untrusted: the layers are rebuilt from
- * the architecture's name, never from the file, and every weight's name and shape must be the one
- * that these layers need before anything is read.
+ * Loads a model folder written by {@linkcode saveModel}. The folder is untrusted: the layers are
+ * rebuilt from the architecture's name, never from the file, and every weight's name and shape must
+ * be the one that these layers need before anything is read.
  *
  * @returns The model, which the caller disposes, and its card.
  * @throws {ModelError} When the folder is missing, incomplete, damaged, or of another version.
  */
 export async function loadModel(folder: string): Promise<{ model: Model; card: ModelCard }> {
+  const { path, card, file, entries } = await readModelJson(folder);
+  const { architecture } = card;
+  const graph = buildGraph(architecture);
+  const specs = weightSpecs(graph, inputShape(architecture));
+  const mismatch = specs.findIndex((spec, index) =>
+    entries[index]?.name !== spec.name ||
+    entries[index].shape.join() !== spec.shape.join()
+  );
+  if (mismatch >= 0 || entries.length !== specs.length) {
+    const spec = specs[mismatch];
+    throw new ModelError(
+      `${path} does not hold the weights of ${architecture.backbone}: ` +
+        (spec ? `${spec.name} [${spec.shape}] is missing or misshapen.` : "it has too many."),
+      NO_MODEL,
+    );
+  }
+  const weights = await readTensors(join(folder, file), entries, card.weights.sha256);
+  return { model: { architecture, graph, weights }, card };
+}
+
+const NO_MODEL = "Train a model first (notebook 05), or name the run that has one.";
+
+/** The card of a model folder, and where its weights are; nothing of it has been checked but its form. */
+async function readModelJson(
+  folder: string,
+): Promise<{ path: string; card: ModelCard; file: string; entries: TensorEntry[] }> {
   const path = join(folder, "model.json");
-  const remedy = "Train a model first (notebook 05), or name the run that has one.";
-  if (!await exists(path)) throw new ModelError(`There is no model in ${folder}.`, remedy);
+  if (!await exists(path)) throw new ModelError(`There is no model in ${folder}.`, NO_MODEL);
   if ((await Deno.stat(path)).size > MAX_MODEL_JSON_BYTES) {
-    throw new ModelError(`${path} is far too large for a model.`, remedy);
+    throw new ModelError(`${path} is far too large for a model.`, NO_MODEL);
   }
   let json: unknown;
   try {
     json = JSON.parse(await Deno.readTextFile(path));
   } catch (cause) {
-    throw new ModelError(`${path} is damaged: it is not JSON.`, remedy, { cause });
+    throw new ModelError(`${path} is damaged: it is not JSON.`, NO_MODEL, { cause });
   }
   const parsed = modelJsonSchema.safeParse(json);
   if (!parsed.success) {
@@ -115,98 +128,8 @@ export async function loadModel(folder: string): Promise<{ model: Model; card: M
       "Train again with this version (notebook 05).",
     );
   }
-  const { weightsManifest: [{ paths: [file], weights: entries }], userDefinedMetadata: card } =
-    parsed.data;
-  const graph = buildGraph(card.architecture);
-  const specs = weightSpecs(graph, inputShape(card.architecture));
-  const mismatch = specs.findIndex((spec, index) =>
-    entries[index]?.name !== spec.name ||
-    entries[index].shape.join() !== spec.shape.join()
-  );
-  if (mismatch >= 0 || entries.length !== specs.length) {
-    const spec = specs[mismatch];
-    throw new ModelError(
-      `${path} does not hold the weights of ${card.architecture.backbone}: ` +
-        (spec ? `${spec.name} [${spec.shape}] is missing or misshapen.` : "it has too many."),
-      remedy,
-    );
-  }
-  const weights = await readTensors(join(folder, file), entries, card.weights.sha256);
-  return { model: { architecture: card.architecture, graph, weights }, card };
-}
-
-/** One tensor of a tensor file, in the form of a tfjs weights manifest. */
-interface TensorEntry {
-  name: string;
-  shape: number[];
-  dtype: "float32";
-}
-
-/**
- * Writes tensors one after another as little-endian 32-bit floats, atomically.
- *
- * @returns The entries that {@linkcode readTensors} needs, and the SHA-256 of the file.
- */
-export async function writeTensors(
-  path: string,
-  tensors: Iterable<readonly [string, TensorFlow.Tensor]>,
-): Promise<{ entries: TensorEntry[]; sha256: string }> {
-  const entries: TensorEntry[] = [];
-  const hash = createHash("sha256");
-  await writeAtomicWith(path, async (file) => {
-    for (const [name, tensor] of tensors) {
-      const values = await tensor.data() as Float32Array;
-      const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-      hash.update(bytes);
-      await writeAll(file, bytes);
-      entries.push({ name, shape: tensor.shape, dtype: "float32" });
-    }
-  });
-  return { entries, sha256: hash.digest("hex") };
-}
-
-/**
- * Reads a tensor file, one tensor after the other: memory holds the weights once. Its size is checked
- * before anything is read, its hash before anything is returned.
- *
- * @returns The tensors by name; the caller disposes them.
- * @throws {ModelError} When the file is missing, or its size or hash is not what the entries say.
- */
-export async function readTensors(
-  path: string,
-  entries: readonly TensorEntry[],
-  sha256: string,
-): Promise<Map<string, TensorFlow.Tensor>> {
-  const sizes = entries.map(({ shape }) => shape.reduce((product, extent) => product * extent, 1));
-  const expected = 4 * sizes.reduce((sum, size) => sum + size, 0);
-  const remedy = "Train again (notebook 05), or copy the whole model folder again.";
-  const fail = (what: string, cause?: unknown) =>
-    new ModelError(`${path} ${what}`, remedy, { cause });
-  const { size } = await Deno.stat(path).catch((cause) => {
-    throw fail("cannot be read.", cause);
-  });
-  if (size !== expected) throw fail(`has ${size} bytes where ${expected} were written.`);
-  const tensors = new Map<string, TensorFlow.Tensor>();
-  const hash = createHash("sha256");
-  using file = await Deno.open(path);
-  try {
-    for (const [index, { name, shape }] of entries.entries()) {
-      const values = new Float32Array(sizes[index]!);
-      const bytes = new Uint8Array(values.buffer);
-      if (await readAll(file, bytes) < bytes.length) {
-        throw fail("has become shorter while it was read.");
-      }
-      hash.update(bytes);
-      tensors.set(name, tf.tensor(values, shape, "float32"));
-    }
-    if (hash.digest("hex") !== sha256) {
-      throw fail("is damaged: its content is not what was written.");
-    }
-    return tensors;
-  } catch (error) {
-    tf.dispose([...tensors.values()]);
-    throw error;
-  }
+  const { weightsManifest: [{ paths: [file], weights }], userDefinedMetadata } = parsed.data;
+  return { path, card: userDefinedMetadata, file, entries: weights };
 }
 
 /**
@@ -249,20 +172,35 @@ export interface RunModel {
  * its other images could then be ones the model has learnt.
  */
 export async function loadRunModel(config: Config): Promise<RunModel> {
-  const paths = runPaths(config.run);
-  const split = await readSplit(paths.split);
-  const { model, card } = await loadModel(paths.model);
-  try {
-    await checkSplit(paths.split, card);
-  } catch (error) {
-    disposeModel(model);
-    throw error;
-  }
-  return { model, card, split };
+  const { model: folder } = runPaths(config.run);
+  const split = await readOwnSplit(config, (await readModelJson(folder)).card);
+  return { ...await loadModel(folder), split };
 }
 
-async function checkSplit(path: string, card: ModelCard): Promise<void> {
-  if (await sha256File(path) === card.data.splitSha256) return;
+let shared: { folder: string; sha256: string; model: Model } | null = null;
+
+/**
+ * As {@linkcode loadRunModel}, for several steps of one notebook: the weights are read once, and
+ * again when others have taken their place, or for another run, when the ones before are freed.
+ * Card and split are those of now. The caller must neither change nor dispose the model.
+ */
+export async function sharedRunModel(config: Config): Promise<RunModel> {
+  const { model: folder } = runPaths(config.run);
+  const { card } = await readModelJson(folder);
+  const { sha256 } = card.weights;
+  const split = await readOwnSplit(config, card);
+  if (shared?.folder !== folder || shared.sha256 !== sha256) {
+    const { model } = await loadModel(folder);
+    if (shared) disposeModel(shared.model);
+    shared = { folder, sha256, model };
+  }
+  return { model: shared.model, card, split };
+}
+
+async function readOwnSplit(config: Config, card: ModelCard): Promise<SplitRow[]> {
+  const { split: path } = runPaths(config.run);
+  const split = await readSplit(path);
+  if (await sha256File(path) === card.data.splitSha256) return split;
   throw new DataError(
     `${path} is not the split that the model was trained on: some of its test images may be ones ` +
       "that the model has learnt.",

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { BACKBONES, isGroupPattern, RESIZES } from "../core/settings.ts";
+import { BACKBONES, headSchema, isGroupPattern, RESIZES } from "../core/settings.ts";
 import { decisionSchema } from "./decision.ts";
 
 /**
@@ -58,6 +58,8 @@ export const modelCardSchema = z.object({
     backbone: z.enum(BACKBONES),
     imageSize: z.int().min(32).max(1024),
     classes: z.array(z.string().regex(/^[^/\\]+$/)).min(2),
+    /** Missing where a version saved the model that knew the default head only. */
+    head: headSchema.optional(),
   }),
   preprocessing: z.object({
     channels: z.enum(["RGB", "BGR"]),

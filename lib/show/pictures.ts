@@ -10,8 +10,8 @@ import {
   type AugmentationNote,
   describeAugmentations,
   isAugmented,
-  NO_CHANGES,
   shownSettings,
+  strongestChanges,
   viewRandom,
 } from "../images/views.ts";
 import type { Model } from "../model/model.ts";
@@ -294,7 +294,7 @@ export async function augmentationGrid(
   for (const [i, kind] of AUGMENTATION_KINDS.entries()) {
     const shown = shownSettings(kind, augmentation);
     await addRow(notes[i]!, (pixels, column) => {
-      return applyChanges(pixels, size, { ...NO_CHANGES, ...kind.strongest(shown, column) });
+      return applyChanges(pixels, size, strongestChanges(kind.name, shown, column));
     });
   }
   for (const view of isAugmented(augmentation) ? [1, 2] : []) {

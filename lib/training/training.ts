@@ -1,9 +1,10 @@
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { DataError } from "../core/errors.ts";
 import { exists, readJson, sha256File, writeAtomic } from "../core/files.ts";
 import { FEATURES_FOLDER, fromRoot, type RunPaths, runPaths } from "../core/paths.ts";
-import type { Config } from "../core/settings.ts";
+import { type Config, DEFAULT_HEAD } from "../core/settings.ts";
 import { type OnProgress, stoppable } from "../core/stop.ts";
 import { tf, versions } from "../core/tensorflow.ts";
 import { saveKeras } from "../model/keras_files.ts";
@@ -147,11 +148,16 @@ function fingerprint(
   const noInfluence = /^(epochs|logs|startAnew|checkpoint|\w+(Mega|Giga)bytes)$/;
   const training = Object.entries(config.training).filter(([name]) => !noInfluence.test(name));
   const { folder, classes, maxMegapixels } = config.data;
+  const { head } = config.model;
   return JSON.stringify({
     format: MODEL_FORMAT, // what an older version has saved cannot be loaded
     seed: config.seed,
     data: { folder, classes, maxMegapixels, splitSha256 },
-    model: { ...config.model, backbone: model.architecture.backbone },
+    model: {
+      ...config.model,
+      ...(isDeepStrictEqual(head, DEFAULT_HEAD) ? { head: undefined } : {}),
+      backbone: model.architecture.backbone,
+    },
     start: [kind, sha256],
     training: {
       ...Object.fromEntries(training),

@@ -13,24 +13,95 @@ import { inProjectCopy, type ProjectCopy } from "../copy_project.ts";
 import { put } from "../data/test_images.ts";
 
 Deno.test("parseConfig() has the reference recipe as its defaults", () => {
-  const { data, split, model, training } = parseConfig({}); // the README's table has all others
-  assert.deepEqual(data.classes, [
-    "non_globally_sclerotic_glomeruli",
-    "globally_sclerotic_glomeruli",
-  ]);
-  assert.deepEqual(split, { train: 0.7, validation: 0.15, test: 0.15, file: null });
-  assert.deepEqual([model.backbone, model.weights, model.unfreezeLast], [
-    "resnet50",
-    "imagenet",
-    30,
-  ]);
-  assert.deepEqual([training.epochs, training.batchSize, training.learningRate], [25, 32, 1e-4]);
-  assert.deepEqual([training.checkpoint.monitor, training.earlyStopping.patience], [
-    "val_loss",
-    18,
-  ]);
-  const { monitor, factor, patience, minLearningRate } = training.reduceLROnPlateau;
-  assert.deepEqual([monitor, factor, patience, minLearningRate], ["val_loss", 0.1, 3, 1e-6]);
+  assert.deepEqual(parseConfig({}), {
+    run: "default",
+    seed: 42,
+    data: {
+      folder: "data",
+      followLinks: false,
+      classes: ["non_globally_sclerotic_glomeruli", "globally_sclerotic_glomeruli"],
+      groupPattern: null,
+      maxMegapixels: 100,
+      audit: {
+        duplicate: "drop",
+        conflictingLabels: "drop",
+        nearDuplicate: "warn",
+        conflictingNearDuplicate: "warn",
+        wrongExtension: "keep",
+        unusualMode: "warn",
+        sizeOutlier: "warn",
+        aspectOutlier: "warn",
+        blurred: "warn",
+        tooDark: "warn",
+        tooBright: "warn",
+        nearlyUniform: "warn",
+        emptyMargin: "warn",
+      },
+    },
+    split: { train: 0.7, validation: 0.15, test: 0.15, file: null },
+    model: {
+      backbone: "resnet50",
+      weights: "imagenet",
+      unfreezeLast: 30,
+      head: { units: [512, 256], dropout: [0.4, 0.3] },
+      imageSize: 224,
+      resize: "squash",
+      stainNormalisation: "none",
+    },
+    training: {
+      epochs: 25,
+      batchSize: 32,
+      learningRate: 1e-4,
+      batchNorm: "frozen",
+      warmupEpochs: 0,
+      warmupLearningRate: 1e-3,
+      classWeights: "none",
+      sampling: "natural",
+      augmentation: {
+        symmetries: false,
+        rotation: 0,
+        scale: 0,
+        shift: 0,
+        brightness: 0,
+        contrast: 0,
+        stain: 0,
+        stains: "pas_hematoxylin",
+        blur: 0,
+        jpegQuality: 100,
+        cutOut: 0,
+      },
+      checkpoint: { monitor: "val_loss", minutes: 10 },
+      reduceLROnPlateau: {
+        monitor: "val_loss",
+        factor: 0.1,
+        patience: 3,
+        minDelta: 1e-4,
+        cooldown: 0,
+        minLearningRate: 1e-6,
+      },
+      earlyStopping: { monitor: "val_loss", patience: 18, minDelta: 0, restoreBest: true },
+      cacheMegabytes: 64,
+      cacheGigabytes: 20,
+      cachedViews: 0,
+      pixelCacheMegabytes: 2048,
+      startAnew: false,
+      logs: "none",
+    },
+    metrics: {
+      calibration: "auto",
+      threshold: {
+        rule: "costs",
+        sensitivity: 0.95,
+        falseNegativeCost: 1,
+        falsePositiveCost: 1,
+      },
+      acceptErrorRate: 0.05,
+      testTimeAugmentation: false,
+      flagShare: 0.01,
+      references: [],
+    },
+    evaluation: { folder: "data/new", followLinks: false, priorShift: "auto" },
+  });
 });
 
 /** The lines of the error, one a field. */
@@ -84,6 +155,9 @@ Deno.test("parseConfig() refuses values out of range, each by name", () => {
     ["split", { split: { train: 0.8, validation: 0.15, test: 0.15 } }],
     ["split.train", { split: { train: 1, validation: 0, test: 0 } }],
     ["model.unfreezeLast", { model: { unfreezeLast: -1 } }],
+    ["model.head.units.0", { model: { head: { units: [0], dropout: [0] } } }],
+    ["model.head.dropout.0", { model: { head: { units: [8], dropout: [1] } } }],
+    ["model.head.dropout", { model: { head: { units: [] } } }],
     ["model.imageSize", { model: { imageSize: 4096 } }],
     ["training.epochs", { training: { epochs: 0 } }],
     ["training.learningRate", { training: { learningRate: Infinity } }],

@@ -7,8 +7,13 @@ import { compareCodePoints } from "../../lib/core/words.ts";
 import { listImages } from "../../lib/data/list.ts";
 import { imageTraits } from "../../lib/images/traits.ts";
 import { disposeModel } from "../../lib/model/model.ts";
-import { type Appearance, fitReference, writeReference } from "../../lib/model/ordinary.ts";
-import { createPredictor, decodeOptions, seeImages } from "../../lib/model/predict.ts";
+import {
+  type Appearance,
+  createPredictor,
+  decodeOptions,
+  predictImages,
+} from "../../lib/model/predict.ts";
+import { fitReference, writeReference } from "../../lib/model/reference.ts";
 import { loadModel } from "../../lib/model/saved.ts";
 import { DEFAULT_DECISION } from "../../lib/run/decision.ts";
 import { DETAILS_COLUMNS } from "../../lib/run/evaluation_files.ts";
@@ -191,7 +196,7 @@ async function learnPictures(modelFolder: string): Promise<void> {
     const paths = Array.from({ length: 60 }, (_, i) => join(folder, `${i}.png`));
     await putPictures(folder, paths.length);
     const options = { ...decodeOptions(card), batchSize: 32 };
-    for await (const image of seeImages(predictor, paths, options)) {
+    for await (const image of predictImages(predictor, paths, options)) {
       assert.ok("features" in image);
       const traits = imageTraits(image.original, options.size, image);
       seen.push({ traits, features: Float32Array.from(image.features) });

@@ -9,7 +9,7 @@ import { tf } from "../../lib/core/tensorflow.ts";
 import { shardBatches } from "../../lib/evaluation/parts.ts";
 import { openWorkFile, type StoredImage, type WorkIdentity } from "../../lib/evaluation/work.ts";
 import { disposeModel } from "../../lib/model/model.ts";
-import { FLAGS } from "../../lib/model/ordinary.ts";
+import { FLAGS } from "../../lib/model/reference.ts";
 import { loadModel, saveModel } from "../../lib/model/saved.ts";
 import type { Decision } from "../../lib/run/decision.ts";
 import { evaluationFiles } from "../../lib/run/evaluation_files.ts";

@@ -9,7 +9,7 @@ import { readSidecar, writeExports } from "../../lib/evaluation/export.ts";
 import { createReviewQueue, reviewNeed } from "../../lib/evaluation/queue.ts";
 import { describeEvaluation } from "../../lib/evaluation/results.ts";
 import { count, createTally, type EvaluatedImage } from "../../lib/evaluation/tally.ts";
-import { type Flag, FLAGS } from "../../lib/model/ordinary.ts";
+import { type Flag, FLAGS } from "../../lib/model/reference.ts";
 import { DEFAULT_DECISION } from "../../lib/run/decision.ts";
 import {
   DETAILS_COLUMNS,

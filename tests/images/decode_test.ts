@@ -1,22 +1,21 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import sharp from "sharp";
 import { ImageError } from "../../lib/core/errors.ts";
-import { decodeImage } from "../../lib/images/decode.ts";
+import { venvPython } from "../../lib/core/python.ts";
+import { batches, createPixelCache, decodeImage } from "../../lib/images/decode.ts";
 import { inFolder, picture, picturePixels, put } from "../data/test_images.ts";
 
 const squash = { size: 32, resize: "squash", maxMegapixels: 1 } as const;
 
+const BYTES = 32 * 32 * 3;
+
 Deno.test("decodeImage() gives Pillow's pixels of a lossless file at its own size", () =>
   inFolder(async (folder) => {
     await put(folder, "a.png", await picture(1, 64, 64).png().toBuffer());
-    const script = "import sys; from PIL import Image; " +
-      "sys.stdout.buffer.write(Image.open(sys.argv[1]).convert('RGB').tobytes())";
-    const { stdout } = await new Deno.Command(".venv/bin/python", {
-      args: ["-c", script, join(folder, "a.png")],
-    }).output();
     const { pixels } = await decodeImage(join(folder, "a.png"), { ...squash, size: 64 });
-    assert.deepEqual(new Uint8Array(pixels), stdout);
+    assert.deepEqual(new Uint8Array(pixels), await pillow(join(folder, "a.png"), ""));
     assert.deepEqual(new Uint8Array(pixels), picturePixels(1, 64, 64));
   }));
 
@@ -53,7 +52,7 @@ async function pillow(path: string, code: string): Promise<Uint8Array> {
   const script = "import sys; from PIL import Image, ImageOps; " +
     `image = ImageOps.exif_transpose(Image.open(sys.argv[1])).convert('RGB'); ${code}; ` +
     "sys.stdout.buffer.write(image.tobytes())";
-  const { stdout, stderr, success } = await new Deno.Command(".venv/bin/python", {
+  const { stdout, stderr, success } = await new Deno.Command(venvPython, {
     args: ["-c", script, path],
   }).output();
   assert.ok(success, new TextDecoder().decode(stderr));
@@ -117,4 +116,122 @@ Deno.test("decodeImage() shrinks a JPEG while decoding it", () =>
       Math.min(await seconds(size), await seconds(size), await seconds(size));
     const [small, whole] = [await least(224), await least(2999)];
     assert.ok(small < whole / 2, `${small} ms for 224 pixels, ${whole} ms for 2999`);
+  }));
+
+async function putFiles(folder: string, n: number): Promise<string[]> {
+  for (let i = 0; i < n; i++) {
+    await put(folder, `${i}.png`, await picture(i, 20, 20).png().toBuffer());
+  }
+  return Array.from({ length: n }, (_, i) => join(folder, `${i}.png`));
+}
+
+Deno.test("batches() yields every file once, in order, with its pixels", () =>
+  inFolder(async (folder) => {
+    const files = await putFiles(folder, 23);
+    const decoded = await Promise.all(files.map((path) => decodeImage(path, squash)));
+    for (const batchSize of [1, 4, 23, 30]) {
+      const seen: string[] = [];
+      for await (const { pixels, paths } of batches(files, { ...squash, batchSize })) {
+        assert.equal(paths.length, Math.min(batchSize, files.length - seen.length));
+        assert.equal(pixels.length, paths.length * BYTES);
+        for (const i of paths.keys()) {
+          const expected = new Uint8Array(decoded[seen.length + i]!.pixels);
+          assert.deepEqual(pixels.slice(i * BYTES, (i + 1) * BYTES), expected);
+        }
+        seen.push(...paths);
+      }
+      assert.deepEqual(seen, files);
+    }
+    assert.deepEqual(await Array.fromAsync(batches([], { ...squash, batchSize: 2 })), []);
+  }));
+
+Deno.test("batches() ends with the name of a file that breaks, never with zeros", () =>
+  inFolder(async (folder) => {
+    const files = await putFiles(folder, 9);
+    await put(folder, "5.png", "broken");
+    const seen: string[] = [];
+    await assert.rejects(async () => {
+      for await (const { paths } of batches(files, { ...squash, batchSize: 2 })) {
+        seen.push(...paths);
+      }
+    }, (error: unknown) => {
+      assert(error instanceof ImageError);
+      assert.equal(error.path, files[5]);
+      return true;
+    });
+    assert.deepEqual(seen, files.slice(0, 4));
+  }));
+
+Deno.test("batches() reads only a few batches ahead, and stops with its consumer", () =>
+  inFolder(async (folder) => {
+    const files = await putFiles(folder, 8);
+    const many = Array.from({ length: 4000 }, (_, i) => files[i % 8]!);
+    let reads = 0;
+    const counted = new Proxy(many, {
+      get(target, key, receiver) {
+        if (typeof key === "string" && /^\d+$/.test(key)) reads++;
+        return Reflect.get(target, key, receiver);
+      },
+    });
+    let taken = 0;
+    for await (const { paths } of batches(counted, { ...squash, batchSize: 4 })) {
+      taken += paths.length;
+      if (taken > 20) break;
+    }
+    const after = reads;
+    assert(after < 100, `${after} files were touched for 24 images`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.equal(reads, after);
+  }));
+
+Deno.test("createPixelCache() decodes once what fits, and the rest every time", () =>
+  inFolder(async (folder) => {
+    const cache = createPixelCache(3.5 * BYTES / 1e6);
+    let decoded = 0;
+    for (let i = 0; i < 5; i++) await put(folder, `${i}`, "");
+    for (let epoch = 0; epoch < 3; epoch++) {
+      for (let i = 0; i < 5; i++) {
+        const pixels = await cache.pixels(join(folder, `${i}`), () => {
+          decoded++;
+          // as sharp gives them: a Buffer, whose slice() is no copy
+          return Promise.resolve(Buffer.alloc(BYTES, i));
+        });
+        assert.deepEqual(new Uint8Array(pixels), new Uint8Array(BYTES).fill(i));
+        pixels.fill(99); // the caller's own: a transform may write into it
+      }
+      assert.equal(cache.count(), 3);
+    }
+    assert.equal(decoded, 5 + 2 + 2);
+  }));
+
+Deno.test("createPixelCache() sees a file that changes, and names one that vanishes", () =>
+  inFolder(async (folder) => {
+    const paths = [0, 1, 2].map((i) => join(folder, `${i}.png`));
+    const write = async (i: number, seed: number) =>
+      await put(folder, `${i}.png`, await picture(seed, 20, 20).png().toBuffer());
+    for (const i of [0, 1, 2]) await write(i, i);
+    const cache = createPixelCache(1);
+    const read = () =>
+      Promise.all(paths.map(async (path) => {
+        const pixels = await cache.pixels(
+          path,
+          async () => (await decodeImage(path, squash)).pixels,
+        );
+        const before = new Uint8Array(pixels);
+        pixels.fill(99); // a transform
+        return before;
+      }));
+    const first = await read();
+    assert.equal(cache.count(), 3);
+    assert.deepEqual(await read(), first); // what became of them is not held
+    await write(1, 77);
+    const changed = await read();
+    assert.deepEqual([changed[0], changed[2]], [first[0], first[2]]);
+    assert.notDeepEqual(changed[1], first[1]);
+    await Deno.remove(paths[2]!);
+    await assert.rejects(read(), (error: unknown) => {
+      assert(error instanceof ImageError);
+      assert.equal(error.path, paths[2]!);
+      return true;
+    });
   }));

@@ -12,7 +12,7 @@ import type { Prediction } from "../../lib/run/predictions.ts";
 import { inProjectCopy } from "../copy_project.ts";
 import { picture, put } from "../data/test_images.ts";
 import { someImages } from "../model/ask_keras.ts";
-import { inFolder } from "../model/in_folder.ts";
+import { inFolder } from "../data/test_images.ts";
 import { testCard } from "../model/model_card.ts";
 import { SMALL, smallModel } from "../model/small_model.ts";
 

@@ -11,11 +11,11 @@ import { picture, put } from "../data/test_images.ts";
 import { testCard } from "../model/model_card.ts";
 import { smallModel } from "../model/small_model.ts";
 
-type FitRunReference = typeof import("../../lib/model/ordinary.ts");
+type FitRunReference = typeof import("../../lib/model/reference.ts");
 
 Deno.test("fitRunReference() looks at training and validation images, writes, and leaves no tensor", () =>
   inProjectCopy(async ({ root, load }) => {
-    const { fitRunReference } = await load<FitRunReference>("lib/model/ordinary.ts");
+    const { fitRunReference } = await load<FitRunReference>("lib/model/reference.ts");
     const split: SplitRow[] = [];
     for (let i = 0; i < 40; i++) {
       const subset = i < 24 ? "train" : i < 36 ? "validation" : "test";

@@ -24,7 +24,7 @@ import {
   type Model,
 } from "../../lib/model/model.ts";
 import { askKeras, disturbBatchNorms, handOver, someImages } from "../model/ask_keras.ts";
-import { inFolder } from "../model/in_folder.ts";
+import { inFolder } from "../data/test_images.ts";
 import { smallModel } from "../model/small_model.ts";
 
 /** Side of the toy's input; its map is as large. */

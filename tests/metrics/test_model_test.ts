@@ -15,7 +15,7 @@ import { countTestRead, describeTestReads } from "../../lib/run/metrics_file.ts"
 import { readSplit, type SplitRow, SUBSETS, writeSplit } from "../../lib/run/split_file.ts";
 import { inProjectCopy } from "../copy_project.ts";
 import { picture, put } from "../data/test_images.ts";
-import { inFolder } from "../model/in_folder.ts";
+import { inFolder } from "../data/test_images.ts";
 import { testCard } from "../model/model_card.ts";
 import { smallModel } from "../model/small_model.ts";
 

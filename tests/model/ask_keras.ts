@@ -3,7 +3,7 @@ import { createRandom } from "../../lib/core/random.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
 import { weightSpecs } from "../../lib/model/graph.ts";
 import { inputShape, type Model } from "../../lib/model/model.ts";
-import { writeTensors } from "../../lib/model/saved.ts";
+import { writeTensors } from "../../lib/model/tensor_file.ts";
 import { askPython } from "../ask_python.ts";
 
 const script = join(import.meta.dirname!, "keras_oracle.py");

@@ -1,15 +1,14 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import sharp from "sharp";
-import { ModelError } from "../../lib/core/errors.ts";
-import { runTool, venvPython } from "../../lib/core/python.ts";
+import { ModelError, WeightsMissingError } from "../../lib/core/errors.ts";
+import { runTool, ToolError, venvPython } from "../../lib/core/python.ts";
 import { createRandom } from "../../lib/core/random.ts";
 import { type TensorFlow, tf } from "../../lib/core/tensorflow.ts";
 import { efficientnetLite0 } from "../../lib/model/architectures.ts";
 import { foldBatchNorms, forward, isConvolution, preprocess } from "../../lib/model/forward.ts";
 import { type Graph, inferShapes, type Layer, weightSpecs } from "../../lib/model/graph.ts";
 import { backbones, createModel, disposeModel, INPUT_LAYER } from "../../lib/model/model.ts";
-import { saveModel } from "../../lib/model/saved.ts";
 import {
   EFFICIENTNET_LITE0_FILE,
   loadEfficientnetLite0,
@@ -17,11 +16,8 @@ import {
   type TorchTensor,
   torchTensors,
 } from "../../lib/model/torch_tensors.ts";
+import { inFolder } from "../data/test_images.ts";
 import { askKeras, disturbBatchNorms, someImages } from "./ask_keras.ts";
-import { inFolder } from "./in_folder.ts";
-import { testCard } from "./model_card.ts";
-
-type Tensor = TensorFlow.Tensor;
 
 const graph = efficientnetLite0();
 
@@ -140,7 +136,7 @@ Deno.test("forward() is differentiable through depthwise convolutions, folded Ba
   ]);
   const output = draw([2, 3, 3, channels], 0, 1); // how much each activation counts
   const names = [...weights.keys()].slice(0, 3);
-  const loss = (...values: Tensor[]) => {
+  const loss = (...values: TensorFlow.Tensor[]) => {
     const all = new Map([...weights, ...names.map((name, i) => [name, values[i]!] as const)]);
     const [activations] = forward(small, all, new Map([["image", image]]), ["activation"]);
     return activations!.mul(output).sum();
@@ -168,50 +164,26 @@ Deno.test("forward() is differentiable through depthwise convolutions, folded Ba
   tf.dispose([image, output, activations!, ...weights.values(), ...gradients]);
 });
 
-Deno.test("saveModel() writes an efficientnet_lite0 that tfjs' own loadLayersModel reads", async () => {
-  await inFolder(async (folder) => {
-    const model = createModel(
-      { backbone: "efficientnet_lite0", imageSize: 32, classes: ["a", "b"] },
-      4,
-    );
-    disturbBatchNorms(model);
-    await saveModel(folder, model, testCard(model.architecture));
-    const theirs = await tf.loadLayersModel(`file://${join(folder, "model.json")}`);
-    const images = preprocess(someImages(3, 32), 32, preprocessing);
-    const expected = theirs.predict(images) as Tensor;
-    const [ours] = forward(model.graph, model.weights, new Map([[INPUT_LAYER, images]]), [
-      "predictions",
-    ]);
-    const error = tf.tidy(() => ours!.sub(expected).abs().max().dataSync()[0]!);
-    assert.ok(error < 1e-4, `largest difference ${error}`);
-    tf.dispose([images, expected, ours!]);
-    theirs.dispose();
-    disposeModel(model);
-  });
-});
-
 Deno.test("loadEfficientnetLite0() tells a palace and a daisy from all 1000 ImageNet classes", async () => {
-  await inFolder(async (folder) => {
-    const { values, sha256 } = await loadEfficientnetLite0(specs, folder);
-    assert.equal(sha256, EFFICIENTNET_LITE0_FILE.sha256);
-    const weights = new Map(
-      specs.map(({ name, shape }) => [name, tf.tensor(values.get(name)!, shape)]),
-    );
-    const tensors = await torchTensors(EFFICIENTNET_LITE0_FILE, folder);
-    const [kernel, bias] = ["_fc.weight", "_fc.bias"].map((name) => {
-      const { shape, values } = tensors.get(name)!;
-      return tf.tensor(values, [...shape]); // [1000, 1280] and [1000]
-    });
-    const pixels = await Promise.all(["china.jpg", "flower.jpg"].map(photo));
-    const classes = tf.tidy(() => {
-      const images = tf.concat(pixels.map((p) => preprocess(p, 224, preprocessing)));
-      const [map] = forward(graph, weights, new Map([[INPUT_LAYER, images]]), ["top_activation"]);
-      const pooled = map!.mean([1, 2]) as TensorFlow.Tensor2D; // [2, 1280]
-      return pooled.matMul(kernel!, false, true).add(bias!).argMax(1).dataSync();
-    });
-    assert.deepEqual([...classes], [698, 985]);
-    tf.dispose([kernel!, bias!, ...weights.values()]);
+  const { values, sha256 } = await loadEfficientnetLite0(specs);
+  assert.equal(sha256, EFFICIENTNET_LITE0_FILE.sha256);
+  const weights = new Map(
+    specs.map(({ name, shape }) => [name, tf.tensor(values.get(name)!, shape)]),
+  );
+  const tensors = await torchTensors(EFFICIENTNET_LITE0_FILE);
+  const [kernel, bias] = ["_fc.weight", "_fc.bias"].map((name) => {
+    const { shape, values } = tensors.get(name)!;
+    return tf.tensor(values, [...shape]); // [1000, 1280] and [1000]
   });
+  const pixels = await Promise.all(["china.jpg", "flower.jpg"].map(photo));
+  const classes = tf.tidy(() => {
+    const images = tf.concat(pixels.map((p) => preprocess(p, 224, preprocessing)));
+    const [map] = forward(graph, weights, new Map([[INPUT_LAYER, images]]), ["top_activation"]);
+    const pooled = map!.mean([1, 2]) as TensorFlow.Tensor2D; // [2, 1280]
+    return pooled.matMul(kernel!, false, true).add(bias!).argMax(1).dataSync();
+  });
+  assert.deepEqual([...classes], [698, 985]);
+  tf.dispose([kernel!, bias!, ...weights.values()]);
 });
 
 /** One of scikit-learn's sample photos, its central square, 224 pixels wide. */
@@ -224,37 +196,124 @@ async function photo(name: string): Promise<Uint8Array> {
   return new Uint8Array(data);
 }
 
-Deno.test("toKerasWeights() transposes kernels and names the first tensor that does not fit", () => {
-  const conv = { name: "top_conv/kernel", layer: "top_conv", shape: [1, 2, 3, 2] }; // h w in out
+Deno.test("toKerasWeights() renames weights, and names the first tensor that does not fit", () => {
+  const conv = { name: "top_conv/kernel", layer: "top_conv", shape: [1, 2, 3, 2] };
   const depthwise = {
     name: "block2b_dwconv/depthwise_kernel",
     layer: "block2b_dwconv",
     shape: [1, 2, 3, 1],
   };
-  const count = (n: number) => Float32Array.from({ length: n }, (_, i) => i);
-  const tensors = new Map<string, TorchTensor>([
-    ["_conv_head.weight", { shape: [2, 3, 1, 2], values: count(12) }], // out in h w
-    ["_blocks.2._depthwise_conv.weight", { shape: [3, 1, 1, 2], values: count(6) }],
-    ["_fc.bias", { shape: [1], values: count(1) }],
+  const tensor = (...shape: number[]): TorchTensor => ({ shape, values: new Float32Array(12) });
+  const tensors = new Map([
+    ["_conv_head.weight", tensor(1, 2, 3, 2)],
+    ["_blocks.2._depthwise_conv.weight", tensor(1, 2, 3, 1)],
+    ["_fc.bias", tensor(1)],
   ]);
   const values = toKerasWeights(tensors, [conv, depthwise]);
-  // at (h, w, in, out): 6 out + 2 in + 2 h + w
-  assert.deepEqual([...values.get(conv.name)!], [0, 6, 2, 8, 4, 10, 1, 7, 3, 9, 5, 11]);
-  assert.deepEqual([...values.get(depthwise.name)!], [0, 2, 4, 1, 3, 5]);
+  assert.equal(values.get(conv.name), tensors.get("_conv_head.weight")!.values);
+  assert.deepEqual([...values.keys()], [conv.name, depthwise.name]);
 
   const refuses = (tensors: ReadonlyMap<string, TorchTensor>, message: RegExp) =>
     assert.throws(
       () => toKerasWeights(tensors, [conv, depthwise]),
       (error) => error instanceof ModelError && message.test(error.message),
     );
-  const wrong = { shape: [3, 2, 1, 2], values: count(12) };
   refuses(
-    new Map([...tensors, ["_conv_head.weight", wrong]]),
-    /_conv_head\.weight \(top_conv\/kernel\) is \[3,2,1,2\] where \[2,3,1,2\] is needed/,
+    new Map([...tensors, ["_conv_head.weight", tensor(1, 2, 2, 3)]]),
+    /_conv_head\.weight \(top_conv\/kernel\) is \[1,2,2,3\] where \[1,2,3,2\] is needed/,
   );
   refuses(new Map([...tensors].slice(0, 1)), /_blocks\.2\._depthwise_conv\.weight .* is missing/);
   refuses(
-    new Map([...tensors, ["_blocks.16._bn0.bias", wrong]]),
+    new Map([...tensors, ["_blocks.16._bn0.bias", tensor(1)]]),
     /it holds _blocks\.16\._bn0\.bias/,
   );
+});
+
+Deno.test("torchTensors() names the package when it is not installed", async () => {
+  await inFolder((folder) =>
+    assert.rejects(
+      torchTensors(EFFICIENTNET_LITE0_FILE, { venv: join(folder, "no-venv") }),
+      (error) =>
+        error instanceof WeightsMissingError && /efficientnet-lite0-py/.test(error.message),
+    )
+  );
+});
+
+Deno.test("torchTensors() refuses a package's file that is not the published one", async () => {
+  await inFolder(async (folder) => {
+    const path = join(folder, "lib", "python3.11", "site-packages", EFFICIENTNET_LITE0_FILE.path);
+    await Deno.mkdir(join(path, ".."), { recursive: true });
+    await Deno.writeTextFile(path, "something else");
+    await assert.rejects(
+      torchTensors(EFFICIENTNET_LITE0_FILE, { venv: folder }),
+      (error) => error instanceof ModelError && /not the published file/.test(error.message),
+    );
+  });
+});
+
+const READER = new URL("../../lib/model/read_torch_weights.py", import.meta.url).pathname;
+
+/** Writes `FILE` with Python's pickle; `tensors` is the expression of its third pickle. */
+const WRITE_TORCH = `
+import pickle, struct, sys, collections
+class Global:
+    def __init__(self, module, name, *args): self.parts = module, name, args
+class Storage(tuple): pass
+class Pickler(pickle._Pickler):
+    dispatch = dict(pickle._Pickler.dispatch)
+    def persistent_id(self, o): return tuple(o) if isinstance(o, Storage) else None
+    def save_global_(self, o):
+        module, name, args = o.parts
+        self.write(f"c{module}\\n{name}\\n".encode())
+        if args:
+            self.save(args); self.write(b"R")
+    dispatch[Global] = save_global_
+def tensor(key, shape, strides, length):
+    storage = Storage(("storage", Global("torch", "FloatStorage"), key, "cpu", length, None))
+    return Global("torch._utils", "_rebuild_tensor_v2", storage, 0, shape, strides, False, {})
+path, expression, stored = sys.argv[1:4]
+with open(path, "wb") as f:
+    for o in [0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}, eval(expression), ["a"]]:
+        Pickler(f, 2).dump(o)
+    f.write(struct.pack("<q", 6) + struct.pack("<6f", *range(6))[: int(stored)])
+`;
+
+Deno.test("read_torch_weights.py reads a plain file, and refuses one that names or says anything else", async () => {
+  await inFolder(async (folder) => {
+    const [file, out, mark] = ["a.pth", "a.bin", "mark"].map((name) => join(folder, name));
+    const read = async (tensors: string, stored = 24) => {
+      await runTool(venvPython, ["-c", WRITE_TORCH, file!, tensors, String(stored)]);
+      return JSON.parse(await runTool(venvPython, ["-I", READER, file!, out!]));
+    };
+    const refuses = (message: RegExp, tensors: string, stored?: number) =>
+      assert.rejects(
+        read(tensors, stored),
+        (error) => error instanceof ToolError && message.test(error.message),
+      );
+    assert.deepEqual(await read('{"w": tensor("a", (2, 3), (3, 1), 6)}'), [
+      { name: "w", shape: [2, 3] },
+    ]);
+    const written = async () => [...new Float32Array((await Deno.readFile(out!)).buffer)];
+    assert.deepEqual(await written(), [0, 1, 2, 3, 4, 5]);
+    await read('{"w": tensor("a", (2, 3), (1, 2), 6)}'); // column-major
+    assert.deepEqual(await written(), [0, 2, 4, 1, 3, 5]);
+
+    await read('{"w": tensor("a", (3, 2, 1, 1), (2, 1, 1, 1), 6)}'); // [out, in, h, w]
+    assert.deepEqual(await written(), [0, 2, 4, 1, 3, 5]);
+    await read('{"depthwise": tensor("a", (3, 1, 1, 2), (2, 2, 2, 1), 6)}'); // [channels, 1, h, w]
+    assert.deepEqual(await written(), [0, 2, 4, 1, 3, 5]);
+
+    await refuses(/names posix\.system/, `{"w": Global("posix", "system", "touch ${mark}")}`);
+    await refuses(/names builtins\.eval/, '{"w": Global("builtins", "eval", "1")}');
+    await refuses(/names torch\.load/, '{"w": Global("torch", "load", "x")}');
+    await assert.rejects(Deno.stat(mark!), Deno.errors.NotFound);
+    await refuses(/beyond its storage/, '{"w": tensor("a", (2, 3), (4, 1), 6)}');
+    await refuses(/beyond its storage/, '{"w": tensor("a", (2, 3), (-3, 1), 6)}');
+    await refuses(/beyond its storage/, '{"w": tensor("a", (9, 9), (0, 0), 6)}');
+    await refuses(/makes no sense/, '{"w": tensor("a", (2, 3), (1,), 6)}');
+    await refuses(/does not have the 7 values/, '{"w": tensor("a", (7,), (1,), 7)}');
+    await refuses(/cut off/, '{"w": tensor("a", (2, 3), (3, 1), 6)}', 20);
+    await Deno.writeTextFile(file!, "not a pickle");
+    await assert.rejects(runTool(venvPython, ["-I", READER, file!, out!]), ToolError);
+  });
 });

@@ -95,10 +95,9 @@ def build(request):
         layer.trainable = False
     inputs = keras.Input((size, size, 3))
     x = layers.GlobalAveragePooling2D(name="head_pool")(base(inputs))
-    x = layers.Dense(512, activation="relu", name="head_dense_1")(x)
-    x = layers.BatchNormalization(name="head_bn_1")(x)
-    x = layers.Dense(256, activation="relu", name="head_dense_2")(x)
-    x = layers.BatchNormalization(name="head_bn_2")(x)
+    for i, units in enumerate(request.get("units", [512, 256]), start=1):
+        x = layers.Dense(units, activation="relu", name=f"head_dense_{i}")(x)
+        x = layers.BatchNormalization(name=f"head_bn_{i}")(x)
     outputs = layers.Dense(2, activation="softmax", name="predictions")(x)
     model = keras.Model(inputs, outputs)
     by_name = {layer.name: layer for layer in [*base.layers, *model.layers]}

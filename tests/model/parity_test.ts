@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { BACKBONES } from "../../lib/core/settings.ts";
+import { BACKBONES, DEFAULT_HEAD } from "../../lib/core/settings.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
 import { resnet50 } from "../../lib/model/architectures.ts";
 import { forward, preprocess } from "../../lib/model/forward.ts";
@@ -29,8 +29,9 @@ const SIZE = 58;
 const [IMAGES, BATCH_SIZE, STEPS, LEARNING_RATE] = [24, 12, 20, 2e-6];
 
 /** A random model whose activations stay finite and whose moving statistics are not trivial. */
-function testModel(backbone: Architecture["backbone"], imageSize = SIZE): Model {
-  const model = createModel({ backbone, imageSize, classes: ["negative", "positive"] }, 7);
+function testModel(backbone: Architecture["backbone"], head?: Architecture["head"]): Model {
+  const imageSize = SIZE;
+  const model = createModel({ backbone, imageSize, classes: ["negative", "positive"], head }, 7);
   const { preprocessing } = backbones[backbone];
   const images = preprocess(someImages(16, imageSize, 2), imageSize, preprocessing);
   estimateMoments(model, images);
@@ -69,12 +70,19 @@ Deno.test("preprocess() equals keras.applications.resnet50.preprocess_input exac
   disposeModel(model);
 });
 
-for (const backbone of BACKBONES) {
-  Deno.test(`${backbone}: forward() and createPredictor() give Keras' probabilities within 1e-4`, async () => {
-    const model = testModel(backbone);
+const HEADS = [
+  ["resnet50", DEFAULT_HEAD],
+  ["efficientnet_lite0", DEFAULT_HEAD],
+  ["efficientnet_lite0", { units: [40, 300, 7], dropout: [0, 0.5, 0.1] }],
+  ["efficientnet_lite0", { units: [], dropout: [] }],
+] as const;
+
+for (const [backbone, { units, dropout }] of HEADS) {
+  Deno.test(`${backbone} with head [${units}]: forward() and createPredictor() give Keras' probabilities within 1e-4`, async () => {
+    const model = testModel(backbone, { units: [...units], dropout: [...dropout] });
     const pixels = someImages(8, SIZE);
-    const expected = (await askKerasAbout(model, pixels, { question: "predict" }) as number[][])
-      .flat();
+    const question = { question: "predict", units };
+    const expected = (await askKerasAbout(model, pixels, question) as number[][]).flat();
     const images = preprocess(pixels, SIZE, backbones[backbone].preprocessing);
     const [unfolded] = forward(model.graph, model.weights, new Map([[INPUT_LAYER, images]]), [
       "predictions",
@@ -91,7 +99,9 @@ for (const backbone of BACKBONES) {
     tf.dispose([images, unfolded!]);
     disposeModel(model);
   });
+}
 
+for (const backbone of BACKBONES) {
   Deno.test(`${backbone}: trainStep() follows Keras' loss within 1e-3 for 20 steps, at every freeze depth and with both BatchNorm policies`, async () => {
     const model = testModel(backbone);
     const cases = casesOf(backbone);

@@ -3,7 +3,7 @@ import sharp from "sharp";
 import type { ExplainedReview } from "../../lib/evaluation/queue.ts";
 import type { ExplainedPrediction } from "../../lib/metrics/explain.ts";
 import { toHeatMap } from "../../lib/metrics/grad_cam.ts";
-import type { Flag } from "../../lib/model/ordinary.ts";
+import type { Flag } from "../../lib/model/reference.ts";
 import {
   explanationGrid,
   heatColor,

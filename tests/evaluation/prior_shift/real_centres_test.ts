@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { parseConfig } from "../../../lib/core/config.ts";
 import { readCsv } from "../../../lib/core/csv.ts";
-import { projectRoot } from "../../../lib/core/paths.ts";
 import { createRandom } from "../../../lib/core/random.ts";
 import { correctProbabilities, uncorrectedThreshold } from "../../../lib/evaluation/prevalence.ts";
 import { decidePriorShift } from "../../../lib/evaluation/prior_shift.ts";
@@ -28,7 +27,6 @@ async function trainAndEvaluate(
 ): Promise<{ decision: Decision; crops: Crop[] }> {
   let result: { decision: Decision; crops: Crop[] } | null = null;
   await inProjectCopy(async ({ root, load }) => {
-    await Deno.symlink(join(projectRoot, ".venv"), join(root, ".venv"));
     for (const label of CLASSES) {
       for await (const { name } of Deno.readDir(join(realCrops, label))) {
         const centre = name.split("_")[0]!;

@@ -2,8 +2,17 @@ import assert from "node:assert/strict";
 import { parseConfig } from "../../lib/core/config.ts";
 import { ModelError, WeightsMissingError } from "../../lib/core/errors.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
-import { disposeModel, type ImagenetWeights } from "../../lib/model/model.ts";
+import { forward, preprocess } from "../../lib/model/forward.ts";
+import type { ImagenetWeights } from "../../lib/model/imagenet.ts";
+import {
+  backbones,
+  createModel,
+  disposeModel,
+  estimateMoments,
+  INPUT_LAYER,
+} from "../../lib/model/model.ts";
 import { startingModel, type StartingOptions, startRun } from "../../lib/model/start.ts";
+import { someImages } from "./ask_keras.ts";
 
 const config = parseConfig({ model: { imageSize: 32 } });
 
@@ -62,7 +71,7 @@ Deno.test("startingModel() takes the ImageNet weights of the backbone that was a
 Deno.test("startingModel() goes on with the other backbone, and says so, only where it may", async () => {
   const { backbone, kernel, kind, note } = await start(missing("R"), there("E"), true);
   assert.deepEqual([backbone, kernel, kind], ["efficientnet_lite0", 0.5, "imagenet"]);
-  assert.match(note, /^E, in place of R, which cannot be had here/);
+  assert.match(note, /^E, in place of R, which cannot be obtained here/);
   await assert.rejects(start(missing("R"), there("E"), false), WeightsMissingError);
 });
 
@@ -85,4 +94,33 @@ Deno.test("startRun() refuses to start a run from its own model", async () => {
       /cannot start from .* name of its own/s,
     );
   }
+});
+
+const LAYERS = ["conv1_bn", "conv3_block1_0_bn", "conv5_block3_1_bn"];
+
+Deno.test("estimateMoments() makes every BatchNorm's output standard, and touches nothing else", () => {
+  const before = tf.memory().numTensors;
+  const size = 64;
+  const model = createModel({ backbone: "resnet50", imageSize: size, classes: ["a", "b"] }, 1);
+  const others = [...model.weights].filter(([name]) => !/^conv.*\/moving_/.test(name));
+  const images = preprocess(someImages(32, size), size, backbones.resnet50.preprocessing);
+  /** How far means are from 0 and variances from 1, over all channels, layer by layer. */
+  const distances = () => {
+    const inputs = new Map([[INPUT_LAYER, images]]);
+    return tf.tidy(() =>
+      forward(model.graph, model.weights, inputs, LAYERS).map((output) => {
+        const { mean, variance } = tf.moments(output, [0, 1, 2]); // [channels]
+        return [mean, variance.sub(1)].map((off) => off.abs().max().dataSync()[0]!);
+      })
+    );
+  };
+  for (const [, variance] of distances()) assert.ok(variance! > 0.5);
+  estimateMoments(model, images);
+  for (const [index, [mean, variance]] of distances().entries()) {
+    assert.ok(mean! < 1e-3 && variance! < 0.1, `${LAYERS[index]}: ${mean}, ${variance}`);
+  }
+  for (const [name, tensor] of others) assert.equal(model.weights.get(name), tensor, name);
+  images.dispose();
+  disposeModel(model);
+  assert.equal(tf.memory().numTensors, before);
 });

@@ -1,14 +1,13 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { createRandom } from "../../../lib/core/random.ts";
-import { tf } from "../../../lib/core/tensorflow.ts";
+import { createRandom } from "../../lib/core/random.ts";
+import { tf } from "../../lib/core/tensorflow.ts";
 import {
   featureDistance,
   fitFeatureSpace,
   principalComponents,
-  symmetricEigen,
-} from "../../../lib/model/feature_space.ts";
-import { askPython } from "../../ask_python.ts";
+} from "../../lib/model/feature_space.ts";
+import { askPython } from "../ask_python.ts";
 
 const WIDTH = 60;
 
@@ -37,7 +36,7 @@ Deno.test("featureDistance() is numpy's, and 1 on the average of what it was fit
   const space = fitFeatureSpace(ordinary);
   assert.equal(tf.memory().numTensors, before);
   assert.equal(space.variances.length, 32);
-  const expected = await askPython(join(import.meta.dirname!, "oracle.py"), {
+  const expected = await askPython(join(import.meta.dirname!, "feature_space_oracle.py"), {
     features: ordinary.map((row) => [...row]),
     others: strange.map((row) => [...row]),
     count: 32,
@@ -87,23 +86,4 @@ Deno.test("principalComponents() are orthonormal, ordered, and the same again", 
   );
   assert.deepEqual(variances, variances.toSorted((a, b) => b - a));
   assert.deepEqual(principalComponents(rows, WIDTH, 6), found);
-});
-
-Deno.test("symmetricEigen() solves a matrix by hand and any other one", () => {
-  const { values, vectors } = symmetricEigen(Float64Array.from([2, 1, 1, 2]), 2);
-  assert.ok(Math.abs(values[0]! - 3) < 1e-12 && Math.abs(values[1]! - 1) < 1e-12);
-  assert.ok(Math.abs(Math.abs(vectors[0]!) - Math.SQRT1_2) < 1e-12);
-  const n = 15;
-  const matrix = new Float64Array(n * n);
-  for (let i = 0; i < n; i++) {
-    for (let j = 0; j <= i; j++) matrix[i * n + j] = matrix[j * n + i] = random.normal();
-  }
-  const solved = symmetricEigen(matrix.slice(), n);
-  for (let v = 0; v < n; v++) {
-    for (let i = 0; i < n; i++) {
-      let product = 0;
-      for (let j = 0; j < n; j++) product += matrix[i * n + j]! * solved.vectors[v * n + j]!;
-      assert.ok(Math.abs(product - solved.values[v]! * solved.vectors[v * n + i]!) < 1e-10);
-    }
-  }
 });

@@ -1,20 +1,21 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { readJson, writeJson } from "../../../lib/core/files.ts";
-import { createRandom } from "../../../lib/core/random.ts";
-import { imageTraits } from "../../../lib/images/traits.ts";
-import { createModel, disposeModel } from "../../../lib/model/model.ts";
+import fc from "fast-check";
+import { readJson, writeJson } from "../../lib/core/files.ts";
+import { createRandom } from "../../lib/core/random.ts";
+import { imageTraits } from "../../lib/images/traits.ts";
+import { createModel, disposeModel } from "../../lib/model/model.ts";
+import type { Appearance } from "../../lib/model/predict.ts";
 import {
-  type Appearance,
+  conformalLimit,
   fitReference,
-  packFloats,
   readFlagger,
   type Reference,
   REFERENCE_FILE,
-  unpackFloats,
+  usualRange,
   writeReference,
-} from "../../../lib/model/ordinary.ts";
-import { inFolder, picturePixels } from "../../data/test_images.ts";
+} from "../../lib/model/reference.ts";
+import { inFolder, picturePixels } from "../data/test_images.ts";
 
 const [SIZE, CHANNELS] = [32, 1280];
 
@@ -61,16 +62,13 @@ Deno.test("readFlagger() reads what writeReference() wrote, for these weights al
     const flagger = (await readFlagger(folder, model, card))!;
     const [{ features }] = validation as [Appearance];
     const original = picturePixels(100, SIZE, SIZE);
-    const flags = (width: number, height: number) =>
-      flagger({ original, features, width, height }).flags;
+    const flags = (width: number, height: number) => flagger({ original, features, width, height });
     assert.deepEqual(flags(200, 200), []);
     assert.deepEqual(flags(20, 20), ["unusual_size"]);
     assert.deepEqual(flags(2000, 2000), ["unusual_size"]);
     assert.deepEqual(flags(600, 67), ["unusual_shape"]);
-    const same = flagger({ original, features, width: 200, height: 200 });
-    assert.ok(same.strangeness > 0 && same.strangeness <= 1);
     const broken = { original, features: features.map(() => NaN), width: 200, height: 200 };
-    assert.deepEqual(flagger(broken), { flags: ["unfamiliar"], strangeness: Infinity });
+    assert.deepEqual(flagger(broken), ["unfamiliar"]);
     const others = { weights: { ...card.weights, sha256: "b".repeat(64) } };
     assert.equal(await readFlagger(folder, model, others), null);
   }));
@@ -105,6 +103,8 @@ Deno.test("readFlagger() refuses a file that was tampered with, before it makes 
     await refused(/this model's features/);
     await change((copy) => copy.features.directions = "!".repeat(copy.features.directions.length));
     await refused(/this model's features/);
+    await change((copy) => copy.features.mean = new Uint8Array(2 * CHANNELS).fill(0x7d).toBase64());
+    await refused(/this model's features/); // NaN
     await change((copy) => copy.features.variances.push(1));
     await refused(/this model's features/);
     await change((copy) => copy.features.rest = 0);
@@ -117,15 +117,57 @@ Deno.test("readFlagger() refuses a file that was tampered with, before it makes 
     await refused(/too large/);
   }));
 
-Deno.test("unpackFloats() gives back what packFloats() took, and nothing of anything else", () => {
-  const values = Float32Array.from([0, 1, -2.5, 65504, 6.1e-5, 1 / 3]);
-  const text = packFloats(values);
-  unpackFloats(text, 6)!.forEach((value, i) => {
-    assert.ok(Math.abs(value - values[i]!) <= 5e-4 * Math.abs(values[i]!));
-  });
-  assert.deepEqual(unpackFloats(text, 6)!.slice(0, 4), values.slice(0, 4));
-  for (const count of [5, 7, 0]) assert.equal(unpackFloats(text, count), null);
-  for (const value of [NaN, Infinity, 1e6]) {
-    assert.equal(unpackFloats(packFloats(Float32Array.from([value])), 1), null);
+Deno.test("usualRange() is the standard deviation of normal numbers on both sides", () => {
+  const random = createRandom("normal");
+  const { median, below, above } = usualRange(
+    Array.from({ length: 20_000 }, () => 5 + 2 * random.normal()),
+    0,
+  );
+  for (const [value, expected] of [[median, 5], [below, 2], [above, 2]] as const) {
+    assert.ok(Math.abs(value - expected) < 0.06, `${value} instead of ${expected}`);
   }
+});
+
+Deno.test("usualRange() has a side for each direction, and is not moved by one wild number", () => {
+  // of 0 to 100: median 50, 5th 5 and 95th 95; above the median everything doubled
+  const values = Array.from({ length: 101 }, (_, i) => i <= 50 ? i : 2 * i - 50);
+  const range = usualRange(values, 1);
+  assert.equal(range.median, 50);
+  assert.ok(Math.abs(range.below - 45 / 1.6449) < 1e-9);
+  assert.ok(Math.abs(range.above - 90 / 1.6449) < 1e-9);
+  assert.deepEqual(usualRange([...values.slice(0, -1), 1e9], 1), range);
+  assert.deepEqual(usualRange([3, 3, 3], 0.5), { median: 3, below: 0.5, above: 0.5 });
+});
+
+Deno.test("conformalLimit() takes the number that the share asks for, by hand", () => {
+  const values = Array.from({ length: 199 }, (_, i) => 199 - i); // 1 to 199
+  // ⌈200 × 0.99⌉ = 198, ⌈200 × 0.995⌉ = 199
+  assert.equal(conformalLimit(values, 0.01).limit, 198);
+  assert.ok(Math.abs(conformalLimit(values, 0.01).chance - 0.01) < 1e-12);
+  assert.equal(conformalLimit(values, 0.005).limit, 199);
+  // too few numbers for the share: the largest one, and the chance that it vouches for
+  assert.deepEqual(conformalLimit([3, 1, 2], 0.01), { limit: 3, chance: 0.25 });
+});
+
+Deno.test("conformalLimit() is exceeded as seldom as it says, whatever the distribution", () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 5, max: 60 }), fc.integer({ min: 1, max: 30 }), (m, percent) => {
+      const random = createRandom(`${m}/${percent}`);
+      const heavy = () => Math.exp(3 * random.normal());
+      const rounds = 1500;
+      let [exceeded, chance] = [0, 0];
+      for (let round = 0; round < rounds; round++) {
+        const found = conformalLimit(Array.from({ length: m }, heavy), percent / 100);
+        chance = found.chance;
+        if (heavy() > found.limit) exceeded++;
+      }
+      const spread = Math.sqrt(chance * (1 - chance) / rounds);
+      assert.ok(
+        Math.abs(exceeded / rounds - chance) < 5 * spread,
+        `${exceeded / rounds}: ${chance}`,
+      );
+      assert.ok(chance <= Math.max(percent / 100, 1 / (m + 1)) + 1e-9);
+    }),
+    { numRuns: 12, seed: 3 },
+  );
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { ModelCard } from "../../lib/run/model_card.ts";
 import { modelCardMarkdown } from "../../lib/run/model_card_text.ts";
-import { testCard } from "./model_card.ts";
+import { testCard } from "../model/model_card.ts";
 
 const classes = ["negative", "positive_one"];
 

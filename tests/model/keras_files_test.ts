@@ -2,20 +2,110 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { ModelError } from "../../lib/core/errors.ts";
+import { sha256File } from "../../lib/core/files.ts";
+import { runTool, venvPython } from "../../lib/core/python.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
-import { createModel, disposeModel, type Model } from "../../lib/model/model.ts";
+import { preprocess } from "../../lib/model/forward.ts";
+import { saveKeras } from "../../lib/model/keras_files.ts";
+import {
+  type Architecture,
+  backbones,
+  createModel,
+  disposeModel,
+  estimateMoments,
+  type Model,
+} from "../../lib/model/model.ts";
 import { createPredictor } from "../../lib/model/predict.ts";
-import { saveModel } from "../../lib/model/saved.ts";
+import { loadModel, saveModel } from "../../lib/model/saved.ts";
 import { loadWeights } from "../../lib/model/start.ts";
 import { askPython } from "../ask_python.ts";
-import { someImages } from "./ask_keras.ts";
+import { disturbBatchNorms, someImages } from "./ask_keras.ts";
 import { testCard } from "./model_card.ts";
+
+const EXPORTED_SIZE = 64;
+
+const script = join(import.meta.dirname!, "keras_files_oracle.py");
+
+const CASES: Pick<Architecture, "backbone" | "head">[] = [
+  { backbone: "resnet50" },
+  { backbone: "efficientnet_lite0", head: { units: [40, 300, 7], dropout: [0, 0.5, 0.1] } },
+  { backbone: "efficientnet_lite0", head: { units: [], dropout: [] } },
+];
+
+for (const { backbone, head } of CASES) {
+  const name = head ? `${backbone} with head [${head.units}]` : backbone;
+  Deno.test(`saveKeras() writes a ${name} that Keras loads and predicts the same with`, async () => {
+    const before = tf.memory().numTensors;
+    const folder = await Deno.makeTempDir();
+    try {
+      const model = createModel(
+        { backbone, imageSize: EXPORTED_SIZE, classes: ["no, 'a'", "<b>"], ...head && { head } },
+        3,
+      );
+      const some = preprocess(
+        someImages(16, EXPORTED_SIZE, 2),
+        EXPORTED_SIZE,
+        backbones[backbone].preprocessing,
+      );
+      estimateMoments(model, some);
+      some.dispose();
+      disturbBatchNorms(model);
+      const card = await saveModel(folder, model, testCard(model.architecture));
+      const path = await saveKeras(folder, model, card);
+      const { model: loaded } = await loadModel(folder);
+      assert.deepEqual(loaded.architecture, model.architecture);
+      disposeModel(loaded);
+      const entries = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name).sort();
+      assert.deepEqual(
+        entries.filter((name) => !name.startsWith("weights-")),
+        ["model.json", "model.keras", "model_card.json"],
+        "nothing else is left",
+      );
+
+      const pixels = someImages(4, EXPORTED_SIZE);
+      const images = join(folder, "images.bin");
+      await Deno.writeFile(images, pixels);
+      const resave = join(folder, "from_keras.h5");
+      const keras = await askPython(script, { question: "load", path, images, resave }) as {
+        probabilities: number[][];
+        layers: string[];
+        warnings: string[];
+        card: unknown;
+      };
+      assert.deepEqual(keras.warnings, []);
+      assert.deepEqual(keras.layers, model.graph.map(({ name }) => name));
+      assert.deepEqual(keras.card, card);
+      const predictor = createPredictor(model, card.preprocessing);
+      const ours = await predictor.predict(pixels);
+      predictor.dispose();
+      const theirs = keras.probabilities.flat();
+      const difference = Math.max(...theirs.map((value, i) => Math.abs(value - ours[i]!)));
+      assert.ok(difference < 1e-4, `largest difference ${difference}`);
+      assert.ok(new Set(theirs).size > 4, "the images are told apart");
+
+      const again = createModel(model.architecture, 4);
+      for (const file of [path, resave]) {
+        assert.deepEqual(await loadWeights(again, file), {
+          kind: "file",
+          note: `Keras file ${file}: backbone and head`,
+          sha256: await sha256File(file),
+        });
+        for (const [name, tensor] of model.weights) {
+          const [a, b] = [tensor.dataSync(), again.weights.get(name)!.dataSync()];
+          assert.ok(a.every((value, i) => value === b[i]), `${name} comes back as it was`);
+        }
+      }
+      [model, again].forEach(disposeModel);
+      assert.equal(tf.memory().numTensors, before);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  });
+}
 
 const SIZE = 32;
 
 const CLASSES = ["negative", "positive"];
-
-const script = join(import.meta.dirname!, "keras_files_oracle.py");
 
 const folder = await Deno.makeTempDir();
 
@@ -115,6 +205,10 @@ async function refuses(path: string, message: RegExp): Promise<void> {
 
 const inFolder = (name: string) => join(folder, name);
 
+/** Runs a line of Python on a `path`. */
+const python = (code: string, path: string) =>
+  runTool(venvPython, ["-c", `import h5py, sys, zipfile; path = sys.argv[1]\n${code}`, path]);
+
 Deno.test("loadWeights() refuses other architectures, naming the first mismatch", async () => {
   await refuses(inFolder("resnet101.h5"), /conv4_block\d+_1_conv" is not one of this backbone/);
   await refuses(inFolder("resnet101.weights.h5"), /"conv2d_\d+" is not one of this backbone/);
@@ -122,18 +216,21 @@ Deno.test("loadWeights() refuses other architectures, naming the first mismatch"
 });
 
 for (
-  const [how, message] of [
-    ["missing", /the weight conv2_block1_0_conv\/kernel is missing/],
-    ["misshapen", /conv2_block1_0_conv\/kernel is \[1,1,64,255\] where \[1,1,64,256\] is needed/],
-    ["double", /conv2_block1_0_conv\/kernel is not stored as 32-bit floats/],
-    ["nan", /conv2_block1_0_conv\/kernel holds values that are no numbers/],
+  const [how, code, message] of [
+    ["missing", "pass", /kernel is missing/],
+    ["misshapen", "f[d] = v[..., :-1]", /kernel is \[1,1,64,255\] where \[1,1,64,256\] is needed/],
+    ["double", 'f[d] = v.astype("f8")', /kernel is not stored as 32-bit floats/],
+    ["nan", 'v.flat[0] = float("nan"); f[d] = v', /kernel holds values that are no numbers/],
   ] as const
 ) {
   Deno.test(`loadWeights() refuses a file with a ${how} tensor`, async () => {
     const path = inFolder(`${how}.h5`);
     await Deno.copyFile(inFolder("official.h5"), path);
     const dataset = "conv2_block1_0_conv/conv2_block1_0_conv/kernel:0";
-    await askPython(join(import.meta.dirname!, "damage_h5.py"), { path, dataset, how });
+    await python(
+      `f = h5py.File(path, "a"); d = "${dataset}"; v = f[d][()]; del f[d]; ${code}`,
+      path,
+    );
     await refuses(path, message);
     await Deno.remove(path);
   });
@@ -165,9 +262,41 @@ Deno.test("loadWeights() refuses a .keras archive with a damaged or missing weig
   bytes[bytes.length >> 1]! ^= 1;
   await Deno.writeFile(inFolder("flipped.keras"), bytes);
   await refuses(inFolder("flipped.keras"), /a file in it is damaged/);
-  const { writeZip } = await import("../../lib/model/keras_files.ts");
-  await writeZip(inFolder("hollow.keras"), [["config.json", new TextEncoder().encode("{}")]]);
+  await python(
+    `zipfile.ZipFile(path, "w").writestr("config.json", "{}")`,
+    inFolder("hollow.keras"),
+  );
   await refuses(inFolder("hollow.keras"), /no model.weights.h5 inside/);
+});
+
+Deno.test("loadWeights() follows no link out of a file, and reads nothing that is far too large", async () => {
+  const dataset = "conv2_block1_0_conv/conv2_block1_0_conv/kernel:0";
+  const spoil = async (name: string, code: string) => {
+    await Deno.copyFile(inFolder("official.h5"), inFolder(name));
+    await python(`f = h5py.File(path, "a"); d = "${dataset}"; ${code}`, inFolder(name));
+    return inFolder(name);
+  };
+  const secret = inFolder("secret.bin");
+  await Deno.writeFile(secret, new Uint8Array(4 * 64 * 256));
+  await refuses(
+    await spoil("linked.h5", `del f[d]; f[d] = h5py.ExternalLink("backbone.h5", d)`),
+    /conv2_block1_0_conv\/kernel is missing/,
+  );
+  await refuses(
+    await spoil(
+      "external.h5",
+      `del f[d]; f.create_dataset(d, (1, 1, 64, 256), "<f4", external="${secret}")`,
+    ),
+    /conv2_block1_0_conv\/kernel is kept in another file/,
+  );
+  await python(
+    `z = zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED)
+with z.open("model.weights.h5", "w") as entry:
+    for _ in range(1025): entry.write(bytes(1 << 20))
+z.close()`,
+    inFolder("bomb.keras"),
+  );
+  await refuses(inFolder("bomb.keras"), /far too large/);
 });
 
 Deno.test("loadWeights() takes backbone and head of a model folder", async () => {
@@ -184,7 +313,12 @@ Deno.test("loadWeights() refuses a model folder of other classes, and a folder w
   const before = tf.memory().numTensors;
   const architecture = { ...start.architecture, classes: ["a", "b"] };
   await saveModel(inFolder("other"), { ...start, architecture }, testCard(architecture));
-  await refuses(inFolder("other"), /its classes are a, b where data.classes is negative, positive/);
+  await refuses(inFolder("other"), /\["a","b"\] where data.classes is \["negative","positive"\]/);
+  const wide = { ...start.architecture, head: { units: [8], dropout: [0] } };
+  const model = createModel(wide, 1, () => false);
+  await saveModel(inFolder("wide"), model, testCard(wide));
+  disposeModel(model);
+  await refuses(inFolder("wide"), /"units":\[8\].* where model.head is/);
   await Deno.mkdir(inFolder("bare"));
   await refuses(inFolder("bare"), /There is no model in/);
   assert.equal(tf.memory().numTensors, before);

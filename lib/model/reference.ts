@@ -1,0 +1,425 @@
+import { join } from "node:path";
+import { z } from "zod";
+import { ModelError } from "../core/errors.ts";
+import { exists, writeJson } from "../core/files.ts";
+import { runPaths } from "../core/paths.ts";
+import { createRandom } from "../core/random.ts";
+import type { Config } from "../core/settings.ts";
+import type { OnProgress } from "../core/stop.ts";
+import { type ImageTraits, imageTraits } from "../images/traits.ts";
+import type { ModelCard } from "../run/model_card.ts";
+import type { SplitRow } from "../run/split_file.ts";
+import { FEATURE_LAYER } from "./architectures.ts";
+import { featureDistance, type FeatureSpace, fitFeatureSpace } from "./feature_space.ts";
+import { inferShapes } from "./graph.ts";
+import { disposeModel, inputShape, type Model } from "./model.ts";
+import {
+  type Appearance,
+  createPredictor,
+  type PredictedImage,
+  predictRows,
+  type RowPrediction,
+} from "./predict.ts";
+import { loadRunModel, type RunModel } from "./saved.ts";
+
+/** Everything that can be unusual about an image, in the order in which it is named. */
+export const FLAGS = [
+  "unusual_size",
+  "unusual_shape",
+  "unusual_colour",
+  "blurred",
+  "too_dark",
+  "too_bright",
+  "unfamiliar",
+] as const;
+
+/** A reason to look at an image. */
+export type Flag = (typeof FLAGS)[number];
+
+/** What a measure tells. */
+interface TraitRule {
+  flag: Flag;
+  /** Which direction is unusual. */
+  side: "below" | "above" | "both";
+  /** Least spread: see {@linkcode usualRange}. */
+  least: number;
+}
+
+/**
+ * The measures that are compared with those of the training images. Least spreads are a third of
+ * what an eye would call another size, colour or sharpness.
+ */
+const TRAIT_RULES: Readonly<Record<keyof ImageTraits, TraitRule>> = {
+  size: { flag: "unusual_size", side: "both", least: 0.2 },
+  shape: { flag: "unusual_shape", side: "both", least: 0.15 },
+  stain: { flag: "unusual_colour", side: "both", least: 0.15 },
+  redness: { flag: "unusual_colour", side: "both", least: 0.05 },
+  blueness: { flag: "unusual_colour", side: "both", least: 0.05 },
+  blur: { flag: "blurred", side: "above", least: 0.02 },
+  dark: { flag: "too_bright", side: "above", least: 10 },
+  bright: { flag: "too_dark", side: "below", least: 10 },
+};
+
+const TRAITS = Object.keys(TRAIT_RULES) as (keyof ImageTraits)[];
+
+/** Its name in a model folder. */
+export const REFERENCE_FILE = "reference.json";
+
+/** Version of reference.json; a reader refuses any other. */
+const REFERENCE_FORMAT = 1;
+
+const finite = z.number().min(-1e6).max(1e6);
+
+const spread = z.number().min(1e-9).max(1e6);
+
+const rangeSchema = z.object({ median: finite, below: spread, above: spread });
+
+const limitSchema = z.number().min(0.1).max(100);
+
+const referenceSchema = z.object({
+  format: z.literal(REFERENCE_FORMAT),
+  weightsSha256: z.string().regex(/^[0-9a-f]{64}$/),
+  share: z.number().gt(0).lt(1),
+  chance: z.number().gt(0).max(1),
+  images: z.object({ train: z.int().positive(), validation: z.int().positive() }),
+  flagged: z.int().min(0),
+  traits: z.object({
+    ranges: z.record(z.enum(TRAITS), rangeSchema),
+    limit: limitSchema,
+  }),
+  features: z.object({
+    channels: z.int().min(1).max(4096), // of the widest backbone: 2048
+    mean: z.string(),
+    directions: z.string(),
+    variances: z.array(z.number().positive().max(1e6)).min(1).max(64),
+    rest: z.number().positive().max(1e6),
+    distances: rangeSchema,
+    limit: limitSchema,
+  }),
+});
+
+/**
+ * What the images of a model's training look like: reference.json in the model folder.
+ *
+ * - `weightsSha256`: of the weights whose features these are; of no others do they mean anything.
+ * - `share`: of images like them that were to be flagged; `chance`: the share that can be vouched for
+ *   from so few validation images.
+ * - `images`: how many it was fitted on; `flagged`: how many of the validation images are.
+ * - `traits`: the usual range of each measure in training, and how many spreads from the median are
+ *   unusual.
+ * - `features`: see `FeatureSpace`, 16-bit floats in base64; `distances`: the usual range of
+ *   the logarithm of the distance on validation, and how many spreads above it are unfamiliar.
+ */
+export type Reference = z.infer<typeof referenceSchema>;
+
+/**
+ * Fits the reference of the run's model, so that section 7 can flag images unlike those of its
+ * training; see {@linkcode fitRunReference}.
+ *
+ * @returns `null` when there are too few images to tell.
+ * @throws {ModelError} When there is no usable model.
+ * @throws {ImageError} When an image has gone or broken since the training.
+ */
+export async function learnReference(
+  config: Config,
+  onProgress?: OnProgress,
+): Promise<Reference | null> {
+  const run = await loadRunModel(config);
+  try {
+    return await fitRunReference(run, config, onProgress);
+  } finally {
+    disposeModel(run.model);
+  }
+}
+
+/** Images of a subset that are looked at: enough for what is fitted, and no minutes of waiting. */
+const MOST = 1000;
+
+/**
+ * Fits the reference of a run's model to up to 1000 of its training and of its validation images,
+ * drawn by the seed, and writes it to reference.json in the model folder. Test images are not looked
+ * at.
+ *
+ * @param run The saved model, its card, and the split that it was trained on.
+ * @param seen Predictions of the validation subset with appearances, where the caller has them
+ *   (`predictSubset`): its images are then not predicted again.
+ * @returns `null`, and nothing is written, when there are too few images to tell.
+ * @throws {ImageError} When an image has gone or broken since the training, or is another one than
+ *   the split was made of.
+ */
+export async function fitRunReference(
+  run: RunModel,
+  config: Config,
+  onProgress?: OnProgress,
+  seen: readonly RowPrediction[] = [],
+): Promise<Reference | null> {
+  const { model, card, split } = run;
+  const known = new Map(seen.map(({ path, appearance }) => [path, appearance]));
+  const [train, validation] = (["train", "validation"] as const).map((subset) => {
+    const rows = split.filter((row) => row.subset === subset);
+    return createRandom(`${config.seed}/reference/${subset}`).shuffle(rows).slice(0, MOST);
+  }) as [SplitRow[], SplitRow[]];
+  const unknown = (rows: SplitRow[]) => rows.filter(({ path }) => !known.get(path));
+  const total = unknown(train).length + unknown(validation).length;
+  const predictor = createPredictor(model, card.preprocessing);
+  let done = 0;
+  const look = async (rows: SplitRow[]): Promise<Appearance[]> => {
+    const predictions = await predictRows(predictor, card, unknown(rows), config, {
+      withAppearance: true,
+      onProgress: (_done, _total, path) => onProgress?.(++done, total, path),
+    });
+    for (const { path, appearance } of predictions) known.set(path, appearance);
+    return rows.map(({ path }) => known.get(path)!);
+  };
+  try {
+    const reference = fitReference(
+      { train: await look(train), validation: await look(validation) },
+      { share: config.metrics.flagShare, weightsSha256: card.weights.sha256 },
+    );
+    if (reference !== null) await writeReference(runPaths(config.run).model, reference);
+    return reference;
+  } finally {
+    predictor.dispose();
+  }
+}
+
+/** With fewer images there is no telling what is usual. */
+const LEAST_IMAGES = { train: 20, validation: 10 };
+
+/**
+ * Spreads within which nothing is unusual, and beyond which everything is. The former keep quiet where all
+ * images are nearly alike; the latter hold where outliers are among the validation images themselves.
+ */
+const TRAIT_LIMITS = { least: 4, most: 8 };
+
+const DISTANCE_LIMITS = { least: 2, most: 8 };
+
+/** Least spread of the logarithm of a distance. */
+const LEAST_DISTANCE_SPREAD = 0.02;
+
+/**
+ * Fits what the images of a training look like. Half of the share of images that may be flagged is for
+ * the measures together, half for the distance in feature space.
+ *
+ * @param images `train` say what is usual; `validation`, which are of other patients and were never
+ *   learnt, how far from it is unusual.
+ * @param options `share`: 0 to 1. `weightsSha256`: of the model that gave the features.
+ * @returns `null` with fewer than 20 training or 10 validation images.
+ */
+export function fitReference(
+  { train, validation }: Record<"train" | "validation", readonly Appearance[]>,
+  { share, weightsSha256 }: { share: number; weightsSha256: string },
+): Reference | null {
+  if (train.length < LEAST_IMAGES.train || validation.length < LEAST_IMAGES.validation) return null;
+  const ranges = Object.fromEntries(TRAITS.map((name) => [
+    name,
+    usualRange(train.map(({ traits }) => traits[name]), TRAIT_RULES[name].least),
+  ])) as Reference["traits"]["ranges"];
+  const byTraits = limitOf(
+    validation.map(({ traits }) =>
+      Math.max(...traitSpreads(traits, ranges).map(([, spreads]) => spreads))
+    ),
+    share / 2,
+    TRAIT_LIMITS,
+  );
+  const space = fitFeatureSpace(train.map(({ features }) => features));
+  const logs = validation.map(({ features }) => Math.log(featureDistance(features, space)));
+  const distances = usualRange(logs, LEAST_DISTANCE_SPREAD);
+  const byDistance = limitOf(
+    logs.map((log) => (log - distances.median) / distances.above),
+    share / 2,
+    DISTANCE_LIMITS,
+  );
+  const traits = { ranges, limit: byTraits.limit };
+  const features = { distances, limit: byDistance.limit };
+  const isFlagged = (image: Appearance) => flagsOf(image, { traits, features, space }).length > 0;
+  return {
+    format: REFERENCE_FORMAT,
+    weightsSha256,
+    share,
+    chance: byTraits.chance + byDistance.chance,
+    images: { train: train.length, validation: validation.length },
+    flagged: validation.filter(isFlagged).length,
+    traits,
+    features: {
+      channels: space.mean.length,
+      mean: packFloats(space.mean),
+      directions: packFloats(space.directions),
+      variances: space.variances,
+      rest: space.rest,
+      ...features,
+    },
+  };
+}
+
+function limitOf(
+  spreads: readonly number[],
+  share: number,
+  { least, most }: { least: number; most: number },
+): { limit: number; chance: number } {
+  const { limit, chance } = conformalLimit(spreads, share);
+  return { limit: Math.min(most, Math.max(least, limit)), chance };
+}
+
+/** Writes a model's reference into its folder, atomically. */
+export async function writeReference(folder: string, reference: Reference): Promise<void> {
+  await writeJson(join(folder, REFERENCE_FILE), reference);
+}
+
+/** That of the widest backbone takes 0.2 MB. */
+const MAX_BYTES = 2_000_000;
+
+/** Says what is unusual about an image: in the order of {@linkcode FLAGS}; empty: nothing. */
+export type Flagger = (
+  image: Pick<PredictedImage, "original" | "features" | "width" | "height">,
+) => Flag[];
+
+/**
+ * Reads the reference of a model. The file is untrusted: sizes are checked before anything is
+ * allocated, and it must be of this model's weights.
+ *
+ * @returns `null` when there is none of these weights: notebook 06 has not been run since the training.
+ * @throws {ModelError} When it is damaged or of another version.
+ */
+export async function readFlagger(
+  folder: string,
+  { graph, architecture }: Pick<Model, "graph" | "architecture">,
+  card: Pick<ModelCard, "weights">,
+): Promise<Flagger | null> {
+  const path = join(folder, REFERENCE_FILE);
+  if (!await exists(path)) return null;
+  const refuse = (what: string, cause?: unknown): never => {
+    throw new ModelError(`${path} ${what}`, "Run notebook 06 again; it writes this file.", {
+      cause,
+    });
+  };
+  const { size, isFile } = await Deno.stat(path);
+  if (!isFile || size > MAX_BYTES) refuse("is far too large to be what it should be.");
+  let json: unknown;
+  try {
+    json = JSON.parse(await Deno.readTextFile(path));
+  } catch (cause) {
+    refuse("is damaged: it is not JSON.", cause);
+  }
+  const parsed = referenceSchema.safeParse(json);
+  if (!parsed.success) {
+    const { path: field, message } = parsed.error.issues[0]!;
+    return refuse(`was not written by this version (${field.join(".")}: ${message}).`);
+  }
+  const { weightsSha256, traits, features } = parsed.data;
+  if (weightsSha256 !== card.weights.sha256) return null; // of an earlier training
+  const channels = inferShapes(graph, inputShape(architecture)).get(FEATURE_LAYER)!.at(-1)!;
+  const { variances, rest } = features;
+  const mean = unpackFloats(features.mean, channels);
+  const directions = unpackFloats(features.directions, channels * variances.length);
+  if (features.channels !== channels || !mean || !directions) {
+    return refuse("does not hold this model's features.");
+  }
+  const limits = { traits, features, space: { mean, directions, variances, rest } };
+  return ({ original, features, ...file }) =>
+    flagsOf({ traits: imageTraits(original, architecture.imageSize, file), features }, limits);
+}
+
+/** What is usual, as a {@linkcode Reference} tells it. */
+interface Limits {
+  traits: Reference["traits"];
+  features: Pick<Reference["features"], "distances" | "limit">;
+  space: FeatureSpace;
+}
+
+function flagsOf({ traits, features }: Appearance, limits: Limits): Flag[] {
+  const distance = Math.log(featureDistance(features, limits.space));
+  const unusual = new Set(
+    traitSpreads(traits, limits.traits.ranges)
+      .filter(([, spreads]) => spreads > limits.traits.limit).map(([flag]) => flag),
+  );
+  if (spreadsAway(distance, limits.features.distances) > limits.features.limit) {
+    unusual.add("unfamiliar");
+  }
+  return FLAGS.filter((flag) => unusual.has(flag));
+}
+
+/** How many spreads each measure lies on its unusual side; 0 on the other one. */
+function traitSpreads(
+  traits: ImageTraits,
+  ranges: Reference["traits"]["ranges"],
+): [Flag, number][] {
+  return TRAITS.map((name) => {
+    const { flag, side } = TRAIT_RULES[name];
+    const away = spreadsAway(traits[name], ranges[name]);
+    const spreads = side === "both" ? Math.abs(away) : side === "above" ? away : -away;
+    return [flag, Math.max(0, spreads)];
+  });
+}
+
+/** Numbers as little-endian 16-bit floats (IEEE 754 binary16) in base64. */
+function packFloats(values: Float32Array): string {
+  return new Uint8Array(new Float16Array(values).buffer).toBase64();
+}
+
+/** The inverse; `null` when there are not `count` numbers, or some are not finite. */
+function unpackFloats(text: string, count: number): Float32Array | null {
+  if (text.length !== 4 * Math.ceil(2 * count / 3)) return null; // before anything is made of it
+  try {
+    const values = new Float32Array(new Float16Array(Uint8Array.fromBase64(text).buffer));
+    return values.length === count && values.every(Number.isFinite) ? values : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Where most of some numbers lie: the middle, and how far they usually reach from it. */
+interface UsualRange {
+  median: number;
+  /** Below the median, as a standard deviation: above 0. */
+  below: number;
+  /** Above the median, as a standard deviation: above 0. */
+  above: number;
+}
+
+/** Standard deviations of a normal distribution between its middle and its 95th percentile. */
+const TO_95_PERCENT = 1.6449;
+
+/**
+ * Median, and on each side the distance to the outermost 5 % as that many standard deviations of a
+ * normal distribution. Each side has its own, since brightness and sharpness are skewed; up to 5 % of
+ * the numbers on a side may be anything.
+ *
+ * @param values At least one.
+ * @param least Least spread: smaller differences are of no importance, however alike the numbers are.
+ */
+export function usualRange(values: readonly number[], least: number): UsualRange {
+  const sorted = values.toSorted((a, b) => a - b);
+  const at = (share: number) => sorted[Math.round(share * (sorted.length - 1))]!;
+  const median = at(0.5);
+  return {
+    median,
+    below: Math.max(least, (median - at(0.05)) / TO_95_PERCENT),
+    above: Math.max(least, (at(0.95) - median) / TO_95_PERCENT),
+  };
+}
+
+/** How many spreads a number lies from the middle, with its sign. */
+function spreadsAway(value: number, { median, below, above }: UsualRange): number {
+  const distance = value - median;
+  return distance < 0 ? distance / below : distance / above;
+}
+
+/**
+ * The number that a new one of the same kind exceeds with a chance of at most `share`: of m numbers
+ * the ⌈(m + 1)(1 − share)⌉-th, by which the chance holds whatever their distribution is (Vovk,
+ * Gammerman & Shafer 2005, conformal prediction). Of fewer than 1 / share − 1 numbers it is the largest,
+ * and the chance 1 / (m + 1).
+ *
+ * @param values At least one.
+ * @returns `chance`: the one that holds.
+ */
+export function conformalLimit(
+  values: readonly number[],
+  share: number,
+): { limit: number; chance: number } {
+  const m = values.length;
+  // rounding errors of (m + 1)(1 − share) must not raise it by one
+  const rank = Math.min(m, Math.ceil((m + 1) * (1 - share) - 1e-9));
+  return { limit: values.toSorted((a, b) => a - b)[rank - 1]!, chance: 1 - rank / (m + 1) };
+}

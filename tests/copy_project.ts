@@ -1,6 +1,8 @@
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { projectRoot } from "../lib/core/paths.ts";
+import type { Config } from "../lib/core/settings.ts";
+import type { Run } from "../lib/run/run.ts";
 import { inFolder } from "./data/test_images.ts";
 
 /** A project of its own, whose data/, model/ and results/ a test may fill. */
@@ -13,11 +15,26 @@ export interface ProjectCopy {
   load<Module>(path: string): Promise<Module>;
 }
 
+/** A function of a run, as one of the run's config. */
+export type OfConfig<F> = F extends (run: Run, ...rest: infer Rest) => infer Result
+  ? (config: Config, ...rest: Rest) => Result
+  : never;
+
+/** A function of the copy that takes a run, such as `trainRun`, as one that takes its config. */
+export async function ofConfig<F extends (run: Run, ...rest: never[]) => unknown>(
+  { load }: Pick<ProjectCopy, "load">,
+  path: string,
+  name: string,
+): Promise<OfConfig<F>> {
+  const { runOf } = await load<typeof import("../lib/run/run.ts")>("lib/run/run.ts");
+  const of = (await load<Record<string, F>>(path))[name]!;
+  return ((config: Config, ...rest: never[]) => of(runOf(config), ...rest)) as OfConfig<F>;
+}
+
 /** Calls functions of the copy's sections, such as `scanRun`, with a config: by name and module. */
-export function sectionsOf({ load }: Pick<ProjectCopy, "load">, config: unknown) {
-  type Module = Record<string, (config: unknown) => Promise<unknown>>;
+export function sectionsOf(project: Pick<ProjectCopy, "load">, config: Config) {
   return async (name: string, path: string): Promise<unknown> =>
-    await (await load<Module>(path))[name]!(config);
+    await (await ofConfig<(run: Run) => Promise<unknown>>(project, path, name))(config);
 }
 
 /** Runs a test with a copy of lib/ and the .venv in a folder of its own, which is removed afterwards. */

@@ -3,6 +3,7 @@ import { evaluateRun } from "../lib/evaluation/evaluate.ts";
 import { parseFormats } from "../lib/evaluation/export.ts";
 import { parseShard } from "../lib/evaluation/parts.ts";
 import { describeEvaluation } from "../lib/evaluation/results.ts";
+import { runOf } from "../lib/run/run.ts";
 import { showProgress } from "../lib/show/progress.ts";
 import type { EvaluateRequest } from "./evaluate.ts";
 
@@ -20,7 +21,7 @@ export async function evaluateFolder(request: EvaluateRequest): Promise<number> 
     ...runConfig,
     evaluation: { ...evaluation, folder, followLinks: followLinks || evaluation.followLinks },
   };
-  const result = await evaluateRun(config, {
+  const result = await evaluateRun(runOf(config), {
     ...options,
     ...(shard === undefined ? {} : { shard: parseShard(shard) }),
     ...(format === undefined ? {} : { formats: parseFormats(format) }),

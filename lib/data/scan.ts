@@ -1,5 +1,6 @@
+import type { Run } from "../run/run.ts";
 import { DataError } from "../core/errors.ts";
-import { fromRoot, runPaths } from "../core/paths.ts";
+import { fromRoot } from "../core/paths.ts";
 import type { Config } from "../core/settings.ts";
 import type { OnProgress } from "../core/stop.ts";
 import {
@@ -23,13 +24,12 @@ import { readImages, scanCachePath } from "./read_images.ts";
  * @throws {DataError} See `scanDataset`.
  */
 export async function scanRun(
-  config: Config,
+  { config, paths }: Run,
   progress?: (label: string) => OnProgress,
 ): Promise<{ rows: ManifestRow[]; findings: Finding[] }> {
   const folder = fromRoot(config.data.folder);
   const options = { progress, cachePath: scanCachePath(folder) };
   const scan = await scanDataset(folder, config.data, options);
-  const paths = runPaths(config.run);
   await writeManifest(paths.manifest, scan.rows);
   await writeFindings(paths.audit, scan.findings);
   return scan;

@@ -1,10 +1,10 @@
+import type { Run } from "../run/run.ts";
 import { createHash } from "node:crypto";
 import { realpath } from "node:fs/promises";
 import { join } from "node:path";
 import { DataError } from "../core/errors.ts";
 import { sha256File } from "../core/files.ts";
-import { fromRoot, runPaths } from "../core/paths.ts";
-import type { Config } from "../core/settings.ts";
+import { fromRoot } from "../core/paths.ts";
 import { stoppable } from "../core/stop.ts";
 import { disposeModel, type Model } from "../model/model.ts";
 import { type Flagger, readFlagger, REFERENCE_FILE } from "../model/reference.ts";
@@ -43,8 +43,10 @@ export type RunOptions = Partial<
  * @throws {DataError} When the folder is missing or holds no image, or results would be written into
  *   it or over those of another.
  */
-export async function evaluateRun(config: Config, options: RunOptions = {}): Promise<Evaluation> {
-  const paths = runPaths(config.run);
+export async function evaluateRun(
+  { config, paths }: Run,
+  options: RunOptions = {},
+): Promise<Evaluation> {
   const isOwnData = fromRoot(config.evaluation.folder) === fromRoot(config.data.folder);
   return await evaluateFolder({
     ...options,

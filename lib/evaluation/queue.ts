@@ -3,9 +3,9 @@ import type { OnProgress } from "../core/stop.ts";
 import { compareCodePoints } from "../core/words.ts";
 import { type ExplainedImage, explainImages } from "../metrics/explain.ts";
 import { certaintyOf } from "../metrics/test.ts";
-import { disposeModel } from "../model/model.ts";
+import type { Model } from "../model/model.ts";
 import type { Flag } from "../model/reference.ts";
-import { loadModel } from "../model/saved.ts";
+import type { ModelCard } from "../run/model_card.ts";
 
 /** An image that a person should look at. */
 export interface ReviewImage {
@@ -78,27 +78,22 @@ export type ExplainedReview = ReviewImage & { image: ExplainedImage };
  * Explains the predictions for images that need a review, by Grad-CAM of the predicted class.
  *
  * @param rows The first of a review queue; everything stays in memory, 0.15 MB an image.
- * @param options `folder`: absolute path of the new images. `modelFolder`: of the model used.
- * @throws {ModelError} When the model cannot be used.
+ * @param options `loaded`: the model that predicted, and its card. `folder`: absolute path of the
+ * new images.
  * @throws {ImageError} When an image has gone or broken since.
  */
 export async function explainReview(
   rows: readonly ReviewImage[],
-  { folder, modelFolder, onProgress }: {
+  { loaded: { model, card }, folder, onProgress }: {
+    loaded: { model: Model; card: ModelCard };
     folder: string;
-    modelFolder: string;
     onProgress?: OnProgress;
   },
 ): Promise<ExplainedReview[]> {
   if (rows.length === 0) return [];
-  const { model, card } = await loadModel(modelFolder);
-  try {
-    const images = await explainImages(model, card, rows.map(({ name }) => join(folder, name)), {
-      classes: rows.map(({ predicted }) => predicted),
-      onProgress,
-    });
-    return rows.map((row, i) => ({ ...row, image: images[i]! }));
-  } finally {
-    disposeModel(model);
-  }
+  const images = await explainImages(model, card, rows.map(({ name }) => join(folder, name)), {
+    classes: rows.map(({ predicted }) => predicted),
+    onProgress,
+  });
+  return rows.map((row, i) => ({ ...row, image: images[i]! }));
 }

@@ -1,9 +1,9 @@
+import type { Run } from "../run/run.ts";
 import { DataError } from "../core/errors.ts";
-import { runPaths } from "../core/paths.ts";
 import type { Config } from "../core/settings.ts";
 import type { OnProgress } from "../core/stop.ts";
 import { disposeModel } from "../model/model.ts";
-import { predictSubset } from "../model/predict.ts";
+import { predictSubset, type RowPrediction } from "../model/predict.ts";
 import { loadRunModel, type RunModel, updateCard } from "../model/saved.ts";
 import {
   calibrate,
@@ -26,6 +26,8 @@ import { chooseAcceptBand, chooseThreshold, type ThresholdChoice } from "./thres
 /** The decision that is now on the model's card, and what led to it. */
 export interface ChosenDecision extends FittedDecision {
   card: ModelCard;
+  /** The predictions it was chosen on, with what the reference of ordinary images is fitted to. */
+  predicted: RowPrediction[];
 }
 
 /**
@@ -33,29 +35,32 @@ export interface ChosenDecision extends FittedDecision {
  * and stores them with the model. The test images are not looked at. The same config and data give
  * the same files again.
  *
- * @param loaded The run's model, where it is loaded already.
+ * @param given The run's model, where it is loaded already.
  * @throws {ModelError} When there is no usable model.
  * @throws {DataError} When the split is missing, has no validation image, or is not the one that
  * the model was trained on.
  * @throws {ImageError} When a validation image has gone or broken since.
  */
 export async function chooseDecision(
-  config: Config,
+  run: Run,
   onProgress?: OnProgress,
-  loaded?: RunModel,
+  given?: RunModel,
 ): Promise<ChosenDecision> {
-  return await withRunModel(config, loaded, async (run) => {
+  const { config, name, paths } = run;
+  return await withRunModel(run, given, async (loaded) => {
     const { testTimeAugmentation } = config.metrics;
-    const decision = { ...run.card.decision, testTimeAugmentation };
-    const asked = { ...run, card: { ...run.card, decision } };
-    const predicted = await predictSubset(asked, "validation", config, onProgress);
+    const decision = { ...loaded.card.decision, testTimeAugmentation };
+    const asked = { ...loaded, card: { ...loaded.card, decision } };
+    const predicted = await predictSubset(asked, "validation", config, onProgress, {
+      withAppearance: true,
+    });
     if (predicted.length === 0) {
       throw new DataError(
-        `The split of the run ${JSON.stringify(config.run)} has no validation image.`,
+        `The split of the run ${JSON.stringify(name)} has no validation image.`,
         "Make another split (notebook 03), then train again.",
       );
     }
-    const { classes } = run.card.architecture;
+    const { classes } = loaded.card.architecture;
     const fitted = fitDecision({
       probabilities: predicted.map(({ probabilities }) => probabilities),
       labels: predicted.map(({ label }) => classIndex(classes, label)),
@@ -63,23 +68,23 @@ export async function chooseDecision(
       classes,
       seed: config.seed,
     }, config);
-    const card = { ...run.card, decision: fitted.decision };
-    await updateCard(runPaths(config.run).model, run.model, card);
-    return { ...fitted, card };
+    const card = { ...loaded.card, decision: fitted.decision };
+    await updateCard(paths.model, loaded.model, card);
+    return { ...fitted, card, predicted };
   });
 }
 
 /** Does some work with the run's model: the one given, else its saved one, which is freed after. */
 export async function withRunModel<T>(
-  config: Config,
-  loaded: RunModel | undefined,
-  work: (run: RunModel) => Promise<T>,
+  run: Run,
+  given: RunModel | undefined,
+  work: (loaded: RunModel) => Promise<T>,
 ): Promise<T> {
-  const run = loaded ?? await loadRunModel(config);
+  const loaded = given ?? await loadRunModel(run);
   try {
-    return await work(run);
+    return await work(loaded);
   } finally {
-    if (!loaded) disposeModel(run.model);
+    if (!given) disposeModel(loaded.model);
   }
 }
 

@@ -1,7 +1,7 @@
+import type { Run } from "../run/run.ts";
 import { basename, join } from "node:path";
-import { fromRoot, runPaths } from "../core/paths.ts";
+import { fromRoot } from "../core/paths.ts";
 import { createRandom } from "../core/random.ts";
-import type { Config } from "../core/settings.ts";
 import { correlation, rankCorrelation } from "../core/stats.ts";
 import { breathe, type OnProgress } from "../core/stop.ts";
 import { type TensorFlow, tf } from "../core/tensorflow.ts";
@@ -47,7 +47,7 @@ export interface ExplainedRun {
  * @throws {ImageError} When an image has gone or broken since.
  */
 export async function explainRun(
-  config: Pick<Config, "run" | "seed" | "data">,
+  run: Run,
   predictions: ExamplePredictions<Prediction>,
   { loaded, onProgress, ...how }: {
     loaded?: Pick<RunModel, "model" | "card">;
@@ -55,8 +55,8 @@ export async function explainRun(
     onProgress?: OnProgress;
   } = {},
 ): Promise<ExplainedRun> {
-  const runFiles = runPaths(config.run);
-  const { model, card } = loaded ?? await loadModel(runFiles.model);
+  const { config } = run;
+  const { model, card } = loaded ?? await loadModel(run.paths.model);
   try {
     const chosen = chooseExamples(predictions, MOST);
     const rows = chosen.flatMap(({ examples }) => examples);
@@ -74,7 +74,7 @@ export async function explainRun(
     const check = checked.length === 0
       ? null
       : await checkMaps(model, card, checked, { ...how, seed: config.seed, onProgress });
-    await writeMapCheck(runFiles.explanationCheck, check);
+    await writeMapCheck(run.paths.explanationCheck, check);
     return { groups, check };
   } finally {
     if (!loaded) disposeModel(model);

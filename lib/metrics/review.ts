@@ -1,8 +1,8 @@
+import type { Run } from "../run/run.ts";
 import { join } from "node:path";
 import { readCsv, toCsv } from "../core/csv.ts";
 import { exists } from "../core/files.ts";
-import { fromRoot, LABELS_FILE, runPaths } from "../core/paths.ts";
-import type { Config } from "../core/settings.ts";
+import { fromRoot, LABELS_FILE } from "../core/paths.ts";
 import { pathFinder } from "../data/labels.ts";
 import { readReviewRecord, type TestedImages, writeReviewRecord } from "../run/checks.ts";
 import { writeList } from "../run/evaluation_files.ts";
@@ -35,10 +35,9 @@ export interface ReviewRun extends Review {
  * @throws {DataError} When split.csv is missing, or labels.csv is no CSV with its columns.
  */
 export async function reviewRun(
-  config: Config,
+  { config, name, paths }: Run,
   predictions: ExamplePredictions<PredictionRow>,
 ): Promise<ReviewRun> {
-  const paths = runPaths(config.run);
   const { classes } = predictions;
   const review = chooseReview(predictions);
   const current: TestedImages = {
@@ -72,7 +71,7 @@ export async function reviewRun(
     ...review,
     file,
     edited,
-    howTo: describeHowTo(`results/${config.run}/${file}`, config.data.folder, own !== null),
+    howTo: describeHowTo(`results/${name}/${file}`, config.data.folder, own !== null),
     corrections: corrected
       ? compare(corrected)
       : compareLabels(inFolders, labelNow, "against the names of the class folders"),

@@ -1,5 +1,5 @@
+import type { Run } from "../run/run.ts";
 import { writeAtomic, writeJson } from "../core/files.ts";
-import { runPaths } from "../core/paths.ts";
 import type { Config, MetricsConfig } from "../core/settings.ts";
 import { median } from "../core/stats.ts";
 import type { OnProgress } from "../core/stop.ts";
@@ -43,14 +43,14 @@ export interface TestedModel extends TestResult {
  * @throws {ImageError} When an image of the split has gone or broken since.
  */
 export async function testModel(
-  config: Config,
+  run: Run,
   { loaded, onProgress }: { loaded?: RunModel; onProgress?: OnProgress } = {},
 ): Promise<TestedModel> {
-  return await withRunModel(config, loaded, async (run) => {
-    const decision = await chooseDecision(config, onProgress, run);
-    const decided = { ...run, card: decision.card };
-    const reference = await fitRunReference(decided, config, onProgress);
-    const tested = await testRun(config, onProgress, decided);
+  return await withRunModel(run, loaded, async (loaded) => {
+    const decision = await chooseDecision(run, onProgress, loaded);
+    const decided = { ...loaded, card: decision.card };
+    const reference = await fitRunReference(decided, run, onProgress, decision.predicted);
+    const tested = await testRun(run, onProgress, decided);
     return { ...tested, decision, reference, verdict: betterThanBaseline(tested.predictions) };
   });
 }
@@ -68,20 +68,20 @@ export interface TestResult {
  * Scores the run's saved model on the test split, with the calibration and the threshold on its
  * card; writes predictions_test.csv and metrics.json: the scores by name, and `test_reads`.
  *
- * @param loaded The run's model, where it is loaded already.
+ * @param given The run's model, where it is loaded already.
  * @throws {ModelError} When there is no usable model.
  * @throws {DataError} When the split is missing, or is not the one that the model was trained on:
  * its test images could then be ones the model has learnt.
  * @throws {ImageError} When an image of the test split has gone or broken since.
  */
 export async function testRun(
-  config: Config,
+  run: Run,
   onProgress?: OnProgress,
-  loaded?: RunModel,
+  given?: RunModel,
 ): Promise<TestResult> {
-  return await withRunModel(config, loaded, async (run) => {
-    const paths = runPaths(config.run);
-    const { card, split } = run;
+  const { config, name, paths } = run;
+  return await withRunModel(run, given, async (loaded) => {
+    const { card, split } = loaded;
     const counted = await countTestRead(
       paths.metrics,
       split.filter(({ subset }) => subset === "test"),
@@ -89,9 +89,9 @@ export async function testRun(
     );
     const reads = {
       ...counted,
-      other_runs: await otherTestRuns(config.run, counted.test_sha256),
+      other_runs: await otherTestRuns(name, counted.test_sha256),
     };
-    const predicted = await predictSubset(run, "test", config, onProgress);
+    const predicted = await predictSubset(loaded, "test", config, onProgress);
     const predictions = testPredictions(predicted, card, config);
     const scores = withReferences(computeScores(predictions), config.metrics.references);
     await writePredictions(paths.predictionsTest, predictions);
@@ -135,12 +135,12 @@ function withReferences(scores: Scores, references: MetricsConfig["references"])
  * @param test Of notebook 06, by the model of `card`.
  */
 export async function writeModelCard(
-  { run }: Pick<Config, "run">,
+  { paths }: Run,
   card: ModelCard,
   { scores, reads }: Pick<TestResult, "scores" | "reads">,
 ): Promise<void> {
   const text = modelCardMarkdown(card, { scores, reads: reads.count });
-  await writeAtomic(runPaths(run).modelCardText, text);
+  await writeAtomic(paths.modelCardText, text);
 }
 
 /** Predictions worth looking at for one reason. */

@@ -1,10 +1,9 @@
+import type { Run } from "../run/run.ts";
 import { join } from "node:path";
 import { z } from "zod";
 import { ModelError } from "../core/errors.ts";
 import { exists, writeJson } from "../core/files.ts";
-import { runPaths } from "../core/paths.ts";
 import { createRandom } from "../core/random.ts";
-import type { Config } from "../core/settings.ts";
 import type { OnProgress } from "../core/stop.ts";
 import { type ImageTraits, imageTraits } from "../images/traits.ts";
 import type { ModelCard } from "../run/model_card.ts";
@@ -12,7 +11,7 @@ import type { SplitRow } from "../run/split_file.ts";
 import { FEATURE_LAYER } from "./architectures.ts";
 import { featureDistance, type FeatureSpace, fitFeatureSpace } from "./feature_space.ts";
 import { inferShapes } from "./graph.ts";
-import { disposeModel, inputShape, type Model } from "./model.ts";
+import { inputShape, type Model } from "./model.ts";
 import {
   type Appearance,
   createPredictor,
@@ -20,7 +19,7 @@ import {
   predictRows,
   type RowPrediction,
 } from "./predict.ts";
-import { loadRunModel, type RunModel } from "./saved.ts";
+import { type RunModel } from "./saved.ts";
 
 /** Everything that can be unusual about an image, in the order in which it is named. */
 export const FLAGS = [
@@ -112,26 +111,6 @@ const referenceSchema = z.object({
  */
 export type Reference = z.infer<typeof referenceSchema>;
 
-/**
- * Fits the reference of the run's model, so that section 7 can flag images unlike those of its
- * training; see {@linkcode fitRunReference}.
- *
- * @returns `null` when there are too few images to tell.
- * @throws {ModelError} When there is no usable model.
- * @throws {ImageError} When an image has gone or broken since the training.
- */
-export async function learnReference(
-  config: Config,
-  onProgress?: OnProgress,
-): Promise<Reference | null> {
-  const run = await loadRunModel(config);
-  try {
-    return await fitRunReference(run, config, onProgress);
-  } finally {
-    disposeModel(run.model);
-  }
-}
-
 /** Images of a subset that are looked at: enough for what is fitted, and no minutes of waiting. */
 const MOST = 1000;
 
@@ -140,7 +119,6 @@ const MOST = 1000;
  * drawn by the seed, and writes it to reference.json in the model folder. Test images are not looked
  * at.
  *
- * @param run The saved model, its card, and the split that it was trained on.
  * @param seen Predictions of the validation subset with appearances, where the caller has them
  *   (`predictSubset`): its images are then not predicted again.
  * @returns `null`, and nothing is written, when there are too few images to tell.
@@ -148,12 +126,11 @@ const MOST = 1000;
  *   the split was made of.
  */
 export async function fitRunReference(
-  run: RunModel,
-  config: Config,
+  { model, card, split }: RunModel,
+  { config, paths }: Run,
   onProgress?: OnProgress,
   seen: readonly RowPrediction[] = [],
 ): Promise<Reference | null> {
-  const { model, card, split } = run;
   const known = new Map(seen.map(({ path, appearance }) => [path, appearance]));
   const [train, validation] = (["train", "validation"] as const).map((subset) => {
     const rows = split.filter((row) => row.subset === subset);
@@ -176,7 +153,7 @@ export async function fitRunReference(
       { train: await look(train), validation: await look(validation) },
       { share: config.metrics.flagShare, weightsSha256: card.weights.sha256 },
     );
-    if (reference !== null) await writeReference(runPaths(config.run).model, reference);
+    if (reference !== null) await writeReference(paths.model, reference);
     return reference;
   } finally {
     predictor.dispose();

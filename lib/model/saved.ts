@@ -1,16 +1,15 @@
+import type { Run } from "../run/run.ts";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { DataError, ModelError } from "../core/errors.ts";
 import { exists, readJson, sha256File, writeJson } from "../core/files.ts";
-import { runPaths } from "../core/paths.ts";
-import type { Config } from "../core/settings.ts";
 import { type ModelCard, modelCardSchema } from "../run/model_card.ts";
 import { readSplit, type SplitRow } from "../run/split_file.ts";
 import { requireWeight } from "./forward.ts";
 import { sizeOf, weightSpecs } from "./graph.ts";
 import { KERAS_FILE, kerasTopology, readKerasCard, saveKeras } from "./keras_files.ts";
-import { buildGraph, disposeModel, inputShape, type Model } from "./model.ts";
+import { buildGraph, inputShape, type Model } from "./model.ts";
 import { readTensors, type TensorEntry, writeTensors } from "./tensor_file.ts";
 
 /** Names of weights files in a model folder: each is named after its content. */
@@ -171,34 +170,12 @@ export interface RunModel {
  * @throws {DataError} When the split is missing, or is not the one that the model was trained on:
  * its other images could then be ones the model has learnt.
  */
-export async function loadRunModel(config: Config): Promise<RunModel> {
-  const { model: folder } = runPaths(config.run);
-  const split = await readOwnSplit(config, (await readModelJson(folder)).card);
-  return { ...await loadModel(folder), split };
+export async function loadRunModel({ paths }: Run): Promise<RunModel> {
+  const split = await readOwnSplit(paths.split, (await readModelJson(paths.model)).card);
+  return { ...await loadModel(paths.model), split };
 }
 
-let shared: { folder: string; sha256: string; model: Model } | null = null;
-
-/**
- * As {@linkcode loadRunModel}, for several steps of one notebook: the weights are read once, and
- * again when others have taken their place, or for another run, when the ones before are freed.
- * Card and split are those of now. The caller must neither change nor dispose the model.
- */
-export async function sharedRunModel(config: Config): Promise<RunModel> {
-  const { model: folder } = runPaths(config.run);
-  const { card } = await readModelJson(folder);
-  const { sha256 } = card.weights;
-  const split = await readOwnSplit(config, card);
-  if (shared?.folder !== folder || shared.sha256 !== sha256) {
-    const { model } = await loadModel(folder);
-    if (shared) disposeModel(shared.model);
-    shared = { folder, sha256, model };
-  }
-  return { model: shared.model, card, split };
-}
-
-async function readOwnSplit(config: Config, card: ModelCard): Promise<SplitRow[]> {
-  const { split: path } = runPaths(config.run);
+async function readOwnSplit(path: string, card: ModelCard): Promise<SplitRow[]> {
   const split = await readSplit(path);
   if (await sha256File(path) === card.data.splitSha256) return split;
   throw new DataError(

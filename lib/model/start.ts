@@ -1,7 +1,8 @@
+import type { Run } from "../run/run.ts";
 import { isDeepStrictEqual } from "node:util";
 import { DataError, ModelError, WeightsMissingError } from "../core/errors.ts";
 import { namesBetween } from "../core/files.ts";
-import { fromRoot, isSynthetic, runPaths } from "../core/paths.ts";
+import { fromRoot, isSynthetic } from "../core/paths.ts";
 import { createRandom } from "../core/random.ts";
 import { type Config, DEFAULT_HEAD } from "../core/settings.ts";
 import { median } from "../core/stats.ts";
@@ -54,9 +55,10 @@ interface Start extends StartingModel {
  * @throws {DataError} When notebook 03 has not been run.
  * @throws {ModelError} When the starting weights cannot be obtained.
  */
-export async function startRun(config: Config, onProgress?: OnProgress): Promise<Start> {
-  refuseOwnFolder(config);
-  const split = await readSplit(runPaths(config.run).split);
+export async function startRun(run: Run, onProgress?: OnProgress): Promise<Start> {
+  refuseOwnFolder(run);
+  const { config, paths } = run;
+  const split = await readSplit(paths.split);
   const folder = fromRoot(config.data.folder);
   const synthetic = await isSynthetic(folder);
   const images = subsetItems(split, "train", folder, config.data.classes).map(({ path }) => path);
@@ -69,11 +71,10 @@ export async function startRun(config: Config, onProgress?: OnProgress): Promise
 }
 
 /** A run that starts from its own result would overwrite it, and be another run each time. */
-function refuseOwnFolder({ run, model: { weights } }: Config): void {
-  const own = runPaths(run).model;
-  if (namesBetween(own, fromRoot(weights)) === null) return;
+function refuseOwnFolder({ name, config: { model: { weights } }, paths }: Run): void {
+  if (namesBetween(paths.model, fromRoot(weights)) === null) return;
   throw new ModelError(
-    `The run ${JSON.stringify(run)} cannot start from ${weights}, where it puts its own model.`,
+    `The run ${JSON.stringify(name)} cannot start from ${weights}, where it puts its own model.`,
     'Give the new training a name of its own (run: "...").',
   );
 }

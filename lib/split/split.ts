@@ -1,9 +1,9 @@
+import type { Run } from "../run/run.ts";
 import { StaticDisjointSet } from "mnemonist";
 import { readCsv } from "../core/csv.ts";
 import { DataError } from "../core/errors.ts";
-import { fromRoot, runPaths } from "../core/paths.ts";
+import { fromRoot } from "../core/paths.ts";
 import { createRandom } from "../core/random.ts";
-import type { Config } from "../core/settings.ts";
 import { compareCodePoints, percent } from "../core/words.ts";
 import { matchRows, unusableRows } from "../data/labels.ts";
 import { nearDuplicatePairs, readFindings } from "../run/findings.ts";
@@ -30,9 +30,8 @@ import { balanceFromManyStarts } from "./balance.ts";
  *   given split cannot be used or leaks.
  */
 export async function splitRun(
-  config: Config,
+  { config, paths }: Run,
 ): Promise<{ rows: SplitRow[]; certificate: SplitCertificate }> {
-  const paths = runPaths(config.run);
   const manifest = await readManifest(paths.manifest);
   const pairs = nearDuplicatePairs(await readFindings(paths.audit));
   const { file, ...fractions } = config.split;

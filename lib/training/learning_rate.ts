@@ -1,3 +1,4 @@
+import type { Run } from "../run/run.ts";
 import { join } from "node:path";
 import { FEATURES_FOLDER, fromRoot } from "../core/paths.ts";
 import { createRandom } from "../core/random.ts";
@@ -66,10 +67,11 @@ export interface RangeTest {
  * ```
  */
 export async function findLearningRate(
-  config: Config,
+  run: Run,
   onProgress?: OnProgress,
 ): Promise<RangeTest> {
-  const { split, model, decode } = await startRun(config, onProgress);
+  const { config } = run;
+  const { split, model, decode } = await startRun(run, onProgress);
   try {
     const folder = fromRoot(config.data.folder);
     const train = subsetItems(split, "train", folder, config.data.classes);

@@ -1,9 +1,10 @@
+import type { Run } from "../run/run.ts";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { DataError } from "../core/errors.ts";
 import { exists, readJson, sha256File, writeAtomic } from "../core/files.ts";
-import { FEATURES_FOLDER, fromRoot, type RunPaths, runPaths } from "../core/paths.ts";
+import { FEATURES_FOLDER, fromRoot, type RunPaths } from "../core/paths.ts";
 import { type Config, DEFAULT_HEAD } from "../core/settings.ts";
 import { type OnProgress, stoppable } from "../core/stop.ts";
 import { tf, versions } from "../core/tensorflow.ts";
@@ -40,15 +41,15 @@ export interface TrainedRun extends Omit<TrainingResult, "trained"> {
  *   when an interrupted training of other settings would be lost.
  */
 export async function trainRun(
-  config: Config,
+  run: Run,
   { onProgress, onEpoch }: {
     onProgress?: OnProgress;
     onEpoch?: (history: HistoryRow[], events: TrainingEvent[]) => void;
   } = {},
 ): Promise<TrainedRun> {
-  const paths = runPaths(config.run);
+  const { config, paths } = run;
   const certificate = await readCertificate(paths);
-  const start = await startRun(config, onProgress);
+  const start = await startRun(run, onProgress);
   const { split, decode, model, startingWeights } = start;
   const items = (subset: Subset) =>
     subsetItems(split, subset, fromRoot(config.data.folder), config.data.classes);

@@ -33,7 +33,7 @@ const IMAGES = 10;
  */
 export async function build(run: Run): Promise<BuiltModel> {
   const { data, training, seed } = run.config;
-  const start = await startRun(run.config, showProgress("Downloading weights"));
+  const start = await startRun(run, showProgress("Downloading weights"));
   const { model, startingWeights, split, decode } = start;
   try {
     const items = subsetItems(split, "train", fromRoot(data.folder), data.classes);

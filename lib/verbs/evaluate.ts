@@ -1,8 +1,10 @@
 import { fromRoot } from "../core/paths.ts";
 import { evaluateRun } from "../evaluation/evaluate.ts";
-import { explainReview } from "../evaluation/queue.ts";
+import { type ExplainedReview, explainReview } from "../evaluation/queue.ts";
 import type { Evaluation } from "../evaluation/results.ts";
 import { DETAILS_COLUMNS } from "../run/evaluation_files.ts";
+import { disposeModel } from "../model/model.ts";
+import { loadModel } from "../model/saved.ts";
 import type { Run } from "../run/run.ts";
 import type { Figure } from "../show/card.ts";
 import { type Displayable, displayAll, htmlTable, notice } from "../show/display.ts";
@@ -38,18 +40,32 @@ interface Evaluated extends Evaluation {
  * @throws {DataError} When the folder is missing or holds no image, or nothing can be written.
  */
 export async function evaluate(run: Run): Promise<Evaluated> {
-  const { config, name, paths } = run;
-  const result = await evaluateRun(config, {
-    force: true,
-    onProgress: showProgress("Classifying"),
-  });
+  const loaded = await loadModel(run.paths.model);
+  try {
+    const result = await evaluateRun(run, {
+      loaded,
+      force: true,
+      onProgress: showProgress("Classifying"),
+    });
+    const explained = await explainReview(result.queue.first, {
+      loaded,
+      folder: fromRoot(run.config.evaluation.folder),
+      onProgress: showProgress("Explaining"),
+    });
+    return await showEvaluation(run, result, explained);
+  } finally {
+    disposeModel(loaded.model);
+  }
+}
+
+async function showEvaluation(
+  run: Run,
+  result: Evaluation,
+  explained: readonly ExplainedReview[],
+): Promise<Evaluated> {
   const { card, shares, external } = result;
   const { classes } = card.architecture;
-  const explained = await explainReview(result.queue.first, {
-    folder: fromRoot(config.evaluation.folder),
-    modelFolder: paths.model,
-    onProgress: showProgress("Explaining"),
-  });
+  const { name } = run;
   const positive = classes.at(-1)!;
   return {
     ...result,

@@ -34,7 +34,7 @@ interface ScannedData {
  */
 export async function scan(run: Run): Promise<ScannedData> {
   const { folder, audit } = run.config.data;
-  const { rows, findings } = await scanRun(run.config, showProgress);
+  const { rows, findings } = await scanRun(run, showProgress);
   return {
     rows,
     findings,

@@ -29,7 +29,7 @@ interface SplitData {
  *   cannot be used.
  */
 export async function split(run: Run): Promise<SplitData> {
-  const { rows, certificate } = await splitRun(run.config);
+  const { rows, certificate } = await splitRun(run);
   const requested = certificate.fractions_requested;
   const warning = groupWarning(rows);
   const counts = subsetCounts(rows).flatMap(({ subset, classes }) =>

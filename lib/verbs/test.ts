@@ -66,7 +66,7 @@ interface Tested {
  * @throws {ImageError} When an image of the split has gone or broken since.
  */
 export async function test(run: Run): Promise<Tested> {
-  const loaded = await loadRunModel(run.config);
+  const loaded = await loadRunModel(run);
   try {
     return await testLoaded(run, loaded);
   } finally {
@@ -75,13 +75,13 @@ export async function test(run: Run): Promise<Tested> {
 }
 
 async function testLoaded(run: Run, loaded: RunModel): Promise<Tested> {
-  const { config, name } = run;
-  const tested = await testModel(config, { loaded, onProgress: showProgress("Testing") });
+  const { name } = run;
+  const tested = await testModel(run, { loaded, onProgress: showProgress("Testing") });
   const { predictions, reads, scores, card, verdict } = tested;
   const { classes } = predictions;
   const charts = chartsOf(predictions);
-  const review = await reviewRun(config, predictions);
-  const why = await explainRun(config, predictions, {
+  const review = await reviewRun(run, predictions);
+  const why = await explainRun(run, predictions, {
     loaded: { model: loaded.model, card },
     onProgress: showProgress("Explaining"),
   });
@@ -101,7 +101,7 @@ async function testLoaded(run: Run, loaded: RunModel): Promise<Tested> {
     name,
     Object.fromEntries(overlays.map((figure, i) => [`explained_${i + 1}`, figure])),
   );
-  await writeModelCard(config, card, { scores, reads });
+  await writeModelCard(run, card, { scores, reads });
   await writeReport(name);
   const counted = describeTestReads(reads);
   const { check } = why;

@@ -41,7 +41,7 @@ export async function train(run: Run): Promise<Trained> {
   const chart = createLive();
   const draw = (history: HistoryRow[], events: TrainingEvent[], epochs?: number) =>
     learningCurves({ history, events, run: run.name, ...(epochs ? { epochs } : {}) });
-  const trained = await trainRun(run.config, {
+  const trained = await trainRun(run, {
     onProgress: showProgress("Training"),
     onEpoch: (history, events) => chart.update(draw(history, events, training.epochs)),
   });
@@ -68,7 +68,7 @@ export async function train(run: Run): Promise<Trained> {
  * @throws As {@linkcode train}.
  */
 export async function findLearningRate(run: Run): Promise<Figure> {
-  const found = await rangeTest(run.config, showProgress("Learning rates"));
+  const found = await rangeTest(run, showProgress("Learning rates"));
   const { learningRate } = run.config.training;
   return learningRateChart({ ...found, learningRate, run: run.name });
 }

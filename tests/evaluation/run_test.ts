@@ -5,7 +5,7 @@ import { readCsv } from "../../lib/core/csv.ts";
 import { disposeModel } from "../../lib/model/model.ts";
 import { saveModel } from "../../lib/model/saved.ts";
 import { evaluationFiles } from "../../lib/run/evaluation_files.ts";
-import { inProjectCopy, sectionsOf } from "../copy_project.ts";
+import { inProjectCopy, ofConfig, sectionsOf } from "../copy_project.ts";
 import { picture, put } from "../data/test_images.ts";
 import { testCard } from "../model/model_card.ts";
 import { smallModel } from "../model/small_model.ts";
@@ -14,7 +14,11 @@ type EvaluateRun = typeof import("../../lib/evaluation/evaluate.ts");
 
 Deno.test("evaluateRun() takes classes and preprocessing from the run's model, and writes its three files", () =>
   inProjectCopy(async ({ root, load }) => {
-    const { evaluateRun } = await load<EvaluateRun>("lib/evaluation/evaluate.ts");
+    const evaluateRun = await ofConfig<EvaluateRun["evaluateRun"]>(
+      { load },
+      "lib/evaluation/evaluate.ts",
+      "evaluateRun",
+    );
     const model = smallModel(["negative", "positive"]);
     await saveModel(join(root, "model/mine"), model, testCard(model.architecture));
     disposeModel(model);

@@ -9,7 +9,7 @@ import { disposeModel } from "../../lib/model/model.ts";
 import { loadModel, saveModel } from "../../lib/model/saved.ts";
 import type { ModelCard } from "../../lib/run/model_card.ts";
 import type { Prediction } from "../../lib/run/predictions.ts";
-import { inProjectCopy } from "../copy_project.ts";
+import { inProjectCopy, ofConfig } from "../copy_project.ts";
 import { picture, put } from "../data/test_images.ts";
 import { someImages } from "../model/ask_keras.ts";
 import { inFolder } from "../data/test_images.ts";
@@ -126,9 +126,9 @@ Deno.test("checkMaps() says how far maps depend on the weights, and leaves the m
 
 Deno.test("explainRun() explains the run's own model on the images worth a look, and checks it", () =>
   inProjectCopy(async ({ root, load }) => {
-    const { explainRun } = await load<typeof import("../../lib/metrics/explain.ts")>(
-      "lib/metrics/explain.ts",
-    );
+    const explainRun = await ofConfig<
+      typeof import("../../lib/metrics/explain.ts")["explainRun"]
+    >({ load }, "lib/metrics/explain.ts", "explainRun");
     const model = smallModel(CLASSES);
     await saveModel(join(root, "model/default"), model, testCard(model.architecture));
     disposeModel(model);

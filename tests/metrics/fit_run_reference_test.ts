@@ -28,11 +28,12 @@ Deno.test("fitRunReference() looks at training and validation images, writes, an
     const model = smallModel();
     const folder = join(root, "model/default");
     const card = await saveModel(folder, model, testCard(model.architecture));
-    const config = parseConfig({ training: { batchSize: 8 } });
+    const { runOf } = await load<typeof import("../../lib/run/run.ts")>("lib/run/run.ts");
+    const run = runOf(parseConfig({ training: { batchSize: 8 } }));
     const before = tf.memory().numTensors;
     const progress: [number, number][] = [];
     const fit = (rows: SplitRow[]) =>
-      fitRunReference({ model, card, split: rows }, config, (done, total) => {
+      fitRunReference({ model, card, split: rows }, run, (done, total) => {
         progress.push([done, total]);
       });
     assert.equal(await fit(split.slice(0, 30)), null); // six validation images tell nothing

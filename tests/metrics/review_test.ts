@@ -7,7 +7,7 @@ import { scanDataset } from "../../lib/data/scan.ts";
 import { chooseReview, compareLabels } from "../../lib/metrics/review.ts";
 import { chooseExamples } from "../../lib/metrics/test.ts";
 import { type SplitRow, writeSplit } from "../../lib/run/split_file.ts";
-import { inProjectCopy } from "../copy_project.ts";
+import { inProjectCopy, ofConfig } from "../copy_project.ts";
 import { picture, put } from "../data/test_images.ts";
 
 const CLASSES = ["negative", "positive"];
@@ -187,7 +187,11 @@ interface Place {
 function withRun(test: (place: Place) => Promise<void>): () => Promise<void> {
   return () =>
     inProjectCopy(async ({ root, load }) => {
-      const { reviewRun } = await load<ReviewRun>("lib/metrics/review.ts");
+      const reviewRun = await ofConfig<ReviewRun["reviewRun"]>(
+        { load },
+        "lib/metrics/review.ts",
+        "reviewRun",
+      );
       const config = parseConfig({ data: { folder: "data", classes: CLASSES } });
       const known = new Map<string, number>();
       for (const [i, probability] of [0.97, 0.1, 0.2, 0.05, 0.9, 0.8].entries()) {

@@ -13,7 +13,7 @@ import { loadModel, type RunModel, saveModel, updateCard } from "../../lib/model
 import { DEFAULT_DECISION } from "../../lib/run/decision.ts";
 import { countTestRead, describeTestReads } from "../../lib/run/metrics_file.ts";
 import { readSplit, type SplitRow, SUBSETS, writeSplit } from "../../lib/run/split_file.ts";
-import { inProjectCopy } from "../copy_project.ts";
+import { inProjectCopy, type OfConfig, ofConfig } from "../copy_project.ts";
 import { picture, put } from "../data/test_images.ts";
 import { inFolder } from "../data/test_images.ts";
 import { testCard } from "../model/model_card.ts";
@@ -27,9 +27,9 @@ interface SmallRun {
   root: string;
   config: Config;
   rows: SplitRow[];
-  chooseDecision: typeof import("../../lib/metrics/decision.ts").chooseDecision;
-  testRun: typeof import("../../lib/metrics/test.ts").testRun;
-  testModel: typeof import("../../lib/metrics/test.ts").testModel;
+  chooseDecision: OfConfig<typeof import("../../lib/metrics/decision.ts").chooseDecision>;
+  testRun: OfConfig<typeof import("../../lib/metrics/test.ts").testRun>;
+  testModel: OfConfig<typeof import("../../lib/metrics/test.ts").testModel>;
 }
 
 /** Runs a test in a {@linkcode SmallRun} of its own. */
@@ -39,8 +39,11 @@ function withRun(
 ): () => Promise<void> {
   return () =>
     inProjectCopy(async ({ root, load }) => {
-      const { testRun, testModel } = await load<SmallRun>("lib/metrics/test.ts");
-      const { chooseDecision } = await load<SmallRun>("lib/metrics/decision.ts");
+      const [testRun, testModel, chooseDecision] = await Promise.all([
+        ofConfig({ load }, "lib/metrics/test.ts", "testRun"),
+        ofConfig({ load }, "lib/metrics/test.ts", "testModel"),
+        ofConfig({ load }, "lib/metrics/decision.ts", "chooseDecision"),
+      ]) as [SmallRun["testRun"], SmallRun["testModel"], SmallRun["chooseDecision"]];
       const rows: SplitRow[] = [];
       for (let i = 0; i < 24; i++) {
         const label = CLASSES[(i + 1) % 2]!; // the random model is then better than chance

@@ -1,3 +1,4 @@
+import { runOf } from "../../lib/run/run.ts";
 import assert from "node:assert/strict";
 import { parseConfig } from "../../lib/core/config.ts";
 import { ModelError, WeightsMissingError } from "../../lib/core/errors.ts";
@@ -90,7 +91,7 @@ Deno.test("startingModel() stops at damaged weights, whatever the images", async
 Deno.test("startRun() refuses to start a run from its own model", async () => {
   for (const weights of ["model/some", "model/some/model.keras", "./model/../model/some/"]) {
     await assert.rejects(
-      startRun(parseConfig({ run: "some", model: { weights } })),
+      startRun(runOf(parseConfig({ run: "some", model: { weights } }))),
       /cannot start from .* name of its own/s,
     );
   }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { parseConfig } from "../../lib/core/config.ts";
 import { sha256File } from "../../lib/core/files.ts";
 import type { ConfigInput } from "../../lib/core/settings.ts";
-import { inProjectCopy } from "../copy_project.ts";
+import { inProjectCopy, ofConfig } from "../copy_project.ts";
 import { picture, put } from "../data/test_images.ts";
 
 type Scan = typeof import("../../lib/data/scan.ts");
@@ -39,8 +39,8 @@ const withRun = (
   }) => Promise<void>,
 ) =>
   inProjectCopy(async ({ root, load }) => {
-    const { scanRun } = await load<Scan>("lib/data/scan.ts");
-    const { splitRun } = await load<Split>("lib/split/split.ts");
+    const scanRun = await ofConfig<Scan["scanRun"]>({ load }, "lib/data/scan.ts", "scanRun");
+    const splitRun = await ofConfig<Split["splitRun"]>({ load }, "lib/split/split.ts", "splitRun");
     const { verifyRun } = await load<Verify>("lib/split/verify.ts");
     const manifest = await load<Manifest>("lib/run/manifest.ts");
     for (let i = 0; i < 24; i++) await put(root, image(i), await picture(i).png().toBuffer());

@@ -1,3 +1,4 @@
+import { ofConfig } from "../copy_project.ts";
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import sharp from "sharp";
@@ -104,7 +105,7 @@ for (const method of ["reinhard", "macenko"] as const) {
 Deno.test(
   "trainRun() fits the reference to training images alone, and testRun() uses the one of the card",
   withToyProject(async ({ root, load, trainRun, config }) => {
-    const { testRun } = await load<TestRun>("lib/metrics/test.ts");
+    const testRun = await ofConfig<TestRun["testRun"]>({ load }, "lib/metrics/test.ts", "testRun");
     const images = join(root, "data/toy");
     const names = (await Array.fromAsync(Deno.readDir(images))).map(({ name }) => name).sort();
     const split = await Deno.readTextFile(join(root, "results/default/split.csv"));

@@ -1,3 +1,4 @@
+import type { Run } from "../../lib/run/run.ts";
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
@@ -15,7 +16,7 @@ import { type LabelledFile, type SplitRow, SUBSETS, writeSplit } from "../../lib
 import { featureSource } from "../../lib/training/features.ts";
 import { fit, type TrainingJob, type TrainingResult } from "../../lib/training/fit.ts";
 import { cutModel, trainStep, withWeights } from "../../lib/training/trainable.ts";
-import { inProjectCopy, type ProjectCopy } from "../copy_project.ts";
+import { inProjectCopy, type OfConfig, ofConfig, type ProjectCopy } from "../copy_project.ts";
 import { inFolder, put } from "../data/test_images.ts";
 
 /** Side of the toy model's input: the least that there is, for speed. */
@@ -200,8 +201,8 @@ type LearningRate = typeof import("../../lib/training/learning_rate.ts");
 export interface ToyProject extends ProjectCopy {
   /** The run's config with changes laid over it: 2 epochs of the head alone, in batches of 8. */
   config: (change?: ConfigInput) => Config;
-  trainRun: Training["trainRun"];
-  findLearningRate: LearningRate["findLearningRate"];
+  trainRun: OfConfig<Training["trainRun"]>;
+  findLearningRate: OfConfig<LearningRate["findLearningRate"]>;
 }
 
 /** Runs a test in a {@linkcode ToyProject} of its own. */
@@ -237,8 +238,17 @@ export function withToyProject(
           },
           training: { epochs: 2, batchSize: 8 },
         }, change));
-      const { trainRun } = await load<Training>("lib/training/training.ts");
-      const { findLearningRate } = await load<LearningRate>("lib/training/learning_rate.ts");
-      await test({ root, load, config, trainRun, findLearningRate });
+      const of = <F extends (run: Run, ...rest: never[]) => unknown>(path: string, name: string) =>
+        ofConfig<F>({ load }, path, name);
+      await test({
+        root,
+        load,
+        config,
+        trainRun: await of<Training["trainRun"]>("lib/training/training.ts", "trainRun"),
+        findLearningRate: await of<LearningRate["findLearningRate"]>(
+          "lib/training/learning_rate.ts",
+          "findLearningRate",
+        ),
+      });
     });
 }

@@ -169,14 +169,18 @@ Deno.test(
   "trainRun() stopped in a notebook returns what there is, keeps the kernel, and goes on next time",
   withToyProject(async ({ root, config }) => {
     const module = pathToFileURL(join(root, "lib/training/training.ts")).href;
+    const runModule = pathToFileURL(join(root, "lib/run/run.ts")).href;
     const settings = JSON.stringify(
       config({ training: { epochs: 40, earlyStopping: { patience: 40 } } }),
     );
     const trainCell = (name: string) => `
-      const ${name} = await trainRun(config, { onProgress: (_d, _t, _n, at) => console.log(at?.place) });
+      const ${name} = await trainRun(run, { onProgress: (_d, _t, _n, at) => console.log(at?.place) });
       console.log("RETURNED", ${name}.interrupted, ${name}.resumedFrom, ${name}.history.length);`;
     const cells = [
-      { code: `const { trainRun } = await import("${module}"); const config = ${settings};` },
+      {
+        code: `const { trainRun } = await import("${module}");
+          const { runOf } = await import("${runModule}"); const run = runOf(${settings});`,
+      },
       { code: trainCell("first"), stop_on: "epoch 1 of at most 40, batch 1 of 2" }, // extraction
       { code: trainCell("second"), stop_on: "epoch 4 of at most 40" },
       { code: `console.log("KEPT", first.history.length, typeof second.bestEpoch);` },

@@ -9,6 +9,7 @@ anywhere: nothing in them is deserialised or run, no link in them is followed to
 sizes are checked before anything is read. A file that cannot be used is answered with
 {"refused": reason}.
 """
+import io
 import json
 import os
 import re
@@ -73,20 +74,17 @@ def file_names(topology):
 
 
 def card(path):
-    metadata = json.loads(read_entry(path, "metadata.json", MAX_METADATA_BYTES, lambda f: f.read()))
-    return metadata["model_card"]
+    return json.loads(read_entry(path, "metadata.json", MAX_METADATA_BYTES))["model_card"]
 
 
-def read_entry(path, name, most, use):
-    """What `use` makes of one file of an archive, opened."""
+def read_entry(path, name, most):
     try:
         with zipfile.ZipFile(path) as archive:
             if name not in archive.namelist():
                 raise Refused(f"it has no {name} inside")
             if archive.getinfo(name).file_size > most:
                 raise Refused("a file in it is far too large")
-            with archive.open(name) as entry:
-                return use(entry)
+            return archive.read(name)
     except zipfile.BadZipFile as error:
         damaged = "CRC" in str(error)
         raise Refused("a file in it is damaged" if damaged else "it is cut off") from error
@@ -97,22 +95,19 @@ def read_entry(path, name, most, use):
 def read(request):
     """Writes the numbers of the `required` weights, and of the `optional` ones when all of their
     layers are there, one after another into the file `values`; returns their names."""
-    path, required, optional = request["path"], request["required"], request["optional"]
+    source, required, optional = request["path"], request["required"], request["optional"]
     try:
-        with open(path, "rb") as file:
+        with open(source, "rb") as file:
             start = file.read(8)
     except OSError as error:
         raise Refused("it cannot be read") from error
     if start.startswith(b"PK\3\4"):
-        path = os.path.join(request["folder"], WEIGHTS)
-        with open(path, "wb") as file:
-            unpack = lambda entry: shutil.copyfileobj(entry, file, 1 << 20)
-            read_entry(request["path"], WEIGHTS, MAX_WEIGHTS_BYTES, unpack)
+        source = io.BytesIO(read_entry(source, WEIGHTS, MAX_WEIGHTS_BYTES))
     elif start != b"\x89HDF\r\n\x1a\n":
         raise Refused("it is neither an HDF5 file (.h5) nor a .keras archive")
     known = {spec["layer"] for spec in required + optional}
     try:
-        with h5py.File(path, "r") as file, open(request["values"], "wb") as values:
+        with h5py.File(source, "r") as file, open(request["values"], "wb") as values:
             layers = stored_layers(file, known, file_names(request["topology"]))
             for name, stored in layers.items():
                 convolves = any(len(dataset.shape or ()) == 4 for dataset in stored.values())

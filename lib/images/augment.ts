@@ -97,7 +97,11 @@ export function warp(
   const [cos, sin] = [Math.cos(angle) / scale, Math.sin(angle) / scale];
   const centre = (size - 1) / 2;
   const [right, down] = [centre + shift[0] * size, centre + shift[1] * size];
-  const { place, offset } = mirrored(size, Math.ceil(size * (1 + 2 / scale)));
+  const offset = Math.ceil(size * (1 + 2 / scale)); // no place is further beyond the border
+  const place = Int32Array.from( // of column or row i in the mirrored image: place[i + offset]
+    { length: size + 2 * offset + 1 },
+    (_, i) => reflect(i - offset, size),
+  );
   const result = new Uint8Array(pixels.length);
   let at = 0;
   for (let y = 0; y < size; y++) {
@@ -118,15 +122,6 @@ export function warp(
     }
   }
   return result;
-}
-
-/** `place[i + offset]`: where the column or row `i` lies, for all `i` from −margin to size + margin. */
-function mirrored(size: number, margin: number): { place: Int32Array; offset: number } {
-  const place = Int32Array.from(
-    { length: size + 2 * margin + 1 },
-    (_, i) => reflect(i - margin, size),
-  );
-  return { place, offset: margin };
 }
 
 /**
@@ -194,24 +189,15 @@ export async function recompress(
 export function cutOut(pixels: Uint8Array, size: number, { side, x, y }: Hole): Uint8Array {
   const extent = Math.round(side * size);
   const [left, top] = [Math.round(x * (size - extent)), Math.round(y * (size - extent))];
-  const mean = meanColour(pixels);
+  const sums = [0, 0, 0];
+  for (let i = 0; i < pixels.length; i++) sums[i % 3]! += pixels[i]!;
+  const mean = sums.map((sum) => Math.round(3 * sum / pixels.length));
   const result = new Uint8Array(pixels); // not slice(): that of a Buffer is no copy
   for (let row = top; row < top + extent; row++) {
     const start = 3 * (row * size + left);
     for (let i = 0; i < 3 * extent; i++) result[start + i] = mean[i % 3]!;
   }
   return result;
-}
-
-/** Mean red, green and blue, rounded. */
-function meanColour(pixels: Uint8Array): [number, number, number] {
-  const sums: [number, number, number] = [0, 0, 0];
-  for (let i = 0; i < pixels.length; i += 3) {
-    sums[0] += pixels[i]!;
-    sums[1] += pixels[i + 1]!;
-    sums[2] += pixels[i + 2]!;
-  }
-  return sums.map((sum) => Math.round(3 * sum / pixels.length)) as [number, number, number];
 }
 
 /**

@@ -48,11 +48,6 @@ const files = createBudget(512e6);
 
 const decoded = createBudget(512e6);
 
-/** 0 for what is not there: reading says so. */
-async function fileSize(path: string): Promise<number> {
-  return await Deno.stat(path).then(({ size }) => size, () => 0);
-}
-
 /**
  * Decodes an image file straight to the model's input size, with a linear kernel that widens when
  * shrinking; JPEG and WebP are shrunk while being decoded.
@@ -72,7 +67,9 @@ export async function decodeImage(
   { size, resize, maxMegapixels, stain }: DecodeOptions,
   sha256?: string,
 ): Promise<DecodedImage> {
-  return await files.spend(await fileSize(path), async () => {
+  // 0 for what is not there: reading says so
+  const fileSize = await Deno.stat(path).then(({ size }) => size, () => 0);
+  return await files.spend(fileSize, async () => {
     const bytes = await readImageFile(path, maxMegapixels);
     if (sha256 && await sha256Of(bytes) !== sha256) {
       throw new ImageError(
@@ -236,7 +233,8 @@ export function epochDraws(
   { seed, epoch, sampling }: DrawOptions,
 ): Draw[] {
   if (sampling === "natural") {
-    return epochOrder(labels.length, seed, epoch).map((index) => ({ index, view: epoch }));
+    const indices = createRandom(`${seed}/epoch/${epoch}`).shuffle([...labels.keys()]);
+    return indices.map((index) => ({ index, view: epoch }));
   }
   const classes = [...new Set(labels)].sort((a, b) => a - b);
   const draws = classes.flatMap((label, place) => {
@@ -250,16 +248,6 @@ export function epochDraws(
     });
   });
   return createRandom(`${seed}/balanced/epoch/${epoch}`).shuffle(draws);
-}
-
-/**
- * The order of an epoch's images: another one each epoch, the same each time for the same seed.
- *
- * @param n Number of images.
- * @returns The integers 0 to n − 1, shuffled.
- */
-function epochOrder(n: number, seed: number, epoch: number): number[] {
-  return createRandom(`${seed}/epoch/${epoch}`).shuffle(Array.from({ length: n }, (_, i) => i));
 }
 
 /** The turns from `from` on in an endless sequence of shuffled rounds through the members. */

@@ -138,10 +138,9 @@ async function download(
   onProgress: OnProgress | undefined,
 ): Promise<void> {
   const impatience = new AbortController();
-  let timer: ReturnType<typeof setTimeout> | undefined;
   /** What the network gives, unless it takes too long. */
   const soon = async <T>(result: Promise<T>): Promise<T> => {
-    timer = setTimeout(() => impatience.abort(), 1000 * waitSeconds);
+    const timer = setTimeout(() => impatience.abort(), 1000 * waitSeconds);
     try {
       return await result;
     } catch (error) {
@@ -171,7 +170,8 @@ async function download(
         if (done > MAX_BYTES) throw new DownloadError("the server sends far more than that file");
         hash.update(part.value);
         await writeAll(file, part.value);
-        if (total > 0) onProgress?.(megabytes(done), megabytes(total), `MB of ${name}`);
+        const [have, all] = [done, total].map((bytes) => Math.round(bytes / 1e5) / 10);
+        if (total > 0) onProgress?.(have!, all!, `MB of ${name}`);
       }
       if (hash.digest("hex") !== md5) {
         throw new DownloadError("what the server sent is not that file");
@@ -183,12 +183,6 @@ async function download(
 }
 
 /** What is underneath an error of `fetch`, which itself says only that it failed. */
-function rootOf(error: unknown): string {
-  while (error instanceof Error && error.cause instanceof Error) error = error.cause;
-  const message = error instanceof Error ? error.message : String(error);
-  return message.replace(/^error sending request for url \(\S+\): /, "");
-}
-
-function megabytes(bytes: number): number {
-  return Math.round(bytes / 1e5) / 10;
+function rootOf(error: unknown): unknown {
+  return error instanceof Error ? rootOf(error.cause ?? error.message) : error;
 }

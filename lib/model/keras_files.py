@@ -9,6 +9,7 @@ anywhere: nothing in them is deserialised or run, no link in them is followed to
 sizes are checked before anything is read. A file that cannot be used is answered with
 {"refused": reason}.
 """
+import io
 import json
 import os
 import re
@@ -61,8 +62,8 @@ def write(request):
 
 
 def file_names(topology):
-    """What HDF5 files of Keras 3 call layers: their class in snake case, numbered from the second on
-    (keras.src.saving.saving_lib; `to_snake_case` of keras.src.utils.naming)."""
+    """What HDF5 files of Keras 3 call layers: their class in snake case, numbered from the second
+    on (keras.src.saving.saving_lib; `to_snake_case` of keras.src.utils.naming)."""
     used, names = {}, {}
     for layer in topology["config"]["layers"] if topology else []:
         base = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", layer["class_name"])
@@ -73,20 +74,17 @@ def file_names(topology):
 
 
 def card(path):
-    metadata = json.loads(read_entry(path, "metadata.json", MAX_METADATA_BYTES, lambda f: f.read()))
-    return metadata["model_card"]
+    return json.loads(read_entry(path, "metadata.json", MAX_METADATA_BYTES))["model_card"]
 
 
-def read_entry(path, name, most, use):
-    """What `use` makes of one file of an archive, opened."""
+def read_entry(path, name, most):
     try:
         with zipfile.ZipFile(path) as archive:
             if name not in archive.namelist():
                 raise Refused(f"it has no {name} inside")
             if archive.getinfo(name).file_size > most:
                 raise Refused("a file in it is far too large")
-            with archive.open(name) as entry:
-                return use(entry)
+            return archive.read(name)
     except zipfile.BadZipFile as error:
         damaged = "CRC" in str(error)
         raise Refused("a file in it is damaged" if damaged else "it is cut off") from error
@@ -97,22 +95,19 @@ def read_entry(path, name, most, use):
 def read(request):
     """Writes the numbers of the `required` weights, and of the `optional` ones when all of their
     layers are there, one after another into the file `values`; returns their names."""
-    path, required, optional = request["path"], request["required"], request["optional"]
+    source, required, optional = request["path"], request["required"], request["optional"]
     try:
-        with open(path, "rb") as file:
+        with open(source, "rb") as file:
             start = file.read(8)
     except OSError as error:
         raise Refused("it cannot be read") from error
     if start.startswith(b"PK\3\4"):
-        path = os.path.join(request["folder"], WEIGHTS)
-        with open(path, "wb") as file:
-            unpack = lambda entry: shutil.copyfileobj(entry, file, 1 << 20)
-            read_entry(request["path"], WEIGHTS, MAX_WEIGHTS_BYTES, unpack)
+        source = io.BytesIO(read_entry(source, WEIGHTS, MAX_WEIGHTS_BYTES))
     elif start != b"\x89HDF\r\n\x1a\n":
         raise Refused("it is neither an HDF5 file (.h5) nor a .keras archive")
     known = {spec["layer"] for spec in required + optional}
     try:
-        with h5py.File(path, "r") as file, open(request["values"], "wb") as values:
+        with h5py.File(source, "r") as file:
             layers = stored_layers(file, known, file_names(request["topology"]))
             for name, stored in layers.items():
                 convolves = any(len(dataset.shape or ()) == 4 for dataset in stored.values())
@@ -120,11 +115,15 @@ def read(request):
                     raise Refused(f'its layer "{name}" is not one of this backbone')
             complete = all(spec["layer"] in layers for spec in optional)
             specs = required + (optional if complete else [])
-            for spec in specs:
-                values.write(read_weight(layers, spec, specs).astype("<f4").tobytes())
-            return [spec["name"] for spec in specs]
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
+            found = {spec["name"]: read_weight(layers, spec, specs) for spec in specs}
+    except Refused:
+        raise
+    except Exception as error:  # whatever h5py or a crafted file can come up with
         raise Refused("it is cut off or damaged") from error
+    with open(request["values"], "wb") as values:
+        for weight in found.values():
+            values.write(weight.astype("<f4").tobytes())
+    return list(found)
 
 
 def read_weight(layers, spec, specs):
@@ -183,7 +182,8 @@ def legacy_layers(root, known):
 
 def text_list(attrs, name):
     """A list of texts, which Keras splits over `name0`, `name1`, ... when it is long."""
-    keys = sorted((key for key in attrs if re.fullmatch(rf"{name}\d*", key)), key=lambda k: (len(k), k))
+    keys = [key for key in attrs if re.fullmatch(rf"{name}\d*", key)]
+    keys.sort(key=lambda key: (len(key), key))
     texts = [text for key in keys for text in attrs[key]]
     return [text.decode() if isinstance(text, bytes) else str(text) for text in texts]
 
@@ -212,8 +212,8 @@ def named_layers(containers):
 
 
 def unnamed_layers(containers, names):
-    """Keras 3 before that. Our layers are those of the container with the most convolutions; what it
-    has beyond ours keeps its own name."""
+    """Keras 3 before that. Our layers are those of the container with the most convolutions; what
+    it has beyond ours keeps its own name."""
     convolutions = lambda container: sum(name.startswith("conv2d") for name in container)
     ours = {in_file: name for name, in_file in names.items()}
     return {
@@ -229,8 +229,8 @@ def datasets(group):
 
 
 def child(group, path, kind=None):
-    """What lies at a path below a group in the same file; None when there is no such group (or other
-    `kind`)."""
+    """What lies at a path below a group in the same file; None when there is no such group (or
+    other `kind`)."""
     for name in path.split("/"):
         if not isinstance(group, h5py.Group):
             return None

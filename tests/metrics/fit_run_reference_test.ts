@@ -11,6 +11,8 @@ import { picture, put } from "../data/test_images.ts";
 import { testCard } from "../model/model_card.ts";
 import { smallModel } from "../model/small_model.ts";
 
+type Predict = typeof import("../../lib/model/predict.ts");
+
 type FitRunReference = typeof import("../../lib/model/reference.ts");
 
 Deno.test("fitRunReference() looks at training and validation images, writes, and leaves no tensor", () =>
@@ -47,6 +49,18 @@ Deno.test("fitRunReference() looks at training and validation images, writes, an
     const text = await Deno.readTextFile(join(folder, "reference.json"));
     assert.deepEqual(JSON.parse(text), reference);
     assert.deepEqual(await fit(split), reference);
+
+    const { predictSubset } = await load<Predict>("lib/model/predict.ts");
+    const run = { model, card, split };
+    const plain = await predictSubset(run, "validation", config);
+    const seen = await predictSubset(run, "validation", config, () => {}, { withAppearance: true });
+    assert.deepEqual(seen.map(({ appearance: _, ...row }) => row), plain);
+    const count = (done: number, total: number) => progress.push([done, total]);
+    const again = (await fitRunReference(run, config, count, seen))!;
+    assert.deepEqual(progress.at(-1), [24, 24], "the validation images are not predicted again");
+    assert.deepEqual(again.traits, reference?.traits);
+    const [a, b] = [again, reference!].map(({ features }) => features.distances.median);
+    assert.ok(Math.abs(a! - b!) < 1e-3, `${a} and ${b}`);
     await Deno.copyFile(join(root, "data/train/4.png"), join(root, "data/train/3.png"));
     await assert.rejects(fit(split), /3\.png.*changed since notebook 02/);
     await Deno.remove(join(root, "data/train/3.png"));

@@ -29,7 +29,7 @@ const draw = (shift: number) =>
 
 const ordinary = Array.from({ length: 160 }, () => draw(0));
 
-const strange = Array.from({ length: 20 }, () => draw(3));
+const unlike = Array.from({ length: 20 }, () => draw(3));
 
 Deno.test("featureDistance() is numpy's, and 1 on the average of what it was fitted to", async () => {
   const before = tf.memory().numTensors;
@@ -38,7 +38,7 @@ Deno.test("featureDistance() is numpy's, and 1 on the average of what it was fit
   assert.equal(space.variances.length, 32);
   const expected = await askPython(join(import.meta.dirname!, "feature_space_oracle.py"), {
     features: ordinary.map((row) => [...row]),
-    others: strange.map((row) => [...row]),
+    others: unlike.map((row) => [...row]),
     count: 32,
   }) as { variances: number[]; own: number[]; others: number[] };
   // 16-bit directions have three digits
@@ -47,17 +47,17 @@ Deno.test("featureDistance() is numpy's, and 1 on the average of what it was fit
   space.variances.slice(0, 12).forEach((v, k) => close(v, expected.variances[k]!, `variance ${k}`));
   const own = ordinary.map((row) => featureDistance(row, space));
   own.forEach((distance, i) => close(distance, expected.own[i]!, `ordinary ${i}`));
-  strange.forEach((row, i) =>
-    close(featureDistance(row, space), expected.others[i]!, `strange ${i}`)
+  unlike.forEach((row, i) =>
+    close(featureDistance(row, space), expected.others[i]!, `unlike ${i}`)
   );
   close(Math.sqrt(own.reduce((sum, d) => sum + d * d, 0) / own.length), 1, "mean square");
-  assert.ok(Math.min(...strange.map((row) => featureDistance(row, space))) > Math.max(...own));
+  assert.ok(Math.min(...unlike.map((row) => featureDistance(row, space))) > Math.max(...own));
 });
 
 Deno.test("featureDistance() does not depend on the features' scale, and is infinite of no numbers", () => {
   const space = fitFeatureSpace(ordinary.slice(0, 40));
   assert.equal(space.variances.length, 10); // four images for each
-  const [row] = strange;
+  const [row] = unlike;
   const twice = featureDistance(row!.map((value) => 1000 * value), space);
   assert.ok(Math.abs(twice / featureDistance(row!, space) - 1) < 1e-5);
   assert.equal(featureDistance(row!.map(() => NaN), space), Infinity);
@@ -67,7 +67,7 @@ Deno.test("featureDistance() does not depend on the features' scale, and is infi
 Deno.test("fitFeatureSpace() of images that are all alike gives finite distances", () => {
   const space = fitFeatureSpace(Array.from({ length: 20 }, () => ordinary[0]!));
   assert.ok(featureDistance(ordinary[0]!, space) < 10);
-  assert.ok(featureDistance(strange[0]!, space) > 100);
+  assert.ok(featureDistance(unlike[0]!, space) > 100);
 });
 
 Deno.test("principalComponents() are orthonormal, ordered, and the same again", () => {

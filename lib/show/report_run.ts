@@ -157,7 +157,7 @@ export function modelSection({ files: { card } }: ReportData): Section {
     "model",
     "Model",
     facts({
-      Network: `${backbone} with two dense layers on top, ` +
+      Network: `${backbone} with ${describeHead(architecture)}, ` +
         `${weights.parameters.toLocaleString("en-GB")} parameters`,
       Input: `${imageSize} × ${imageSize} pixels, made square by ` +
         `“${preprocessing.resize.replaceAll("_", " ")}”; stain normalisation: ` +

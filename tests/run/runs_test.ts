@@ -34,10 +34,22 @@ async function putRun(root: string, run: string): Promise<void> {
   await writeEvents(join(folder, "training_events.csv"), events);
 }
 
+const score = { value: 0.75, low: null, high: null, baseline: 0.5, n: 8, method: "none" };
+
 const METRICS = JSON.stringify({
-  roc_auc: { value: 0.75 },
-  balanced_accuracy: { value: null },
-  secret: { value: 1 },
+  roc_auc: score,
+  balanced_accuracy: { ...score, value: null },
+  secret: score,
+  test_reads: {
+    count: 1,
+    test_sha256: "a".repeat(64),
+    readers: [{
+      weights_sha256: "b".repeat(64),
+      calibration: { method: "none", slope: 1, intercept: 0 },
+      threshold: 0.5,
+      reads: 1,
+    }],
+  },
 });
 
 /** Runs with a project of its own, and what {@linkcode readRuns} finds in it. */

@@ -83,8 +83,23 @@ export function f1(m: ConfusionMatrix): number | null {
 
 /** Mean of sensitivity and specificity (macro recall); `null` when a class is absent. */
 export function balancedAccuracy(m: ConfusionMatrix): number | null {
-  const [positives, negatives] = [sensitivity(m), specificity(m)];
-  return positives === null || negatives === null ? null : (positives + negatives) / 2;
+  return middle(sensitivity(m), specificity(m));
+}
+
+/** Mean of both classes' precision; `null` when a class was never predicted. */
+export function macroPrecision(m: ConfusionMatrix): number | null {
+  return middle(precision(m), ratio(m.trueNegative, m.trueNegative + m.falseNegative));
+}
+
+/** Mean of both classes' F1; `null` when either is undefined. */
+export function macroF1(m: ConfusionMatrix): number | null {
+  const [right, wrong] = [2 * m.trueNegative, m.falsePositive + m.falseNegative];
+  return middle(f1(m), ratio(right, right + wrong));
+}
+
+/** The mean of two scores; `null` where one has no value. */
+export function middle(a: number | null, b: number | null): number | null {
+  return a === null || b === null ? null : (a + b) / 2;
 }
 
 /**
@@ -121,8 +136,10 @@ export function undefinedReason(name: ScoreName, m: ConfusionMatrix): string {
   const positives = m.truePositive + m.falseNegative;
   const negatives = m.trueNegative + m.falsePositive;
   if (positives + negatives === 0) return "there are no images";
-  if (name === "f1" || name === "kappa") return "all labels and all predictions are of one class";
-  if (name !== "precision") {
+  if (["f1", "macro_f1", "kappa"].includes(name)) {
+    return "all labels and all predictions are of one class";
+  }
+  if (name !== "precision" && name !== "macro_precision") {
     if (positives === 0) return "no image is of the positive class";
     if (negatives === 0) return "no image is of the negative class";
   }

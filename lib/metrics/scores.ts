@@ -81,30 +81,23 @@ export function weightedScores(
   return (weights) => scoreValues(prepared, weights);
 }
 
-interface Prepared {
-  labels: Uint8Array;
-  predicted: Uint8Array;
-  probabilities: Float64Array;
-  ranking: Ranking;
-}
-
 /** Typed arrays, sorted once: what makes thousands of resamples cheap. */
-function prepare(
-  { labels, predicted, probabilities }: Omit<ScoredSample, "groups" | "seed">,
-): Prepared {
+function prepare({ labels, predicted, probabilities }: Omit<ScoredSample, "groups" | "seed">) {
   return {
     labels: Uint8Array.from(labels),
+    rest: Uint8Array.from(labels, (label) => 1 - label),
     predicted: Uint8Array.from(predicted),
     probabilities: Float64Array.from(probabilities),
     ranking: rankByProbability(probabilities),
+    restRanking: rankByProbability(probabilities.map((probability) => -probability)),
   };
 }
 
-function scoreValues(
-  { labels, predicted, probabilities, ranking }: Prepared,
-  weights: Uint32Array,
-): Values {
+function scoreValues(sample: ReturnType<typeof prepare>, weights: Uint32Array): Values {
+  const { labels, rest, predicted, probabilities, ranking, restRanking } = sample;
   const matrix = rates.confusionMatrix(labels, predicted, weights);
+  const ofPositive = rates.averagePrecision(labels, probabilities, { ranking, weights });
+  const ofRest = rates.averagePrecision(rest, probabilities, { ranking: restRanking, weights });
   return {
     accuracy: rates.accuracy(matrix),
     balanced_accuracy: rates.balancedAccuracy(matrix),
@@ -115,10 +108,13 @@ function scoreValues(
     mcc: rates.mcc(matrix),
     kappa: rates.kappa(matrix),
     roc_auc: rocAuc(labels, probabilities, { ranking, weights }),
-    average_precision: rates.averagePrecision(labels, probabilities, { ranking, weights }),
+    average_precision: ofPositive,
     brier: rates.brier(labels, probabilities, weights),
     log_loss: rates.logLoss(labels, probabilities, weights),
     ece: rates.expectedCalibrationError(labels, probabilities, weights),
+    macro_precision: rates.macroPrecision(matrix),
+    macro_f1: rates.macroF1(matrix),
+    macro_average_precision: rates.middle(ofPositive, ofRest),
   };
 }
 

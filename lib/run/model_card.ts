@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { BACKBONES, headSchema, isGroupPattern, RESIZES } from "../core/settings.ts";
+import { BACKBONES, DEFAULT_HEAD, headSchema, isGroupPattern, RESIZES } from "../core/settings.ts";
 import { decisionSchema } from "./decision.ts";
 
 /**
@@ -116,4 +116,13 @@ export type StainReference = z.infer<typeof stainReferenceSchema>;
 function canBeToldApart([a, b]: readonly [readonly number[], readonly number[]]): boolean {
   const cosine = a.reduce((sum, value, i) => sum + value * b[i]!, 0);
   return Math.sqrt(Math.max(0, 1 - cosine ** 2)) > LEAST_SPAN;
+}
+
+/** The head of a model in words: "a head of dense layers of 512 and 256 units". */
+export function describeHead({ head = DEFAULT_HEAD }: ModelCard["architecture"]): string {
+  const { units } = head;
+  if (units.length === 0) return "a head without hidden layers";
+  return `a head of ${units.length === 1 ? "a dense layer" : "dense layers"} of ${
+    units.join(" and ")
+  } units`;
 }

@@ -1,6 +1,6 @@
 import { scoreTitle } from "../core/words.ts";
 import type { Score } from "./metrics_file.ts";
-import type { ModelCard } from "./model_card.ts";
+import { describeHead, type ModelCard } from "./model_card.ts";
 
 /** The test of a model, for its card. */
 interface ModelTest {
@@ -49,7 +49,7 @@ function modelDetails(card: ModelCard): string[] {
     : `${threshold} (rule: ${rule}), from which probability on an image is called ` +
       `“${escape(classes.at(-1)!)}”`;
   return [list({
-    "Network": `${backbone} with a head of two dense layers, ${size} × ${size} pixels, ` +
+    "Network": `${backbone} with ${describeHead(architecture)}, ${size} × ${size} pixels, ` +
       `${card.weights.parameters.toLocaleString("en-GB")} parameters`,
     "Classes": `${
       classes.map((name) => `“${escape(name)}”`).join(", ")

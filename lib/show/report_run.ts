@@ -5,7 +5,7 @@ import { images, percent } from "../core/words.ts";
 import { classCounts } from "../data/scan.ts";
 import { auditCounts } from "../run/findings.ts";
 import { usable } from "../run/manifest.ts";
-import type { ModelCard } from "../run/model_card.ts";
+import { describeHead, type ModelCard } from "../run/model_card.ts";
 import { SUBSETS } from "../run/split_file.ts";
 import { classLabel, quoted, thresholdText } from "./card.ts";
 import type { ReportData } from "./report_files.ts";
@@ -157,7 +157,7 @@ export function modelSection({ files: { card } }: ReportData): Section {
     "model",
     "Model",
     facts({
-      Network: `${backbone} with two dense layers on top, ` +
+      Network: `${backbone} with ${describeHead(architecture)}, ` +
         `${weights.parameters.toLocaleString("en-GB")} parameters`,
       Input: `${imageSize} × ${imageSize} pixels, made square by ` +
         `“${preprocessing.resize.replaceAll("_", " ")}”; stain normalisation: ` +

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { ModelError } from "../../lib/core/errors.ts";
-import { parseConfig } from "../../lib/core/config.ts";
 import { sha256File } from "../../lib/core/files.ts";
 import { type TensorFlow, tf } from "../../lib/core/tensorflow.ts";
 import { preprocess } from "../../lib/model/forward.ts";
@@ -9,8 +8,6 @@ import { backbones, disposeModel, type Model } from "../../lib/model/model.ts";
 import { createPredictor } from "../../lib/model/predict.ts";
 import { loadModel, saveModel } from "../../lib/model/saved.ts";
 import { readTensors, writeTensors } from "../../lib/model/tensor_file.ts";
-import { writeSplit } from "../../lib/run/split_file.ts";
-import { inProjectCopy } from "../copy_project.ts";
 import { inFolder, put } from "../data/test_images.ts";
 
 import { someImages } from "./ask_keras.ts";
@@ -353,37 +350,5 @@ Deno.test("readTensors() refuses a file that is missing, of another size or of o
     ]);
     await Deno.remove(path);
     await refused(/cannot be read/);
-    assert.equal(tf.memory().numTensors, before);
-  }));
-
-Deno.test("sharedRunModel() loads a run's weights once, with the card of now, and refuses another split", () =>
-  inProjectCopy(async ({ root, load }) => {
-    const { sharedRunModel, saveModel, updateCard } = await load<Saved>("lib/model/saved.ts");
-    const before = tf.memory().numTensors;
-    const [split, folder] = [join(root, "results/default/split.csv"), join(root, "model/default")];
-    const row = { path: "a/1.png", label: "a", group: "1", sha256: "0".repeat(64) };
-    await writeSplit(split, [{ ...row, subset: "train" }]);
-    const draft = async (model: Model) => {
-      const card = testCard(model.architecture);
-      return { ...card, data: { ...card.data, splitSha256: await sha256File(split) } };
-    };
-    const model = smallModel();
-    const card = await saveModel(folder, model, await draft(model));
-    const config = parseConfig({});
-    const first = await sharedRunModel(config);
-    const changed = { ...card, decision: { ...card.decision, threshold: 0.25 } };
-    await updateCard(folder, model, changed);
-    const second = await sharedRunModel(config);
-    assert.equal(second.model, first.model);
-    assert.deepEqual([first.card, second.card], [card, changed]);
-    model.weights.get("predictions/bias")!.dispose();
-    model.weights.set("predictions/bias", tf.tensor([1, -1]));
-    await saveModel(folder, model, await draft(model));
-    const third = await sharedRunModel(config);
-    assert.notEqual(third.model, first.model);
-    assert.equal(first.model.weights.size, 0, "freed");
-    await Deno.writeTextFile(split, (await Deno.readTextFile(split)).replaceAll("train", "test"));
-    await assert.rejects(sharedRunModel(config), /is not the split/);
-    [model, third.model].forEach(disposeModel);
     assert.equal(tf.memory().numTensors, before);
   }));

@@ -16,7 +16,7 @@ export interface BaselineTest {
   better: boolean;
   /** The test, by name. */
   test: string;
-  /** The verdict in plain words: the first thing that a reader should know. */
+  /** The verdict in plain words. */
   headline: string;
   /** How it was reached, in words. */
   sentence: string;
@@ -70,24 +70,19 @@ export function betterThanBaseline(
   const tooFew = distinct < FEWEST_GROUPS && distinct < n
     ? ` With fewer than ${FEWEST_GROUPS} patients or slides no result can show it.`
     : "";
-  return {
-    p,
-    better,
-    test,
-    headline: better
-      ? "Better than always giving the more frequent answer."
-      : right > baselineRight
-      ? "It is not shown that this model is better than the baseline, which always gives the more " +
-        `frequent answer: its lead on these ${images(n)} may be chance.`
-      : "This model is no better than the baseline, which always gives the more frequent answer. " +
-        "Do not rely on its answers.",
-    sentence:
-      `The accuracy of ${percent(right / n)} is ${
-        better ? "better than" : "not shown to be better than"
-      } the ${percent(baselineRight / n)} of always answering the more frequent class (${test}: ` +
-      `${chance}; only the model is right on ${images(onlyModel)}, only the baseline on ` +
-      `${images(onlyBaseline)}).${tooFew}`,
-  };
+  const headline = better
+    ? "Better than always giving the more frequent answer."
+    : right > baselineRight
+    ? "It is not shown that this model is better than the baseline, which always gives the more " +
+      `frequent answer: its lead on these ${images(n)} may be chance.`
+    : "This model is no better than the baseline, which always gives the more frequent answer. " +
+      "Do not rely on its answers.";
+  const sentence =
+    `The accuracy of ${percent(right / n)} is ${better ? "" : "not shown to be "}better than the ` +
+    `${percent(baselineRight / n)} of always answering the more frequent class (${test}: ` +
+    `${chance}; only the model is right on ${images(onlyModel)}, only the baseline on ` +
+    `${images(onlyBaseline)}).${tooFew}`;
+  return { p, better, test, headline, sentence };
 }
 
 /**
@@ -96,8 +91,8 @@ export function betterThanBaseline(
  */
 function chanceOfLead(leads: readonly number[]): number {
   const steps = leads.map(Math.abs).filter((step) => step > 0);
-  const reach = steps.reduce((sum, step) => sum + step, 0);
-  const lead = leads.reduce((sum, step) => sum + step, 0);
+  const sum = (of: readonly number[]) => of.reduce((total, step) => total + step, 0);
+  const [reach, lead] = [sum(steps), sum(leads)];
   // chances[s] is that of the sum s - reach
   let chances = new Float64Array(2 * reach + 1);
   chances[reach] = 1;
@@ -112,7 +107,5 @@ function chanceOfLead(leads: readonly number[]): number {
     chances = next;
     reached += step;
   }
-  let sum = 0;
-  for (let at = 2 * reach; at >= lead + reach; at--) sum += chances[at]!; // the smallest first
-  return Math.min(1, sum);
+  return Math.min(1, sum([...chances.subarray(lead + reach)].reverse())); // the smallest first
 }

@@ -1,6 +1,5 @@
 import { rankByProbability, type Ranking, rocAuc } from "../core/stats.ts";
 import type { Interval } from "../run/metrics_file.ts";
-import type { Predictions } from "../run/predictions.ts";
 import {
   describeUnits,
   eachResample,
@@ -19,6 +18,7 @@ import {
   sensitivity,
   specificity,
 } from "./rates.ts";
+import type { ScoredSample } from "./scores.ts";
 
 /** A ROC curve: one entry a threshold, from (0, 0) to (1, 1). */
 export interface RocCurve {
@@ -143,13 +143,9 @@ export function thresholdCurve(
   return Array.from({ length: THRESHOLD_STEPS + 1 }, (_, step) => {
     const threshold = step / THRESHOLD_STEPS;
     for (; below < rising.length && probabilities[rising[below]!]! < threshold; below++) {
-      if (labels[rising[below]!] === 1) {
-        m.truePositive--;
-        m.falseNegative++;
-      } else {
-        m.falsePositive--;
-        m.trueNegative++;
-      }
+      const isPositive = labels[rising[below]!] === 1;
+      m[isPositive ? "truePositive" : "falsePositive"]--;
+      m[isPositive ? "falseNegative" : "trueNegative"]++;
     }
     const rates = { sensitivity: sensitivity(m), specificity: specificity(m) };
     return { threshold, ...rates, precision: precision(m) };
@@ -160,9 +156,7 @@ export function thresholdCurve(
 const BAND_STEPS = 100;
 
 /** Predictions around whose curve a band is drawn; whole groups are resampled where images share them. */
-export type CurveSample =
-  & Pick<Predictions, "labels" | "probabilities" | "seed">
-  & Partial<Pick<Predictions, "groups">>;
+export type CurveSample = Omit<ScoredSample, "predicted">;
 
 /** What is uncertain about a curve. */
 export interface CurveBand {
@@ -241,20 +235,7 @@ function band(
 }
 
 /** One bin of a reliability diagram that holds at least one image. */
-export interface ReliabilityBin {
-  /** Edges of the bin: 0.1, 0.2. */
-  from: number;
-  to: number;
-  /** Images in it, and how many of them are positive. */
-  n: number;
-  positives: number;
-  /** Mean probability of its images. */
-  meanProbability: number;
-  /** Share of positive images, with Wilson's 95 % interval. */
-  share: number;
-  low: number;
-  high: number;
-}
+export type ReliabilityBin = ReturnType<typeof reliabilityBins>[number];
 
 /**
  * What a reliability diagram draws: the share of positive images among those of about the same
@@ -264,11 +245,9 @@ export interface ReliabilityBin {
  *
  * @param labels 0 or 1 (positive).
  * @param probabilities Of the positive class, in the same order.
+ * @returns Edges (`from`, `to`), images, and the share of positive ones with Wilson's 95 % interval.
  */
-export function reliabilityBins(
-  labels: readonly number[],
-  probabilities: readonly number[],
-): ReliabilityBin[] {
+export function reliabilityBins(labels: readonly number[], probabilities: readonly number[]) {
   const images = Map.groupBy(labels.keys(), (i) => calibrationBin(probabilities[i]!));
   return [...images].sort(([a], [b]) => a - b).map(([bin, own]) => {
     const sum = (values: readonly number[]) => own.reduce((total, i) => total + values[i]!, 0);

@@ -15,18 +15,13 @@ import {
 } from "../run/decision.ts";
 import type { ModelCard } from "../run/model_card.ts";
 import { classIndex } from "../run/predictions.ts";
-import {
-  type CalibrationChoice,
-  type CalibrationSample,
-  chooseCalibration,
-} from "./calibration.ts";
+import { type CalibrationSample, chooseCalibration } from "./calibration.ts";
 import { confusionMatrix } from "./rates.ts";
 import { chooseAcceptBand, chooseThreshold, type ThresholdChoice } from "./threshold.ts";
 
-/** The decision that is now on the model's card, and what led to it. */
-export interface ChosenDecision extends FittedDecision {
+/** The decision that is now on the model's card, the predictions it was chosen on, and why. */
+export interface ChosenDecision extends ReturnType<typeof fitDecision> {
   card: ModelCard;
-  /** The predictions it was chosen on, with what the reference of ordinary images is fitted to. */
   predicted: RowPrediction[];
 }
 
@@ -88,18 +83,6 @@ export async function withRunModel<T>(
   }
 }
 
-/** A decision and what led to it. */
-interface FittedDecision {
-  decision: Decision;
-  /** Of each validation image: 1 for the positive class, else 0. */
-  labels: number[];
-  /** Probability of the positive class, calibrated. */
-  calibrated: number[];
-  logLoss: CalibrationChoice["logLoss"];
-  /** Why each part is what it is, in a sentence. */
-  reasons: { calibration: string; threshold: string; acceptBand: string };
-}
-
 /**
  * Chooses calibration, threshold and accept band on validation predictions; see
  * `chooseCalibration`, `chooseThreshold` and `chooseAcceptBand`. A pure function of its arguments.
@@ -108,11 +91,10 @@ interface FittedDecision {
  * the confusion matrix is then that of the positive class against the rest.
  *
  * @param sample At least one image.
+ * @returns Beside the decision and its reasons, of each image: whether it is of the positive class (1
+ * or 0), and the calibrated probability of that class.
  */
-export function fitDecision(
-  sample: CalibrationSample,
-  { metrics }: Pick<Config, "metrics">,
-): FittedDecision {
+export function fitDecision(sample: CalibrationSample, { metrics }: Pick<Config, "metrics">) {
   const positive = sample.classes.length - 1;
   const isPositive = (label: number) => label === positive ? 1 : 0;
   const { calibration, reason, logLoss } = chooseCalibration(sample, metrics.calibration);
@@ -138,14 +120,12 @@ export function fitDecision(
     scores: validationScores(labels, calibrated),
   };
   const { testTimeAugmentation } = metrics;
-  const { acceptBand } = band;
-  return {
-    decision: { calibration, threshold, rule, testTimeAugmentation, acceptBand, validation },
-    labels,
-    calibrated,
-    logLoss,
-    reasons: { calibration: reason, threshold: choice.reason, acceptBand: band.reason },
+  const decision: Decision = {
+    ...{ calibration, threshold, rule, testTimeAugmentation, acceptBand: band.acceptBand },
+    validation,
   };
+  const reasons = { calibration: reason, threshold: choice.reason, acceptBand: band.reason };
+  return { decision, labels, calibrated, logLoss, reasons };
 }
 
 const NO_THRESHOLD: ThresholdChoice = {

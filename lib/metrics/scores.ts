@@ -1,5 +1,5 @@
 import { DataError } from "../core/errors.ts";
-import { rankByProbability, type Ranking, rocAuc } from "../core/stats.ts";
+import { rankByProbability, rocAuc } from "../core/stats.ts";
 import type { ScoreName } from "../core/words.ts";
 import type { Interval, Score, Scores } from "../run/metrics_file.ts";
 import type { Predictions } from "../run/predictions.ts";
@@ -13,6 +13,8 @@ export type ScoredSample =
 
 type Values = Record<ScoreName, number | null>;
 
+type Share = { right: number; of: number };
+
 /**
  * All scores of a set of predictions, each with a 95 % confidence interval and beside the majority
  * baseline.
@@ -23,10 +25,6 @@ type Values = Record<ScoreName, number | null>;
  * resamples. Where images share groups, whole groups are resampled for all scores, and a share's
  * interval is never narrower than Wilson's.
  *
- * @example
- * ```ts
- * const { sensitivity } = computeScores(predictions);
- * ```
  * @throws {DataError} When the arrays differ in length or hold something that cannot be scored.
  */
 export function computeScores(sample: ScoredSample): Scores {
@@ -43,23 +41,17 @@ export function computeScores(sample: ScoredSample): Scores {
   const baselineMatrix = rates.confusionMatrix(labels, baselineSample.predicted);
   const entries = (Object.keys(values) as ScoreName[]).map((name) => {
     const share = shares(matrix)[name];
-    const isDefined = values[name] !== null;
-    const { method, low, high, reason } = isDefined
-      ? interval(resampled[name], share, groups && new Set(groups).size)
-      : { method: "none", low: null, high: null };
-    const reasons: string[] = [];
-    if (!isDefined) reasons.push(rates.undefinedReason(name, matrix));
-    else if (reason) reasons.push(`no interval: ${reason}`);
-    if (baseline[name] === null && n > 0) {
-      reasons.push(`no baseline: ${rates.undefinedReason(name, baselineMatrix)}`);
-    }
+    const value = values[name];
+    const { method, low, high, reason } = value === null
+      ? { method: "none", low: null, high: null, reason: rates.undefinedReason(name, matrix) }
+      : interval(resampled[name], share, groups && new Set(groups).size);
+    const reasons = [
+      reason && value !== null ? `no interval: ${reason}` : reason,
+      baseline[name] === null && n > 0 &&
+      `no baseline: ${rates.undefinedReason(name, baselineMatrix)}`,
+    ].filter(Boolean);
     const score: Score = {
-      value: values[name],
-      low,
-      high,
-      baseline: baseline[name],
-      n: share ? share.of : n,
-      method,
+      ...{ value, low, high, baseline: baseline[name], n: share ? share.of : n, method },
       ...(reasons.length > 0 ? { reason: reasons.join("; ") } : {}),
     };
     return [name, score] as const;
@@ -129,7 +121,7 @@ function majorityBaseline(labels: readonly number[]): Omit<ScoredSample, "seed">
 }
 
 /** The scores that are shares of images, as counts. */
-function shares(m: rates.ConfusionMatrix): { [name in ScoreName]?: { right: number; of: number } } {
+function shares(m: rates.ConfusionMatrix): { [name in ScoreName]?: Share } {
   const right = m.truePositive + m.trueNegative;
   return {
     accuracy: { right, of: right + m.falsePositive + m.falseNegative },
@@ -147,7 +139,7 @@ function shares(m: rates.ConfusionMatrix): { [name in ScoreName]?: { right: numb
  */
 function interval(
   resampled: Interval,
-  share: { right: number; of: number } | undefined,
+  share: Share | undefined,
   groups: number | undefined,
 ): Interval & { method: string } {
   const least = share && wilson(share.right, share.of);
@@ -170,24 +162,19 @@ function checkSample(
   if (lengths.some((length) => length !== labels.length)) {
     throw new DataError("Labels and predictions are not of the same images.", remedy);
   }
-  const isClass = (value: number) => value === 0 || value === 1;
   const isProbability = (value: number) => value >= 0 && value <= 1; // false for NaN
-  for (
-    const [what, values, valid] of [
-      ["label", labels, isClass],
-      ["predicted class", predicted, isClass],
-      ["probability", probabilities, isProbability],
-    ] as const
-  ) {
+  const isClass = (value: number) => isProbability(value) && Number.isInteger(value);
+  const check = (what: string, values: readonly number[], valid: (value: number) => boolean) => {
     const at = values.findIndex((value) => !valid(value));
     if (at >= 0) throw new DataError(`Image ${at + 1} has the ${what} ${values[at]}.`, remedy);
-  }
+  };
+  check("label", labels, isClass);
+  check("predicted class", predicted, isClass);
+  check("probability", probabilities, isProbability);
 }
 
 /** A share of images with Wilson's 95 % interval; `null` where it is a share of none. */
-export type ScoredShare =
-  & { right: number; of: number }
-  & Record<"value" | "low" | "high", number | null>;
+export type ScoredShare = Share & Record<"value" | "low" | "high", number | null>;
 
 /** The scores of one patient or slide. */
 export type GroupScores =
@@ -206,22 +193,17 @@ export function groupScores(
   const scores = [...members].map(([group, images]): GroupScores => {
     const own = (values: readonly number[]) => images.map((i) => values[i]!);
     const m = shares(rates.confusionMatrix(own(labels), own(predicted)));
+    const scored = ({ right, of }: Share): ScoredShare =>
+      of === 0
+        ? { right, of, value: null, low: null, high: null }
+        : { right, of, value: right / of, ...wilson(right, of) };
     return {
-      group,
-      n: images.length,
-      accuracy: scoredShare(m.accuracy!),
-      sensitivity: scoredShare(m.sensitivity!),
-      specificity: scoredShare(m.specificity!),
+      ...{ group, n: images.length, accuracy: scored(m.accuracy!) },
+      ...{ sensitivity: scored(m.sensitivity!), specificity: scored(m.specificity!) },
     };
   });
   return scores.sort((a, b) =>
     a.accuracy.high! - b.accuracy.high! || a.accuracy.value! - b.accuracy.value! ||
     (a.group < b.group ? -1 : 1)
   );
-}
-
-function scoredShare({ right, of }: { right: number; of: number }): ScoredShare {
-  return of === 0
-    ? { right, of, value: null, low: null, high: null }
-    : { right, of, value: right / of, ...wilson(right, of) };
 }

@@ -3,7 +3,7 @@ import { writeAtomic, writeJson } from "../core/files.ts";
 import type { Config, MetricsConfig } from "../core/settings.ts";
 import { median } from "../core/stats.ts";
 import type { OnProgress } from "../core/stop.ts";
-import { compareCodePoints, type ScoreName } from "../core/words.ts";
+import { compareCodePoints } from "../core/words.ts";
 import { fitRunReference, type Reference } from "../model/reference.ts";
 import { predictSubset } from "../model/predict.ts";
 import type { RunModel } from "../model/saved.ts";
@@ -87,10 +87,7 @@ export async function testRun(
       split.filter(({ subset }) => subset === "test"),
       { weightsSha256: card.weights.sha256, decision: card.decision },
     );
-    const reads = {
-      ...counted,
-      other_runs: await otherTestRuns(name, counted.test_sha256),
-    };
+    const reads = { ...counted, other_runs: await otherTestRuns(name, counted.test_sha256) };
     const predicted = await predictSubset(loaded, "test", config, onProgress);
     const predictions = testPredictions(predicted, card, config);
     const scores = withReferences(computeScores(predictions), config.metrics.references);
@@ -122,9 +119,11 @@ function testPredictions(
 /** Puts each published value beside the score that it is one of. */
 function withReferences(scores: Scores, references: MetricsConfig["references"]): Scores {
   const result = { ...scores };
-  for (const [score, published] of Map.groupBy(references, (reference) => reference.score)) {
-    const entries = published.map(({ name, value, note }) => ({ name, value, note }));
-    result[score as ScoreName] = { ...result[score], references: entries };
+  for (const { score, ...reference } of references) {
+    result[score] = {
+      ...result[score],
+      references: [...result[score].references ?? [], reference],
+    };
   }
   return result;
 }
@@ -139,8 +138,7 @@ export async function writeModelCard(
   card: ModelCard,
   { scores, reads }: Pick<TestResult, "scores" | "reads">,
 ): Promise<void> {
-  const text = modelCardMarkdown(card, { scores, reads: reads.count });
-  await writeAtomic(paths.modelCardText, text);
+  await writeAtomic(paths.modelCardText, modelCardMarkdown(card, { scores, reads: reads.count }));
 }
 
 /** Predictions worth looking at for one reason. */
@@ -179,15 +177,11 @@ export function chooseExamples<T extends PredictionRow>(
   const mistakes = nearest(wrong, 1);
   const others = rows.filter((row) => !mistakes.includes(row));
   const uncertain = nearest(others, 0);
-  const typical = classes.map((name): ExampleGroup<T> => {
-    const right = rows.filter((row) => row.label === name && row.predicted === name);
+  const typical = classes.map((label): ExampleGroup<T> => {
+    const right = rows.filter((row) => row.label === label && row.predicted === label);
     const usual = right.length === 0 ? 0 : median(right.map((row) => certainty.get(row)!));
-    return {
-      kind: "typical",
-      label: name,
-      examples: nearest(right.filter((row) => !uncertain.includes(row)), usual),
-      of: right.length,
-    };
+    const examples = nearest(right.filter((row) => !uncertain.includes(row)), usual);
+    return { kind: "typical", label, examples, of: right.length };
   });
   return [
     { kind: "mistakes", label: null, examples: mistakes, of: wrong.length },

@@ -3,8 +3,8 @@ import { nativeBackend, type TensorFlow, tf } from "../core/tensorflow.ts";
 type Tensor = TensorFlow.Tensor;
 
 /**
- * Handle of a variable that TensorFlow itself holds, so that its fused optimizer kernels can change
- * it in place. tfjs' own variables are tensors that are replaced.
+ * Handle of a variable that TensorFlow itself holds, so that its fused optimizer kernels change it in
+ * place. tfjs' own variables are tensors that are replaced.
  */
 type Variable = Tensor;
 
@@ -67,10 +67,8 @@ export function stepAdam(
 /** Adam as before its first step, as for a new phase of training; the weights stay. */
 export function resetAdam(state: AdamState): void {
   state.step = 0;
-  for (const { first, second } of state.variables.values()) {
-    for (const moment of [first, second]) {
-      tf.tidy(() => assignVariable(moment, readVariable(moment).zerosLike()));
-    }
+  for (const moment of [...state.variables.values()].flatMap((of) => [of.first, of.second])) {
+    tf.tidy(() => assignVariable(moment, readVariable(moment).zerosLike()));
   }
 }
 

@@ -102,9 +102,7 @@ export async function latestCheckpoint(
 }
 
 /** Removes all checkpoints of a folder; nothing else in it is touched. */
-export async function removeCheckpoints(folder: string): Promise<void> {
-  await keepLatest(folder, 0);
-}
+export const removeCheckpoints = (folder: string): Promise<void> => keepLatest(folder, 0);
 
 /**
  * Makes sure that no interrupted training of other settings or data is about to be lost. One that
@@ -155,10 +153,9 @@ function fieldsOf(json: string): Map<string, string> {
 
 /** All checkpoints that can be read; a damaged one is as good as none. */
 async function* latestFirst(folder: string): AsyncGenerator<CheckpointFile, void> {
-  const names = (await namesIn(folder)).filter((name) =>
-    CHECKPOINT_FILE.exec(name)?.[1] === "epoch"
-  );
-  const places = names.map((name) => name.replace(/\.json$/, "")).sort(compareIds);
+  const names = await namesIn(folder);
+  const places = names.filter((name) => CHECKPOINT_FILE.exec(name)?.[1] === "epoch")
+    .map((name) => name.replace(/\.json$/, "")).sort(compareIds);
   for (const place of places.reverse()) {
     const content = await readJson(join(folder, `${place}.json`), "").catch(() => null);
     const { data } = checkpointSchema.safeParse(content);
@@ -177,11 +174,9 @@ async function bestBefore(folder: string, id: string, file: string): Promise<Ten
 /** Removes all checkpoints of a folder but the latest ones. */
 async function keepLatest(folder: string, count: number): Promise<void> {
   const kept = (await Array.fromAsync(latestFirst(folder))).slice(0, count);
-  const needed = kept.flatMap(({ state, tensors, best }) => [
-    `epoch-${idOf(state)}.json`,
-    tensors.file,
-    best?.file,
-  ]);
+  const needed = kept.flatMap((
+    { state, tensors, best },
+  ) => [`epoch-${idOf(state)}.json`, tensors.file, best?.file]);
   for (const name of await namesIn(folder)) {
     const isUnneeded = CHECKPOINT_FILE.test(name) && !needed.includes(name);
     if (isUnneeded) await Deno.remove(join(folder, name));

@@ -40,11 +40,7 @@ export type FeatureSource = (
 ) => AsyncGenerator<FeatureBatch>;
 
 /** The features of both subsets, and the cache below them, which the caller closes. */
-export interface Sources {
-  train: FeatureSource;
-  validation: FeatureSource;
-  cache: FeatureCache;
-}
+export type Sources = Record<"train" | "validation", FeatureSource> & { cache: FeatureCache };
 
 /**
  * Opens the features of both subsets. The frozen layers' outputs are cached in memory
@@ -59,12 +55,9 @@ export interface Sources {
  * @param folder Of the outputs on disk; its name is {@linkcode hashFrozenPart}.
  */
 export async function openSources(
-  { config: { seed, training }, decode, train, validation }: {
-    config: Config;
-    decode: DecodeOptions;
-    train: readonly LabelledFile[];
-    validation: readonly LabelledFile[];
-  },
+  { config: { seed, training }, decode, train, validation }:
+    & Record<"train" | "validation", readonly LabelledFile[]>
+    & { config: Config; decode: DecodeOptions },
   extractor: FeatureExtractor,
   folder: string,
 ): Promise<Sources> {
@@ -104,23 +97,22 @@ interface View {
   change?: (pixels: Uint8Array) => Promise<Uint8Array>;
 }
 
-/** What a {@linkcode featureSource} is made of. */
 interface FeatureSourceOptions {
-  /** With the hash of their content where the outputs are to be cached. */
   images: readonly LabelledFile[];
   extractor: FeatureExtractor;
   decode: DecodeOptions;
-  /** `null`: computed at every reading. */
   cache: FeatureCache | null;
-  /** Decoded images that are read again in the next epoch; without it none are kept. */
   pixels?: PixelCache;
-  /** By default every image as it is. */
   viewOf?: (draw: Draw) => View;
 }
 
 /**
  * Features that are computed when they are first needed and then read from the cache. They pass
  * through 16 bits in any case, so that a training has the same history with and without a cache.
+ *
+ * @param options `images`: with the hash of their content where outputs are to be cached. `cache`:
+ *   `null`: computed at every reading. `pixels`: keeps decoded images for the next epoch. `viewOf`: by
+ *   default every image as it is.
  */
 export function featureSource(options: FeatureSourceOptions): FeatureSource {
   const { extractor, cache } = options;
@@ -179,15 +171,8 @@ async function prepare(
  */
 const AT_ONCE = 16;
 
-/**
- * Runs the frozen part on the images of a batch that have pixels, and gives them their records.
- *
- * @returns Those to be cached, by key.
- */
-async function computeMissing(
-  batch: readonly Prepared[],
-  extractor: FeatureExtractor,
-): Promise<Map<string, FeatureRecord>> {
+/** Gives the images of a batch that have pixels their records. @returns Those to be cached, by key. */
+async function computeMissing(batch: readonly Prepared[], extractor: FeatureExtractor) {
   const fresh = new Map<string, FeatureRecord>();
   const missing = batch.filter((image) => image.pixels !== null);
   const atOnce = imagesAtOnce(AT_ONCE);
@@ -214,7 +199,7 @@ export function everyImage(count: number): Draw[] {
 
 /** Runs the frozen part, folded once. */
 export interface FeatureExtractor {
-  /** Shapes of the boundary tensors for one image. */
+  /** Shapes of the boundary tensors for one image, by layer. */
   shapes: ReadonlyMap<string, Shape>;
   /** RGB pixels [n, size, size, 3] to boundary tensors [n, ...], which the caller disposes. */
   extract(pixels: Uint8Array): Map<string, TensorFlow.Tensor>;
@@ -262,8 +247,7 @@ export async function hashFrozenPart(
   return hash.digest("hex");
 }
 
-/** Shapes of the boundary tensors for one image, by layer. */
-type Shapes = ReadonlyMap<string, Shape>;
+type Shapes = FeatureExtractor["shapes"];
 
 /** Values of one image in a layer's output. */
 const sizeOf = (shape: Shape): number => shape.reduce((product, extent) => product * extent, 1);
@@ -304,11 +288,8 @@ async function toRecords(
 }
 
 /** Whether no exponent has all its bits set, as those of infinities and NaN have. */
-function isFinite16(record: FeatureRecord): boolean {
-  const bits = new Uint16Array(record.buffer);
-  for (let i = 0; i < bits.length; i++) if ((bits[i]! & 0x7c00) === 0x7c00) return false;
-  return true;
-}
+const isFinite16 = (record: FeatureRecord): boolean =>
+  new Uint16Array(record.buffer).every((bits) => (bits & 0x7c00) !== 0x7c00);
 
 /** The boundary tensors of a batch again, [records, ...] each; the caller disposes them. */
 function fromRecords(

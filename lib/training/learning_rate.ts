@@ -19,11 +19,8 @@ import {
 import { type TrainingJob, weightsOfClasses } from "./fit.ts";
 import { cutModel, type Trainable, trainStep } from "./trainable.ts";
 
-/** Learning rates that are tried, from the first to the last in equal factors. */
-const [LOWEST, HIGHEST] = [1e-7, 10];
-
-/** Steps of training, as in fastai's `lr_find`. */
-const RANGE_TEST_STEPS = 100;
+/** Rates that are tried, in equal factors from the first to the last, as many as in fastai. */
+const [LOWEST, HIGHEST, RANGE_TEST_STEPS] = [1e-7, 10, 100];
 
 /** The test ends where the averaged loss is this many times its least so far, as in fastai. */
 const DIVERGED = 4;
@@ -61,15 +58,8 @@ export interface RangeTest {
  * @throws {ModelError} When the starting weights cannot be obtained.
  * @throws {ImageError} When an image of the split has gone or broken since.
  * @throws {StoppedError} When the person asks to stop.
- * @example
- * ```ts
- * const { suggestion } = await findLearningRate(config, showProgress("Learning rates"));
- * ```
  */
-export async function findLearningRate(
-  run: Run,
-  onProgress?: OnProgress,
-): Promise<RangeTest> {
+export async function findLearningRate(run: Run, onProgress?: OnProgress): Promise<RangeTest> {
   const { config } = run;
   const { split, model, decode } = await startRun(run, onProgress);
   try {
@@ -186,14 +176,12 @@ export function suggestLearningRate(points: readonly RangePoint[]): RangeTest["s
   if (points.length < SETTLING + REACH) {
     return none(`The loss went wild after ${points.length} steps: too few to tell anything from.`);
   }
-  const losses = points.map(({ loss }) => loss);
-  const smoothed = points.map((point) => point.smoothed);
+  const [losses, smoothed] = [points.map(({ loss }) => loss), points.map((of) => of.smoothed)];
   const least = smoothed.indexOf(Math.min(...smoothed.slice(SETTLING)), SETTLING);
   const noise = noiseOf(losses.slice(0, Math.max(least, SETTLING)));
   const start = meanOf(losses.slice(0, SETTLING));
-  const decades = losses.slice(2 * REACH).map((_, from) =>
-    losses.slice(from, from + 2 * REACH + 1)
-  );
+  const span = 2 * REACH;
+  const decades = losses.slice(span).map((_, from) => losses.slice(from, from + span + 1));
   const floor = Math.min(...decades.map(meanOf));
   if (!(start - floor > LEAST_FALL * noise)) {
     return none("The loss falls by no more than chance would have it, at any learning rate.");
@@ -205,10 +193,8 @@ export function suggestLearningRate(points: readonly RangePoint[]): RangeTest["s
   const steepest = Math.min(...slopes);
   const chosen = slopes.findIndex((slope) => slope <= NEARLY_STEEPEST * steepest);
   const learningRate = Number(points[SETTLING + chosen]!.learningRate.toPrecision(1));
-  return {
-    learningRate,
-    reason: `The loss falls most steeply at about ${learningRate.toExponential()}.`,
-  };
+  const reason = `The loss falls most steeply at about ${learningRate.toExponential()}.`;
+  return { learningRate, reason };
 }
 
 /** Slope, a step, of the line of least squares through the values around one of them. */

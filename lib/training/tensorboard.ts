@@ -102,22 +102,13 @@ function checksum(data: number[]): number[] {
 
 const integer = (field: number, value: number) => [field << 3, ...varint(value)];
 
-const double = (
-  field: number,
-  value: number,
-) => [field << 3 | 1, ...bytesOf(Float64Array.of(value))];
+const double = (field: number, of: number) => [field << 3 | 1, ...bytesOf(Float64Array.of(of))];
 
-const float = (
-  field: number,
-  value: number,
-) => [field << 3 | 5, ...bytesOf(Float32Array.of(value))];
+const float = (field: number, of: number) => [field << 3 | 5, ...bytesOf(Float32Array.of(of))];
 
 const text = (field: number, value: string) => message(field, [...new TextEncoder().encode(value)]);
 
-const message = (
-  field: number,
-  data: number[],
-) => [field << 3 | 2, ...varint(data.length), ...data];
+const message = (field: number, of: number[]) => [field << 3 | 2, ...varint(of.length), ...of];
 
 /** Seven bits a byte, the lowest first; the top bit says that more follow. */
 const varint = (value: number): number[] =>

@@ -23,9 +23,9 @@ import { fit, type TrainingResult } from "./fit.ts";
 import { tensorboardLog } from "./tensorboard.ts";
 
 /** What notebook 05 shows of a training. */
-export interface TrainedRun extends Omit<TrainingResult, "trained"> {
-  startingWeights: StartingWeights;
-}
+export type TrainedRun =
+  & Omit<TrainingResult, "trained">
+  & { startingWeights: StartingWeights };
 
 /**
  * Trains the run's model on the split of notebook 03 and leaves the best epoch in model/RUN/ (for

@@ -6,8 +6,14 @@ import { TrainingError } from "../../lib/core/errors.ts";
 import { createRandom, type Random } from "../../lib/core/random.ts";
 import type { Config, Monitor } from "../../lib/core/settings.ts";
 import type { HistoryRow } from "../../lib/run/history.ts";
-import { endEpoch, startState, watchDivergence } from "../../lib/training/callbacks.ts";
-import { addBatch, noScores, scoresOf } from "../../lib/training/epoch_scores.ts";
+import {
+  addBatch,
+  endEpoch,
+  noScores,
+  scoresOf,
+  startState,
+  watchDivergence,
+} from "../../lib/training/callbacks.ts";
 import { askPython } from "../ask_python.ts";
 
 type Options = Config["training"];

@@ -6,11 +6,9 @@ import type { BatchResult } from "./trainable.ts";
 
 type Options = Config["training"];
 
-/** How far the epoch after the finished ones has come. */
+/** How far the epoch after the finished ones has come: training batches done, and their time. */
 export interface PartialEpoch {
-  /** Training batches done. */
   steps: number;
-  /** Time spent on them. */
   seconds: number;
   scores: ScoreSums;
 }
@@ -158,7 +156,7 @@ const [STEPS, LIMIT] = [20, 100];
  * batch can cost much; class weights are divided out, since those of a very rare class are large.
  *
  * Validation losses may be as high as they like while they are numbers: the moving statistics of the
- * head's BatchNorm need some hundred steps to settle, and until then say nothing about the training.
+ * head's BatchNorm need some hundred steps to settle.
  *
  * @returns What to call after each step, after the last step and after each validation batch.
  *   `loss` is the mean over the batch, class weights applied; `weight` the sum of the class weights
@@ -209,16 +207,13 @@ export interface ScoreSums {
   loss: number;
   /** Images whose most probable class was right. */
   right: number;
-  /** 1 where the label is the positive class, else 0: [images]. */
+  /** 1 where the label is the positive class, else 0, and that class's probability: [images]. */
   labels: number[];
-  /** Probability of the positive class: [images]. */
   positive: number[];
 }
 
 /** The sums before the first batch. */
-export function noScores(): ScoreSums {
-  return { loss: 0, right: 0, labels: [], positive: [] };
-}
+export const noScores = (): ScoreSums => ({ loss: 0, right: 0, labels: [], positive: [] });
 
 /** Adds a batch to the sums. The positive class is the last one. */
 export function addBatch(

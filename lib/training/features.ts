@@ -20,9 +20,8 @@ import { imagesAtOnce } from "../model/predict.ts";
 import type { LabelledFile } from "../run/split_file.ts";
 import { type FeatureCache, type FeatureRecord, openFeatureCache } from "./feature_cache.ts";
 
-/** What the trainable part reads for one batch; whoever takes it disposes the tensors. */
+/** What the trainable part reads for one batch, by boundary layer [batch, ...]; the taker disposes it. */
 export interface FeatureBatch {
-  /** By boundary layer, [batch, ...]. */
   features: Map<string, TensorFlow.Tensor>;
   labels: Int32Array;
 }
@@ -249,7 +248,6 @@ export async function hashFrozenPart(
 
 type Shapes = FeatureExtractor["shapes"];
 
-/** Values of one image in a layer's output. */
 const sizeOf = (shape: Shape): number => shape.reduce((product, extent) => product * extent, 1);
 
 /** Values of one image in all boundary tensors together. */

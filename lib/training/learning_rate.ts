@@ -49,10 +49,8 @@ export interface RangeTest {
  * model for 100 steps, with a learning rate that grows in equal factors from 1e-7 to 10, and watches
  * where the loss falls and where it goes wild. Batches, class weights, augmentation and dropout are
  * those of a training, all seeded; Adam's own warm-up is part of it. The copy is thrown away: no
- * file of the run is touched.
- *
- * It costs 100 steps of training and, where they are not yet cached, the frozen layers' outputs of
- * the training images.
+ * file of the run is touched. Beside 100 steps it costs the frozen layers' outputs of the training
+ * images, where they are not yet cached.
  *
  * @throws {DataError} When notebook 03 has not been run.
  * @throws {ModelError} When the starting weights cannot be obtained.
@@ -90,7 +88,7 @@ async function* endlessBatches(
   source: FeatureSource,
   labels: readonly number[],
   { seed, training: { sampling, batchSize } }: Config,
-): AsyncGenerator<FeatureBatch> {
+) {
   for (let epoch = 1;; epoch++) {
     yield* source(epochDraws(labels, { seed, epoch, sampling }), batchSize);
   }
@@ -101,7 +99,7 @@ async function trainThroughRates(
   part: Trainable,
   batches: AsyncGenerator<FeatureBatch>,
   job: Pick<TrainingJob, "config" | "train">,
-  onProgress: OnProgress | undefined,
+  onProgress?: OnProgress,
 ): Promise<RangePoint[]> {
   const classWeights = weightsOfClasses(job);
   const random = createRandom(`${job.config.seed}/range test`);
@@ -199,15 +197,10 @@ export function suggestLearningRate(points: readonly RangePoint[]): RangeTest["s
 
 /** Slope, a step, of the line of least squares through the values around one of them. */
 function slopeAt(values: readonly number[], centre: number): number {
-  const from = Math.max(0, centre - REACH);
-  const around = values.slice(from, centre + REACH + 1);
-  const middle = (around.length - 1) / 2;
-  const mean = meanOf(around);
-  const [product, square] = around.reduce(
-    ([xy, xx], value, x) => [xy + (x - middle) * (value - mean), xx + (x - middle) ** 2],
-    [0, 0],
-  );
-  return product / square;
+  const around = values.slice(Math.max(0, centre - REACH), centre + REACH + 1);
+  const [middle, mean] = [(around.length - 1) / 2, meanOf(around)];
+  const product = around.reduce((sum, value, x) => sum + (x - middle) * (value - mean), 0);
+  return product / around.reduce((sum, _, x) => sum + (x - middle) ** 2, 0);
 }
 
 /** Standard deviation of a step's loss around its trend, from the median of the steps' changes. */

@@ -8,20 +8,6 @@ const ALPHA = 0.05;
 /** With fewer groups even the best of all results has a p above {@linkcode ALPHA}: 1/16. */
 const FEWEST_GROUPS = 5;
 
-/** The outcome of {@linkcode betterThanBaseline}. */
-export interface BaselineTest {
-  /** Chance of a result at least this good if the model were no better than the baseline. */
-  p: number;
-  /** Whether p is below 0.05. */
-  better: boolean;
-  /** The test, by name. */
-  test: string;
-  /** The verdict in plain words. */
-  headline: string;
-  /** How it was reached, in words. */
-  sentence: string;
-}
-
 /**
  * Tests whether predictions are right more often than always predicting the majority class of
  * these labels.
@@ -35,12 +21,15 @@ export interface BaselineTest {
  * `scipy.stats.binomtest(k, n, 0.5, alternative="greater")`; with groups it is
  * `scipy.stats.permutation_test(..., permutation_type="samples", alternative="greater")` with all
  * permutations.
+ *
+ * @returns `p`: the chance of a result at least this good if the model were no better. `better`: p is
+ * below 0.05. `test`: its name. The verdict (`headline`) and how it was reached (`sentence`), in words.
  */
 export function betterThanBaseline(
   { labels, predicted, groups }:
     & Pick<Predictions, "labels" | "predicted">
     & Partial<Pick<Predictions, "groups">>,
-): BaselineTest {
+) {
   const n = labels.length;
   const distinct = groups ? new Set(groups).size : n;
   const test = distinct === n

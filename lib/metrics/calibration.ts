@@ -30,14 +30,9 @@ export interface CalibrationChoice {
   logLoss: { before: number; after: number; outOfFold: boolean };
 }
 
-const METHODS = ["temperature", "platt"] as const;
+type Method = "temperature" | "platt";
 
-type Method = (typeof METHODS)[number];
-
-/**
- * With fewer images of a class, what is fitted says more about these images than about the model:
- * ten a fitted number is the usual least in logistic regression (Peduzzi et al. 1996).
- */
+/** Ten a fitted number is the usual least in logistic regression (Peduzzi et al. 1996). */
 const LEAST_PER_CLASS = 10;
 
 /**
@@ -73,8 +68,8 @@ export function chooseCalibration(
   }
   const folds = calibrationFolds(sample);
   if (isAuto && "reason" in folds) return none(`No calibration: ${folds.reason}.`);
-  const tried = (isAuto ? METHODS : [setting])
-    .map((method) => ({ method, ...outOfFold(sample, method, folds) }));
+  const methods: Method[] = isAuto ? ["temperature", "platt"] : [setting];
+  const tried = methods.map((method) => ({ method, ...outOfFold(sample, method, folds) }));
   const losses = tried.map(({ method, loss, reason }) =>
     `${method} ${loss === null ? `not possible (${reason})` : loss.toFixed(4)}`
   ).join(", ");
@@ -98,11 +93,8 @@ export function chooseCalibration(
 }
 
 /** Images of each class. */
-function countLabels({ probabilities, labels }: ClassSample): number[] {
-  const counts = new Array<number>(probabilities[0]?.length ?? 0).fill(0);
-  for (const label of labels) counts[label]!++;
-  return counts;
-}
+const countLabels = ({ probabilities, labels }: ClassSample): number[] =>
+  (probabilities[0] ?? []).map((_, k) => labels.filter((label) => label === k).length);
 
 /** Log loss of the true classes, in nats, as `logLoss` of two classes; NaN without images. */
 function classLogLoss({ probabilities, labels }: ClassSample): number {
@@ -175,17 +167,14 @@ export function calibrationFolds(
   };
 }
 
-/** Below this share of what it could be, a determinant is 0 up to rounding. */
-const SINGULAR = 1e-12;
-
 /** Newton's method from 0 takes about ten steps, and some more where it is held back. */
 const MOST_STEPS = 200;
 
-/** After a step that was to gain less than this, the next one is lost in rounding errors. */
-const CONVERGED = 1e-13;
-
-/** Armijo's share of the expected decrease that a step must bring. */
-const SUFFICIENT = 1e-4;
+/**
+ * Below this share of what it could be, a determinant is 0 up to rounding; after a step that was to
+ * gain less than this, the next one is lost in rounding; a step must bring Armijo's share of its gain.
+ */
+const [SINGULAR, CONVERGED, SUFFICIENT] = [1e-12, 1e-13, 1e-4];
 
 /**
  * Fits the slope (and for Platt the intercept) of `calibrate` to images by maximum likelihood.

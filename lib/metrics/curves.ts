@@ -20,26 +20,16 @@ import {
 } from "./rates.ts";
 import type { ScoredSample } from "./scores.ts";
 
-/** A ROC curve: one entry a threshold, from (0, 0) to (1, 1). */
-export interface RocCurve {
-  /** Falling; an image is predicted as positive at or above it. The first is Infinity: none is. */
-  thresholds: number[];
-  falsePositiveRate: number[];
-  truePositiveRate: number[];
-}
-
 /**
  * The ROC curve, as scikit-learn's `roc_curve`: tied images move together, and points on a
  * straight line between their neighbours are left out.
  *
  * @param labels 0 or 1 (positive).
  * @param probabilities Of the positive class, in the same order.
- * @returns `null` when a class is absent: one of the two rates is then undefined.
+ * @returns One entry a threshold, from (0, 0) to (1, 1). Thresholds fall, from Infinity; an image is
+ * predicted as positive at or above. `null` when a class is absent: a rate is then undefined.
  */
-export function rocCurve(
-  labels: ArrayLike<number>,
-  probabilities: ArrayLike<number>,
-): RocCurve | null {
+export function rocCurve(labels: ArrayLike<number>, probabilities: ArrayLike<number>) {
   const { fp, tp, images } = outcomes(labels, rankByProbability(probabilities));
   const [negatives, positives] = [fp.at(-1)!, tp.at(-1)!];
   if (negatives === 0 || positives === 0) return null;
@@ -54,25 +44,15 @@ export function rocCurve(
   };
 }
 
-/** A precision-recall curve, in scikit-learn's order: recall falls from 1 to 0. */
-export interface PrecisionRecallCurve {
-  /** Rising; one fewer than the points: the closing point (recall 0, precision 1) has none. */
-  thresholds: number[];
-  precision: number[];
-  recall: number[];
-}
-
 /**
  * The precision-recall curve, as scikit-learn's `precision_recall_curve`.
  *
  * @param labels 0 or 1 (positive).
  * @param probabilities Of the positive class, in the same order.
- * @returns `null` when no image is positive: recall is then undefined.
+ * @returns Recall falls from 1 to 0. Thresholds rise, one fewer than the points: the closing one
+ * (recall 0, precision 1) has none. `null` when no image is positive: recall is then undefined.
  */
-export function precisionRecallCurve(
-  labels: ArrayLike<number>,
-  probabilities: ArrayLike<number>,
-): PrecisionRecallCurve | null {
+export function precisionRecallCurve(labels: ArrayLike<number>, probabilities: ArrayLike<number>) {
   const { fp, tp, images } = outcomes(labels, rankByProbability(probabilities));
   const positives = tp.at(-1)!;
   if (positives === 0) return null;

@@ -84,8 +84,7 @@ export async function withRunModel<T>(
 }
 
 /**
- * Chooses calibration, threshold and accept band on validation predictions; see
- * `chooseCalibration`, `chooseThreshold` and `chooseAcceptBand`. A pure function of its arguments.
+ * Chooses calibration, threshold and accept band on validation predictions. Pure.
  *
  * Of three classes or more the most probable one is predicted, so there is no threshold to choose;
  * the confusion matrix is then that of the positive class against the rest.

@@ -25,12 +25,6 @@ const [MOST, CHECKED] = [6, 2];
 /** A test image with its prediction and its map. */
 export type ExplainedPrediction = Prediction & { image: ExplainedImage };
 
-/** What notebook 06 shows of the reasons for predictions; `check` is of the maps of some of them. */
-export interface ExplainedRun {
-  groups: ExampleGroup<ExplainedPrediction>[];
-  check: MapCheck | null;
-}
-
 /**
  * Explains the predictions of the run's saved model for the test images that are worth a look: the
  * most confident mistakes, the least certain, and typical right ones of each class. What the check
@@ -51,7 +45,7 @@ export async function explainRun(
     layer?: string;
     onProgress?: OnProgress;
   } = {},
-): Promise<ExplainedRun> {
+) {
   const { config } = run;
   const { model, card } = loaded ?? await loadModel(run.paths.model);
   try {
@@ -61,16 +55,15 @@ export async function explainRun(
     const paths = rows.map(({ path }) => join(folder, path));
     const explained = await explainImages(model, card, paths, { ...how, onProgress });
     const imageOf = new Map(rows.map((row, i) => [row, explained[i]!]));
-    const groups = chosen.map((group) => ({
+    const groups = chosen.map((group): ExampleGroup<ExplainedPrediction> => ({
       ...group,
       examples: group.examples.map((row) => ({ ...row, image: imageOf.get(row)! })),
     }));
-    const checked = groups.flatMap(({ examples }) =>
-      examples.slice(0, CHECKED).map(({ image }) => image)
-    );
-    const check = checked.length === 0
+    const some = groups.flatMap(({ examples }) => examples.slice(0, CHECKED));
+    const options = { ...how, seed: config.seed, onProgress };
+    const check = some.length === 0
       ? null
-      : await checkMaps(model, card, checked, { ...how, seed: config.seed, onProgress });
+      : await checkMaps(model, card, some.map(({ image }) => image), options);
     await writeMapCheck(run.paths.explanationCheck, check);
     return { groups, check };
   } finally {

@@ -197,10 +197,7 @@ export function resizeMap(map: HeatMap, height: number, width: number): Float32A
 /** Places along each side: as many as the last feature map of a 224-pixel image has. */
 const GRID = 7;
 
-/**
- * A fall of the logit, as a share of it, that is none: batches of other sizes are rounded in other
- * ways, and scaled up to 1 that would look like evidence.
- */
+/** A fall of the logit, as a share of it, that may come from rounding alone. */
 const ROUNDING = 1e-4;
 
 /** Covered images that go through the model at once. */

@@ -123,22 +123,17 @@ const UNCERTAIN = { share: 0.1, least: 5, most: 50 };
 /** From this certainty on, half of what is possible, a mistake is a confident one. */
 const CONFIDENT = 0.5;
 
-/** An image that a person should look at again: a row of review.csv. */
-interface ReviewRow extends PredictionRow {
-  /** The predicted class where the model is sure and the label is another; empty: a person decides. */
-  suggested: string;
-}
-
 /**
  * The test images to look at again, since their label may be wrong: up to 50 mistakes (of
  * `mistakesOf`), the most confident first, and of the others the least certain tenth (5 to 50).
+ * `suggested` is the predicted class where the model is sure and the label is another, else empty.
  */
 export function chooseReview(predictions: ExamplePredictions<PredictionRow>) {
   const { rows, threshold } = predictions;
   const { share, least, most } = UNCERTAIN;
   const few = Math.min(most, Math.max(least, Math.ceil(share * rows.length)));
   const [mistakes, uncertain] = chooseExamples(predictions, MOST_MISTAKES);
-  const toRow = ({ path, label, predicted, probability }: PredictionRow): ReviewRow => {
+  const toRow = ({ path, label, predicted, probability }: PredictionRow) => {
     const isConfident = certaintyOf({ probability }, threshold) >= CONFIDENT;
     const suggested = predicted !== label && isConfident ? predicted : "";
     return { path, label, predicted, probability, suggested };

@@ -174,12 +174,7 @@ function checkSample(
 }
 
 /** A share of images with Wilson's 95 % interval; `null` where it is a share of none. */
-export type ScoredShare = Share & Record<"value" | "low" | "high", number | null>;
-
-/** The scores of one patient or slide. */
-export type GroupScores =
-  & { group: string; n: number }
-  & Record<"accuracy" | "sensitivity" | "specificity", ScoredShare>;
+type ScoredShare = Share & Record<"value" | "low" | "high", number | null>;
 
 /**
  * Accuracy, sensitivity and specificity of each group, the worst first: the one whose accuracy is
@@ -188,9 +183,9 @@ export type GroupScores =
  */
 export function groupScores(
   { labels, predicted, groups }: Pick<Predictions, "labels" | "predicted" | "groups">,
-): GroupScores[] {
+) {
   const members = Map.groupBy(groups.keys(), (i) => groups[i]!);
-  const scores = [...members].map(([group, images]): GroupScores => {
+  const scores = [...members].map(([group, images]) => {
     const own = (values: readonly number[]) => images.map((i) => values[i]!);
     const m = shares(rates.confusionMatrix(own(labels), own(predicted)));
     const scored = ({ right, of }: Share): ScoredShare =>

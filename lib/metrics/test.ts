@@ -4,7 +4,7 @@ import type { Config, MetricsConfig } from "../core/settings.ts";
 import { median } from "../core/stats.ts";
 import type { OnProgress } from "../core/stop.ts";
 import { compareCodePoints } from "../core/words.ts";
-import { fitRunReference, type Reference } from "../model/reference.ts";
+import { fitRunReference } from "../model/reference.ts";
 import { predictSubset } from "../model/predict.ts";
 import type { RunModel } from "../model/saved.ts";
 import { calibrate, decide } from "../run/decision.ts";
@@ -17,18 +17,9 @@ import {
   predictionsOf,
   writePredictions,
 } from "../run/predictions.ts";
-import { type BaselineTest, betterThanBaseline } from "./baseline.ts";
-import { chooseDecision, type ChosenDecision, withRunModel } from "./decision.ts";
+import { betterThanBaseline } from "./baseline.ts";
+import { chooseDecision, withRunModel } from "./decision.ts";
 import { computeScores } from "./scores.ts";
-
-/** What {@linkcode testModel} found. */
-export interface TestedModel extends TestResult {
-  decision: ChosenDecision;
-  /** What ordinary images look like; `null` when there are too few images to tell. */
-  reference: Reference | null;
-  /** Whether the model is better than always predicting the more frequent class. */
-  verdict: BaselineTest;
-}
 
 /**
  * Tests the run's saved model, which is loaded once: chooses its decision on the validation images
@@ -37,15 +28,14 @@ export interface TestedModel extends TestResult {
  *
  * @param options `loaded`: the run's model, where it is loaded already; its own card is then out of
  * date, and the one returned counts.
- * @throws {ModelError} When there is no usable model.
- * @throws {DataError} When the split is missing, has no validation image, or is not the one that
- * the model was trained on.
- * @throws {ImageError} When an image of the split has gone or broken since.
+ * @returns With the `reference` of ordinary images (`null`: too few images to tell) and the `verdict`:
+ * whether the model is better than always predicting the more frequent class.
+ * @throws As `chooseDecision` and {@linkcode testRun}.
  */
 export async function testModel(
   run: Run,
   { loaded, onProgress }: { loaded?: RunModel; onProgress?: OnProgress } = {},
-): Promise<TestedModel> {
+) {
   return await withRunModel(run, loaded, async (loaded) => {
     const decision = await chooseDecision(run, onProgress, loaded);
     const decided = { ...loaded, card: decision.card };
@@ -55,30 +45,18 @@ export async function testModel(
   });
 }
 
-/** What {@linkcode testRun} found. */
-export interface TestResult {
-  predictions: Predictions;
-  scores: Scores;
-  /** How often these test images have been read, this time included. */
-  reads: TestReads;
-  card: ModelCard;
-}
-
 /**
  * Scores the run's saved model on the test split, with the calibration and the threshold on its
  * card; writes predictions_test.csv and metrics.json: the scores by name, and `test_reads`.
  *
  * @param given The run's model, where it is loaded already.
+ * @returns With the `reads` of these test images, this one included.
  * @throws {ModelError} When there is no usable model.
  * @throws {DataError} When the split is missing, or is not the one that the model was trained on:
  * its test images could then be ones the model has learnt.
  * @throws {ImageError} When an image of the test split has gone or broken since.
  */
-export async function testRun(
-  run: Run,
-  onProgress?: OnProgress,
-  given?: RunModel,
-): Promise<TestResult> {
+export async function testRun(run: Run, onProgress?: OnProgress, given?: RunModel) {
   const { config, name, paths } = run;
   return await withRunModel(run, given, async (loaded) => {
     const { card, split } = loaded;
@@ -87,7 +65,10 @@ export async function testRun(
       split.filter(({ subset }) => subset === "test"),
       { weightsSha256: card.weights.sha256, decision: card.decision },
     );
-    const reads = { ...counted, other_runs: await otherTestRuns(name, counted.test_sha256) };
+    const reads: TestReads = {
+      ...counted,
+      other_runs: await otherTestRuns(name, counted.test_sha256),
+    };
     const predicted = await predictSubset(loaded, "test", config, onProgress);
     const predictions = testPredictions(predicted, card, config);
     const scores = withReferences(computeScores(predictions), config.metrics.references);
@@ -136,7 +117,7 @@ function withReferences(scores: Scores, references: MetricsConfig["references"])
 export async function writeModelCard(
   { paths }: Run,
   card: ModelCard,
-  { scores, reads }: Pick<TestResult, "scores" | "reads">,
+  { scores, reads }: { scores: Scores; reads: TestReads },
 ): Promise<void> {
   await writeAtomic(paths.modelCardText, modelCardMarkdown(card, { scores, reads: reads.count }));
 }

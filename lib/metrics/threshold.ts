@@ -183,11 +183,7 @@ export function chooseAcceptBand(
 }
 
 /** Images accepted on one side of the threshold: those from the end of the range to the edge. */
-interface Side {
-  edge: number;
-  accepted: number;
-  errors: number;
-}
+type Side = Record<"edge" | "accepted" | "errors", number>;
 
 /**
  * What may be accepted on one side, the most certain image first. Tied images stay together. Of

@@ -30,11 +30,9 @@ export function startAdam(weights: ReadonlyMap<string, Tensor>): AdamState {
 /**
  * One step of Adam (Kingma and Ba, ICLR 2015) in the form and with the defaults of
  * `keras.optimizers.Adam`: the bias corrections are in the step size and epsilon, 1e-7, is added to
- * the uncorrected root. TensorFlow's fused kernel makes one pass over each weight, where elementwise
- * operations would make a dozen.
+ * the uncorrected root. TensorFlow's fused kernel makes one pass over each weight.
  *
- * @param weights Their tensors are disposed and replaced by the new values, for the names that have a
- *   gradient; the caller owns these.
+ * @param weights Those that have a gradient are disposed and replaced; the caller owns the new ones.
  * @param gradients By weight name; not disposed.
  */
 export function stepAdam(
@@ -96,10 +94,7 @@ function createVariable(make: () => Tensor): Variable {
   return variable;
 }
 
-/**
- * A variable's value now; the caller disposes it. No copy is made: as long as it is there, the next
- * change makes one.
- */
+/** A variable's value now; the caller disposes it. As long as it is there, a change makes a copy. */
 export function readVariable(variable: Variable): Tensor {
   return nativeBackend().executeSingleOutput("ReadVariableOp", [floats()], [variable]);
 }

@@ -19,9 +19,8 @@ export interface TrainingState {
   epoch: number;
   /** Where the next epoch is; `null`: at its start. */
   partial: PartialEpoch | null;
-  /** No epoch was left to do when this was saved. */
+  /** Whether no epoch was left to do when this was saved, and whether EarlyStopping had ended it. */
   over: boolean;
-  /** EarlyStopping has ended the training. */
   stopped: boolean;
   /** ReduceLROnPlateau: its best value, epochs without improvement and of cool-down left. */
   plateau: { learningRate: number; best: number | null; wait: number; cooldown: number };
@@ -131,18 +130,12 @@ function stepPlateau(
   if (wait < options.patience || learningRate <= Math.fround(options.minLearningRate)) {
     return { ...state, wait, cooldown };
   }
-  return {
-    ...state,
-    learningRate: Math.fround(Math.max(learningRate * options.factor, options.minLearningRate)),
-    wait: 0,
-    cooldown: options.cooldown,
-  };
+  const lower = Math.fround(Math.max(learningRate * options.factor, options.minLearningRate));
+  return { ...state, learningRate: lower, wait: 0, cooldown: options.cooldown };
 }
 
 /** A learning rate for people: "1e-4". */
-function rateText(rate: number): string {
-  return Number(rate.toPrecision(3)).toExponential();
-}
+const rateText = (rate: number): string => Number(rate.toPrecision(3)).toExponential();
 
 /** Steps of which the mean loss is judged, and how often the loss of guessing it may reach. */
 const [STEPS, LIMIT] = [20, 100];
@@ -159,8 +152,8 @@ const [STEPS, LIMIT] = [20, 100];
  * head's BatchNorm need some hundred steps to settle.
  *
  * @returns What to call after each step, after the last step and after each validation batch.
- *   `loss` is the mean over the batch, class weights applied; `weight` the sum of the class weights
- *   of the batch's images. Each throws a {@linkcode TrainingError} when the training has diverged.
+ *   `loss` is the mean over the batch, class weights applied; `weight` the sum of its class weights.
+ * @throws {TrainingError} From each of these, when the training has diverged.
  */
 export function watchDivergence(
   { classes, epoch, learningRate }: { classes: number; epoch: number; learningRate: number },

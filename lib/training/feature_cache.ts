@@ -2,6 +2,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { crc32 } from "node:zlib";
+import { reasonOf } from "../core/errors.ts";
 import { writeAll } from "../core/files.ts";
 
 /** The frozen layers' outputs for one view of one image, as 16-bit floats. */
@@ -38,7 +39,7 @@ export async function openFeatureCache(
   };
   let problem: string | null = null;
   const disk = await openStore(folder, recordBytes, diskBytes).catch((error: unknown) => {
-    problem = `${folder} cannot be used (${messageOf(error)})`;
+    problem = `${folder} cannot be used (${reasonOf(error)})`;
     return null;
   });
   return {
@@ -60,11 +61,7 @@ export async function openFeatureCache(
 const [KEY_BYTES, ENTRY_BYTES] = [32, 36];
 
 /** Where a record is, and its checksum. */
-interface Place {
-  reader: FileHandle;
-  index: number;
-  checksum: number;
-}
+type Place = { reader: FileHandle; index: number; checksum: number };
 
 /**
  * Records on disk, in segments: NAME.bin holds records one after another, NAME.keys their keys and
@@ -133,7 +130,7 @@ async function openStore(folder: string, recordBytes: number, budgetBytes: numbe
         if (await makeRoom(folder, fresh.length * recordBytes, budgetBytes)) await append(fresh);
         else problem = "the disk budget (training.cacheGigabytes) is used up";
       } catch (error) {
-        problem = `the disk takes no more (${messageOf(error)})`;
+        problem = `the disk takes no more (${reasonOf(error)})`;
       }
       return problem;
     },
@@ -146,8 +143,6 @@ async function openStore(folder: string, recordBytes: number, budgetBytes: numbe
 }
 
 const hashOf = (key: string): string => createHash("sha256").update(key).digest("hex");
-
-const messageOf = (error: unknown): string => error instanceof Error ? error.message : `${error}`;
 
 /** Reads a segment's keys into `places`. @returns What reads its records. */
 async function readSegment(path: string, recordBytes: number, places: Map<string, Place>) {

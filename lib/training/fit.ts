@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { ProjectError, TrainingError } from "../core/errors.ts";
+import { ProjectError, reasonOf, TrainingError } from "../core/errors.ts";
 import { createRandom } from "../core/random.ts";
 import type { Config } from "../core/settings.ts";
 import { breathe, type OnProgress, type StopRequested } from "../core/stop.ts";
@@ -70,7 +70,7 @@ export interface TrainingResult {
   bestEpoch: number;
   /** Epochs that an earlier, interrupted call had done. */
   resumedFrom: number;
-  /** The person stopped it before its end; the next call goes on from there. */
+  /** Stopped by the person before its end; the next call goes on from there. */
   interrupted: boolean;
   /** Why some outputs of the frozen layers could not be cached, in words; `null`: all were. */
   cacheProblem: string | null;
@@ -116,7 +116,7 @@ export async function fit(job: TrainingJob): Promise<TrainingResult> {
     const save = async () => {
       await saving; // one at a time; throws what the one before it threw
       state = { ...state, adamStep: part.adam.step, over: isOver() };
-      const kept = best && new Map([...best].map(([name, value]) => [name, value.clone()]));
+      const kept = best && snapshot({ weights: best });
       saving = writeState(job, state, snapshot(part), momentsOf(part), kept);
       saving.catch(() => {}); // thrown where it is awaited
     };
@@ -187,9 +187,9 @@ async function runEpoch(
   const classWeights = weightsOfClasses(job);
   const watch = watchDivergence({ classes: data.classes.length, epoch, learningRate });
 
-  let { steps, scores, seconds: before } = state.partial ??
-    { steps: 0, scores: noScores(), seconds: 0 };
-  scores = structuredClone(scores); // the saved state stays as it is
+  const start = structuredClone(state.partial) ?? { steps: 0, scores: noScores(), seconds: 0 };
+  const { scores, seconds: before } = start;
+  let { steps } = start;
   const validation = noScores();
   const started = performance.now();
   const seconds = () => before + (performance.now() - started) / 1000;
@@ -280,7 +280,7 @@ async function writeState(
   } catch (cause) {
     if (cause instanceof ProjectError) throw cause;
     throw new TrainingError(
-      `${what} could not be written: ${cause instanceof Error ? cause.message : cause}.`,
+      `${what} could not be written: ${reasonOf(cause)}.`,
       "Free some disk space, then run this again. It goes on from the last checkpoint, after " +
         `epoch ${Math.max(0, epoch - 1)}.`,
       { cause },

@@ -160,12 +160,9 @@ const LEAST_FALL = 2.2;
 
 /**
  * The learning rate at which the averaged loss falls most steeply over the logarithm of the rate.
- * Curves are noisy: slopes are those of lines through a decade of rates, and
- * of nearly equal ones the lowest rate is taken, since a rate that is too low costs time and one that
- * is too high costs the training.
- *
- * There is no suggestion where the loss does not fall by more than noise does, does not rise again,
- * or went wild at once.
+ * Curves are noisy: slopes are those of lines through a decade of rates, and of nearly equal ones the
+ * lowest rate is taken: too low costs time, too high the training. There is no suggestion where the
+ * loss does not fall by more than noise does, does not rise again, or went wild at once.
  *
  * @param points In order of the learning rate, in equal factors.
  */
@@ -211,6 +208,5 @@ function noiseOf(losses: readonly number[]): number {
   return changes[changes.length >> 1]! / MEDIAN_OF_CHANGES;
 }
 
-function meanOf(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
-}
+const meanOf = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / values.length;

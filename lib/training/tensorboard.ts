@@ -24,8 +24,8 @@ const EVENT_FILE = /^events\.out\.tfevents\.\d+$/;
  * that was killed and goes on has every epoch once, whatever the kill left behind, and an open
  * TensorBoard follows it. Times of epochs before the first call follow from their seconds.
  *
- * `tf.node.summaryFileWriter` is not used: it stamps every point with the time of writing, says
- * nothing of a restart, keeps five tensors, and writes on into a file that has been removed.
+ * `tf.node.summaryFileWriter` is not used: it stamps every point with the time of writing, and writes
+ * on into a file that has been removed.
  *
  * @param folder Holds `train/` and `validation/`; event files of an earlier log in them are removed.
  * @param now Milliseconds since 1970.

@@ -95,10 +95,9 @@ export interface BatchResult {
 /**
  * One step of gradient descent on one batch.
  *
- * @param classWeights Weight of an image's loss by its label, as Keras' `class_weight`; the mean is
- * over images, not over weights, as there.
- * @param random Source of dropout masks; `null` turns dropout off.
- * @param headOnly Trains the head alone; unfrozen backbone layers then behave as frozen ones.
+ * @param options `classWeights`: of an image's loss by its label, as Keras' `class_weight`; the mean is
+ * over images, not over weights, as there. `random`: of dropout masks; `null` turns dropout off.
+ * `headOnly`: trains the head alone; unfrozen backbone layers then behave as frozen ones.
  */
 export async function trainStep(
   part: Trainable,
@@ -171,13 +170,9 @@ function updateMoving(part: Trainable, layer: string, { mean, variance }: Moment
   }
 }
 
-/**
- * All weights of the part as they are now; the caller disposes them. No copy is made: a step puts
- * others in their place.
- */
-export function snapshot(part: Trainable): Map<string, Tensor> {
-  return new Map([...part.weights].map(([name, value]) => [name, value.clone()]));
-}
+/** The part's weights, without a copy: a step puts others in their place. The caller disposes them. */
+export const snapshot = ({ weights }: { weights: Tensors }): Map<string, Tensor> =>
+  new Map([...weights].map(([name, value]) => [name, value.clone()]));
 
 /** The whole model again: `weights` of the trainable part laid over the model's own. */
 export function withWeights(model: Model, weights: Tensors): Model {

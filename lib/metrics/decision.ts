@@ -5,14 +5,7 @@ import type { OnProgress } from "../core/stop.ts";
 import { disposeModel } from "../model/model.ts";
 import { predictSubset, type RowPrediction } from "../model/predict.ts";
 import { loadRunModel, type RunModel, updateCard } from "../model/saved.ts";
-import {
-  calibrate,
-  decide,
-  type Decision,
-  logOdds,
-  MOST_SCORES,
-  type ValidationScores,
-} from "../run/decision.ts";
+import { calibrate, decide, logOdds, MOST_SCORES, type ValidationScores } from "../run/decision.ts";
 import type { ModelCard } from "../run/model_card.ts";
 import { classIndex } from "../run/predictions.ts";
 import { type CalibrationSample, chooseCalibration } from "./calibration.ts";
@@ -119,10 +112,8 @@ export function fitDecision(sample: CalibrationSample, { metrics }: Pick<Config,
     scores: validationScores(labels, calibrated),
   };
   const { testTimeAugmentation } = metrics;
-  const decision: Decision = {
-    ...{ calibration, threshold, rule, testTimeAugmentation, acceptBand: band.acceptBand },
-    validation,
-  };
+  const { acceptBand } = band;
+  const decision = { calibration, threshold, rule, testTimeAugmentation, acceptBand, validation };
   const reasons = { calibration: reason, threshold: choice.reason, acceptBand: band.reason };
   return { decision, labels, calibrated, logLoss, reasons };
 }

@@ -50,10 +50,8 @@ export function computeScores(sample: ScoredSample): Scores {
       baseline[name] === null && n > 0 &&
       `no baseline: ${rates.undefinedReason(name, baselineMatrix)}`,
     ].filter(Boolean);
-    const score: Score = {
-      ...{ value, low, high, baseline: baseline[name], n: share ? share.of : n, method },
-      ...(reasons.length > 0 ? { reason: reasons.join("; ") } : {}),
-    };
+    const facts = { value, low, high, baseline: baseline[name], n: share?.of ?? n, method };
+    const score: Score = reasons.length > 0 ? { ...facts, reason: reasons.join("; ") } : facts;
     return [name, score] as const;
   });
   return Object.fromEntries(entries) as Scores;
@@ -193,8 +191,11 @@ export function groupScores(
         ? { right, of, value: null, low: null, high: null }
         : { right, of, value: right / of, ...wilson(right, of) };
     return {
-      ...{ group, n: images.length, accuracy: scored(m.accuracy!) },
-      ...{ sensitivity: scored(m.sensitivity!), specificity: scored(m.specificity!) },
+      group,
+      n: images.length,
+      accuracy: scored(m.accuracy!),
+      sensitivity: scored(m.sensitivity!),
+      specificity: scored(m.specificity!),
     };
   });
   return scores.sort((a, b) =>

@@ -62,7 +62,7 @@ export function stepAdam(
   });
 }
 
-/** Adam as before its first step, as for a new phase of training; the weights stay. */
+/** Adam as before its first step, for a new phase of training; the weights stay. */
 export function resetAdam(state: AdamState): void {
   state.step = 0;
   for (const moment of [...state.variables.values()].flatMap((of) => [of.first, of.second])) {

@@ -1,7 +1,7 @@
 import { TrainingError } from "../core/errors.ts";
 import type { Config, Monitor } from "../core/settings.ts";
-import { type HistoryRow, lowerIsBetter, type TrainingEvent } from "../run/history.ts";
 import { rocAuc } from "../core/stats.ts";
+import { type HistoryRow, lowerIsBetter, type TrainingEvent } from "../run/history.ts";
 import type { BatchResult } from "./trainable.ts";
 
 type Options = Config["training"];
@@ -91,12 +91,9 @@ export function endEpoch(state: TrainingState, row: HistoryRow, options: Options
     const note = `no better ${earlyStopping.monitor} for ${stopping.wait} epochs`;
     events.push({ epoch, kind: "early_stopping", note });
   }
-  return {
-    ...{ ...state, epoch, partial: null, stopped, plateau, stopping },
-    best: isBest ? { value: value ?? state.best.value, epoch } : state.best,
-    history: [...state.history, row],
-    events: [...state.events, ...events],
-  };
+  const best = isBest ? { value: value ?? state.best.value, epoch } : state.best;
+  const added = { history: [...state.history, row], events: [...state.events, ...events] };
+  return { ...state, ...added, epoch, partial: null, stopped, plateau, stopping, best };
 }
 
 /**
@@ -213,7 +210,7 @@ export function addBatch(
   sums: ScoreSums,
   { loss, probabilities }: BatchResult,
   labels: Int32Array,
-): void {
+) {
   const classes = probabilities.length / labels.length;
   sums.loss += loss * labels.length;
   labels.forEach((label, row) => {
@@ -225,8 +222,8 @@ export function addBatch(
 }
 
 /**
- * Mean loss, accuracy, and AUC of the positive class (`null` with one class absent). The AUC is
- * exact, over all images of the epoch, where `keras.metrics.AUC` approximates it with 200 thresholds.
+ * Mean loss, accuracy, and exact AUC of the positive class (`null` with one class absent), which
+ * `keras.metrics.AUC` approximates with 200 thresholds.
  */
 export function scoresOf({ loss, right, labels, positive }: ScoreSums) {
   const images = labels.length;

@@ -63,10 +63,7 @@ export function tensorboardLog(folder: string, now: () => number = Date.now) {
 // Event files are TFRecord files of `Event` protocol buffers (tensorflow/core/util/event.proto and
 // tensorflow/core/framework/summary.proto). All numbers are little-endian; times are in seconds.
 
-/**
- * What a file begins with: its version, and the message that a new session starts, on which a
- * TensorBoard that is open forgets what an earlier file of the same run said.
- */
+/** Begins a file: its version, and a new session, which makes TensorBoard forget an earlier file. */
 function header(time: number): number[] {
   const START = 1; // SessionLog.SessionStatus
   return [

@@ -55,13 +55,7 @@ Deno.test("featureSource() gives the same batches in any order, computed or from
         return real.extract(pixels);
       },
     };
-    const open = (memoryBytes: number) =>
-      openFeatureCache({
-        folder: join(folder, "0".repeat(64)),
-        values,
-        memoryBytes,
-        diskBytes: 1e9,
-      });
+    const cached = { folder: join(folder, "0".repeat(64)), values, diskBytes: 1e9 };
     const common = { images, extractor, decode: toyDecode };
     const order = [6, 0, 3, 3, 5];
     const plain = await collect(featureSource({ ...common, cache: null }), order);
@@ -72,7 +66,7 @@ Deno.test("featureSource() gives the same batches in any order, computed or from
 
     const recordBytes = 2 * values;
     for (const [memoryBytes, expected] of [[1e9, 4], [0, 0], [2 * recordBytes, 0]] as const) {
-      const cache = await open(memoryBytes); // each as another kernel does
+      const cache = await openFeatureCache({ ...cached, memoryBytes }); // as another kernel does
       const source = featureSource({ ...common, cache });
       computed = 0;
       assert.deepEqual((await collect(source, [0, 3, 6, 5])).batches, [2, 2]);

@@ -37,9 +37,12 @@ export const SCORE_NAMES = [
   "brier",
   "log_loss",
   "ece",
+  "macro_precision",
+  "macro_f1",
+  "macro_average_precision",
 ] as const;
 
-/** Name of a score. */
+/** Name of a score; a `macro_` score is the mean over both sides, the positive class and the rest. */
 export type ScoreName = (typeof SCORE_NAMES)[number];
 
 /** What each score is called and what it says, for people; in the order in which they are shown. */
@@ -69,6 +72,9 @@ export const SCORE_MEANINGS: Readonly<Record<ScoreName, { title: string; meaning
     title: "Calibration error",
     meaning: "mean distance of probabilities from what came true; lower is better",
   },
+  macro_precision: { title: "Macro precision", meaning: "mean over both sides" },
+  macro_f1: { title: "Macro F1", meaning: "mean over both sides" },
+  macro_average_precision: { title: "Macro average precision", meaning: "mean over both sides" },
 };
 
 /** A score's name for people; of one that is not known, the name itself. */

@@ -8,20 +8,6 @@ const ALPHA = 0.05;
 /** With fewer groups even the best of all results has a p above {@linkcode ALPHA}: 1/16. */
 const FEWEST_GROUPS = 5;
 
-/** The outcome of {@linkcode betterThanBaseline}. */
-export interface BaselineTest {
-  /** Chance of a result at least this good if the model were no better than the baseline. */
-  p: number;
-  /** Whether p is below 0.05. */
-  better: boolean;
-  /** The test, by name. */
-  test: string;
-  /** The verdict in plain words: the first thing that a reader should know. */
-  headline: string;
-  /** How it was reached, in words. */
-  sentence: string;
-}
-
 /**
  * Tests whether predictions are right more often than always predicting the majority class of
  * these labels.
@@ -35,12 +21,15 @@ export interface BaselineTest {
  * `scipy.stats.binomtest(k, n, 0.5, alternative="greater")`; with groups it is
  * `scipy.stats.permutation_test(..., permutation_type="samples", alternative="greater")` with all
  * permutations.
+ *
+ * @returns `p`: the chance of a result at least this good if the model were no better. `better`: p is
+ * below 0.05. `test`: its name. The verdict (`headline`) and how it was reached (`sentence`), in words.
  */
 export function betterThanBaseline(
   { labels, predicted, groups }:
     & Pick<Predictions, "labels" | "predicted">
     & Partial<Pick<Predictions, "groups">>,
-): BaselineTest {
+) {
   const n = labels.length;
   const distinct = groups ? new Set(groups).size : n;
   const test = distinct === n
@@ -70,24 +59,19 @@ export function betterThanBaseline(
   const tooFew = distinct < FEWEST_GROUPS && distinct < n
     ? ` With fewer than ${FEWEST_GROUPS} patients or slides no result can show it.`
     : "";
-  return {
-    p,
-    better,
-    test,
-    headline: better
-      ? "Better than always giving the more frequent answer."
-      : right > baselineRight
-      ? "It is not shown that this model is better than the baseline, which always gives the more " +
-        `frequent answer: its lead on these ${images(n)} may be chance.`
-      : "This model is no better than the baseline, which always gives the more frequent answer. " +
-        "Do not rely on its answers.",
-    sentence:
-      `The accuracy of ${percent(right / n)} is ${
-        better ? "better than" : "not shown to be better than"
-      } the ${percent(baselineRight / n)} of always answering the more frequent class (${test}: ` +
-      `${chance}; only the model is right on ${images(onlyModel)}, only the baseline on ` +
-      `${images(onlyBaseline)}).${tooFew}`,
-  };
+  const headline = better
+    ? "Better than always giving the more frequent answer."
+    : right > baselineRight
+    ? "It is not shown that this model is better than the baseline, which always gives the more " +
+      `frequent answer: its lead on these ${images(n)} may be chance.`
+    : "This model is no better than the baseline, which always gives the more frequent answer. " +
+      "Do not rely on its answers.";
+  const sentence =
+    `The accuracy of ${percent(right / n)} is ${better ? "" : "not shown to be "}better than the ` +
+    `${percent(baselineRight / n)} of always answering the more frequent class (${test}: ` +
+    `${chance}; only the model is right on ${images(onlyModel)}, only the baseline on ` +
+    `${images(onlyBaseline)}).${tooFew}`;
+  return { p, better, test, headline, sentence };
 }
 
 /**
@@ -96,8 +80,8 @@ export function betterThanBaseline(
  */
 function chanceOfLead(leads: readonly number[]): number {
   const steps = leads.map(Math.abs).filter((step) => step > 0);
-  const reach = steps.reduce((sum, step) => sum + step, 0);
-  const lead = leads.reduce((sum, step) => sum + step, 0);
+  const sum = (of: readonly number[]) => of.reduce((total, step) => total + step, 0);
+  const [reach, lead] = [sum(steps), sum(leads)];
   // chances[s] is that of the sum s - reach
   let chances = new Float64Array(2 * reach + 1);
   chances[reach] = 1;
@@ -112,7 +96,5 @@ function chanceOfLead(leads: readonly number[]): number {
     chances = next;
     reached += step;
   }
-  let sum = 0;
-  for (let at = 2 * reach; at >= lead + reach; at--) sum += chances[at]!; // the smallest first
-  return Math.min(1, sum);
+  return Math.min(1, sum([...chances.subarray(lead + reach)].reverse())); // the smallest first
 }

@@ -2,17 +2,14 @@ import { createRandom } from "../core/random.ts";
 import type { MetricsConfig } from "../core/settings.ts";
 import { calibrate, type Decision, DEFAULT_DECISION, logProbability } from "../run/decision.ts";
 import { balanceFromManyStarts } from "../split/balance.ts";
+import { surprise } from "./rates.ts";
 
-/** Predictions of any number of classes, one entry an image in both arrays. */
-interface ClassSample {
+/** Validation predictions that a calibration is chosen on, one entry an image in every array. */
+export interface CalibrationSample {
   /** As the model gives them: one a class, the positive class last. */
   probabilities: readonly (readonly number[])[];
   /** Index of the true class. */
   labels: readonly number[];
-}
-
-/** Validation predictions that a calibration is chosen on. */
-export interface CalibrationSample extends ClassSample {
   /** Patient or slide of each image. */
   groups: readonly string[];
   /** Class folder names. */
@@ -20,28 +17,22 @@ export interface CalibrationSample extends ClassSample {
   seed: number;
 }
 
-/** The calibration that was chosen, and what it was chosen by. */
+type ClassSample = Pick<CalibrationSample, "probabilities" | "labels">;
+
+/** The calibration that was chosen, and why, in words. */
 export interface CalibrationChoice {
   calibration: Decision["calibration"];
-  /** Why this one, in words. */
   reason: string;
-  /** Of the validation images: as the model gives them, and calibrated. */
-  logLoss: {
-    before: number;
-    after: number;
-    /** Whether `after` is of images that the calibration was not fitted on; else of the same. */
-    outOfFold: boolean;
-  };
+  /**
+   * Of the validation images, as the model gives them and calibrated; `outOfFold`: whether `after` is
+   * of images that the calibration was not fitted on.
+   */
+  logLoss: { before: number; after: number; outOfFold: boolean };
 }
 
-const METHODS = ["temperature", "platt"] as const;
+type Method = "temperature" | "platt";
 
-type Method = (typeof METHODS)[number];
-
-/**
- * With fewer images of a class, what is fitted says more about these images than about the model:
- * ten a fitted number is the usual least in logistic regression (Peduzzi et al. 1996).
- */
+/** Ten a fitted number is the usual least in logistic regression (Peduzzi et al. 1996). */
 const LEAST_PER_CLASS = 10;
 
 /**
@@ -69,17 +60,16 @@ export function chooseCalibration(
   const fewest = Math.min(...counts);
   const least = isAuto ? LEAST_PER_CLASS : 1;
   if (!(fewest >= least)) {
+    const name = sample.classes[counts.indexOf(fewest)];
     return none(
-      `No calibration: of the class ${
-        sample.classes[counts.indexOf(fewest)]
-      } there are ${fewest} ` +
-        `validation images, and ${least} are needed.`,
+      `No calibration: of the class ${name} there are ${fewest} validation images, and ${least} ` +
+        "are needed.",
     );
   }
   const folds = calibrationFolds(sample);
   if (isAuto && "reason" in folds) return none(`No calibration: ${folds.reason}.`);
-  const tried = (isAuto ? METHODS : [setting])
-    .map((method) => ({ method, ...outOfFold(sample, method, folds) }));
+  const methods: Method[] = isAuto ? ["temperature", "platt"] : [setting];
+  const tried = methods.map((method) => ({ method, ...outOfFold(sample, method, folds) }));
   const losses = tried.map(({ method, loss, reason }) =>
     `${method} ${loss === null ? `not possible (${reason})` : loss.toFixed(4)}`
   ).join(", ");
@@ -103,22 +93,13 @@ export function chooseCalibration(
 }
 
 /** Images of each class. */
-function countLabels({ probabilities, labels }: ClassSample): number[] {
-  const counts = new Array<number>(probabilities[0]?.length ?? 0).fill(0);
-  for (const label of labels) counts[label]!++;
-  return counts;
-}
+const countLabels = ({ probabilities, labels }: ClassSample): number[] =>
+  (probabilities[0] ?? []).map((_, k) => labels.filter((label) => label === k).length);
 
-/**
- * Log loss of the true classes, in nats: of two classes the same as `logLoss`, and clipped alike.
- * NaN without images.
- */
+/** Log loss of the true classes, in nats, as `logLoss` of two classes; NaN without images. */
 function classLogLoss({ probabilities, labels }: ClassSample): number {
-  const losses = labels.map((label, i) => {
-    const p = probabilities[i]![label]!;
-    return -Math.log(Math.min(Math.max(p, Number.EPSILON), 1 - Number.EPSILON));
-  });
-  return losses.reduce((sum, loss) => sum + loss, 0) / losses.length;
+  const total = labels.reduce((sum, label, i) => sum + surprise(probabilities[i]![label]!), 0);
+  return total / labels.length;
 }
 
 /** Log loss of images that the calibration was not fitted on, or why there is none. */
@@ -126,7 +107,7 @@ function outOfFold(
   { probabilities, labels }: ClassSample,
   method: Method,
   folds: Folds,
-): { loss: number; reason: null } | { loss: null; reason: string } {
+): { loss: number | null; reason: string | null } {
   if ("reason" in folds) return { loss: null, reason: folds.reason };
   const calibrated = new Array<number[]>(labels.length);
   for (let fold = 0; fold < folds.folds; fold++) {
@@ -143,11 +124,8 @@ function outOfFold(
   return { loss: classLogLoss({ probabilities: calibrated, labels }), reason: null };
 }
 
-/** Folds at most; fewer where a class has fewer groups. */
-const MOST_FOLDS = 5;
-
-/** Random starts beside the first; folds need not be balanced to the last image. */
-const STARTS = 4;
+/** `most`: fewer where a class has fewer groups. `starts`: random ones beside the first. */
+const FOLDS = { most: 5, starts: 4 };
 
 /** The fold of every image, or why there are none. */
 type Folds = { foldOf: number[]; folds: number } | { reason: string };
@@ -168,17 +146,17 @@ export function calibrationFolds(
   const groupsOf = classes.map((_, k) => counts.filter((unit) => unit[k]! > 0).length);
   const fewest = Math.min(...groupsOf);
   if (fewest < 2) {
-    const name = classes[groupsOf.indexOf(fewest)]!;
+    const ofClass = `of the class ${classes[groupsOf.indexOf(fewest)]}`;
     return {
       reason: fewest === 0
-        ? `no validation image is of the class ${name}`
-        : `the validation images of the class ${name} all come from one group`,
+        ? `no validation image is ${ofClass}`
+        : `the validation images ${ofClass} all come from one group`,
     };
   }
-  const folds = Math.min(MOST_FOLDS, fewest);
+  const folds = Math.min(FOLDS.most, fewest);
   const fractions = new Array<number>(folds).fill(1 / folds);
   const random = createRandom(`${seed}/calibration`);
-  const { subsets } = balanceFromManyStarts(counts, fractions, random, STARTS);
+  const { subsets } = balanceFromManyStarts(counts, fractions, random, FOLDS.starts);
   const foldOf = new Array<number>(labels.length);
   units.forEach((images, unit) => images.forEach((i) => foldOf[i] = subsets[unit]!));
   const isSpread = classes.every((_, k) =>
@@ -189,17 +167,14 @@ export function calibrationFolds(
   };
 }
 
-/** Below this share of what it could be, a determinant is 0 up to rounding. */
-const SINGULAR = 1e-12;
-
 /** Newton's method from 0 takes about ten steps, and some more where it is held back. */
 const MOST_STEPS = 200;
 
-/** After a step that was to gain less than this, the next one is lost in rounding errors. */
-const CONVERGED = 1e-13;
-
-/** Armijo's share of the expected decrease that a step must bring. */
-const SUFFICIENT = 1e-4;
+/**
+ * Below this share of what it could be, a determinant is 0 up to rounding; after a step that was to
+ * gain less than this, the next one is lost in rounding; a step must bring Armijo's share of its gain.
+ */
+const [SINGULAR, CONVERGED, SUFFICIENT] = [1e-12, 1e-13, 1e-4];
 
 /**
  * Fits the slope (and for Platt the intercept) of `calibrate` to images by maximum likelihood.
@@ -245,10 +220,8 @@ export function fitCalibration(
   }
   const { slope, intercept } = point;
   if (!(slope > 0 && Number.isFinite(slope) && Number.isFinite(intercept))) {
-    return {
-      calibration: null,
-      reason: "the slope that fits best would turn the order of the images round",
-    };
+    const reason = "the slope that fits best would turn the order of the images round";
+    return { calibration: null, reason };
   }
   return { calibration: { method, slope, intercept }, reason: null };
 }

@@ -1,6 +1,5 @@
 import { rankByProbability, type Ranking, rocAuc } from "../core/stats.ts";
 import type { Interval } from "../run/metrics_file.ts";
-import type { Predictions } from "../run/predictions.ts";
 import {
   describeUnits,
   eachResample,
@@ -19,14 +18,7 @@ import {
   sensitivity,
   specificity,
 } from "./rates.ts";
-
-/** A ROC curve: one entry a threshold, from (0, 0) to (1, 1). */
-export interface RocCurve {
-  /** Falling; an image is predicted as positive at or above it. The first is Infinity: none is. */
-  thresholds: number[];
-  falsePositiveRate: number[];
-  truePositiveRate: number[];
-}
+import type { ScoredSample } from "./scores.ts";
 
 /**
  * The ROC curve, as scikit-learn's `roc_curve`: tied images move together, and points on a
@@ -34,12 +26,10 @@ export interface RocCurve {
  *
  * @param labels 0 or 1 (positive).
  * @param probabilities Of the positive class, in the same order.
- * @returns `null` when a class is absent: one of the two rates is then undefined.
+ * @returns One entry a threshold, from (0, 0) to (1, 1). Thresholds fall, from Infinity; an image is
+ * predicted as positive at or above. `null` when a class is absent: a rate is then undefined.
  */
-export function rocCurve(
-  labels: ArrayLike<number>,
-  probabilities: ArrayLike<number>,
-): RocCurve | null {
+export function rocCurve(labels: ArrayLike<number>, probabilities: ArrayLike<number>) {
   const { fp, tp, images } = outcomes(labels, rankByProbability(probabilities));
   const [negatives, positives] = [fp.at(-1)!, tp.at(-1)!];
   if (negatives === 0 || positives === 0) return null;
@@ -54,25 +44,15 @@ export function rocCurve(
   };
 }
 
-/** A precision-recall curve, in scikit-learn's order: recall falls from 1 to 0. */
-export interface PrecisionRecallCurve {
-  /** Rising; one fewer than the points: the closing point (recall 0, precision 1) has none. */
-  thresholds: number[];
-  precision: number[];
-  recall: number[];
-}
-
 /**
  * The precision-recall curve, as scikit-learn's `precision_recall_curve`.
  *
  * @param labels 0 or 1 (positive).
  * @param probabilities Of the positive class, in the same order.
- * @returns `null` when no image is positive: recall is then undefined.
+ * @returns Recall falls from 1 to 0. Thresholds rise, one fewer than the points: the closing one
+ * (recall 0, precision 1) has none. `null` when no image is positive: recall is then undefined.
  */
-export function precisionRecallCurve(
-  labels: ArrayLike<number>,
-  probabilities: ArrayLike<number>,
-): PrecisionRecallCurve | null {
+export function precisionRecallCurve(labels: ArrayLike<number>, probabilities: ArrayLike<number>) {
   const { fp, tp, images } = outcomes(labels, rankByProbability(probabilities));
   const positives = tp.at(-1)!;
   if (positives === 0) return null;
@@ -143,13 +123,9 @@ export function thresholdCurve(
   return Array.from({ length: THRESHOLD_STEPS + 1 }, (_, step) => {
     const threshold = step / THRESHOLD_STEPS;
     for (; below < rising.length && probabilities[rising[below]!]! < threshold; below++) {
-      if (labels[rising[below]!] === 1) {
-        m.truePositive--;
-        m.falseNegative++;
-      } else {
-        m.falsePositive--;
-        m.trueNegative++;
-      }
+      const isPositive = labels[rising[below]!] === 1;
+      m[isPositive ? "truePositive" : "falsePositive"]--;
+      m[isPositive ? "falseNegative" : "trueNegative"]++;
     }
     const rates = { sensitivity: sensitivity(m), specificity: specificity(m) };
     return { threshold, ...rates, precision: precision(m) };
@@ -160,9 +136,7 @@ export function thresholdCurve(
 const BAND_STEPS = 100;
 
 /** Predictions around whose curve a band is drawn; whole groups are resampled where images share them. */
-export type CurveSample =
-  & Pick<Predictions, "labels" | "probabilities" | "seed">
-  & Partial<Pick<Predictions, "groups">>;
+export type CurveSample = Omit<ScoredSample, "predicted">;
 
 /** What is uncertain about a curve. */
 export interface CurveBand {
@@ -241,20 +215,7 @@ function band(
 }
 
 /** One bin of a reliability diagram that holds at least one image. */
-export interface ReliabilityBin {
-  /** Edges of the bin: 0.1, 0.2. */
-  from: number;
-  to: number;
-  /** Images in it, and how many of them are positive. */
-  n: number;
-  positives: number;
-  /** Mean probability of its images. */
-  meanProbability: number;
-  /** Share of positive images, with Wilson's 95 % interval. */
-  share: number;
-  low: number;
-  high: number;
-}
+export type ReliabilityBin = ReturnType<typeof reliabilityBins>[number];
 
 /**
  * What a reliability diagram draws: the share of positive images among those of about the same
@@ -264,11 +225,9 @@ export interface ReliabilityBin {
  *
  * @param labels 0 or 1 (positive).
  * @param probabilities Of the positive class, in the same order.
+ * @returns Edges (`from`, `to`), images, and the share of positive ones with Wilson's 95 % interval.
  */
-export function reliabilityBins(
-  labels: readonly number[],
-  probabilities: readonly number[],
-): ReliabilityBin[] {
+export function reliabilityBins(labels: readonly number[], probabilities: readonly number[]) {
   const images = Map.groupBy(labels.keys(), (i) => calibrationBin(probabilities[i]!));
   return [...images].sort(([a], [b]) => a - b).map(([bin, own]) => {
     const sum = (values: readonly number[]) => own.reduce((total, i) => total + values[i]!, 0);

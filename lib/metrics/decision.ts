@@ -5,28 +5,16 @@ import type { OnProgress } from "../core/stop.ts";
 import { disposeModel } from "../model/model.ts";
 import { predictSubset, type RowPrediction } from "../model/predict.ts";
 import { loadRunModel, type RunModel, updateCard } from "../model/saved.ts";
-import {
-  calibrate,
-  decide,
-  type Decision,
-  logOdds,
-  MOST_SCORES,
-  type ValidationScores,
-} from "../run/decision.ts";
+import { calibrate, decide, logOdds, MOST_SCORES, type ValidationScores } from "../run/decision.ts";
 import type { ModelCard } from "../run/model_card.ts";
 import { classIndex } from "../run/predictions.ts";
-import {
-  type CalibrationChoice,
-  type CalibrationSample,
-  chooseCalibration,
-} from "./calibration.ts";
+import { type CalibrationSample, chooseCalibration } from "./calibration.ts";
 import { confusionMatrix } from "./rates.ts";
 import { chooseAcceptBand, chooseThreshold, type ThresholdChoice } from "./threshold.ts";
 
-/** The decision that is now on the model's card, and what led to it. */
-export interface ChosenDecision extends FittedDecision {
+/** The decision that is now on the model's card, the predictions it was chosen on, and why. */
+export interface ChosenDecision extends ReturnType<typeof fitDecision> {
   card: ModelCard;
-  /** The predictions it was chosen on, with what the reference of ordinary images is fitted to. */
   predicted: RowPrediction[];
 }
 
@@ -88,31 +76,17 @@ export async function withRunModel<T>(
   }
 }
 
-/** A decision and what led to it. */
-interface FittedDecision {
-  decision: Decision;
-  /** Of each validation image: 1 for the positive class, else 0. */
-  labels: number[];
-  /** Probability of the positive class, calibrated. */
-  calibrated: number[];
-  logLoss: CalibrationChoice["logLoss"];
-  /** Why each part is what it is, in a sentence. */
-  reasons: { calibration: string; threshold: string; acceptBand: string };
-}
-
 /**
- * Chooses calibration, threshold and accept band on validation predictions; see
- * `chooseCalibration`, `chooseThreshold` and `chooseAcceptBand`. A pure function of its arguments.
+ * Chooses calibration, threshold and accept band on validation predictions. Pure.
  *
  * Of three classes or more the most probable one is predicted, so there is no threshold to choose;
  * the confusion matrix is then that of the positive class against the rest.
  *
  * @param sample At least one image.
+ * @returns Beside the decision and its reasons, of each image: whether it is of the positive class (1
+ * or 0), and the calibrated probability of that class.
  */
-export function fitDecision(
-  sample: CalibrationSample,
-  { metrics }: Pick<Config, "metrics">,
-): FittedDecision {
+export function fitDecision(sample: CalibrationSample, { metrics }: Pick<Config, "metrics">) {
   const positive = sample.classes.length - 1;
   const isPositive = (label: number) => label === positive ? 1 : 0;
   const { calibration, reason, logLoss } = chooseCalibration(sample, metrics.calibration);
@@ -139,13 +113,9 @@ export function fitDecision(
   };
   const { testTimeAugmentation } = metrics;
   const { acceptBand } = band;
-  return {
-    decision: { calibration, threshold, rule, testTimeAugmentation, acceptBand, validation },
-    labels,
-    calibrated,
-    logLoss,
-    reasons: { calibration: reason, threshold: choice.reason, acceptBand: band.reason },
-  };
+  const decision = { calibration, threshold, rule, testTimeAugmentation, acceptBand, validation };
+  const reasons = { calibration: reason, threshold: choice.reason, acceptBand: band.reason };
+  return { decision, labels, calibrated, logLoss, reasons };
 }
 
 const NO_THRESHOLD: ThresholdChoice = {

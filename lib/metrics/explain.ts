@@ -5,6 +5,7 @@ import { createRandom } from "../core/random.ts";
 import { correlation, rankCorrelation } from "../core/stats.ts";
 import { breathe, type OnProgress } from "../core/stop.ts";
 import { type TensorFlow, tf } from "../core/tensorflow.ts";
+import { images } from "../core/words.ts";
 import { batches } from "../images/decode.ts";
 import { isHeadLayer } from "../model/architectures.ts";
 import { weightSpecs } from "../model/graph.ts";
@@ -18,21 +19,11 @@ import { classIndex, type Prediction } from "../run/predictions.ts";
 import { createExplainer, type HeatMap, occlusionMap, resizeMap } from "./grad_cam.ts";
 import { chooseExamples, type ExampleGroup, type ExamplePredictions } from "./test.ts";
 
-/** Pictures a group. */
-const MOST = 6;
-
-/** Images of each group that the maps are checked on: occlusion is slow. */
-const CHECKED = 2;
+/** Pictures a group, and how many of them the maps are checked on: occlusion is slow. */
+const [MOST, CHECKED] = [6, 2];
 
 /** A test image with its prediction and its map. */
 export type ExplainedPrediction = Prediction & { image: ExplainedImage };
-
-/** What notebook 06 shows of the reasons for predictions. */
-export interface ExplainedRun {
-  groups: ExampleGroup<ExplainedPrediction>[];
-  /** Of the maps of some of them; `null` when there are none. */
-  check: MapCheck | null;
-}
 
 /**
  * Explains the predictions of the run's saved model for the test images that are worth a look: the
@@ -54,7 +45,7 @@ export async function explainRun(
     layer?: string;
     onProgress?: OnProgress;
   } = {},
-): Promise<ExplainedRun> {
+) {
   const { config } = run;
   const { model, card } = loaded ?? await loadModel(run.paths.model);
   try {
@@ -62,18 +53,17 @@ export async function explainRun(
     const rows = chosen.flatMap(({ examples }) => examples);
     const folder = fromRoot(config.data.folder);
     const paths = rows.map(({ path }) => join(folder, path));
-    const images = await explainImages(model, card, paths, { ...how, onProgress });
-    const imageOf = new Map(rows.map((row, i) => [row, images[i]!]));
-    const groups = chosen.map((group) => ({
+    const explained = await explainImages(model, card, paths, { ...how, onProgress });
+    const imageOf = new Map(rows.map((row, i) => [row, explained[i]!]));
+    const groups = chosen.map((group): ExampleGroup<ExplainedPrediction> => ({
       ...group,
       examples: group.examples.map((row) => ({ ...row, image: imageOf.get(row)! })),
     }));
-    const checked = groups.flatMap(({ examples }) =>
-      examples.slice(0, CHECKED).map(({ image }) => image)
-    );
-    const check = checked.length === 0
+    const some = groups.flatMap(({ examples }) => examples.slice(0, CHECKED));
+    const options = { ...how, seed: config.seed, onProgress };
+    const check = some.length === 0
       ? null
-      : await checkMaps(model, card, checked, { ...how, seed: config.seed, onProgress });
+      : await checkMaps(model, card, some.map(({ image }) => image), options);
     await writeMapCheck(run.paths.explanationCheck, check);
     return { groups, check };
   } finally {
@@ -93,21 +83,16 @@ export interface ExplainedImage {
   size: number;
   /** Calibrated, one a class. */
   probabilities: number[];
-  /** Predicted class, by the name of its folder. */
+  /** Class folder names: the predicted one, and the one that the map is of. */
   predicted: string;
-  /** Class that the map is of, by the name of its folder. */
   explained: string;
   /** At the layer's size, or that of the grid of squares. */
   map: HeatMap;
 }
 
-/** How {@linkcode explainImages} explains. */
 interface ExplainOptions {
-  /** `grad_cam` when left out. */
   method?: "grad_cam" | "occlusion";
-  /** Name of the layer for Grad-CAM; the last one that still has places when left out. */
   layer?: string | undefined;
-  /** Class folder names to explain, one a path; the predicted ones when left out. */
   classes?: readonly string[];
   onProgress?: OnProgress | undefined;
 }
@@ -118,6 +103,8 @@ interface ExplainOptions {
  *
  * @param card Says how images are read and how a class is predicted from probabilities.
  * @param paths Absolute. Everything stays in memory: 0.15 MB an image of 224 pixels.
+ * @param options `layer`: its name for Grad-CAM; the last one that still has places when left out.
+ * `classes`: folder names to explain, one a path; the predicted ones when left out.
  * @returns One a path, in their order.
  * @throws {ConfigError} When a layer is not the model's.
  * @throws {DataError} When a class is not the model's.
@@ -212,9 +199,9 @@ export async function checkMaps(
       .filter((value) => value !== null);
     return found.length === 0 ? null : found.reduce((a, b) => a + b, 0) / found.length;
   };
-  const randomised = async (layers: number): Promise<number | null> => {
+  const ranks = (a: HeatMap, b: HeatMap) => rankCorrelation(a.values, b.values);
+  const randomised = async (layers: number) => {
     const random = await shuffleWeights(model, layers, seed);
-    const ranks = (a: HeatMap, b: HeatMap) => rankCorrelation(a.values, b.values);
     try {
       return await against(random.model, { layer }, ranks, "checking with randomised weights");
     } finally {
@@ -231,18 +218,19 @@ export async function checkMaps(
     (a, b) => correlation(resizeMap(a, b.height, b.width), b.values),
     "checking by covering places",
   );
-  const images = explained.length;
   const said = (value: number | null) => value === null ? "undefined" : value.toFixed(2);
   const verdict = doubtful
     ? "These maps show the picture more than what the model learnt: do not read them as reasons. "
     : "";
   const sentence =
-    `${verdict}Checked on ${images} image${images === 1 ? "" : "s"}. Mean rank correlation ` +
-    `with the maps of a model whose head is randomised: ${said(randomHead)}; whose last ` +
-    `${LAST_LAYERS} other layers are too: ${said(randomLastLayers)} (the nearer to 1, the less ` +
-    `the maps depend on what was learnt). Mean correlation with occlusion sensitivity, which uses ` +
-    `no gradient: ${said(occlusion)}.`;
-  return { images, randomHead, randomLastLayers, doubtful, occlusion, sentence };
+    `${verdict}Checked on ${
+      images(paths.length)
+    }. Mean rank correlation with the maps of a model ` +
+    `whose head is randomised: ${said(randomHead)}; whose last ${LAST_LAYERS} other layers are ` +
+    `too: ${said(randomLastLayers)} (the nearer to 1, the less the maps depend on what was ` +
+    `learnt). Mean correlation with occlusion sensitivity, which uses no gradient: ` +
+    `${said(occlusion)}.`;
+  return { images: paths.length, randomHead, randomLastLayers, doubtful, occlusion, sentence };
 }
 
 /**

@@ -8,50 +8,15 @@ import { backbones, INPUT_LAYER, inputShape, type Model } from "../model/model.t
 
 type Tensor = TensorFlow.Tensor;
 
-/** What a batch of images was explained with. */
-interface Explained {
-  /** One an image. */
-  maps: HeatMap[];
-  /** As the model gives them, not calibrated: one list an image, one a class. */
-  probabilities: number[][];
-  /** Index of the class that each map is of. */
-  classes: number[];
-}
-
-/** A model made ready to be explained at one layer. */
-interface Explainer {
-  /** Name of the layer. */
-  layer: string;
-  /** Of the layer's activation, and so of the maps. */
-  size: { height: number; width: number };
-  /** Side of the model's input in pixels. */
-  imageSize: number;
-  /** What the output layer has before its softmax: pixels [n, size, size, 3] to [n, classes]. */
-  logits(pixels: Uint8Array): Promise<number[][]>;
-  /**
-   * Grad-CAM (Selvaraju et al., ICCV 2017, equations 1 and 2) of one class an image: the channels of
-   * the layer's activation, each weighted with the mean gradient of the class's logit over all
-   * places, summed; what speaks against the class is set to 0.
-   *
-   * @param pixels RGB, [n, size, size, 3].
-   * @param classOf The index of the class, from the probabilities of an image and its place in the
-   * batch.
-   * @throws {ModelError} When the model gives no finite numbers.
-   */
-  explain(
-    pixels: Uint8Array,
-    classOf: (probabilities: readonly number[], row: number) => number,
-  ): Promise<Explained>;
-  /** Frees what was made; the model itself stays. */
-  dispose(): void;
-}
-
 /**
- * Cuts a model at a layer and folds its BatchNorms, in each part alone: so that any layer's own
- * activation exists, that of a convolution before its BatchNorm too.
+ * Makes a model ready to be explained at one layer: cuts it there and folds its BatchNorms, in each
+ * part alone, so that any layer's own activation exists, that of a convolution before its BatchNorm
+ * too.
  *
  * @param options `layer`: the last one that still has places when left out. `preprocessing`: from
  * the model's card where it was loaded; else its backbone's own.
+ * @returns The layer with the size of its activation, and so of the maps; `imageSize`: side of the
+ * model's input in pixels; `dispose`: frees what was made, the model itself stays.
  * @throws {ConfigError} When there is no such layer, or it has no places.
  */
 export function createExplainer(
@@ -60,7 +25,7 @@ export function createExplainer(
     layer?: string | undefined;
     preprocessing?: Preprocessing;
   } = {},
-): Explainer {
+) {
   const { imageSize } = model.architecture;
   const { layer, ...size } = spatialLayer(model, wanted);
   const cut = cutAtLayer(model.graph, layer);
@@ -78,13 +43,27 @@ export function createExplainer(
     layer,
     size,
     imageSize,
-    logits: async (pixels) => {
+    /** What the output layer has before its softmax: pixels [n, size, size, 3] to [n, classes]. */
+    logits: async (pixels: Uint8Array): Promise<number[][]> => {
       const logits = tf.tidy(() => logitsOf(upTo(pixels))); // [n, classes]
       const values = await logits.array() as number[][];
       logits.dispose();
       return values;
     },
-    explain: async (pixels, classOf) => {
+    /**
+     * Grad-CAM (Selvaraju et al., ICCV 2017, equations 1 and 2) of one class an image: the channels
+     * of the layer's activation, each weighted with the mean gradient of the class's logit over all
+     * places, summed; what speaks against the class is set to 0.
+     *
+     * @param pixels RGB, [n, size, size, 3].
+     * @param classOf The index of the class, from an image's probabilities and place in the batch.
+     * @returns Probabilities [n, classes] are as the model gives them, not calibrated.
+     * @throws {ModelError} When the model gives no finite numbers.
+     */
+    explain: async (
+      pixels: Uint8Array,
+      classOf: (probabilities: readonly number[], row: number) => number,
+    ) => {
       let classes: number[] = [];
       const [evidence, softmax] = tf.tidy(() => {
         const read = upTo(pixels);
@@ -117,10 +96,7 @@ export function createExplainer(
 }
 
 /** A layer whose activation has places, and its size; the last one when none is named. */
-function spatialLayer(
-  { graph, architecture }: Model,
-  wanted: string | undefined,
-): { layer: string; height: number; width: number } {
+function spatialLayer({ graph, architecture }: Model, wanted: string | undefined) {
   const shapes = inferShapes(graph, inputShape(architecture));
   const last = graph.findLast(({ name }) => shapes.get(name)!.length === 3)!.name;
   const layer = wanted ?? last;
@@ -153,11 +129,8 @@ export function cutAtLayer(
   const crossing = after.flatMap(({ inputs }) => inputs).filter((name) => !behind.has(name));
   const boundary = [...new Set([layer, ...crossing])];
   const inputs = boundary.map((name): Layer => ({ name, inputs: [], op: "input" }));
-  return {
-    before: graph.filter(({ name }) => !behind.has(name)),
-    after: [...inputs, ...after],
-    boundary,
-  };
+  const before = graph.filter(({ name }) => !behind.has(name));
+  return { before, after: [...inputs, ...after], boundary };
 }
 
 /** Where in an image the evidence for a class is. */
@@ -224,10 +197,7 @@ export function resizeMap(map: HeatMap, height: number, width: number): Float32A
 /** Places along each side: as many as the last feature map of a 224-pixel image has. */
 const GRID = 7;
 
-/**
- * A fall of the logit, as a share of it, that is none: batches of other sizes are rounded in other
- * ways, and scaled up to 1 that would look like evidence.
- */
+/** A fall of the logit, as a share of it, that may come from rounding alone. */
 const ROUNDING = 1e-4;
 
 /** Covered images that go through the model at once. */
@@ -244,7 +214,7 @@ const BATCH_SIZE = 25;
  * @throws {ModelError} When the model gives no finite numbers.
  */
 export async function occlusionMap(
-  { logits, imageSize }: Pick<Explainer, "logits" | "imageSize">,
+  { logits, imageSize }: Pick<ReturnType<typeof createExplainer>, "logits" | "imageSize">,
   pixels: Uint8Array,
   label: number,
 ): Promise<HeatMap> {
@@ -270,12 +240,7 @@ export async function occlusionMap(
 }
 
 /** A copy with the square around a place of the grid in one colour. */
-function covered(
-  pixels: Uint8Array,
-  size: number,
-  place: number,
-  colour: readonly number[],
-): Uint8Array {
+function covered(pixels: Uint8Array, size: number, place: number, colour: readonly number[]) {
   const cell = size / GRID;
   const [[top, bottom], [left, right]] = [Math.floor(place / GRID), place % GRID].map((at) => [
     Math.max(0, Math.round((at - 0.5) * cell)),

@@ -12,17 +12,10 @@ export const RESAMPLES = 2000;
  */
 const FEW_GROUPS = 5;
 
-/** What {@linkcode bootstrap} resamples, and how often. */
 interface BootstrapOptions {
-  /** Number of images. */
   n: number;
-  /**
-   * Group (patient, slide) of each image: whole groups are drawn, because images of one patient
-   * are no independent evidence. Images are drawn when left out.
-   */
   groups?: readonly string[];
   seed: string | number;
-  /** 2000 when left out. */
   resamples?: number;
 }
 
@@ -36,10 +29,8 @@ interface BootstrapOptions {
  *
  * @param statistics From how often each image was drawn (length n) to the values; `null` for
  * undefined.
- * @example
- * ```ts
- * const { mean } = bootstrap((weights) => ({ mean: weightedMean(x, weights) }), { n, seed: 1 });
- * ```
+ * @param options `n`: number of images. `groups`: patient or slide of each; whole groups are drawn,
+ * because images of one patient are no independent evidence. `resamples`: 2000 when left out.
  */
 export function bootstrap<K extends string>(
   statistics: (weights: Uint32Array) => Record<K, number | null>,
@@ -100,17 +91,12 @@ export function describeUnits(units: number, areGroups: boolean): string {
 /** Ends closer than this are the same value up to rounding. */
 const SAME = 1e-12;
 
-/**
- * The interval that the values of a statistic in its resamples make.
- *
- * @param defined Its values where it is defined.
- * @param options `units` as {@linkcode eachResample} returned them.
- */
+/** The interval that a statistic's values make, from the `units` of {@linkcode eachResample}. */
 export function percentileInterval(
   defined: readonly number[],
-  { resamples = RESAMPLES, units, groups }: Pick<BootstrapOptions, "resamples" | "groups"> & {
-    units: number;
-  },
+  { resamples = RESAMPLES, units, groups }:
+    & Pick<BootstrapOptions, "resamples" | "groups">
+    & { units: number },
 ): Interval {
   const none = (reason: string) => ({ low: null, high: null, reason });
   if (units < 2 && groups) {
@@ -135,17 +121,10 @@ const Z = 1.959963984540054;
 
 /**
  * Wilson's 95 % score interval for a share: never outside 0 to 1, and of some width even when
- * all or none succeeded.
+ * all or none succeeded. Source: Wilson 1927;
+ * `scipy.stats.binomtest(k, n).proportion_ci(method="wilson")`.
  *
- * Source: Wilson 1927; `scipy.stats.binomtest(k, n).proportion_ci(method="wilson")`.
- *
- * @param successes 0 to n.
- * @param n At least 1.
  * @throws {RangeError} When n is 0 or successes lie outside 0 to n.
- * @example
- * ```ts
- * wilson(10, 10); // { low: 0.722, high: 1 }
- * ```
  */
 export function wilson(successes: number, n: number): { low: number; high: number } {
   if (!(n > 0 && successes >= 0 && successes <= n)) {
@@ -161,12 +140,7 @@ export function wilson(successes: number, n: number): { low: number; high: numbe
   };
 }
 
-/**
- * The groups, where images share any: a group to every image says no more than no groups.
- *
- * @param groups Patient or slide of each image.
- * @returns `undefined` when they are left out or all different.
- */
+/** The images' groups; `undefined` where no two share one, which says no more than no groups. */
 export function sharedGroups(groups?: readonly string[]): readonly string[] | undefined {
   return groups && new Set(groups).size < groups.length ? groups : undefined;
 }
@@ -209,7 +183,7 @@ const T = [
  * @returns The number of images where fewer than two groups, or no differences, say nothing else.
  */
 export function effectiveSize(groups: readonly { n: number; positive: number }[]): number {
-  const sumOf = (of: (group: { n: number; positive: number }) => number) =>
+  const sumOf = (of: (group: typeof groups[number]) => number) =>
     groups.reduce((sum, group) => sum + of(group), 0);
   const n = sumOf((group) => group.n);
   const share = sumOf((group) => group.positive) / n;
@@ -225,11 +199,8 @@ export function effectiveSize(groups: readonly { n: number; positive: number }[]
 /** How often a model was right where the classes are known. */
 export type KnownOutcomes = Omit<NonNullable<Decision["validation"]>, "scores">;
 
-/** A true prevalence that was worked out from the share of positive predictions. */
-export interface CorrectedShare extends Interval {
-  /** 0 to 1; `null`, with `reason`, where it cannot be worked out. */
-  share: number | null;
-}
+/** A true prevalence, 0 to 1, worked out from a share of predictions; `null` where it cannot be. */
+export type CorrectedShare = Interval & { share: number | null };
 
 /**
  * Rogan and Gladen's prevalence behind a share of positive predictions, from known sensitivity and
@@ -287,11 +258,7 @@ export function correctedShare(
     (1 - adjusted) ** 2 * mistaken;
   const half = Z * Math.sqrt(variance) / information;
   const clip = (share: number) => Math.min(1, Math.max(0, share));
-  const share = clip(raw);
+  const [share, low, high] = [clip(raw), clip(centre - half), clip(centre + half)];
   // the interval is centred elsewhere than the estimate, which must not fall outside it
-  return {
-    share,
-    low: Math.min(share, clip(centre - half)),
-    high: Math.max(share, clip(centre + half)),
-  };
+  return { share, low: Math.min(share, low), high: Math.max(share, high) };
 }

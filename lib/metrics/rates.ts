@@ -83,15 +83,28 @@ export function f1(m: ConfusionMatrix): number | null {
 
 /** Mean of sensitivity and specificity (macro recall); `null` when a class is absent. */
 export function balancedAccuracy(m: ConfusionMatrix): number | null {
-  const [positives, negatives] = [sensitivity(m), specificity(m)];
-  return positives === null || negatives === null ? null : (positives + negatives) / 2;
+  return middle(sensitivity(m), specificity(m));
+}
+
+/** Mean of both classes' precision; `null` when a class was never predicted. */
+export function macroPrecision(m: ConfusionMatrix): number | null {
+  return middle(precision(m), ratio(m.trueNegative, m.trueNegative + m.falseNegative));
+}
+
+/** Mean of both classes' F1; `null` when either is undefined. */
+export function macroF1(m: ConfusionMatrix): number | null {
+  const [right, wrong] = [2 * m.trueNegative, m.falsePositive + m.falseNegative];
+  return middle(f1(m), ratio(right, right + wrong));
+}
+
+/** The mean of two scores; `null` where one has no value. */
+export function middle(a: number | null, b: number | null): number | null {
+  return a === null || b === null ? null : (a + b) / 2;
 }
 
 /**
- * Matthews correlation coefficient, -1 to 1 (0: no better than chance).
- *
- * `null` when all labels or all predictions are of one class: the correlation with a constant is
- * undefined. (scikit-learn's `matthews_corrcoef` gives 0 there.)
+ * Matthews correlation coefficient, -1 to 1 (0: no better than chance); `null` when all labels or all
+ * predictions are of one class (where scikit-learn's `matthews_corrcoef` gives 0).
  */
 export function mcc(m: ConfusionMatrix): number | null {
   const { truePositive: tp, falsePositive: fp, trueNegative: tn, falseNegative: fn } = m;
@@ -101,10 +114,8 @@ export function mcc(m: ConfusionMatrix): number | null {
 }
 
 /**
- * Cohen's kappa, agreement beyond what chance gives at the same prevalence; at most 1.
- *
- * `null` when labels and predictions are all of the same one class: chance agreement is then
- * complete. Source: Cohen 1960; scikit-learn's `cohen_kappa_score`.
+ * Cohen's kappa, agreement beyond what chance gives at the same prevalence; at most 1, and `null` when
+ * labels and predictions are all of one class. Source: Cohen 1960; scikit-learn's `cohen_kappa_score`.
  */
 export function kappa(m: ConfusionMatrix): number | null {
   const { truePositive: tp, falsePositive: fp, trueNegative: tn, falseNegative: fn } = m;
@@ -121,8 +132,9 @@ export function undefinedReason(name: ScoreName, m: ConfusionMatrix): string {
   const positives = m.truePositive + m.falseNegative;
   const negatives = m.trueNegative + m.falsePositive;
   if (positives + negatives === 0) return "there are no images";
-  if (name === "f1" || name === "kappa") return "all labels and all predictions are of one class";
-  if (name !== "precision") {
+  const ofBoth = ["f1", "macro_f1", "kappa"].includes(name);
+  if (ofBoth) return "all labels and all predictions are of one class";
+  if (name !== "precision" && name !== "macro_precision") {
     if (positives === 0) return "no image is of the positive class";
     if (negatives === 0) return "no image is of the negative class";
   }
@@ -131,11 +143,9 @@ export function undefinedReason(name: ScoreName, m: ConfusionMatrix): string {
 }
 
 /**
- * The view in which two classes or more are scored: one against the rest.
+ * The view in which two classes or more are scored: the last one, which is positive, against the rest.
  *
- * @param classes At least two; the last one is the positive class (`config.data.classes`).
- * @returns `names`: what is not the positive class, then the positive one. `indexOf`: 1 for it,
- * else 0.
+ * @returns `names`: of the rest, then of the positive class. `indexOf`: 1 for it, else 0.
  */
 export function positiveClass(
   classes: readonly string[],
@@ -177,11 +187,8 @@ export function averagePrecision(
 }
 
 /**
- * A score of probabilities; `null` without images.
- *
- * @param labels 0 or 1 (positive).
- * @param probabilities Of the positive class, in the same order.
- * @param weights How often each image counts; once when left out.
+ * A score of labels (0 or 1, positive) and probabilities of the positive class; `null` without
+ * images. `weights`: how often each image counts; once when left out.
  */
 type ProbabilityScore = (
   labels: ArrayLike<number>,
@@ -201,12 +208,17 @@ export const brier: ProbabilityScore = (labels, probabilities, weights) =>
  * and 1, as scikit-learn's `log_loss` does, so that one confident mistake is not infinite.
  */
 export const logLoss: ProbabilityScore = (labels, probabilities, weights) =>
-  mean(labels.length, weights, (i) => {
-    const ofTruth = labels[i] === 1 ? probabilities[i]! : 1 - probabilities[i]!;
-    return -Math.log(Math.min(Math.max(ofTruth, Number.EPSILON), 1 - Number.EPSILON));
-  });
+  mean(
+    labels.length,
+    weights,
+    (i) => surprise(labels[i] === 1 ? probabilities[i]! : 1 - probabilities[i]!),
+  );
 
-/** Mean over the images of what `of` says of each. */
+/** One image's log loss, from the probability of its class. */
+export function surprise(probability: number): number {
+  return -Math.log(Math.min(Math.max(probability, Number.EPSILON), 1 - Number.EPSILON));
+}
+
 function mean(
   n: number,
   weights: ArrayLike<number> | undefined,

@@ -13,7 +13,7 @@ import { certaintyOf, chooseExamples, type ExamplePredictions } from "./test.ts"
 const COLUMNS = ["path", "label", "predicted", "probability", "suggested"] as const;
 
 /** What notebook 06 shows of the images to look at again. */
-export interface ReviewRun extends Review {
+export interface ReviewRun extends ReturnType<typeof chooseReview> {
   /** Name of the list in results/RUN/: review.csv, or review_2.csv where that one was edited. */
   file: string;
   /** Lists that a person has edited, which were left as they are. */
@@ -21,7 +21,7 @@ export interface ReviewRun extends Review {
   /** How to correct labels, for this data folder. */
   howTo: string;
   /** What corrections so far changed; `null`: none. */
-  corrections: LabelComparison | null;
+  corrections: ReturnType<typeof compareLabels>;
   /** Corrected labels in labels.csv that the split does not have yet. */
   pending: number;
 }
@@ -66,7 +66,10 @@ export async function reviewRun(
     record?.written ?? [],
   );
   await writeReviewRecord(paths.reviewRecord, { written, current, corrected });
-  const inFolders = withFolderLabels(current.predictions, classes);
+  const inFolders = current.predictions.map((row) => {
+    const folder = row.path.split("/", 1)[0]!;
+    return { ...row, label: classes.includes(folder) ? folder : row.label };
+  });
   return {
     ...review,
     file,
@@ -77,17 +80,6 @@ export async function reviewRun(
       : compareLabels(inFolders, labelNow, "against the names of the class folders"),
     pending: [...own ?? []].filter(([path, label]) => (inSplit.get(path) ?? null) !== label).length,
   };
-}
-
-/** Labelled as the class folders that the images lie in, where they lie in one. */
-function withFolderLabels(
-  predictions: TestedImages["predictions"],
-  classes: readonly string[],
-): TestedImages["predictions"] {
-  return predictions.map((row) => {
-    const folder = row.path.split("/", 1)[0]!;
-    return { ...row, label: classes.includes(folder) ? folder : row.label };
-  });
 }
 
 /**
@@ -131,34 +123,17 @@ const UNCERTAIN = { share: 0.1, least: 5, most: 50 };
 /** From this certainty on, half of what is possible, a mistake is a confident one. */
 const CONFIDENT = 0.5;
 
-/** An image that a person should look at again: a row of review.csv. */
-interface ReviewRow extends PredictionRow {
-  /** The predicted class where the model is sure and the label is another; empty: a person decides. */
-  suggested: string;
-}
-
-/** What is worth a second look. */
-interface Review {
-  /** The most confident first. */
-  mistakes: ReviewRow[];
-  /** The least certain of the others first. */
-  uncertain: ReviewRow[];
-  /** All images whose predicted class is not their label. */
-  mistakesOf: number;
-  /** All test images. */
-  of: number;
-}
-
 /**
- * The test images to look at again, since their label may be wrong: up to 50 mistakes, and of the
- * others the least certain tenth (5 to 50).
+ * The test images to look at again, since their label may be wrong: up to 50 mistakes (of
+ * `mistakesOf`), the most confident first, and of the others the least certain tenth (5 to 50).
+ * `suggested` is the predicted class where the model is sure and the label is another, else empty.
  */
-export function chooseReview(predictions: ExamplePredictions<PredictionRow>): Review {
+export function chooseReview(predictions: ExamplePredictions<PredictionRow>) {
   const { rows, threshold } = predictions;
   const { share, least, most } = UNCERTAIN;
   const few = Math.min(most, Math.max(least, Math.ceil(share * rows.length)));
   const [mistakes, uncertain] = chooseExamples(predictions, MOST_MISTAKES);
-  const toRow = ({ path, label, predicted, probability }: PredictionRow): ReviewRow => {
+  const toRow = ({ path, label, predicted, probability }: PredictionRow) => {
     const isConfident = certaintyOf({ probability }, threshold) >= CONFIDENT;
     const suggested = predicted !== label && isConfident ? predicted : "";
     return { path, label, predicted, probability, suggested };
@@ -171,32 +146,21 @@ export function chooseReview(predictions: ExamplePredictions<PredictionRow>): Re
   };
 }
 
-/** What corrected labels change. */
-interface LabelComparison {
-  /**
-   * In the order of the predictions. `after`: `null` where the image is left out now. `predicted`:
-   * the class when the label was still the old one.
-   */
-  changes: { path: string; before: string; after: string | null; predicted: string }[];
-  /** Share of right predictions before and after, 0 to 1; `null` when no image is left. */
-  accuracy: { before: number; after: number | null };
-  /** All of it in words. */
-  sentence: string;
-}
-
 /**
  * What corrected labels make of predictions that were scored with the labels before.
  *
  * @param tested The predictions, with their labels as they were.
  * @param labelNow The label now of an image that had the one given; `null`: it is left out.
  * @param since Since when, or against what, as it follows on "3 labels corrected": "since …".
- * @returns `null` when no label has changed.
+ * @returns The changed labels (`after` is `null` where the image is left out now), the share of right
+ * predictions before and after (`null` when no image is left), and all of it in words; `null` when no
+ * label has changed.
  */
 export function compareLabels(
   tested: TestedImages["predictions"],
   labelNow: (path: string, label: string) => string | null,
   since: string,
-): LabelComparison | null {
+) {
   const rows = tested.map(({ path, label, predicted }) => {
     return { path, before: label, after: labelNow(path, label), predicted };
   });

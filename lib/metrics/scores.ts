@@ -1,5 +1,5 @@
 import { DataError } from "../core/errors.ts";
-import { rankByProbability, type Ranking, rocAuc } from "../core/stats.ts";
+import { rankByProbability, rocAuc } from "../core/stats.ts";
 import type { ScoreName } from "../core/words.ts";
 import type { Interval, Score, Scores } from "../run/metrics_file.ts";
 import type { Predictions } from "../run/predictions.ts";
@@ -13,6 +13,8 @@ export type ScoredSample =
 
 type Values = Record<ScoreName, number | null>;
 
+type Share = { right: number; of: number };
+
 /**
  * All scores of a set of predictions, each with a 95 % confidence interval and beside the majority
  * baseline.
@@ -23,10 +25,6 @@ type Values = Record<ScoreName, number | null>;
  * resamples. Where images share groups, whole groups are resampled for all scores, and a share's
  * interval is never narrower than Wilson's.
  *
- * @example
- * ```ts
- * const { sensitivity } = computeScores(predictions);
- * ```
  * @throws {DataError} When the arrays differ in length or hold something that cannot be scored.
  */
 export function computeScores(sample: ScoredSample): Scores {
@@ -43,25 +41,17 @@ export function computeScores(sample: ScoredSample): Scores {
   const baselineMatrix = rates.confusionMatrix(labels, baselineSample.predicted);
   const entries = (Object.keys(values) as ScoreName[]).map((name) => {
     const share = shares(matrix)[name];
-    const isDefined = values[name] !== null;
-    const { method, low, high, reason } = isDefined
-      ? interval(resampled[name], share, groups && new Set(groups).size)
-      : { method: "none", low: null, high: null };
-    const reasons: string[] = [];
-    if (!isDefined) reasons.push(rates.undefinedReason(name, matrix));
-    else if (reason) reasons.push(`no interval: ${reason}`);
-    if (baseline[name] === null && n > 0) {
-      reasons.push(`no baseline: ${rates.undefinedReason(name, baselineMatrix)}`);
-    }
-    const score: Score = {
-      value: values[name],
-      low,
-      high,
-      baseline: baseline[name],
-      n: share ? share.of : n,
-      method,
-      ...(reasons.length > 0 ? { reason: reasons.join("; ") } : {}),
-    };
+    const value = values[name];
+    const { method, low, high, reason } = value === null
+      ? { method: "none", low: null, high: null, reason: rates.undefinedReason(name, matrix) }
+      : interval(resampled[name], share, groups && new Set(groups).size);
+    const reasons = [
+      reason && value !== null ? `no interval: ${reason}` : reason,
+      baseline[name] === null && n > 0 &&
+      `no baseline: ${rates.undefinedReason(name, baselineMatrix)}`,
+    ].filter(Boolean);
+    const facts = { value, low, high, baseline: baseline[name], n: share?.of ?? n, method };
+    const score: Score = reasons.length > 0 ? { ...facts, reason: reasons.join("; ") } : facts;
     return [name, score] as const;
   });
   return Object.fromEntries(entries) as Scores;
@@ -81,30 +71,23 @@ export function weightedScores(
   return (weights) => scoreValues(prepared, weights);
 }
 
-interface Prepared {
-  labels: Uint8Array;
-  predicted: Uint8Array;
-  probabilities: Float64Array;
-  ranking: Ranking;
-}
-
 /** Typed arrays, sorted once: what makes thousands of resamples cheap. */
-function prepare(
-  { labels, predicted, probabilities }: Omit<ScoredSample, "groups" | "seed">,
-): Prepared {
+function prepare({ labels, predicted, probabilities }: Omit<ScoredSample, "groups" | "seed">) {
   return {
     labels: Uint8Array.from(labels),
+    rest: Uint8Array.from(labels, (label) => 1 - label),
     predicted: Uint8Array.from(predicted),
     probabilities: Float64Array.from(probabilities),
     ranking: rankByProbability(probabilities),
+    restRanking: rankByProbability(probabilities.map((probability) => -probability)),
   };
 }
 
-function scoreValues(
-  { labels, predicted, probabilities, ranking }: Prepared,
-  weights: Uint32Array,
-): Values {
+function scoreValues(sample: ReturnType<typeof prepare>, weights: Uint32Array): Values {
+  const { labels, rest, predicted, probabilities, ranking, restRanking } = sample;
   const matrix = rates.confusionMatrix(labels, predicted, weights);
+  const ofPositive = rates.averagePrecision(labels, probabilities, { ranking, weights });
+  const ofRest = rates.averagePrecision(rest, probabilities, { ranking: restRanking, weights });
   return {
     accuracy: rates.accuracy(matrix),
     balanced_accuracy: rates.balancedAccuracy(matrix),
@@ -115,10 +98,13 @@ function scoreValues(
     mcc: rates.mcc(matrix),
     kappa: rates.kappa(matrix),
     roc_auc: rocAuc(labels, probabilities, { ranking, weights }),
-    average_precision: rates.averagePrecision(labels, probabilities, { ranking, weights }),
+    average_precision: ofPositive,
     brier: rates.brier(labels, probabilities, weights),
     log_loss: rates.logLoss(labels, probabilities, weights),
     ece: rates.expectedCalibrationError(labels, probabilities, weights),
+    macro_precision: rates.macroPrecision(matrix),
+    macro_f1: rates.macroF1(matrix),
+    macro_average_precision: rates.middle(ofPositive, ofRest),
   };
 }
 
@@ -133,7 +119,7 @@ function majorityBaseline(labels: readonly number[]): Omit<ScoredSample, "seed">
 }
 
 /** The scores that are shares of images, as counts. */
-function shares(m: rates.ConfusionMatrix): { [name in ScoreName]?: { right: number; of: number } } {
+function shares(m: rates.ConfusionMatrix): { [name in ScoreName]?: Share } {
   const right = m.truePositive + m.trueNegative;
   return {
     accuracy: { right, of: right + m.falsePositive + m.falseNegative },
@@ -151,7 +137,7 @@ function shares(m: rates.ConfusionMatrix): { [name in ScoreName]?: { right: numb
  */
 function interval(
   resampled: Interval,
-  share: { right: number; of: number } | undefined,
+  share: Share | undefined,
   groups: number | undefined,
 ): Interval & { method: string } {
   const least = share && wilson(share.right, share.of);
@@ -174,29 +160,19 @@ function checkSample(
   if (lengths.some((length) => length !== labels.length)) {
     throw new DataError("Labels and predictions are not of the same images.", remedy);
   }
-  const isClass = (value: number) => value === 0 || value === 1;
   const isProbability = (value: number) => value >= 0 && value <= 1; // false for NaN
-  for (
-    const [what, values, valid] of [
-      ["label", labels, isClass],
-      ["predicted class", predicted, isClass],
-      ["probability", probabilities, isProbability],
-    ] as const
-  ) {
+  const isClass = (value: number) => isProbability(value) && Number.isInteger(value);
+  const check = (what: string, values: readonly number[], valid: (value: number) => boolean) => {
     const at = values.findIndex((value) => !valid(value));
     if (at >= 0) throw new DataError(`Image ${at + 1} has the ${what} ${values[at]}.`, remedy);
-  }
+  };
+  check("label", labels, isClass);
+  check("predicted class", predicted, isClass);
+  check("probability", probabilities, isProbability);
 }
 
 /** A share of images with Wilson's 95 % interval; `null` where it is a share of none. */
-export type ScoredShare =
-  & { right: number; of: number }
-  & Record<"value" | "low" | "high", number | null>;
-
-/** The scores of one patient or slide. */
-export type GroupScores =
-  & { group: string; n: number }
-  & Record<"accuracy" | "sensitivity" | "specificity", ScoredShare>;
+type ScoredShare = Share & Record<"value" | "low" | "high", number | null>;
 
 /**
  * Accuracy, sensitivity and specificity of each group, the worst first: the one whose accuracy is
@@ -205,27 +181,25 @@ export type GroupScores =
  */
 export function groupScores(
   { labels, predicted, groups }: Pick<Predictions, "labels" | "predicted" | "groups">,
-): GroupScores[] {
+) {
   const members = Map.groupBy(groups.keys(), (i) => groups[i]!);
-  const scores = [...members].map(([group, images]): GroupScores => {
+  const scores = [...members].map(([group, images]) => {
     const own = (values: readonly number[]) => images.map((i) => values[i]!);
     const m = shares(rates.confusionMatrix(own(labels), own(predicted)));
+    const scored = ({ right, of }: Share): ScoredShare =>
+      of === 0
+        ? { right, of, value: null, low: null, high: null }
+        : { right, of, value: right / of, ...wilson(right, of) };
     return {
       group,
       n: images.length,
-      accuracy: scoredShare(m.accuracy!),
-      sensitivity: scoredShare(m.sensitivity!),
-      specificity: scoredShare(m.specificity!),
+      accuracy: scored(m.accuracy!),
+      sensitivity: scored(m.sensitivity!),
+      specificity: scored(m.specificity!),
     };
   });
   return scores.sort((a, b) =>
     a.accuracy.high! - b.accuracy.high! || a.accuracy.value! - b.accuracy.value! ||
     (a.group < b.group ? -1 : 1)
   );
-}
-
-function scoredShare({ right, of }: { right: number; of: number }): ScoredShare {
-  return of === 0
-    ? { right, of, value: null, low: null, high: null }
-    : { right, of, value: right / of, ...wilson(right, of) };
 }

@@ -3,8 +3,8 @@ import { writeAtomic, writeJson } from "../core/files.ts";
 import type { Config, MetricsConfig } from "../core/settings.ts";
 import { median } from "../core/stats.ts";
 import type { OnProgress } from "../core/stop.ts";
-import { compareCodePoints, type ScoreName } from "../core/words.ts";
-import { fitRunReference, type Reference } from "../model/reference.ts";
+import { compareCodePoints } from "../core/words.ts";
+import { fitRunReference } from "../model/reference.ts";
 import { predictSubset } from "../model/predict.ts";
 import type { RunModel } from "../model/saved.ts";
 import { calibrate, decide } from "../run/decision.ts";
@@ -17,18 +17,9 @@ import {
   predictionsOf,
   writePredictions,
 } from "../run/predictions.ts";
-import { type BaselineTest, betterThanBaseline } from "./baseline.ts";
-import { chooseDecision, type ChosenDecision, withRunModel } from "./decision.ts";
+import { betterThanBaseline } from "./baseline.ts";
+import { chooseDecision, withRunModel } from "./decision.ts";
 import { computeScores } from "./scores.ts";
-
-/** What {@linkcode testModel} found. */
-export interface TestedModel extends TestResult {
-  decision: ChosenDecision;
-  /** What ordinary images look like; `null` when there are too few images to tell. */
-  reference: Reference | null;
-  /** Whether the model is better than always predicting the more frequent class. */
-  verdict: BaselineTest;
-}
 
 /**
  * Tests the run's saved model, which is loaded once: chooses its decision on the validation images
@@ -37,15 +28,14 @@ export interface TestedModel extends TestResult {
  *
  * @param options `loaded`: the run's model, where it is loaded already; its own card is then out of
  * date, and the one returned counts.
- * @throws {ModelError} When there is no usable model.
- * @throws {DataError} When the split is missing, has no validation image, or is not the one that
- * the model was trained on.
- * @throws {ImageError} When an image of the split has gone or broken since.
+ * @returns With the `reference` of ordinary images (`null`: too few images to tell) and the `verdict`:
+ * whether the model is better than always predicting the more frequent class.
+ * @throws As `chooseDecision` and {@linkcode testRun}.
  */
 export async function testModel(
   run: Run,
   { loaded, onProgress }: { loaded?: RunModel; onProgress?: OnProgress } = {},
-): Promise<TestedModel> {
+) {
   return await withRunModel(run, loaded, async (loaded) => {
     const decision = await chooseDecision(run, onProgress, loaded);
     const decided = { ...loaded, card: decision.card };
@@ -55,30 +45,18 @@ export async function testModel(
   });
 }
 
-/** What {@linkcode testRun} found. */
-export interface TestResult {
-  predictions: Predictions;
-  scores: Scores;
-  /** How often these test images have been read, this time included. */
-  reads: TestReads;
-  card: ModelCard;
-}
-
 /**
  * Scores the run's saved model on the test split, with the calibration and the threshold on its
  * card; writes predictions_test.csv and metrics.json: the scores by name, and `test_reads`.
  *
  * @param given The run's model, where it is loaded already.
+ * @returns With the `reads` of these test images, this one included.
  * @throws {ModelError} When there is no usable model.
  * @throws {DataError} When the split is missing, or is not the one that the model was trained on:
  * its test images could then be ones the model has learnt.
  * @throws {ImageError} When an image of the test split has gone or broken since.
  */
-export async function testRun(
-  run: Run,
-  onProgress?: OnProgress,
-  given?: RunModel,
-): Promise<TestResult> {
+export async function testRun(run: Run, onProgress?: OnProgress, given?: RunModel) {
   const { config, name, paths } = run;
   return await withRunModel(run, given, async (loaded) => {
     const { card, split } = loaded;
@@ -87,7 +65,7 @@ export async function testRun(
       split.filter(({ subset }) => subset === "test"),
       { weightsSha256: card.weights.sha256, decision: card.decision },
     );
-    const reads = {
+    const reads: TestReads = {
       ...counted,
       other_runs: await otherTestRuns(name, counted.test_sha256),
     };
@@ -122,9 +100,11 @@ function testPredictions(
 /** Puts each published value beside the score that it is one of. */
 function withReferences(scores: Scores, references: MetricsConfig["references"]): Scores {
   const result = { ...scores };
-  for (const [score, published] of Map.groupBy(references, (reference) => reference.score)) {
-    const entries = published.map(({ name, value, note }) => ({ name, value, note }));
-    result[score as ScoreName] = { ...result[score], references: entries };
+  for (const { score, ...reference } of references) {
+    result[score] = {
+      ...result[score],
+      references: [...result[score].references ?? [], reference],
+    };
   }
   return result;
 }
@@ -137,10 +117,9 @@ function withReferences(scores: Scores, references: MetricsConfig["references"])
 export async function writeModelCard(
   { paths }: Run,
   card: ModelCard,
-  { scores, reads }: Pick<TestResult, "scores" | "reads">,
+  { scores, reads }: { scores: Scores; reads: TestReads },
 ): Promise<void> {
-  const text = modelCardMarkdown(card, { scores, reads: reads.count });
-  await writeAtomic(paths.modelCardText, text);
+  await writeAtomic(paths.modelCardText, modelCardMarkdown(card, { scores, reads: reads.count }));
 }
 
 /** Predictions worth looking at for one reason. */
@@ -179,15 +158,11 @@ export function chooseExamples<T extends PredictionRow>(
   const mistakes = nearest(wrong, 1);
   const others = rows.filter((row) => !mistakes.includes(row));
   const uncertain = nearest(others, 0);
-  const typical = classes.map((name): ExampleGroup<T> => {
-    const right = rows.filter((row) => row.label === name && row.predicted === name);
+  const typical = classes.map((label): ExampleGroup<T> => {
+    const right = rows.filter((row) => row.label === label && row.predicted === label);
     const usual = right.length === 0 ? 0 : median(right.map((row) => certainty.get(row)!));
-    return {
-      kind: "typical",
-      label: name,
-      examples: nearest(right.filter((row) => !uncertain.includes(row)), usual),
-      of: right.length,
-    };
+    const examples = nearest(right.filter((row) => !uncertain.includes(row)), usual);
+    return { kind: "typical", label, examples, of: right.length };
   });
   return [
     { kind: "mistakes", label: null, examples: mistakes, of: wrong.length },

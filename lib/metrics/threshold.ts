@@ -62,17 +62,11 @@ export function chooseThreshold(
 }
 
 /** What a rule makes as large as possible, of which cuts. */
-interface Criterion {
-  value: (cut: Cut) => number;
-  fits: (cut: Cut) => boolean;
-  words: string;
-}
-
 function criterion(
   { rule, sensitivity, falseNegativeCost, falsePositiveCost }: MetricsConfig["threshold"],
   positives: number,
   negatives: number,
-): Criterion {
+): { value: (cut: Cut) => number; fits: (cut: Cut) => boolean; words: string } {
   const found = (cut: Cut) => cut.truePositives / positives;
   if (rule === "sensitivity") {
     return {
@@ -96,16 +90,7 @@ function criterion(
   };
 }
 
-/** A possible threshold, and what it does to the images it was made from. */
-interface Cut {
-  threshold: number;
-  /** Positive images at or above it. */
-  truePositives: number;
-  /** Negative images at or above it. */
-  falsePositives: number;
-  /** Distance of the two scores that it lies between. */
-  gap: number;
-}
+type Cut = ReturnType<typeof cuts>[number];
 
 /**
  * All thresholds that differ in their effect on these images, falling. Each lies in the middle
@@ -114,11 +99,13 @@ interface Cut {
  *
  * @param labels 0 or 1 (positive).
  * @param probabilities Of the positive class, in the same order.
+ * @returns With the positive and negative images at or above each threshold, and the distance of the
+ * two scores that it lies between (`gap`).
  */
-export function cuts(labels: readonly number[], probabilities: readonly number[]): Cut[] {
+export function cuts(labels: readonly number[], probabilities: readonly number[]) {
   const { fp, tp, images } = outcomes(labels, rankByProbability(probabilities));
   const scores = [1, ...images.slice(1).map((image) => probabilities[image]!), 0];
-  const found = fp.map((falsePositives, i): Cut => {
+  const found = fp.map((falsePositives, i) => {
     const [above, below] = [scores[i]!, scores[i + 1]!];
     const threshold = between(below, above);
     return { threshold, truePositives: tp[i]!, falsePositives, gap: above - below };
@@ -127,20 +114,14 @@ export function cuts(labels: readonly number[], probabilities: readonly number[]
   return scores[1] === 1 ? found.slice(1) : found;
 }
 
-/**
- * The middle between two neighbouring scores, as a threshold: at or above it lies `upper`, and
- * `lower` does not. `upper` itself where the two are neighbouring numbers.
- */
+/** The middle between two neighbouring scores, above `lower`; `upper` where nothing lies between. */
 function between(lower: number, upper: number): number {
   const middle = lower + (upper - lower) / 2;
   return middle > lower ? middle : upper;
 }
 
-/** Validation predictions that a band is chosen on, one entry an image in every array. */
 interface BandSample {
-  /** Calibrated probability of the positive class. */
   probabilities: readonly number[];
-  /** Whether the prediction at the threshold is right. */
   right: readonly boolean[];
   threshold: number;
 }
@@ -156,6 +137,8 @@ interface BandSample {
  * next one, or the threshold. The bound takes images as independent and does not know that the band
  * was chosen on them, so it is a little on the low side.
  *
+ * @param sample Of each validation image the calibrated probability of the positive class, and whether
+ * the prediction at the threshold is right.
  * @param errorRate `config.metrics.acceptErrorRate`, above 0 and below 1.
  */
 export function chooseAcceptBand(
@@ -171,10 +154,9 @@ export function chooseAcceptBand(
   let [most, fewest] = [0, 0];
   for (const low of sidesOf(sample, "low").filter(keeps)) {
     for (const high of highs) {
-      const accepted = low.accepted + high.accepted;
-      const errors = low.errors + high.errors;
-      if (accepted < most || errors > limits[accepted]!) continue;
-      if (accepted === most && (best === null || errors >= fewest)) continue;
+      const [accepted, errors] = [low.accepted + high.accepted, low.errors + high.errors];
+      const isBetter = accepted > most || (accepted === most && best && errors < fewest);
+      if (!isBetter || errors > limits[accepted]!) continue;
       best = { low, high };
       [most, fewest] = [accepted, errors];
     }
@@ -201,11 +183,7 @@ export function chooseAcceptBand(
 }
 
 /** Images accepted on one side of the threshold: those from the end of the range to the edge. */
-interface Side {
-  edge: number;
-  accepted: number;
-  errors: number;
-}
+type Side = Record<"edge" | "accepted" | "errors", number>;
 
 /**
  * What may be accepted on one side, the most certain image first. Tied images stay together. Of
@@ -242,13 +220,10 @@ function sidesOf({ probabilities, right, threshold }: BandSample, which: "low" |
 const ALPHA = 0.05;
 
 /**
- * How many errors among n images still show an error rate of at most `rate`: the exact one-sided
- * 95 % upper bound (Clopper & Pearson 1934) of that many errors in n does not exceed it.
+ * How many errors among n images still show an error rate of at most `rate` (above 0, below 1): the
+ * exact one-sided 95 % upper bound (Clopper & Pearson 1934) of that many errors does not exceed it.
  *
- * @param most The largest n.
- * @param rate Above 0, below 1.
- * @returns The number for every n from 0 to `most`; -1 where n images are too few even without an
- * error.
+ * @returns The number for every n from 0 to `most`; -1 where n images are too few even without one.
  */
 export function mostErrors(most: number, rate: number): Int32Array {
   const limits = new Int32Array(most + 1).fill(-1);
@@ -264,7 +239,7 @@ export function mostErrors(most: number, rate: number): Int32Array {
 /** The regularised incomplete beta function; jstat brings no types. */
 const { ibeta } = jstat as unknown as { ibeta(x: number, a: number, b: number): number };
 
-/** P(X ≤ k) of a binomial with n trials of chance p, as the regularised incomplete beta function. */
+/** P(X ≤ k) of a binomial with n trials of chance p. */
 function chanceOfAtMost(k: number, n: number, p: number): number {
   return k >= n ? 1 : 1 - ibeta(p, k + 1, n - k);
 }

@@ -3,8 +3,8 @@ import { nativeBackend, type TensorFlow, tf } from "../core/tensorflow.ts";
 type Tensor = TensorFlow.Tensor;
 
 /**
- * Handle of a variable that TensorFlow itself holds, so that its fused optimizer kernels can change
- * it in place. tfjs' own variables are tensors that are replaced.
+ * Handle of a variable that TensorFlow itself holds, so that its fused optimizer kernels change it in
+ * place. tfjs' own variables are tensors that are replaced.
  */
 type Variable = Tensor;
 
@@ -30,11 +30,9 @@ export function startAdam(weights: ReadonlyMap<string, Tensor>): AdamState {
 /**
  * One step of Adam (Kingma and Ba, ICLR 2015) in the form and with the defaults of
  * `keras.optimizers.Adam`: the bias corrections are in the step size and epsilon, 1e-7, is added to
- * the uncorrected root. TensorFlow's fused kernel makes one pass over each weight, where elementwise
- * operations would make a dozen.
+ * the uncorrected root. TensorFlow's fused kernel makes one pass over each weight.
  *
- * @param weights Their tensors are disposed and replaced by the new values, for the names that have a
- *   gradient; the caller owns these.
+ * @param weights Those that have a gradient are disposed and replaced; the caller owns the new ones.
  * @param gradients By weight name; not disposed.
  */
 export function stepAdam(
@@ -64,13 +62,11 @@ export function stepAdam(
   });
 }
 
-/** Adam as before its first step, as for a new phase of training; the weights stay. */
+/** Adam as before its first step, for a new phase of training; the weights stay. */
 export function resetAdam(state: AdamState): void {
   state.step = 0;
-  for (const { first, second } of state.variables.values()) {
-    for (const moment of [first, second]) {
-      tf.tidy(() => assignVariable(moment, readVariable(moment).zerosLike()));
-    }
+  for (const moment of [...state.variables.values()].flatMap((of) => [of.first, of.second])) {
+    tf.tidy(() => assignVariable(moment, readVariable(moment).zerosLike()));
   }
 }
 
@@ -98,10 +94,7 @@ function createVariable(make: () => Tensor): Variable {
   return variable;
 }
 
-/**
- * A variable's value now; the caller disposes it. No copy is made: as long as it is there, the next
- * change makes one.
- */
+/** A variable's value now; the caller disposes it. As long as it is there, a change makes a copy. */
 export function readVariable(variable: Variable): Tensor {
   return nativeBackend().executeSingleOutput("ReadVariableOp", [floats()], [variable]);
 }

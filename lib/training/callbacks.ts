@@ -1,15 +1,14 @@
 import { TrainingError } from "../core/errors.ts";
 import type { Config, Monitor } from "../core/settings.ts";
+import { rocAuc } from "../core/stats.ts";
 import { type HistoryRow, lowerIsBetter, type TrainingEvent } from "../run/history.ts";
-import type { ScoreSums } from "./epoch_scores.ts";
+import type { BatchResult } from "./trainable.ts";
 
 type Options = Config["training"];
 
-/** How far the epoch after the finished ones has come. */
+/** How far the epoch after the finished ones has come: training batches done, and their time. */
 export interface PartialEpoch {
-  /** Training batches done. */
   steps: number;
-  /** Time spent on them. */
   seconds: number;
   scores: ScoreSums;
 }
@@ -20,9 +19,8 @@ export interface TrainingState {
   epoch: number;
   /** Where the next epoch is; `null`: at its start. */
   partial: PartialEpoch | null;
-  /** No epoch was left to do when this was saved. */
+  /** Whether no epoch was left to do when this was saved, and whether EarlyStopping had ended it. */
   over: boolean;
-  /** EarlyStopping has ended the training. */
   stopped: boolean;
   /** ReduceLROnPlateau: its best value, epochs without improvement and of cool-down left. */
   plateau: { learningRate: number; best: number | null; wait: number; cooldown: number };
@@ -64,7 +62,6 @@ export function endEpoch(state: TrainingState, row: HistoryRow, options: Options
   const { checkpoint, reduceLROnPlateau, earlyStopping, warmupEpochs } = options;
   const events: TrainingEvent[] = [];
   const watched = (name: Monitor) => epoch <= warmupEpochs ? null : row[name];
-
   const { monitor } = checkpoint;
   const value = row[monitor];
   // Without a value Keras keeps the epoch: a model of the last one is better than none.
@@ -81,40 +78,29 @@ export function endEpoch(state: TrainingState, row: HistoryRow, options: Options
     const [before, after] = [state.plateau, plateau].map((each) => rateText(each.learningRate));
     events.push({ epoch, kind: "reduce_lr", note: `learning rate ${before} → ${after}` });
   }
-  const stopping = stepStopping(
-    state.stopping,
-    epoch,
-    watched(earlyStopping.monitor),
-    earlyStopping,
-  );
+  let { stopping } = state;
+  const stopValue = watched(earlyStopping.monitor);
+  if (stopValue !== null) {
+    const { monitor, minDelta } = earlyStopping;
+    stopping = isImprovement(stopValue, stopping.best, monitor, minDelta)
+      ? { best: stopValue, bestEpoch: epoch, wait: 0 }
+      : { ...stopping, wait: stopping.wait + 1 };
+  }
   const stopped = stopping.wait >= earlyStopping.patience;
   if (stopped) {
     const note = `no better ${earlyStopping.monitor} for ${stopping.wait} epochs`;
     events.push({ epoch, kind: "early_stopping", note });
   }
-  return {
-    ...state,
-    epoch,
-    partial: null,
-    stopped,
-    plateau,
-    stopping,
-    best: isBest ? { value: value ?? state.best.value, epoch } : state.best,
-    history: [...state.history, row],
-    events: [...state.events, ...events],
-  };
+  const best = isBest ? { value: value ?? state.best.value, epoch } : state.best;
+  const added = { history: [...state.history, row], events: [...state.events, ...events] };
+  return { ...state, ...added, epoch, partial: null, stopped, plateau, stopping, best };
 }
 
 /**
  * Whether `value` beats `best` by more than `minDelta`; without a best yet, any value does. Compared
  * as 32-bit floats, as Keras does, so that a difference in the tenth digit is none.
  */
-function isImprovement(
-  value: number,
-  best: number | null,
-  monitor: Monitor,
-  minDelta = 0,
-): boolean {
+function isImprovement(value: number, best: number | null, monitor: Monitor, minDelta = 0) {
   if (best === null) return true;
   return lowerIsBetter(monitor)
     ? Math.fround(value + minDelta) < Math.fround(best)
@@ -141,37 +127,15 @@ function stepPlateau(
   if (wait < options.patience || learningRate <= Math.fround(options.minLearningRate)) {
     return { ...state, wait, cooldown };
   }
-  return {
-    ...state,
-    learningRate: Math.fround(Math.max(learningRate * options.factor, options.minLearningRate)),
-    wait: 0,
-    cooldown: options.cooldown,
-  };
-}
-
-/** EarlyStopping at the end of a 1-based epoch; `null`: the epoch has no value. */
-function stepStopping(
-  state: TrainingState["stopping"],
-  epoch: number,
-  value: number | null,
-  options: Options["earlyStopping"],
-): TrainingState["stopping"] {
-  if (value === null) return state;
-  return isImprovement(value, state.best, options.monitor, options.minDelta)
-    ? { best: value, bestEpoch: epoch, wait: 0 }
-    : { ...state, wait: state.wait + 1 };
+  const lower = Math.fround(Math.max(learningRate * options.factor, options.minLearningRate));
+  return { ...state, learningRate: lower, wait: 0, cooldown: options.cooldown };
 }
 
 /** A learning rate for people: "1e-4". */
-function rateText(rate: number): string {
-  return Number(rate.toPrecision(3)).toExponential();
-}
+const rateText = (rate: number): string => Number(rate.toPrecision(3)).toExponential();
 
-/** Steps over which the training loss is averaged before it is judged. */
-const STEPS = 20;
-
-/** How many times the loss of guessing, ln(classes), that average may reach. */
-const LIMIT = 100;
+/** Steps of which the mean loss is judged, and how often the loss of guessing it may reach. */
+const [STEPS, LIMIT] = [20, 100];
 
 /**
  * Watches the losses of an epoch and stops a training that has diverged: a loss is no longer a
@@ -182,11 +146,11 @@ const LIMIT = 100;
  * batch can cost much; class weights are divided out, since those of a very rare class are large.
  *
  * Validation losses may be as high as they like while they are numbers: the moving statistics of the
- * head's BatchNorm need some hundred steps to settle, and until then say nothing about the training.
+ * head's BatchNorm need some hundred steps to settle.
  *
  * @returns What to call after each step, after the last step and after each validation batch.
- *   `loss` is the mean over the batch, class weights applied; `weight` the sum of the class weights
- *   of the batch's images. Each throws a {@linkcode TrainingError} when the training has diverged.
+ *   `loss` is the mean over the batch, class weights applied; `weight` the sum of its class weights.
+ * @throws {TrainingError} From each of these, when the training has diverged.
  */
 export function watchDivergence(
   { classes, epoch, learningRate }: { classes: number; epoch: number; learningRate: number },
@@ -225,4 +189,43 @@ export function watchDivergence(
     },
     validation: requireNumber,
   };
+}
+
+/** Sums over an epoch's images so far; a checkpoint within the epoch holds them. */
+export interface ScoreSums {
+  /** Sum of the images' losses. */
+  loss: number;
+  /** Images whose most probable class was right. */
+  right: number;
+  /** 1 where the label is the positive class, else 0, and that class's probability: [images]. */
+  labels: number[];
+  positive: number[];
+}
+
+/** The sums before the first batch. */
+export const noScores = (): ScoreSums => ({ loss: 0, right: 0, labels: [], positive: [] });
+
+/** Adds a batch to the sums. The positive class is the last one. */
+export function addBatch(
+  sums: ScoreSums,
+  { loss, probabilities }: BatchResult,
+  labels: Int32Array,
+) {
+  const classes = probabilities.length / labels.length;
+  sums.loss += loss * labels.length;
+  labels.forEach((label, row) => {
+    const image = probabilities.subarray(row * classes, (row + 1) * classes);
+    if (image.indexOf(Math.max(...image)) === label) sums.right += 1;
+    sums.labels.push(label === classes - 1 ? 1 : 0);
+    sums.positive.push(image[classes - 1]!);
+  });
+}
+
+/**
+ * Mean loss, accuracy, and exact AUC of the positive class (`null` with one class absent), which
+ * `keras.metrics.AUC` approximates with 200 thresholds.
+ */
+export function scoresOf({ loss, right, labels, positive }: ScoreSums) {
+  const images = labels.length;
+  return { loss: loss / images, accuracy: right / images, auc: rocAuc(labels, positive) };
 }

@@ -7,10 +7,7 @@ import { readTensors, writeTensors } from "../model/tensor_file.ts";
 import type { TrainingState } from "./callbacks.ts";
 import type { Tensors } from "./trainable.ts";
 
-/**
- * Names of a checkpoint's files: after an epoch, or within the next one after so many steps. Beyond
- * 9999 epochs the number has more digits.
- */
+/** Names of a checkpoint's files: after an epoch (9999 and more), or after so many steps of the next. */
 const CHECKPOINT_FILE = /^(epoch|weights|best)-\d{4,}(-\d{6,})?\.(json|bin)$/;
 
 /** How many checkpoints are kept: if the latest is damaged, the one before it serves. */
@@ -102,15 +99,12 @@ export async function latestCheckpoint(
 }
 
 /** Removes all checkpoints of a folder; nothing else in it is touched. */
-export async function removeCheckpoints(folder: string): Promise<void> {
-  await keepLatest(folder, 0);
-}
+export const removeCheckpoints = (folder: string): Promise<void> => keepLatest(folder, 0);
 
 /**
  * Makes sure that no interrupted training of other settings or data is about to be lost. One that
  * had come to its end is not: its best model and its history are there.
  *
- * @param fingerprint Of the training that is about to start: a JSON object.
  * @throws {TrainingError} Saying what differs, and how to continue or discard it.
  */
 export async function requireNoOther(folder: string, fingerprint: string): Promise<void> {
@@ -153,12 +147,11 @@ function fieldsOf(json: string): Map<string, string> {
   return fields;
 }
 
-/** All checkpoints that can be read; a damaged one is as good as none. */
+/** All checkpoints that can be read, damaged ones left out. */
 async function* latestFirst(folder: string): AsyncGenerator<CheckpointFile, void> {
-  const names = (await namesIn(folder)).filter((name) =>
-    CHECKPOINT_FILE.exec(name)?.[1] === "epoch"
-  );
-  const places = names.map((name) => name.replace(/\.json$/, "")).sort(compareIds);
+  const names = await namesIn(folder);
+  const places = names.filter((name) => CHECKPOINT_FILE.exec(name)?.[1] === "epoch")
+    .map((name) => name.replace(/\.json$/, "")).sort(compareIds);
   for (const place of places.reverse()) {
     const content = await readJson(join(folder, `${place}.json`), "").catch(() => null);
     const { data } = checkpointSchema.safeParse(content);
@@ -177,11 +170,9 @@ async function bestBefore(folder: string, id: string, file: string): Promise<Ten
 /** Removes all checkpoints of a folder but the latest ones. */
 async function keepLatest(folder: string, count: number): Promise<void> {
   const kept = (await Array.fromAsync(latestFirst(folder))).slice(0, count);
-  const needed = kept.flatMap(({ state, tensors, best }) => [
-    `epoch-${idOf(state)}.json`,
-    tensors.file,
-    best?.file,
-  ]);
+  const needed = kept.flatMap((
+    { state, tensors, best },
+  ) => [`epoch-${idOf(state)}.json`, tensors.file, best?.file]);
   for (const name of await namesIn(folder)) {
     const isUnneeded = CHECKPOINT_FILE.test(name) && !needed.includes(name);
     if (isUnneeded) await Deno.remove(join(folder, name));

@@ -2,6 +2,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { crc32 } from "node:zlib";
+import { reasonOf } from "../core/errors.ts";
 import { writeAll } from "../core/files.ts";
 
 /** The frozen layers' outputs for one view of one image, as 16-bit floats. */
@@ -27,12 +28,9 @@ export interface FeatureCache {
  *   it asks for room, the folders that were not used for the longest time are removed.
  */
 export async function openFeatureCache(
-  { folder, values, memoryBytes, diskBytes }: {
-    folder: string;
-    values: number;
-    memoryBytes: number;
-    diskBytes: number;
-  },
+  { folder, values, memoryBytes, diskBytes }:
+    & Record<"values" | "memoryBytes" | "diskBytes", number>
+    & { folder: string },
 ): Promise<FeatureCache> {
   const recordBytes = 2 * values;
   const memory = new Map<string, FeatureRecord>();
@@ -41,7 +39,7 @@ export async function openFeatureCache(
   };
   let problem: string | null = null;
   const disk = await openStore(folder, recordBytes, diskBytes).catch((error: unknown) => {
-    problem = `${folder} cannot be used (${messageOf(error)})`;
+    problem = `${folder} cannot be used (${reasonOf(error)})`;
     return null;
   });
   return {
@@ -59,17 +57,11 @@ export async function openFeatureCache(
   };
 }
 
-const KEY_BYTES = 32;
-
-/** A key's SHA-256 and the CRC-32 of its record. */
-const ENTRY_BYTES = KEY_BYTES + 4;
+/** A key's SHA-256 (32 bytes), and with it the CRC-32 of its record. */
+const [KEY_BYTES, ENTRY_BYTES] = [32, 36];
 
 /** Where a record is, and its checksum. */
-interface Place {
-  reader: FileHandle;
-  index: number;
-  checksum: number;
-}
+type Place = { reader: FileHandle; index: number; checksum: number };
 
 /**
  * Records on disk, in segments: NAME.bin holds records one after another, NAME.keys their keys and
@@ -89,11 +81,10 @@ async function openStore(folder: string, recordBytes: number, budgetBytes: numbe
     const reader = await readSegment(path, recordBytes, places).catch(() => null);
     if (reader) readers.push(reader);
   }
-  let own: { data: Deno.FsFile; keys: Deno.FsFile; reader: FileHandle; count: number } | null =
-    null;
+  let own: { data: Deno.FsFile; keys: Deno.FsFile; reader: FileHandle; count: number } | undefined;
   let problem: string | null = null;
 
-  const append = async (records: [hash: string, FeatureRecord][]): Promise<void> => {
+  const append = async (records: (readonly [hash: string, FeatureRecord])[]): Promise<void> => {
     if (!own) {
       const path = join(folder, `${randomUUID()}.`);
       const data = await Deno.open(`${path}bin`, { write: true, createNew: true });
@@ -132,16 +123,14 @@ async function openStore(folder: string, recordBytes: number, budgetBytes: numbe
     },
     /** Adds records, all or none, durably. @returns Why not, in words; `null`: they were added. */
     add: async (records: ReadonlyMap<string, FeatureRecord>): Promise<string | null> => {
-      const fresh = [...records].map(([key, record]): [string, FeatureRecord] => [
-        hashOf(key),
-        record,
-      ]).filter(([hash]) => !places.has(hash));
+      const hashed = [...records].map(([key, record]) => [hashOf(key), record] as const);
+      const fresh = hashed.filter(([hash]) => !places.has(hash));
       if (problem !== null || fresh.length === 0) return problem;
       try {
         if (await makeRoom(folder, fresh.length * recordBytes, budgetBytes)) await append(fresh);
         else problem = "the disk budget (training.cacheGigabytes) is used up";
       } catch (error) {
-        problem = `the disk takes no more (${messageOf(error)})`;
+        problem = `the disk takes no more (${reasonOf(error)})`;
       }
       return problem;
     },
@@ -155,14 +144,8 @@ async function openStore(folder: string, recordBytes: number, budgetBytes: numbe
 
 const hashOf = (key: string): string => createHash("sha256").update(key).digest("hex");
 
-const messageOf = (error: unknown): string => error instanceof Error ? error.message : `${error}`;
-
 /** Reads a segment's keys into `places`. @returns What reads its records. */
-async function readSegment(
-  path: string,
-  recordBytes: number,
-  places: Map<string, Place>,
-): Promise<FileHandle> {
+async function readSegment(path: string, recordBytes: number, places: Map<string, Place>) {
   const keys = await Deno.readFile(`${path}keys`);
   const reader = await open(`${path}bin`, "r");
   const { size } = await reader.stat();

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { ProjectError, TrainingError } from "../core/errors.ts";
+import { ProjectError, reasonOf, TrainingError } from "../core/errors.ts";
 import { createRandom } from "../core/random.ts";
 import type { Config } from "../core/settings.ts";
 import { breathe, type OnProgress, type StopRequested } from "../core/stop.ts";
@@ -10,8 +10,11 @@ import type { HistoryRow, TrainingEvent } from "../run/history.ts";
 import type { LabelledFile } from "../run/split_file.ts";
 import { resetAdam } from "./adam.ts";
 import {
+  addBatch,
   endEpoch,
+  noScores,
   type PartialEpoch,
+  scoresOf,
   startState,
   type TrainingState,
   watchDivergence,
@@ -22,7 +25,6 @@ import {
   requireNoOther,
   writeCheckpoint,
 } from "./checkpoint.ts";
-import { addBatch, noScores, scoresOf } from "./epoch_scores.ts";
 import { everyImage, hashFrozenPart, openSources, type Sources } from "./features.ts";
 import {
   cutModel,
@@ -42,7 +44,6 @@ export interface TrainingJob {
   model: Model;
   train: readonly LabelledFile[];
   validation: readonly LabelledFile[];
-  /** How images are read. */
   decode: DecodeOptions;
   config: Config;
   /** Folder of checkpoints. */
@@ -56,16 +57,12 @@ export interface TrainingJob {
   /** Called after every epoch with all rows and events so far. */
   onEpoch?: (history: HistoryRow[], events: TrainingEvent[]) => Promise<void> | void;
   onProgress?: OnProgress;
-  /** Whether the person has asked to stop. */
   stopRequested?: StopRequested;
 }
 
 /** What a training leaves. */
 export interface TrainingResult {
-  /**
-   * Weights of the trainable part: of EarlyStopping's best epoch with `restoreBest`, else of the
-   * last one. The caller frees them.
-   */
+  /** Weights of the trainable part: of EarlyStopping's best epoch with `restoreBest`, else the last. */
   trained: Tensors;
   history: HistoryRow[];
   events: TrainingEvent[];
@@ -73,7 +70,7 @@ export interface TrainingResult {
   bestEpoch: number;
   /** Epochs that an earlier, interrupted call had done. */
   resumedFrom: number;
-  /** The person stopped it before its end; the next call goes on from there. */
+  /** Stopped by the person before its end; the next call goes on from there. */
   interrupted: boolean;
   /** Why some outputs of the frozen layers could not be cached, in words; `null`: all were. */
   cacheProblem: string | null;
@@ -88,6 +85,7 @@ export interface TrainingResult {
  * `training.checkpoint.minutes`. An interrupted training continues from the latest checkpoint, with
  * the history that it would have had; one that had ended has nothing left to do.
  *
+ * @returns The caller frees `trained`.
  * @throws {ImageError} Naming an image that cannot be read any more.
  * @throws {TrainingError} When the loss is no longer a number, or has exploded; when a checkpoint
  *   cannot be written (the one before it stays); when an interrupted training of other settings would
@@ -118,12 +116,8 @@ export async function fit(job: TrainingJob): Promise<TrainingResult> {
     const save = async () => {
       await saving; // one at a time; throws what the one before it threw
       state = { ...state, adamStep: part.adam.step, over: isOver() };
-      const kept = best && new Map([...best].map(([name, value]) => [name, value.clone()]));
-      saving = writeState(job, state, {
-        weights: snapshot(part),
-        moments: momentsOf(part),
-        best: kept,
-      });
+      const kept = best && snapshot({ weights: best });
+      saving = writeState(job, state, snapshot(part), momentsOf(part), kept);
       saving.catch(() => {}); // thrown where it is awaited
     };
 
@@ -156,17 +150,12 @@ export async function fit(job: TrainingJob): Promise<TrainingResult> {
       const place = `stopped early after epoch ${state.epoch} of at most ${epochs}`;
       job.onProgress?.(done, done, undefined, { place, unit: "images" });
     }
+    const { history, events } = state;
+    const bestEpoch = state.best.epoch ?? state.epoch;
+    const cacheProblem = sources?.cache.problem() ?? null;
     const trained = best ?? snapshot(part);
     best = null; // now the caller's
-    return {
-      trained,
-      history: state.history,
-      events: state.events,
-      bestEpoch: state.best.epoch ?? state.epoch,
-      resumedFrom,
-      interrupted,
-      cacheProblem: sources?.cache.problem() ?? null,
-    };
+    return { trained, history, events, bestEpoch, resumedFrom, interrupted, cacheProblem };
   } finally {
     await saving.catch(() => {}); // another error is on its way
     await sources?.cache.close();
@@ -177,14 +166,11 @@ export async function fit(job: TrainingJob): Promise<TrainingResult> {
 
 /**
  * Trains on this epoch's draw of training images, then scores the validation images; an epoch that
- * was interrupted goes on behind its last saved batch.
+ * was interrupted goes on behind its last saved batch. Warm-up epochs train the head alone (Keras
+ * guide "Transfer learning & fine-tuning": first the new layers; then, at a lower rate, the unfrozen
+ * ones with them).
  *
- * Warm-up epochs train the head alone (Keras guide "Transfer learning & fine-tuning": first the new
- * layers; then, at a lower rate, the unfrozen ones with them).
- *
- * @param save Saves where the epoch is, so that it can go on from there.
  * @returns `null` when the person has stopped it; where it is has then been saved.
- * @throws {TrainingError} When the loss is no longer a number, or has exploded.
  */
 async function runEpoch(
   job: TrainingJob,
@@ -201,9 +187,9 @@ async function runEpoch(
   const classWeights = weightsOfClasses(job);
   const watch = watchDivergence({ classes: data.classes.length, epoch, learningRate });
 
-  let { steps, scores, seconds: before } = state.partial ??
-    { steps: 0, scores: noScores(), seconds: 0 };
-  scores = structuredClone(scores); // the saved state stays as it is
+  const start = structuredClone(state.partial) ?? { steps: 0, scores: noScores(), seconds: 0 };
+  const { scores, seconds: before } = start;
+  let { steps } = start;
   const validation = noScores();
   const started = performance.now();
   const seconds = () => before + (performance.now() - started) / 1000;
@@ -256,15 +242,9 @@ async function runEpoch(
     }
   }
   const { loss: val_loss, accuracy: val_accuracy, auc: val_auc } = scoresOf(validation);
-  return {
-    epoch,
-    ...scoresOf(scores),
-    val_loss,
-    val_accuracy,
-    val_auc,
-    learning_rate: learningRate,
-    seconds: seconds(),
-  };
+  const validated = { val_loss, val_accuracy, val_auc };
+  const row = { epoch, ...scoresOf(scores), ...validated, learning_rate: learningRate };
+  return { ...row, seconds: seconds() };
 }
 
 /** Weight of each class's images: n / (classes · n of the class), as scikit-learn's "balanced". */
@@ -272,22 +252,21 @@ export function weightsOfClasses(
   { config, train }: Pick<TrainingJob, "config" | "train">,
 ): number[] {
   const { classes } = config.data;
-  if (config.training.classWeights === "none") return classes.map(() => 1);
-  return classes.map((_, label) =>
-    train.length / (classes.length * train.filter((image) => image.label === label).length)
-  );
+  const count = (label: number) => train.filter((image) => image.label === label).length;
+  const isEven = config.training.classWeights === "none";
+  return classes.map((_, label) => isEven ? 1 : train.length / (classes.length * count(label)));
 }
 
 /**
- * Writes the model, if its best epoch has just ended, then the checkpoint, and frees the tensors.
- *
- * @throws {TrainingError} When something cannot be written; what it would have replaced is still
- *   there.
+ * Writes the model, if its best epoch has just ended, then the checkpoint, and frees the tensors. What
+ * a file that cannot be written would have replaced is still there.
  */
 async function writeState(
   { model, checkpoints, fingerprint, onBest }: TrainingJob,
   state: TrainingState,
-  { weights, moments, best }: { weights: Tensors; moments: Tensors; best: Tensors | null },
+  weights: Tensors,
+  moments: Tensors,
+  best: Tensors | null,
 ): Promise<void> {
   const { epoch, partial, history } = state;
   let what = "The model";
@@ -301,7 +280,7 @@ async function writeState(
   } catch (cause) {
     if (cause instanceof ProjectError) throw cause;
     throw new TrainingError(
-      `${what} could not be written: ${cause instanceof Error ? cause.message : cause}.`,
+      `${what} could not be written: ${reasonOf(cause)}.`,
       "Free some disk space, then run this again. It goes on from the last checkpoint, after " +
         `epoch ${Math.max(0, epoch - 1)}.`,
       { cause },

@@ -19,11 +19,8 @@ import {
 import { type TrainingJob, weightsOfClasses } from "./fit.ts";
 import { cutModel, type Trainable, trainStep } from "./trainable.ts";
 
-/** Learning rates that are tried, from the first to the last in equal factors. */
-const [LOWEST, HIGHEST] = [1e-7, 10];
-
-/** Steps of training, as in fastai's `lr_find`. */
-const RANGE_TEST_STEPS = 100;
+/** Rates that are tried, in equal factors from the first to the last, as many as in fastai. */
+const [LOWEST, HIGHEST, RANGE_TEST_STEPS] = [1e-7, 10, 100];
 
 /** The test ends where the averaged loss is this many times its least so far, as in fastai. */
 const DIVERGED = 4;
@@ -52,24 +49,15 @@ export interface RangeTest {
  * model for 100 steps, with a learning rate that grows in equal factors from 1e-7 to 10, and watches
  * where the loss falls and where it goes wild. Batches, class weights, augmentation and dropout are
  * those of a training, all seeded; Adam's own warm-up is part of it. The copy is thrown away: no
- * file of the run is touched.
- *
- * It costs 100 steps of training and, where they are not yet cached, the frozen layers' outputs of
- * the training images.
+ * file of the run is touched. Beside 100 steps it costs the frozen layers' outputs of the training
+ * images, where they are not yet cached.
  *
  * @throws {DataError} When notebook 03 has not been run.
  * @throws {ModelError} When the starting weights cannot be obtained.
  * @throws {ImageError} When an image of the split has gone or broken since.
  * @throws {StoppedError} When the person asks to stop.
- * @example
- * ```ts
- * const { suggestion } = await findLearningRate(config, showProgress("Learning rates"));
- * ```
  */
-export async function findLearningRate(
-  run: Run,
-  onProgress?: OnProgress,
-): Promise<RangeTest> {
+export async function findLearningRate(run: Run, onProgress?: OnProgress): Promise<RangeTest> {
   const { config } = run;
   const { split, model, decode } = await startRun(run, onProgress);
   try {
@@ -100,7 +88,7 @@ async function* endlessBatches(
   source: FeatureSource,
   labels: readonly number[],
   { seed, training: { sampling, batchSize } }: Config,
-): AsyncGenerator<FeatureBatch> {
+) {
   for (let epoch = 1;; epoch++) {
     yield* source(epochDraws(labels, { seed, epoch, sampling }), batchSize);
   }
@@ -111,7 +99,7 @@ async function trainThroughRates(
   part: Trainable,
   batches: AsyncGenerator<FeatureBatch>,
   job: Pick<TrainingJob, "config" | "train">,
-  onProgress: OnProgress | undefined,
+  onProgress?: OnProgress,
 ): Promise<RangePoint[]> {
   const classWeights = weightsOfClasses(job);
   const random = createRandom(`${job.config.seed}/range test`);
@@ -172,12 +160,9 @@ const LEAST_FALL = 2.2;
 
 /**
  * The learning rate at which the averaged loss falls most steeply over the logarithm of the rate.
- * Curves are noisy: slopes are those of lines through a decade of rates, and
- * of nearly equal ones the lowest rate is taken, since a rate that is too low costs time and one that
- * is too high costs the training.
- *
- * There is no suggestion where the loss does not fall by more than noise does, does not rise again,
- * or went wild at once.
+ * Curves are noisy: slopes are those of lines through a decade of rates, and of nearly equal ones the
+ * lowest rate is taken: too low costs time, too high the training. There is no suggestion where the
+ * loss does not fall by more than noise does, does not rise again, or went wild at once.
  *
  * @param points In order of the learning rate, in equal factors.
  */
@@ -186,14 +171,12 @@ export function suggestLearningRate(points: readonly RangePoint[]): RangeTest["s
   if (points.length < SETTLING + REACH) {
     return none(`The loss went wild after ${points.length} steps: too few to tell anything from.`);
   }
-  const losses = points.map(({ loss }) => loss);
-  const smoothed = points.map((point) => point.smoothed);
+  const [losses, smoothed] = [points.map(({ loss }) => loss), points.map((of) => of.smoothed)];
   const least = smoothed.indexOf(Math.min(...smoothed.slice(SETTLING)), SETTLING);
   const noise = noiseOf(losses.slice(0, Math.max(least, SETTLING)));
   const start = meanOf(losses.slice(0, SETTLING));
-  const decades = losses.slice(2 * REACH).map((_, from) =>
-    losses.slice(from, from + 2 * REACH + 1)
-  );
+  const span = 2 * REACH;
+  const decades = losses.slice(span).map((_, from) => losses.slice(from, from + span + 1));
   const floor = Math.min(...decades.map(meanOf));
   if (!(start - floor > LEAST_FALL * noise)) {
     return none("The loss falls by no more than chance would have it, at any learning rate.");
@@ -205,23 +188,16 @@ export function suggestLearningRate(points: readonly RangePoint[]): RangeTest["s
   const steepest = Math.min(...slopes);
   const chosen = slopes.findIndex((slope) => slope <= NEARLY_STEEPEST * steepest);
   const learningRate = Number(points[SETTLING + chosen]!.learningRate.toPrecision(1));
-  return {
-    learningRate,
-    reason: `The loss falls most steeply at about ${learningRate.toExponential()}.`,
-  };
+  const reason = `The loss falls most steeply at about ${learningRate.toExponential()}.`;
+  return { learningRate, reason };
 }
 
 /** Slope, a step, of the line of least squares through the values around one of them. */
 function slopeAt(values: readonly number[], centre: number): number {
-  const from = Math.max(0, centre - REACH);
-  const around = values.slice(from, centre + REACH + 1);
-  const middle = (around.length - 1) / 2;
-  const mean = meanOf(around);
-  const [product, square] = around.reduce(
-    ([xy, xx], value, x) => [xy + (x - middle) * (value - mean), xx + (x - middle) ** 2],
-    [0, 0],
-  );
-  return product / square;
+  const around = values.slice(Math.max(0, centre - REACH), centre + REACH + 1);
+  const [middle, mean] = [(around.length - 1) / 2, meanOf(around)];
+  const product = around.reduce((sum, value, x) => sum + (x - middle) * (value - mean), 0);
+  return product / around.reduce((sum, _, x) => sum + (x - middle) ** 2, 0);
 }
 
 /** Standard deviation of a step's loss around its trend, from the median of the steps' changes. */
@@ -232,6 +208,5 @@ function noiseOf(losses: readonly number[]): number {
   return changes[changes.length >> 1]! / MEDIAN_OF_CHANGES;
 }
 
-function meanOf(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
-}
+const meanOf = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / values.length;

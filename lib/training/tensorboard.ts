@@ -24,8 +24,8 @@ const EVENT_FILE = /^events\.out\.tfevents\.\d+$/;
  * that was killed and goes on has every epoch once, whatever the kill left behind, and an open
  * TensorBoard follows it. Times of epochs before the first call follow from their seconds.
  *
- * `tf.node.summaryFileWriter` is not used: it stamps every point with the time of writing, says
- * nothing of a restart, keeps five tensors, and writes on into a file that has been removed.
+ * `tf.node.summaryFileWriter` is not used: it stamps every point with the time of writing, and writes
+ * on into a file that has been removed.
  *
  * @param folder Holds `train/` and `validation/`; event files of an earlier log in them are removed.
  * @param now Milliseconds since 1970.
@@ -63,10 +63,7 @@ export function tensorboardLog(folder: string, now: () => number = Date.now) {
 // Event files are TFRecord files of `Event` protocol buffers (tensorflow/core/util/event.proto and
 // tensorflow/core/framework/summary.proto). All numbers are little-endian; times are in seconds.
 
-/**
- * What a file begins with: its version, and the message that a new session starts, on which a
- * TensorBoard that is open forgets what an earlier file of the same run said.
- */
+/** Begins a file: its version, and a new session, which makes TensorBoard forget an earlier file. */
 function header(time: number): number[] {
   const START = 1; // SessionLog.SessionStatus
   return [
@@ -102,22 +99,13 @@ function checksum(data: number[]): number[] {
 
 const integer = (field: number, value: number) => [field << 3, ...varint(value)];
 
-const double = (
-  field: number,
-  value: number,
-) => [field << 3 | 1, ...bytesOf(Float64Array.of(value))];
+const double = (field: number, of: number) => [field << 3 | 1, ...bytesOf(Float64Array.of(of))];
 
-const float = (
-  field: number,
-  value: number,
-) => [field << 3 | 5, ...bytesOf(Float32Array.of(value))];
+const float = (field: number, of: number) => [field << 3 | 5, ...bytesOf(Float32Array.of(of))];
 
 const text = (field: number, value: string) => message(field, [...new TextEncoder().encode(value)]);
 
-const message = (
-  field: number,
-  data: number[],
-) => [field << 3 | 2, ...varint(data.length), ...data];
+const message = (field: number, of: number[]) => [field << 3 | 2, ...varint(of.length), ...of];
 
 /** Seven bits a byte, the lowest first; the top bit says that more follow. */
 const varint = (value: number): number[] =>

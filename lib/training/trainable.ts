@@ -66,18 +66,14 @@ export function createTrainable(
   batchNorm: Config["training"]["batchNorm"],
 ): Trainable {
   const names = weightSpecs(cut.trainable, shapes).map(({ name }) => name);
-  const adam = startAdam(
-    new Map(names.filter(isTrainable).map((name) => [name, model.weights.get(name)!])),
-  );
+  const trained = names.filter(isTrainable);
+  const adam = startAdam(new Map(trained.map((name) => [name, model.weights.get(name)!])));
   const weights = new Map(names.map((name) => {
     const variable = adam.variables.get(name);
     return [name, variable ? readVariable(variable.value) : model.weights.get(name)!.clone()];
   }));
-  const momentum = new Map(
-    cut.trainable.flatMap((layer) =>
-      layer.op === "batchNorm" ? [[layer.name, layer.momentum]] : []
-    ),
-  );
+  const batchNorms = cut.trainable.filter((layer) => layer.op === "batchNorm");
+  const momentum = new Map(batchNorms.map((layer) => [layer.name, layer.momentum]));
   const usesBatchStatistics = (layer: string) => batchNorm === "trained" || isHeadLayer(layer);
   return { cut, weights, adam, usesBatchStatistics, momentum };
 }
@@ -99,15 +95,14 @@ export interface BatchResult {
 /**
  * One step of gradient descent on one batch.
  *
- * @param classWeights Weight of an image's loss by its label, as Keras' `class_weight`; the mean is
- * over images, not over weights, as there.
- * @param random Source of dropout masks; `null` turns dropout off.
- * @param headOnly Trains the head alone; unfrozen backbone layers then behave as frozen ones.
+ * @param options `classWeights`: of an image's loss by its label, as Keras' `class_weight`; the mean is
+ * over images, not over weights, as there. `random`: of dropout masks; `null` turns dropout off.
+ * `headOnly`: trains the head alone; unfrozen backbone layers then behave as frozen ones.
  */
 export async function trainStep(
   part: Trainable,
   { features, labels }: FeatureBatch,
-  options: {
+  { learningRate, classWeights, random, headOnly = false }: {
     learningRate: number;
     classWeights: readonly number[];
     random: Random | null;
@@ -115,28 +110,24 @@ export async function trainStep(
   },
 ): Promise<BatchResult> {
   const moments = new Map<string, Moments>();
-  const isTrained = (name: string) => !options.headOnly || isHeadLayer(name);
+  const isTrained = (name: string) => !headOnly || isHeadLayer(name);
   const trained = [...part.adam.variables.keys()].filter(isTrained);
   let logits: Tensor | undefined;
   const { value, grads } = tf.engine().gradients(() => {
+    const usesBatchStatistics = (name: string) => isTrained(name) && part.usesBatchStatistics(name);
     [logits] = forward(part.cut.trainable, part.weights, features, [OUTPUT_LAYER], {
       logits: true,
-      training: {
-        usesBatchStatistics: (name) => isTrained(name) && part.usesBatchStatistics(name),
-        random: options.random,
-        moments,
-      },
+      training: { usesBatchStatistics, random, moments },
     });
     tf.keep(logits!); // [batch, classes]
-    return crossEntropy(logits!, labels, options.classWeights);
+    return crossEntropy(logits!, labels, classWeights);
   }, trained.map((name) => part.weights.get(name)!));
   const gradients = new Map(trained.map((name, index) => [name, grads[index]!]));
-  stepAdam(part.adam, part.weights, gradients, options.learningRate);
+  stepAdam(part.adam, part.weights, gradients, learningRate);
   for (const [layer, batch] of moments) updateMoving(part, layer, batch);
   const softmax = logits!.softmax();
-  const [loss, probabilities] = await Promise.all([value.data(), softmax.data()]);
-  tf.dispose([value, logits!, softmax, ...grads]);
-  return { loss: loss[0]!, probabilities: probabilities as Float32Array };
+  tf.dispose([logits!, ...grads]);
+  return await numbersOf(value, softmax);
 }
 
 /** Loss and probabilities of one batch in inference mode, without a step. */
@@ -150,21 +141,22 @@ export async function validateBatch(
     });
     return [crossEntropy(logits!, labels, []), logits!.softmax()] as const;
   });
+  return await numbersOf(loss, softmax);
+}
+
+/** Reads both tensors and disposes them. */
+async function numbersOf(loss: Tensor, softmax: Tensor): Promise<BatchResult> {
   const [value, probabilities] = await Promise.all([loss.data(), softmax.data()]);
   tf.dispose([loss, softmax]);
   return { loss: value[0]!, probabilities: probabilities as Float32Array };
 }
 
 /** Mean over the batch of `-weight · log softmax(logits)[label]`, a scalar. */
-function crossEntropy(
-  logits: Tensor,
-  labels: Int32Array,
-  classWeights: readonly number[],
-): TensorFlow.Scalar {
+function crossEntropy(logits: Tensor, labels: Int32Array, classWeights: readonly number[]) {
   const target = tf.oneHot(tf.tensor1d(labels, "int32"), logits.shape[1]!); // [batch, classes]
   const each = logits.logSoftmax().mul(target).sum(1).neg(); // [batch]
   const weights = tf.tensor1d(Float32Array.from(labels, (label) => classWeights[label] ?? 1));
-  return each.mul(weights).mean();
+  return each.mul(weights).mean() as TensorFlow.Scalar;
 }
 
 /** `moving = momentum · moving + (1 - momentum) · batch`, for mean and biased variance (Keras 3). */
@@ -178,13 +170,9 @@ function updateMoving(part: Trainable, layer: string, { mean, variance }: Moment
   }
 }
 
-/**
- * All weights of the part as they are now; the caller disposes them. No copy is made: a step puts
- * others in their place.
- */
-export function snapshot(part: Trainable): Map<string, Tensor> {
-  return new Map([...part.weights].map(([name, value]) => [name, value.clone()]));
-}
+/** The part's weights, without a copy: a step puts others in their place. The caller disposes them. */
+export const snapshot = ({ weights }: { weights: Tensors }): Map<string, Tensor> =>
+  new Map([...weights].map(([name, value]) => [name, value.clone()]));
 
 /** The whole model again: `weights` of the trainable part laid over the model's own. */
 export function withWeights(model: Model, weights: Tensors): Model {

@@ -23,9 +23,9 @@ import { fit, type TrainingResult } from "./fit.ts";
 import { tensorboardLog } from "./tensorboard.ts";
 
 /** What notebook 05 shows of a training. */
-export interface TrainedRun extends Omit<TrainingResult, "trained"> {
-  startingWeights: StartingWeights;
-}
+export type TrainedRun =
+  & Omit<TrainingResult, "trained">
+  & { startingWeights: StartingWeights };
 
 /**
  * Trains the run's model on the split of notebook 03 and leaves the best epoch in model/RUN/ (for
@@ -75,9 +75,8 @@ export async function trainRun(
         checkpoints: paths.checkpoints,
         features: FEATURES_FOLDER,
         fingerprint: fingerprint(config, start, certificate),
-        onBest: async (best, row) => {
-          await saveModel(paths.model, best, describeModel(config, start, certificate, row));
-        },
+        onBest: async (best, row) =>
+          void await saveModel(paths.model, best, describeModel(config, start, certificate, row)),
         onEpoch: async (history, events) => {
           await write(history, events);
           await log?.(history);
@@ -171,22 +170,18 @@ function fingerprint(
 function describeModel(
   config: Config,
   { model: { architecture }, decode, startingWeights, split, synthetic }: Start,
-  certificate: Certificate,
+  { manifest_sha256: manifestSha256, split_sha256: splitSha256 }: Certificate,
   { epoch, val_loss, val_accuracy, val_auc }: HistoryRow,
 ): CardDraft {
   const { backbone } = architecture; // of the model itself, which may not be the config's
   const { unfreezeLast } = config.model;
+  const { resize, stain = null, maxMegapixels } = decode;
   return {
     format: MODEL_FORMAT,
     run: config.run,
     created: new Date().toISOString(),
     architecture,
-    preprocessing: {
-      ...backbones[backbone].preprocessing,
-      resize: decode.resize,
-      stain: decode.stain ?? null,
-      maxMegapixels: decode.maxMegapixels,
-    },
+    preprocessing: { ...backbones[backbone].preprocessing, resize, stain, maxMegapixels },
     decision: DEFAULT_DECISION,
     startingWeights,
     frozen: {
@@ -198,8 +193,8 @@ function describeModel(
     versions: versions(),
     data: {
       synthetic,
-      manifestSha256: certificate.manifest_sha256,
-      splitSha256: certificate.split_sha256,
+      manifestSha256,
+      splitSha256,
       images: Object.fromEntries(
         SUBSETS.map((name) => [name, split.filter(({ subset }) => subset === name).length]),
       ) as Record<Subset, number>,

@@ -34,10 +34,8 @@ Deno.test("fitRunReference() looks at training and validation images, writes, an
     const run = runOf(parseConfig({ training: { batchSize: 8 } }));
     const before = tf.memory().numTensors;
     const progress: [number, number][] = [];
-    const fit = (rows: SplitRow[]) =>
-      fitRunReference({ model, card, split: rows }, run, (done, total) => {
-        progress.push([done, total]);
-      });
+    const count = (done: number, total: number) => void progress.push([done, total]);
+    const fit = (rows: SplitRow[]) => fitRunReference({ model, card, split: rows }, run, count);
     assert.equal(await fit(split.slice(0, 30)), null); // six validation images tell nothing
     await assert.rejects(Deno.stat(join(folder, "reference.json")), Deno.errors.NotFound);
     progress.length = 0;
@@ -51,18 +49,13 @@ Deno.test("fitRunReference() looks at training and validation images, writes, an
     assert.deepEqual(await fit(split), reference);
 
     const { predictSubset } = await load<Predict>("lib/model/predict.ts");
-    const loaded = { model, card, split };
-    const plain = await predictSubset(loaded, "validation", run.config);
-    const seen = await predictSubset(
-      loaded,
-      "validation",
-      run.config,
-      () => {},
-      { withAppearance: true },
-    );
+    const given = { model, card, split };
+    const plain = await predictSubset(given, "validation", run.config);
+    const seen = await predictSubset(given, "validation", run.config, undefined, {
+      withAppearance: true,
+    });
     assert.deepEqual(seen.map(({ appearance: _, ...row }) => row), plain);
-    const count = (done: number, total: number) => progress.push([done, total]);
-    const again = (await fitRunReference(loaded, run, count, seen))!;
+    const again = (await fitRunReference(given, run, count, seen))!;
     assert.deepEqual(progress.at(-1), [24, 24], "the validation images are not predicted again");
     assert.deepEqual(again.traits, reference?.traits);
     const [a, b] = [again, reference!].map(({ features }) => features.distances.median);

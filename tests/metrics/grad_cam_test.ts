@@ -65,17 +65,18 @@ function redOrBlue(): Model {
   };
 }
 
-/** Runs a test with the toy made ready to be explained, and frees both. */
-function withToy(
-  test: (explainer: ReturnType<typeof createExplainer>) => Promise<void>,
+/** Declares a test with the toy made ready to be explained, and frees both. */
+function test(
+  name: string,
+  body: (explainer: ReturnType<typeof createExplainer>) => Promise<void>,
   model = redOrBlue(),
-): () => Promise<void> {
-  return async () => {
+): void {
+  Deno.test(name, async () => {
     const explainer = createExplainer(model, { layer: "map", preprocessing: AS_THEY_ARE });
-    await test(explainer);
+    await body(explainer);
     explainer.dispose();
     disposeModel(model);
-  };
+  });
 }
 
 /** A black image, RGB, with rectangles of colours: [first row, first column, height, width]. */
@@ -110,42 +111,36 @@ function assertClose(ours: ArrayLike<number>, theirs: readonly number[]): void {
   theirs.forEach((value, i) => assert.ok(Math.abs(value - ours[i]!) < 1e-6, `place ${i}`));
 }
 
-Deno.test(
-  "a Grad-CAM map is what was worked out on paper, of each image's own class",
-  withToy(async (explainer) => {
-    const pixels = painted(RED, PALE_RED, BLUE);
-    const both = new Uint8Array([...pixels, ...pixels]);
-    const { maps, classes, probabilities } = await explainer.explain(
-      both,
-      (_, row) => row === 0 ? 1 : 0,
-    );
-    assert.deepEqual(classes, [1, 0]);
-    // mean gradients are (1, -½) / 196 and (-½, 1) / 196; what is negative is cut off
-    assertClose(maps[0]!.values, expected(({ red, blue }) => Math.max(0, red - blue / 2), pixels));
-    assertClose(maps[1]!.values, expected(({ red, blue }) => Math.max(0, blue - red / 2), pixels));
-    const sum = (of: (x: { red: number; blue: number }) => number) =>
-      expected(of, pixels).reduce((a, b) => a + b, 0) / SIDE ** 2;
-    const [red, blue] = [sum((x) => x.red), sum((x) => x.blue)];
-    const odds = Math.exp((red - blue / 2) - (blue - red / 2));
-    assertClose(probabilities[0]!, [1 / (1 + odds), odds / (1 + odds)]);
-    assertClose((await explainer.logits(pixels))[0]!, [blue - red / 2, red - blue / 2]);
-  }),
-);
+test("a Grad-CAM map is what was worked out on paper, of each image's own class", async (explainer) => {
+  const pixels = painted(RED, PALE_RED, BLUE);
+  const both = new Uint8Array([...pixels, ...pixels]);
+  const { maps, classes, probabilities } = await explainer.explain(
+    both,
+    (_, row) => row === 0 ? 1 : 0,
+  );
+  assert.deepEqual(classes, [1, 0]);
+  // mean gradients are (1, -½) / 196 and (-½, 1) / 196; what is negative is cut off
+  assertClose(maps[0]!.values, expected(({ red, blue }) => Math.max(0, red - blue / 2), pixels));
+  assertClose(maps[1]!.values, expected(({ red, blue }) => Math.max(0, blue - red / 2), pixels));
+  const sum = (of: (x: { red: number; blue: number }) => number) =>
+    expected(of, pixels).reduce((a, b) => a + b, 0) / SIDE ** 2;
+  const [red, blue] = [sum((x) => x.red), sum((x) => x.blue)];
+  const odds = Math.exp((red - blue / 2) - (blue - red / 2));
+  assertClose(probabilities[0]!, [1 / (1 + odds), odds / (1 + odds)]);
+  assertClose((await explainer.logits(pixels))[0]!, [blue - red / 2, red - blue / 2]);
+});
 
-Deno.test(
-  "an occlusion map is highest where the class's colour is, and 0 where there is none",
-  withToy(async (explainer) => {
-    const pixels = painted({ at: [0, 0, 4, 4], colour: [255, 0, 0] }); // two places wide
-    const { values, height, width } = await occlusionMap(explainer, pixels, 1);
-    assert.deepEqual([height, width], [7, 7]);
-    const at = (row: number, column: number) => values[row * 7 + column]!;
-    // squares are 4 pixels wide, from half a place (1 pixel) before theirs to half a place behind it
-    assert.equal(Math.max(...values), 1);
-    assert.ok([at(0, 0), at(0, 1), at(1, 0), at(1, 1)].every((value) => value > 0.4));
-    const far = [...values].filter((_, i) => Math.floor(i / 7) > 2 || i % 7 > 2);
-    assert.ok(far.every((value) => value === 0), "covering black with dark red is no fall");
-  }),
-);
+test("an occlusion map is highest where the class's colour is, and 0 where there is none", async (explainer) => {
+  const pixels = painted({ at: [0, 0, 4, 4], colour: [255, 0, 0] }); // two places wide
+  const { values, height, width } = await occlusionMap(explainer, pixels, 1);
+  assert.deepEqual([height, width], [7, 7]);
+  const at = (row: number, column: number) => values[row * 7 + column]!;
+  // squares are 4 pixels wide, from half a place (1 pixel) before theirs to half a place behind it
+  assert.equal(Math.max(...values), 1);
+  assert.ok([at(0, 0), at(0, 1), at(1, 0), at(1, 1)].every((value) => value > 0.4));
+  const far = [...values].filter((_, i) => Math.floor(i / 7) > 2 || i % 7 > 2);
+  assert.ok(far.every((value) => value === 0), "covering black with dark red is no fall");
+});
 
 Deno.test("images of one colour and maps of one place give 0 or 1, and nothing else", async () => {
   const model = smallModel(); // its last map is 1 × 1
@@ -216,13 +211,10 @@ function withoutNumbers(): Model {
   return model;
 }
 
-Deno.test(
-  "a model whose weights are no numbers is refused",
-  withToy(async (explainer) => {
-    await assert.rejects(explainer.explain(painted(RED), () => 0), ModelError);
-    await assert.rejects(occlusionMap(explainer, painted(RED), 0), ModelError);
-  }, withoutNumbers()),
-);
+test("a model whose weights are no numbers is refused", async (explainer) => {
+  await assert.rejects(explainer.explain(painted(RED), () => 0), ModelError);
+  await assert.rejects(occlusionMap(explainer, painted(RED), 0), ModelError);
+}, withoutNumbers());
 
 Deno.test("shuffleWeights() changes the last layers alone, keeps their values and is repeatable", async () => {
   const model = smallModel();

@@ -42,6 +42,7 @@ def scores(case, names=None):
     sides = cache(lambda: metrics.precision_recall_fscore_support(y, c, **kwargs))
     roc_auc = cache(lambda: metrics.roc_auc_score(y, p) if both else nan)
     average_precision = cache(lambda: metrics.average_precision_score(y, p) if y.any() else nan)
+    rest_ap = lambda: metrics.average_precision_score(1 - y, -p) if both else nan
     found = {
         "accuracy": lambda: metrics.accuracy_score(y, c),
         "balanced_accuracy": lambda: metrics.balanced_accuracy_score(y, c) if both else nan,
@@ -56,6 +57,9 @@ def scores(case, names=None):
         "brier": lambda: metrics.brier_score_loss(y, p, labels=BOTH),
         "log_loss": lambda: metrics.log_loss(y, p, labels=BOTH),
         "ece": lambda: expected_calibration_error(y, p),
+        "macro_precision": lambda: sides()[0].mean(),
+        "macro_f1": lambda: sides()[2].mean(),
+        "macro_average_precision": lambda: (average_precision() + rest_ap()) / 2,
     }
     return {name: found[name]() for name in names or found}
 

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { parseConfig } from "../../lib/core/config.ts";
 import { readCsv } from "../../lib/core/csv.ts";
 import { scanDataset } from "../../lib/data/scan.ts";
-import { chooseReview, compareLabels } from "../../lib/metrics/review.ts";
+import { chooseReview, compareLabels, type ReviewRun } from "../../lib/metrics/review.ts";
 import { chooseExamples } from "../../lib/metrics/test.ts";
 import { type SplitRow, writeSplit } from "../../lib/run/split_file.ts";
 import { inProjectCopy, ofConfig } from "../copy_project.ts";
@@ -78,8 +78,6 @@ Deno.test("chooseExamples() takes the same images in any order, each once, at an
     },
   ));
 });
-
-type ReviewRun = typeof import("../../lib/metrics/review.ts");
 
 const row = (path: string, label: string, probability: number) => ({
   path,
@@ -175,7 +173,7 @@ Deno.test("compareLabels() is null just when no label changed, and never counts 
 
 interface Place {
   /** Tests the images as they are labelled in split.csv, and lists those to review. */
-  review: () => ReturnType<ReviewRun["reviewRun"]>;
+  review: () => Promise<ReviewRun>;
   /** Absolute path of a file in the run's results. */
   result: (name: string) => string;
   labels: string;
@@ -184,14 +182,11 @@ interface Place {
 }
 
 /** A run of six images: the model predicts the first of each class wrong, and is sure of it. */
-function withRun(test: (place: Place) => Promise<void>): () => Promise<void> {
-  return () =>
+function test(name: string, body: (place: Place) => Promise<void>): void {
+  Deno.test(name, () =>
     inProjectCopy(async ({ root, load }) => {
-      const reviewRun = await ofConfig<ReviewRun["reviewRun"]>(
-        { load },
-        "lib/metrics/review.ts",
-        "reviewRun",
-      );
+      type Call = typeof import("../../lib/metrics/review.ts").reviewRun;
+      const reviewRun = await ofConfig<Call>({ load }, "lib/metrics/review.ts", "reviewRun");
       const config = parseConfig({ data: { folder: "data", classes: CLASSES } });
       const known = new Map<string, number>();
       for (const [i, probability] of [0.97, 0.1, 0.2, 0.05, 0.9, 0.8].entries()) {
@@ -219,91 +214,82 @@ function withRun(test: (place: Place) => Promise<void>): () => Promise<void> {
         return reviewRun(config, { rows: predictions, classes: CLASSES, threshold: 0.5 });
       };
       const result = (name: string) => join(root, "results/default", name);
-      await test({ review, result, labels: join(root, "data/labels.csv"), scan });
-    });
+      await body({ review, result, labels: join(root, "data/labels.csv"), scan });
+    }));
 }
 
-Deno.test(
-  "review.csv copied to labels.csv as it is changes nothing; a label corrected in it does",
-  withRun(async ({ review, result, labels, scan }) => {
-    const before = await scan();
-    const { file, corrections, edited, howTo } = await review();
-    assert.deepEqual([file, corrections, edited], ["review.csv", null, []]);
-    assert.match(howTo, /open results\/default\/review\.csv .* save it as data\/labels\.csv/);
-    const text = await Deno.readTextFile(result("review.csv"));
-    assert.match(text, /^path,label,predicted,probability,suggested\n/);
-    const rows = await readCsv(result("review.csv"), ["path", "label", "suggested"], "");
-    assert.deepEqual(
-      rows.slice(0, 2).map(({ path, label, suggested }) => [path, label, suggested]),
-      [
-        ['negative/=0,"x";é.png', "negative", "positive"],
-        ['positive/=3,"x";é.png', "positive", "negative"],
-      ],
-    );
-    assert.ok(rows.length > 2 && rows.slice(2).every(({ suggested }) => suggested === ""));
-    await Deno.copyFile(result("review.csv"), labels);
-    assert.deepEqual(await scan(), before);
+test("review.csv copied to labels.csv as it is changes nothing; a label corrected in it does", async ({ review, result, labels, scan }) => {
+  const before = await scan();
+  const { file, corrections, edited, howTo } = await review();
+  assert.deepEqual([file, corrections, edited], ["review.csv", null, []]);
+  assert.match(howTo, /open results\/default\/review\.csv .* save it as data\/labels\.csv/);
+  const text = await Deno.readTextFile(result("review.csv"));
+  assert.match(text, /^path,label,predicted,probability,suggested\n/);
+  const rows = await readCsv(result("review.csv"), ["path", "label", "suggested"], "");
+  assert.deepEqual(
+    rows.slice(0, 2).map(({ path, label, suggested }) => [path, label, suggested]),
+    [
+      ['negative/=0,"x";é.png', "negative", "positive"],
+      ['positive/=3,"x";é.png', "positive", "negative"],
+    ],
+  );
+  assert.ok(rows.length > 2 && rows.slice(2).every(({ suggested }) => suggested === ""));
+  await Deno.copyFile(result("review.csv"), labels);
+  assert.deepEqual(await scan(), before);
 
-    const corrected = text.replace(",negative,positive,0.97", ",positive,positive,0.97");
-    assert.notEqual(corrected, text);
-    await Deno.writeTextFile(labels, corrected);
-    assert.deepEqual(await scan(), { ...before, 'negative/=0,"x";é.png': "positive" });
-  }),
-);
+  const corrected = text.replace(",negative,positive,0.97", ",positive,positive,0.97");
+  assert.notEqual(corrected, text);
+  await Deno.writeTextFile(labels, corrected);
+  assert.deepEqual(await scan(), { ...before, 'negative/=0,"x";é.png': "positive" });
+});
 
-Deno.test(
-  "reviewRun() tells what corrections changed, before and after they are taken up",
-  withRun(async ({ review, result, labels, scan }) => {
-    await review();
-    const text = await Deno.readTextFile(result("review.csv"));
-    const corrected = text.replace(",negative,positive,0.97", ",positive,positive,0.97");
-    await Deno.writeTextFile(labels, corrected);
-    const pending = await review(); // notebook 06 alone: split.csv has the old label
-    assert.equal(pending.pending, 1);
-    assert.deepEqual(pending.corrections!.accuracy, { before: 4 / 6, after: 5 / 6 });
-    assert.match(pending.howTo, /put the corrected rows into data\/labels\.csv/);
+test("reviewRun() tells what corrections changed, before and after they are taken up", async ({ review, result, labels, scan }) => {
+  await review();
+  const text = await Deno.readTextFile(result("review.csv"));
+  const corrected = text.replace(",negative,positive,0.97", ",positive,positive,0.97");
+  await Deno.writeTextFile(labels, corrected);
+  const pending = await review(); // notebook 06 alone: split.csv has the old label
+  assert.equal(pending.pending, 1);
+  assert.deepEqual(pending.corrections!.accuracy, { before: 4 / 6, after: 5 / 6 });
+  assert.match(pending.howTo, /put the corrected rows into data\/labels\.csv/);
 
-    await scan();
-    for (let again = 0; again < 2; again++) { // a repetition says the same
-      const taken = await review();
-      assert.equal(taken.pending, 0);
-      assert.deepEqual(taken.corrections!.changes, [{
-        path: 'negative/=0,"x";é.png',
-        before: "negative",
-        after: "positive",
-        predicted: "positive",
-      }]);
-      assert.deepEqual(taken.corrections!.accuracy, { before: 4 / 6, after: 5 / 6 });
-      assert.match(taken.corrections!.sentence, /^1 label corrected since the test of 20/);
-      assert.equal(taken.mistakesOf, 1);
-    }
-    // of another run, which has no list yet, the class folders are what was before
-    await Deno.remove(result("review.json"));
-    const other = await review();
-    assert.match(other.corrections!.sentence, /^1 label corrected against the names of the class/);
-    assert.deepEqual(other.corrections!.accuracy, { before: 4 / 6, after: 5 / 6 });
-  }),
-);
+  await scan();
+  for (let again = 0; again < 2; again++) { // a repetition says the same
+    const taken = await review();
+    assert.equal(taken.pending, 0);
+    assert.deepEqual(taken.corrections!.changes, [{
+      path: 'negative/=0,"x";é.png',
+      before: "negative",
+      after: "positive",
+      predicted: "positive",
+    }]);
+    assert.deepEqual(taken.corrections!.accuracy, { before: 4 / 6, after: 5 / 6 });
+    assert.match(taken.corrections!.sentence, /^1 label corrected since the test of 20/);
+    assert.equal(taken.mistakesOf, 1);
+  }
+  // of another run, which has no list yet, the class folders are what was before
+  await Deno.remove(result("review.json"));
+  const other = await review();
+  assert.match(other.corrections!.sentence, /^1 label corrected against the names of the class/);
+  assert.deepEqual(other.corrections!.accuracy, { before: 4 / 6, after: 5 / 6 });
+});
 
-Deno.test(
-  "reviewRun() never overwrites a list that a person has edited",
-  withRun(async ({ review, result }) => {
-    await review();
-    const own = `${await Deno.readTextFile(result("review.csv"))}\n`;
-    await Deno.writeTextFile(result("review.csv"), own);
-    for (let again = 0; again < 2; again++) {
-      const { file, edited } = await review();
-      assert.deepEqual([file, edited], ["review_2.csv", ["review.csv"]]);
-    }
-    await Deno.writeTextFile(result("review_2.csv"), "mine");
+test("reviewRun() never overwrites a list that a person has edited", async ({ review, result }) => {
+  await review();
+  const own = `${await Deno.readTextFile(result("review.csv"))}\n`;
+  await Deno.writeTextFile(result("review.csv"), own);
+  for (let again = 0; again < 2; again++) {
     const { file, edited } = await review();
-    assert.deepEqual([file, edited], ["review_3.csv", ["review.csv", "review_2.csv"]]);
-    assert.equal(await Deno.readTextFile(result("review.csv")), own);
-    // without a record nobody knows what was written: every other list counts as a person's
-    await Deno.writeTextFile(result("review.json"), "{");
-    assert.equal((await review()).file, "review_3.csv", "which is just what would be written");
-    await Deno.writeTextFile(result("review_3.csv"), own);
-    await Deno.writeTextFile(result("review.json"), "{");
-    assert.equal((await review()).file, "review_4.csv");
-  }),
-);
+    assert.deepEqual([file, edited], ["review_2.csv", ["review.csv"]]);
+  }
+  await Deno.writeTextFile(result("review_2.csv"), "mine");
+  const { file, edited } = await review();
+  assert.deepEqual([file, edited], ["review_3.csv", ["review.csv", "review_2.csv"]]);
+  assert.equal(await Deno.readTextFile(result("review.csv")), own);
+  // without a record nobody knows what was written: every other list counts as a person's
+  await Deno.writeTextFile(result("review.json"), "{");
+  assert.equal((await review()).file, "review_3.csv", "which is just what would be written");
+  await Deno.writeTextFile(result("review_3.csv"), own);
+  await Deno.writeTextFile(result("review.json"), "{");
+  assert.equal((await review()).file, "review_4.csv");
+});

@@ -128,7 +128,14 @@ Deno.test("computeScores() and the curves agree with scikit-learn on 600 random 
 
 Deno.test("computeScores() gives bootstrap intervals within Monte-Carlo error of scipy's", async () => {
   const random = createRandom("interval cases");
-  const names = ["balanced_accuracy", "f1", "mcc", "roc_auc", "average_precision", "log_loss"];
+  const names = [
+    "balanced_accuracy",
+    "f1",
+    "mcc",
+    "roc_auc",
+    "macro_average_precision",
+    "log_loss",
+  ];
   const intervals = [
     { n: 120, grouped: false },
     { n: 60, grouped: false },

@@ -6,8 +6,14 @@ import { TrainingError } from "../../lib/core/errors.ts";
 import { createRandom, type Random } from "../../lib/core/random.ts";
 import type { Config, Monitor } from "../../lib/core/settings.ts";
 import type { HistoryRow } from "../../lib/run/history.ts";
-import { endEpoch, startState, watchDivergence } from "../../lib/training/callbacks.ts";
-import { addBatch, noScores, scoresOf } from "../../lib/training/epoch_scores.ts";
+import {
+  addBatch,
+  endEpoch,
+  noScores,
+  scoresOf,
+  startState,
+  watchDivergence,
+} from "../../lib/training/callbacks.ts";
 import { askPython } from "../ask_python.ts";
 
 type Options = Config["training"];
@@ -19,18 +25,8 @@ const START = startState(1e-3);
 const MONITORS: Monitor[] = ["val_loss", "val_accuracy", "val_auc"];
 
 function row(epoch: number, values: Partial<HistoryRow>): HistoryRow {
-  return {
-    epoch,
-    loss: 0,
-    accuracy: 0,
-    auc: 0,
-    val_loss: 0,
-    val_accuracy: 0,
-    val_auc: 0,
-    learning_rate: 0,
-    seconds: 0,
-    ...values,
-  };
+  const zeros = { loss: 0, accuracy: 0, auc: 0, val_loss: 0, val_accuracy: 0, val_auc: 0 };
+  return { epoch, ...zeros, learning_rate: 0, seconds: 0, ...values };
 }
 
 Deno.test("endEpoch() runs the three callbacks, each with its own monitor, and tells what they did", () => {
@@ -65,11 +61,8 @@ Deno.test("endEpoch() runs the three callbacks, each with its own monitor, and t
     { epoch: 2, kind: "reduce_lr", note: "learning rate 1e-3 → 1e-4" },
     { epoch: 3, kind: "early_stopping", note: "no better val_accuracy for 2 epochs" },
   ]);
-  assert.deepEqual([state.epoch, state.best, state.stopping.bestEpoch], [
-    3,
-    { value: 0.6, epoch: 2 },
-    1,
-  ]);
+  assert.deepEqual(state.best, { value: 0.6, epoch: 2 });
+  assert.deepEqual([state.epoch, state.stopping.bestEpoch], [3, 1]);
   assert.deepEqual(state.history.map(({ epoch }) => epoch), [1, 2, 3]);
 });
 
@@ -228,9 +221,7 @@ function stoppedAt(losses: readonly number[], { classes = 2, of = step } = {}): 
 
 Deno.test("watchDivergence() stops at a loss that is no number, of a step or of validation", () => {
   for (const loss of [NaN, Infinity]) {
-    for (
-      const stop of [() => watch().step(loss, step), () => watch().validation(loss)]
-    ) {
+    for (const stop of [() => watch().step(loss, step), () => watch().validation(loss)]) {
       assert.throws(stop, (error: unknown) => {
         assert(error instanceof TrainingError);
         assert.match(error.message, /stopped being a number in epoch 3: training has diverged/);

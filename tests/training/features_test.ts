@@ -55,13 +55,7 @@ Deno.test("featureSource() gives the same batches in any order, computed or from
         return real.extract(pixels);
       },
     };
-    const open = (memoryBytes: number) =>
-      openFeatureCache({
-        folder: join(folder, "0".repeat(64)),
-        values,
-        memoryBytes,
-        diskBytes: 1e9,
-      });
+    const cached = { folder: join(folder, "0".repeat(64)), values, diskBytes: 1e9 };
     const common = { images, extractor, decode: toyDecode };
     const order = [6, 0, 3, 3, 5];
     const plain = await collect(featureSource({ ...common, cache: null }), order);
@@ -72,7 +66,7 @@ Deno.test("featureSource() gives the same batches in any order, computed or from
 
     const recordBytes = 2 * values;
     for (const [memoryBytes, expected] of [[1e9, 4], [0, 0], [2 * recordBytes, 0]] as const) {
-      const cache = await open(memoryBytes); // each as another kernel does
+      const cache = await openFeatureCache({ ...cached, memoryBytes }); // as another kernel does
       const source = featureSource({ ...common, cache });
       computed = 0;
       assert.deepEqual((await collect(source, [0, 3, 6, 5])).batches, [2, 2]);
@@ -217,7 +211,7 @@ const augmentation = {
 };
 
 /** A test with 14 training images, a third of them positive, and 6 validation images. */
-const withToy = toyTests(toyModel(), { train: 14, validation: 6 });
+const test = toyTests(toyModel(), { train: 14, validation: 6 });
 
 /** Equal just for the same pixels. */
 function digest(pixels: Uint8Array): string {
@@ -260,65 +254,56 @@ async function spiedSources({ folder, train, validation }: ToyJob, change: Confi
   return { config, sources, read };
 }
 
-Deno.test(
-  "openSources() augments training images alone, and every view is another",
-  withToy(async (toy) => {
-    const { config, sources, read } = await spiedSources(toy, { training: { augmentation } });
-    const plain = { train: await decoded(toy.train), validation: await decoded(toy.validation) };
-    const draws = [{ index: 3, view: 1 }, { index: 0, view: 2 }, { index: 3, view: 2 }];
-    const views = await read(sources.train, draws);
-    const expected = draws.map(async ({ index, view }) => {
-      const { pixels } = await decodeImage(toy.train[index]!.path, toyDecode);
-      const random = viewRandom(config.seed, view, index);
-      return digest(await augment(pixels, SIZE, config.training.augmentation, random));
-    });
-    assert.deepEqual(views, await Promise.all(expected));
-    assert.equal(new Set([...views, ...plain.train]).size, 3 + toy.train.length);
-    assert.deepEqual(await read(sources.train, draws.toReversed()), views.toReversed());
-    const all = everyImage(toy.validation.length);
-    assert.deepEqual(await read(sources.validation, all), plain.validation);
-    assert.deepEqual(await read(sources.validation, all), [], "they are kept");
-    await sources.cache.close();
-  }),
-);
+test("openSources() augments training images alone, and every view is another", async (toy) => {
+  const { config, sources, read } = await spiedSources(toy, { training: { augmentation } });
+  const plain = { train: await decoded(toy.train), validation: await decoded(toy.validation) };
+  const draws = [{ index: 3, view: 1 }, { index: 0, view: 2 }, { index: 3, view: 2 }];
+  const views = await read(sources.train, draws);
+  const expected = draws.map(async ({ index, view }) => {
+    const { pixels } = await decodeImage(toy.train[index]!.path, toyDecode);
+    const random = viewRandom(config.seed, view, index);
+    return digest(await augment(pixels, SIZE, config.training.augmentation, random));
+  });
+  assert.deepEqual(views, await Promise.all(expected));
+  assert.equal(new Set([...views, ...plain.train]).size, 3 + toy.train.length);
+  assert.deepEqual(await read(sources.train, draws.toReversed()), views.toReversed());
+  const all = everyImage(toy.validation.length);
+  assert.deepEqual(await read(sources.validation, all), plain.validation);
+  assert.deepEqual(await read(sources.validation, all), [], "they are kept");
+  await sources.cache.close();
+});
 
-Deno.test(
-  "openSources() keeps as many views an image as training.cachedViews says, in turn",
-  withToy(async (toy) => {
-    const change = { training: { augmentation, cachedViews: 2 } };
-    const { sources, read } = await spiedSources(toy, change);
-    const drawn = (view: number) => [{ index: 5, view }, { index: 2, view }];
-    const [first, second] = [
-      await read(sources.train, drawn(1)),
-      await read(sources.train, drawn(2)),
-    ];
-    assert.equal(new Set([...first, ...second]).size, 4);
-    assert.deepEqual(
-      await read(sources.train, drawn(3)),
-      [],
-      "the first view again, from the cache",
-    );
-    await sources.cache.close();
-    const again = await spiedSources(toy, change);
-    assert.deepEqual(await again.read(again.sources.train, drawn(4)), [], "in another kernel too");
-    await again.sources.cache.close();
-    const other = await spiedSources(toy, { ...change, seed: 7 });
-    assert.equal((await other.read(other.sources.train, drawn(1))).length, 2);
-    await other.sources.cache.close();
-  }),
-);
+test("openSources() keeps as many views an image as training.cachedViews says, in turn", async (toy) => {
+  const change = { training: { augmentation, cachedViews: 2 } };
+  const { sources, read } = await spiedSources(toy, change);
+  const drawn = (view: number) => [{ index: 5, view }, { index: 2, view }];
+  const [first, second] = [
+    await read(sources.train, drawn(1)),
+    await read(sources.train, drawn(2)),
+  ];
+  assert.equal(new Set([...first, ...second]).size, 4);
+  assert.deepEqual(
+    await read(sources.train, drawn(3)),
+    [],
+    "the first view again, from the cache",
+  );
+  await sources.cache.close();
+  const again = await spiedSources(toy, change);
+  assert.deepEqual(await again.read(again.sources.train, drawn(4)), [], "in another kernel too");
+  await again.sources.cache.close();
+  const other = await spiedSources(toy, { ...change, seed: 7 });
+  assert.equal((await other.read(other.sources.train, drawn(1))).length, 2);
+  await other.sources.cache.close();
+});
 
-Deno.test(
-  "openSources() gives training images as they are where augmentation is off, and without a cache",
-  withToy(async (toy) => {
-    const change = { training: { cacheMegabytes: 0, cacheGigabytes: 0 } };
-    const { sources, read } = await spiedSources(toy, change);
-    assert.equal(sources.cache.problem(), null);
-    for (let epoch = 1; epoch < 3; epoch++) {
-      const all = await read(sources.train, everyImage(toy.train.length));
-      assert.deepEqual(all, await decoded(toy.train));
-    }
-    assert.match(sources.cache.problem()!, /training.cacheGigabytes/);
-    await sources.cache.close();
-  }),
-);
+test("openSources() gives training images as they are where augmentation is off, and without a cache", async (toy) => {
+  const change = { training: { cacheMegabytes: 0, cacheGigabytes: 0 } };
+  const { sources, read } = await spiedSources(toy, change);
+  assert.equal(sources.cache.problem(), null);
+  for (let epoch = 1; epoch < 3; epoch++) {
+    const all = await read(sources.train, everyImage(toy.train.length));
+    assert.deepEqual(all, await decoded(toy.train));
+  }
+  assert.match(sources.cache.problem()!, /training.cacheGigabytes/);
+  await sources.cache.close();
+});

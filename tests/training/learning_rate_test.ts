@@ -9,7 +9,7 @@ import {
   type RangePoint,
   suggestLearningRate,
 } from "../../lib/training/learning_rate.ts";
-import { withToyProject } from "./toy.ts";
+import { testToyProject as test } from "./toy.ts";
 
 /** A test's points from its losses: 100 rates from 1e-7 to 10. */
 function pointsOf(lossAt: (exponent: number, step: number) => number, steps = 100): RangePoint[] {
@@ -109,68 +109,59 @@ async function contents(folder: string, prefix = ""): Promise<Record<string, str
   return found;
 }
 
-Deno.test(
-  "findLearningRate() tries rates in equal factors, seeded, and leaves run and memory as they were",
-  withToyProject(async ({ root, trainRun, findLearningRate, config }) => {
-    await trainRun(config());
-    const folders = ["results", "model"].map((name) => join(root, name));
-    const before = await Promise.all(folders.map((folder) => contents(folder)));
-    const tensors = tf.memory().numTensors;
-    const seen: [number, number][] = [];
-    const first = await findLearningRate(
-      config(),
-      (done, total) => void seen.push([done, total]),
-    );
-    assert.equal(tf.memory().numTensors, tensors);
-    assert.deepEqual(await Promise.all(folders.map((folder) => contents(folder))), before);
-    const { points } = first;
-    assert.ok(points.length > 26 && points.length <= 100);
-    points.forEach(({ learningRate }, step) => {
-      assert.ok(Math.abs(Math.log10(learningRate) - (-7 + 8 * step / 99)) < 1e-9);
-    });
-    assert.deepEqual(seen.at(-1), [points.length, points.length]);
+test("findLearningRate() tries rates in equal factors, seeded, and leaves run and memory as they were", async ({ root, trainRun, findLearningRate, config }) => {
+  await trainRun(config());
+  const folders = ["results", "model"].map((name) => join(root, name));
+  const before = await Promise.all(folders.map((folder) => contents(folder)));
+  const tensors = tf.memory().numTensors;
+  const seen: [number, number][] = [];
+  const first = await findLearningRate(
+    config(),
+    (done, total) => void seen.push([done, total]),
+  );
+  assert.equal(tf.memory().numTensors, tensors);
+  assert.deepEqual(await Promise.all(folders.map((folder) => contents(folder))), before);
+  const { points } = first;
+  assert.ok(points.length > 26 && points.length <= 100);
+  points.forEach(({ learningRate }, step) => {
+    assert.ok(Math.abs(Math.log10(learningRate) - (-7 + 8 * step / 99)) < 1e-9);
+  });
+  assert.deepEqual(seen.at(-1), [points.length, points.length]);
 
-    const again = await findLearningRate(config());
-    assert.deepEqual(again.points, points);
-    assert.deepEqual(again.suggestion, first.suggestion);
-  }),
-);
+  const again = await findLearningRate(config());
+  assert.deepEqual(again.points, points);
+  assert.deepEqual(again.suggestion, first.suggestion);
+});
 
-Deno.test(
-  "findLearningRate() stops when the loss has diverged, also in augmented and balanced trainings",
-  withToyProject(async ({ findLearningRate, config }) => {
-    const tensors = tf.memory().numTensors;
-    const { points } = await findLearningRate(config({
-      model: { unfreezeLast: 4 },
-      training: { batchNorm: "trained", sampling: "balanced", augmentation: { symmetries: true } },
-    }));
-    assert.equal(tf.memory().numTensors, tensors);
-    assert.ok(points.every(({ loss, smoothed }) => Number.isFinite(loss + smoothed)));
-    const least = Math.min(...points.map(({ smoothed }) => smoothed));
-    const diverged = points.findIndex(({ smoothed }) => smoothed > 4 * least);
-    assert.ok(diverged === -1 || diverged === points.length - 1, "nothing after the divergence");
-  }),
-);
+test("findLearningRate() stops when the loss has diverged, also in augmented and balanced trainings", async ({ findLearningRate, config }) => {
+  const tensors = tf.memory().numTensors;
+  const { points } = await findLearningRate(config({
+    model: { unfreezeLast: 4 },
+    training: { batchNorm: "trained", sampling: "balanced", augmentation: { symmetries: true } },
+  }));
+  assert.equal(tf.memory().numTensors, tensors);
+  assert.ok(points.every(({ loss, smoothed }) => Number.isFinite(loss + smoothed)));
+  const least = Math.min(...points.map(({ smoothed }) => smoothed));
+  const diverged = points.findIndex(({ smoothed }) => smoothed > 4 * least);
+  assert.ok(diverged === -1 || diverged === points.length - 1, "nothing after the divergence");
+});
 
-Deno.test(
-  "findLearningRate() ends when the person asks to stop, and frees its tensors",
-  withToyProject(async ({ findLearningRate, config }) => {
-    const tensors = tf.memory().numTensors;
-    const { addSignalListener, removeSignalListener } = Deno; // the test runner ends at a real one
-    let interrupt = () => {};
-    Deno.addSignalListener = (_, handler) => void (interrupt = handler);
-    Deno.removeSignalListener = () => {};
-    try {
-      const seen: number[] = [];
-      const onProgress = (done: number, total: number) => {
-        if (total === 100) seen.push(done);
-        if (seen.at(-1) === 3) interrupt();
-      };
-      await assert.rejects(findLearningRate(config(), onProgress), { name: "StoppedError" });
-      assert.equal(seen.at(-1), 3);
-    } finally {
-      Object.assign(Deno, { addSignalListener, removeSignalListener });
-    }
-    assert.equal(tf.memory().numTensors, tensors);
-  }),
-);
+test("findLearningRate() ends when the person asks to stop, and frees its tensors", async ({ findLearningRate, config }) => {
+  const tensors = tf.memory().numTensors;
+  const { addSignalListener, removeSignalListener } = Deno; // the test runner ends at a real one
+  let interrupt = () => {};
+  Deno.addSignalListener = (_, handler) => void (interrupt = handler);
+  Deno.removeSignalListener = () => {};
+  try {
+    const seen: number[] = [];
+    const onProgress = (done: number, total: number) => {
+      if (total === 100) seen.push(done);
+      if (seen.at(-1) === 3) interrupt();
+    };
+    await assert.rejects(findLearningRate(config(), onProgress), { name: "StoppedError" });
+    assert.equal(seen.at(-1), 3);
+  } finally {
+    Object.assign(Deno, { addSignalListener, removeSignalListener });
+  }
+  assert.equal(tf.memory().numTensors, tensors);
+});

@@ -22,162 +22,139 @@ import {
   withWrongValidation,
 } from "./toy.ts";
 
-const model = toyModel();
-
 /** A test with 20 training and 9 validation images in a folder of its own. */
-const withToy = toyTests(model, { train: 20, validation: 9 });
+const test = toyTests(toyModel(), { train: 20, validation: 9 });
 
-/** A test with 20 training images (5 batches of 4) and 6 validation images (2 batches). */
-const withShort = toyTests(model, { train: 20, validation: 6 });
-
-Deno.test(
-  "fit() goes on after a kill as if there had been none",
-  withToy(async (right) => {
-    for (
-      const toy of [{ ...right, change: { training: { epochs: 4 } } }, withWrongValidation(right)]
-    ) {
-      const before = tf.memory().numTensors;
-      const whole = await trainToy(apart(toy, "whole"));
-      assert.ok(whole.history.length >= 4);
-      const job = apart(toy, "killed");
-      await killed(job, 1);
-      await killed(job, 3);
-      assert.equal(tf.memory().numTensors, before, "a killed training frees its tensors");
-      const resumed = await trainToy(job);
-      assert.deepEqual(resumed, { ...whole, resumedFrom: 3 });
-      await Deno.remove(join(toy.folder, "whole"), { recursive: true });
-      await Deno.remove(join(toy.folder, "killed"), { recursive: true });
-    }
-  }),
-);
-
-Deno.test(
-  "fit() repeats an epoch that was killed before its checkpoint was written",
-  withToy(async (right) => {
-    const toy = { ...right, change: { training: { epochs: 8, batchSize: 4 } } };
-    const whole = await trainToy(apart(toy, "whole"));
-    const last = whole.bestEpoch;
-    assert.ok(last > 1);
-    const onBest: ToyJob["onBest"] = (_, { epoch }) =>
-      epoch === last ? Promise.reject(new Error("killed")) : Promise.resolve();
-    await killed({ ...apart(toy, "killed"), onBest });
-    const kept: number[] = [];
-    const resumed = await trainToy({
-      ...apart(toy, "killed"),
-      onBest: (_, { epoch }) => Promise.resolve(void kept.push(epoch)),
-    });
-    assert.deepEqual([resumed, kept], [{ ...whole, resumedFrom: last - 1 }, [last]]);
-  }),
-);
-
-Deno.test(
-  "fit() goes back one checkpoint where the latest is damaged, and begins anew where both are",
-  withToy(async (toy) => {
-    const whole = await trainToy(apart(toy, "whole"));
-    await killed(toy, 2);
-    const damage = async (name: string) => {
-      const path = join(toy.folder, "checkpoints", name);
-      const bytes = await Deno.readFile(path);
-      bytes[bytes.length >> 1]! ^= 1;
-      await Deno.writeFile(path, bytes);
-    };
-    await damage("weights-0002.bin");
-    assert.deepEqual(await trainToy(toy), { ...whole, resumedFrom: 1 });
-
-    await Deno.truncate(join(toy.folder, "checkpoints", "epoch-0003.json"), 100);
-    assert.deepEqual(await trainToy(toy), { ...whole, resumedFrom: 2 });
-
+test("fit() goes on after a kill as if there had been none", async (right) => {
+  for (
+    const toy of [{ ...right, change: { training: { epochs: 4 } } }, withWrongValidation(right)]
+  ) {
     const before = tf.memory().numTensors;
-    await damage("weights-0002.bin");
-    await damage("weights-0003.bin");
-    assert.deepEqual(await trainToy(toy), whole);
-    assert.equal(tf.memory().numTensors, before);
-  }),
-);
-
-Deno.test(
-  "fit() begins anew for another fingerprint, and removes no file that is not its own",
-  withToy(async (toy) => {
-    const first = await trainToy({ ...toy, change: { training: { epochs: 2 } } });
-    await Deno.writeTextFile(join(toy.folder, "checkpoints", "notes.txt"), "mine");
-    const second = await trainToy({
-      ...toy,
-      fingerprint: "another",
-      change: { training: { epochs: 1 } },
-    });
-    assert.deepEqual([second.resumedFrom, second.history], [0, first.history.slice(0, 1)]);
-    const names = (await Array.fromAsync(Deno.readDir(join(toy.folder, "checkpoints"))))
-      .map(({ name }) => name).sort();
-    assert.deepEqual(names, ["best-0001.bin", "epoch-0001.json", "notes.txt", "weights-0001.bin"]);
-  }),
-);
-
-Deno.test(
-  "fit() continues a finished training when the epochs are raised, and else trains nothing",
-  withToy(async (toy) => {
     const whole = await trainToy(apart(toy, "whole"));
-    await trainToy({ ...toy, change: { training: { epochs: 2 } } });
-    assert.deepEqual(await trainToy(toy), { ...whole, resumedFrom: 2 });
+    assert.ok(whole.history.length >= 4);
+    const job = apart(toy, "killed");
+    await killed(job, 1);
+    await killed(job, 3);
+    assert.equal(tf.memory().numTensors, before, "a killed training frees its tensors");
+    const resumed = await trainToy(job);
+    assert.deepEqual(resumed, { ...whole, resumedFrom: 3 });
+    await Deno.remove(join(toy.folder, "whole"), { recursive: true });
+    await Deno.remove(join(toy.folder, "killed"), { recursive: true });
+  }
+});
 
-    for (const { path } of [...toy.train, ...toy.validation]) await Deno.remove(path);
-    const nothing = () => assert.fail("nothing is left to train");
-    const again = await trainToy({ ...toy, onBest: nothing, onEpoch: nothing });
-    assert.deepEqual(again, { ...whole, resumedFrom: 3 });
-  }),
-);
+test("fit() repeats an epoch that was killed before its checkpoint was written", async (right) => {
+  const toy = { ...right, change: { training: { epochs: 8, batchSize: 4 } } };
+  const whole = await trainToy(apart(toy, "whole"));
+  const last = whole.bestEpoch;
+  assert.ok(last > 1);
+  const onBest: ToyJob["onBest"] = (_, { epoch }) =>
+    epoch === last ? Promise.reject(new Error("killed")) : Promise.resolve();
+  await killed({ ...apart(toy, "killed"), onBest });
+  const kept: number[] = [];
+  const resumed = await trainToy({
+    ...apart(toy, "killed"),
+    onBest: (_, { epoch }) => Promise.resolve(void kept.push(epoch)),
+  });
+  assert.deepEqual([resumed, kept], [{ ...whole, resumedFrom: last - 1 }, [last]]);
+});
 
-Deno.test(
-  "fit() does not continue a training that EarlyStopping has ended",
-  withToy(async (right) => {
-    const toy = withWrongValidation(right);
-    const change = (epochs: number) => ({ training: { epochs, earlyStopping: { patience: 1 } } });
-    const places: string[] = [];
-    const onProgress: ToyJob["onProgress"] = (done, total, _note, at) => {
-      if (done === total) places.push(at?.place ?? "");
-    };
-    const first = await trainToy({ ...toy, change: change(9), onProgress });
-    assert.ok(first.history.length < 9);
-    assert.equal(
-      places.at(-1),
-      `stopped early after epoch ${first.history.length} of at most 9`,
-    );
-    assert.equal(first.events.at(-1)?.kind, "early_stopping");
-    const again = await trainToy({ ...toy, change: change(12) });
-    assert.deepEqual(again, { ...first, resumedFrom: first.history.length });
-  }),
-);
+test("fit() goes back one checkpoint where the latest is damaged, and begins anew where both are", async (toy) => {
+  const whole = await trainToy(apart(toy, "whole"));
+  await killed(toy, 2);
+  const damage = async (name: string) => {
+    const path = join(toy.folder, "checkpoints", name);
+    const bytes = await Deno.readFile(path);
+    bytes[bytes.length >> 1]! ^= 1;
+    await Deno.writeFile(path, bytes);
+  };
+  await damage("weights-0002.bin");
+  assert.deepEqual(await trainToy(toy), { ...whole, resumedFrom: 1 });
 
-Deno.test(
-  "fit() killed at the end of warm-up, or with augmentation, goes on as if it had not been",
-  withToy(async (toy) => {
-    const before = tf.memory().numTensors;
-    const augmentation = {
-      symmetries: true,
-      rotation: 15,
-      stain: 0.2,
-      jpegQuality: 60,
-      cutOut: 0.2,
-    };
-    for (
-      const change of [WARM_UP, { training: { augmentation, sampling: "balanced" as const } }]
-    ) {
-      const whole = await trainToy({ ...apart(toy, "whole"), change });
-      assert.deepEqual(await trainToy({ ...apart(toy, "again"), change }), whole);
-      const job = { ...apart(toy, "killed"), change };
-      await killed(job, 2);
-      assert.deepEqual(await trainToy(job), { ...whole, resumedFrom: 2 });
-      const plain = { training: { ...change.training, augmentation: {}, warmupEpochs: 0 } };
-      const other = await trainToy({ ...apart(toy, "plain"), change: plain });
-      assert.notEqual(other.history[0]!.loss, whole.history[0]!.loss);
-      for (const name of ["whole", "again", "killed", "plain"]) {
-        await Deno.remove(join(toy.folder, name), { recursive: true });
-      }
+  await Deno.truncate(join(toy.folder, "checkpoints", "epoch-0003.json"), 100);
+  assert.deepEqual(await trainToy(toy), { ...whole, resumedFrom: 2 });
+
+  const before = tf.memory().numTensors;
+  await damage("weights-0002.bin");
+  await damage("weights-0003.bin");
+  assert.deepEqual(await trainToy(toy), whole);
+  assert.equal(tf.memory().numTensors, before);
+});
+
+test("fit() begins anew for another fingerprint, and removes no file that is not its own", async (toy) => {
+  const first = await trainToy({ ...toy, change: { training: { epochs: 2 } } });
+  await Deno.writeTextFile(join(toy.folder, "checkpoints", "notes.txt"), "mine");
+  const second = await trainToy({
+    ...toy,
+    fingerprint: "another",
+    change: { training: { epochs: 1 } },
+  });
+  assert.deepEqual([second.resumedFrom, second.history], [0, first.history.slice(0, 1)]);
+  const names = (await Array.fromAsync(Deno.readDir(join(toy.folder, "checkpoints"))))
+    .map(({ name }) => name).sort();
+  assert.deepEqual(names, ["best-0001.bin", "epoch-0001.json", "notes.txt", "weights-0001.bin"]);
+});
+
+test("fit() continues a finished training when the epochs are raised, and else trains nothing", async (toy) => {
+  const whole = await trainToy(apart(toy, "whole"));
+  await trainToy({ ...toy, change: { training: { epochs: 2 } } });
+  assert.deepEqual(await trainToy(toy), { ...whole, resumedFrom: 2 });
+
+  for (const { path } of [...toy.train, ...toy.validation]) await Deno.remove(path);
+  const nothing = () => assert.fail("nothing is left to train");
+  const again = await trainToy({ ...toy, onBest: nothing, onEpoch: nothing });
+  assert.deepEqual(again, { ...whole, resumedFrom: 3 });
+});
+
+test("fit() does not continue a training that EarlyStopping has ended", async (right) => {
+  const toy = withWrongValidation(right);
+  const change = (epochs: number) => ({ training: { epochs, earlyStopping: { patience: 1 } } });
+  const places: string[] = [];
+  const onProgress: ToyJob["onProgress"] = (done, total, _note, at) => {
+    if (done === total) places.push(at?.place ?? "");
+  };
+  const first = await trainToy({ ...toy, change: change(9), onProgress });
+  assert.ok(first.history.length < 9);
+  assert.equal(
+    places.at(-1),
+    `stopped early after epoch ${first.history.length} of at most 9`,
+  );
+  assert.equal(first.events.at(-1)?.kind, "early_stopping");
+  const again = await trainToy({ ...toy, change: change(12) });
+  assert.deepEqual(again, { ...first, resumedFrom: first.history.length });
+});
+
+test("fit() killed at the end of warm-up, or with augmentation, goes on as if it had not been", async (toy) => {
+  const before = tf.memory().numTensors;
+  const augmentation = {
+    symmetries: true,
+    rotation: 15,
+    stain: 0.2,
+    jpegQuality: 60,
+    cutOut: 0.2,
+  };
+  for (
+    const change of [WARM_UP, { training: { augmentation, sampling: "balanced" as const } }]
+  ) {
+    const whole = await trainToy({ ...apart(toy, "whole"), change });
+    assert.deepEqual(await trainToy({ ...apart(toy, "again"), change }), whole);
+    const job = { ...apart(toy, "killed"), change };
+    await killed(job, 2);
+    assert.deepEqual(await trainToy(job), { ...whole, resumedFrom: 2 });
+    const plain = { training: { ...change.training, augmentation: {}, warmupEpochs: 0 } };
+    const other = await trainToy({ ...apart(toy, "plain"), change: plain });
+    assert.notEqual(other.history[0]!.loss, whole.history[0]!.loss);
+    for (const name of ["whole", "again", "killed", "plain"]) {
+      await Deno.remove(join(toy.folder, name), { recursive: true });
     }
-    assert.equal(tf.memory().numTensors, before);
-  }),
-);
+  }
+  assert.equal(tf.memory().numTensors, before);
+});
 
 const change = { training: { epochs: 3, batchSize: 4 } };
+
+/** With 5 training batches an epoch and 2 of validation. */
+const short = (toy: ToyJob): ToyJob => ({ ...toy, validation: toy.validation.slice(0, 6), change });
 
 /** Asks to stop after so many batches, training and validation ones. */
 function stopAfter(batches: number): Pick<ToyJob, "onProgress" | "stopRequested"> {
@@ -185,98 +162,89 @@ function stopAfter(batches: number): Pick<ToyJob, "onProgress" | "stopRequested"
   return { onProgress: () => void seen++, stopRequested: () => seen >= batches };
 }
 
-Deno.test(
-  "fit() stopped between any two batches goes on there, with the history of one never stopped",
-  withShort(async (toy) => {
-    const before = tf.memory().numTensors;
-    const whole = await trainToy({ ...apart(toy, "whole"), change });
-    assert.equal(whole.interrupted, false);
-    // within the first epoch, after its last step, in a validation, in a later epoch
-    for (const [batches, epoch, steps] of [[2, 0, 2], [5, 0, 5], [7, 0, 5], [9, 1, 1]]) {
-      const job = { ...apart(toy, `stopped ${batches}`), change };
-      const stopped = await trainToy({ ...job, ...stopAfter(batches!) });
-      assert.equal(stopped.interrupted, true);
-      assert.deepEqual(stopped.history, whole.history.slice(0, epoch));
-      const { state } = (await latestCheckpoint(job.checkpoints!))!;
-      assert.deepEqual([state.epoch, state.partial?.steps ?? 0], [epoch, steps]);
-      const resumed = await trainToy(job);
-      assert.deepEqual(resumed, { ...whole, resumedFrom: epoch });
-    }
-    assert.equal(tf.memory().numTensors, before);
-  }),
-);
-
-Deno.test(
-  "fit() saves within an epoch where it is long, and goes on there after a kill",
-  withShort(async (toy) => {
-    const whole = await trainToy({ ...apart(toy, "whole"), change });
-    const job = {
-      ...apart(toy, "killed"),
-      change: { training: { ...change.training, checkpoint: { minutes: 1e-9 } } },
-    };
-    let calls = 0;
-    const killed = trainToy({
-      ...job,
-      onProgress: () => {
-        if (++calls === 5) throw new Error("killed"); // after the fourth batch, before its checkpoint
-      },
-    });
-    await assert.rejects(killed, /killed/);
+test("fit() stopped between any two batches goes on there, with the history of one never stopped", async (all) => {
+  const toy = short(all);
+  const before = tf.memory().numTensors;
+  const whole = await trainToy(apart(toy, "whole"));
+  assert.equal(whole.interrupted, false);
+  // within the first epoch, after its last step, in a validation, in a later epoch
+  for (const [batches, epoch, steps] of [[2, 0, 2], [5, 0, 5], [7, 0, 5], [9, 1, 1]]) {
+    const job = apart(toy, `stopped ${batches}`);
+    const stopped = await trainToy({ ...job, ...stopAfter(batches!) });
+    assert.equal(stopped.interrupted, true);
+    assert.deepEqual(stopped.history, whole.history.slice(0, epoch));
     const { state } = (await latestCheckpoint(job.checkpoints!))!;
-    assert.deepEqual([state.epoch, state.partial?.steps], [0, 3]);
-    assert.deepEqual(await trainToy(job), whole);
-  }),
-);
+    assert.deepEqual([state.epoch, state.partial?.steps ?? 0], [epoch, steps]);
+    const resumed = await trainToy(job);
+    assert.deepEqual(resumed, { ...whole, resumedFrom: epoch });
+  }
+  assert.equal(tf.memory().numTensors, before);
+});
 
-Deno.test(
-  "fit() does not begin anew over an interrupted training of other settings unless it is told to",
-  withShort(async (toy) => {
-    const fingerprint = (learningRate: number) =>
-      JSON.stringify({ seed: 1, training: { learningRate, batchSize: 4 } });
-    const job = { ...toy, change };
-    await trainToy({ ...job, fingerprint: fingerprint(1e-3), ...stopAfter(8) });
-    await assert.rejects(trainToy({ ...job, fingerprint: fingerprint(1e-4) }), (error: unknown) => {
-      assert(error instanceof TrainingError);
-      assert.match(error.message, /saved in epoch 2/);
-      assert.match(error.message, /- training\.learningRate was 0\.001, is 0\.0001\n/);
-      assert.doesNotMatch(error.message, /batchSize/);
-      assert.match(error.remedy, /set training\.startAnew to true/);
-      return true;
-    });
-    const anew = { training: { ...change.training, startAnew: true } };
-    const other = await trainToy({ ...job, fingerprint: fingerprint(1e-4), change: anew });
-    assert.deepEqual([other.resumedFrom, other.history.length], [0, 3]);
-    // one that has come to its end is in nobody's way
-    const third = await trainToy({ ...job, fingerprint: fingerprint(1e-5) });
-    assert.deepEqual([third.resumedFrom, third.history.length], [0, 3]);
-  }),
-);
+test("fit() saves within an epoch where it is long, and goes on there after a kill", async (all) => {
+  const toy = short(all);
+  const whole = await trainToy(apart(toy, "whole"));
+  const job = {
+    ...apart(toy, "killed"),
+    change: { training: { ...change.training, checkpoint: { minutes: 1e-9 } } },
+  };
+  let calls = 0;
+  const killed = trainToy({
+    ...job,
+    onProgress: () => {
+      if (++calls === 5) throw new Error("killed"); // after the fourth batch, before its checkpoint
+    },
+  });
+  await assert.rejects(killed, /killed/);
+  const { state } = (await latestCheckpoint(job.checkpoints!))!;
+  assert.deepEqual([state.epoch, state.partial?.steps], [0, 3]);
+  assert.deepEqual(await trainToy(job), whole);
+});
 
-Deno.test(
-  "fit() says so when a checkpoint cannot be written, and goes on from the one before it",
-  withShort(async (toy) => {
-    const whole = await trainToy({ ...apart(toy, "whole"), change });
-    const job = { ...apart(toy, "full"), change };
-    const blocked = join(job.checkpoints!, "weights-0002.bin");
-    const failing = trainToy({
-      ...job,
-      onEpoch: async (history) => {
-        if (history.length !== 1) return;
-        while (!await exists(join(job.checkpoints!, "epoch-0001.json"))) await delay(5);
-        await delay(100); // until the first checkpoint has been tidied up behind
-        await Deno.mkdir(join(blocked, "in the way"), { recursive: true });
-      },
-    });
-    await assert.rejects(failing, (error: unknown) => {
-      assert(error instanceof TrainingError, String(error));
-      assert.match(error.message, /The checkpoint could not be written/);
-      assert.match(error.remedy, /disk space.*goes on from the last checkpoint, after epoch 1/);
-      return true;
-    });
-    await Deno.remove(blocked, { recursive: true });
-    assert.deepEqual(await trainToy(job), { ...whole, resumedFrom: 1 });
-  }),
-);
+test("fit() does not begin anew over an interrupted training of other settings unless it is told to", async (all) => {
+  const toy = short(all);
+  const fingerprint = (learningRate: number) =>
+    JSON.stringify({ seed: 1, training: { learningRate, batchSize: 4 } });
+  await trainToy({ ...toy, fingerprint: fingerprint(1e-3), ...stopAfter(8) });
+  await assert.rejects(trainToy({ ...toy, fingerprint: fingerprint(1e-4) }), (error: unknown) => {
+    assert(error instanceof TrainingError);
+    assert.match(error.message, /saved in epoch 2/);
+    assert.match(error.message, /- training\.learningRate was 0\.001, is 0\.0001\n/);
+    assert.doesNotMatch(error.message, /batchSize/);
+    assert.match(error.remedy, /set training\.startAnew to true/);
+    return true;
+  });
+  const anew = { training: { ...change.training, startAnew: true } };
+  const other = await trainToy({ ...toy, fingerprint: fingerprint(1e-4), change: anew });
+  assert.deepEqual([other.resumedFrom, other.history.length], [0, 3]);
+  // one that has come to its end is in nobody's way
+  const third = await trainToy({ ...toy, fingerprint: fingerprint(1e-5) });
+  assert.deepEqual([third.resumedFrom, third.history.length], [0, 3]);
+});
+
+test("fit() says so when a checkpoint cannot be written, and goes on from the one before it", async (all) => {
+  const toy = short(all);
+  const whole = await trainToy(apart(toy, "whole"));
+  const job = apart(toy, "full");
+  const blocked = join(job.checkpoints!, "weights-0002.bin");
+  const failing = trainToy({
+    ...job,
+    onEpoch: async (history) => {
+      if (history.length !== 1) return;
+      while (!await exists(join(job.checkpoints!, "epoch-0001.json"))) await delay(5);
+      await delay(100); // until the first checkpoint has been tidied up behind
+      await Deno.mkdir(join(blocked, "in the way"), { recursive: true });
+    },
+  });
+  await assert.rejects(failing, (error: unknown) => {
+    assert(error instanceof TrainingError, String(error));
+    assert.match(error.message, /The checkpoint could not be written/);
+    assert.match(error.remedy, /disk space.*goes on from the last checkpoint, after epoch 1/);
+    return true;
+  });
+  await Deno.remove(blocked, { recursive: true });
+  assert.deepEqual(await trainToy(job), { ...whole, resumedFrom: 1 });
+});
 
 const KILLS = 20;
 

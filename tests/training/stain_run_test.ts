@@ -11,13 +11,13 @@ import { disposeModel } from "../../lib/model/model.ts";
 import { loadModel, saveModel } from "../../lib/model/saved.ts";
 import { fitStainReference } from "../../lib/model/start.ts";
 import type { StainReference } from "../../lib/run/model_card.ts";
-import { readSplit, writeSplit } from "../../lib/run/split_file.ts";
+import { readSplit } from "../../lib/run/split_file.ts";
 import { measureParity } from "../../tools/measure_parity.ts";
 import { inFolder, put } from "../data/test_images.ts";
 import { evaluateRows } from "../evaluation/with_new_images.ts";
 import { testCard } from "../model/model_card.ts";
 import { SMALL, smallModel } from "../model/small_model.ts";
-import { CLASSES, withToyProject } from "./toy.ts";
+import { CLASSES, testToyProject as test, writeToySplit } from "./toy.ts";
 
 type TestRun = typeof import("../../lib/metrics/test.ts");
 
@@ -45,12 +45,7 @@ async function scanAgain(root: string): Promise<void> {
     ...row,
     sha256: await sha256File(join(root, "data", row.path)),
   })));
-  await writeSplit(path, rows);
-  await put(
-    root,
-    "results/default/split_certificate.json",
-    JSON.stringify({ manifest_sha256: "a".repeat(64), split_sha256: await sha256File(path) }),
-  );
+  await writeToySplit(root, rows);
 }
 
 for (const method of ["reinhard", "macenko"] as const) {
@@ -102,42 +97,39 @@ for (const method of ["reinhard", "macenko"] as const) {
     }));
 }
 
-Deno.test(
-  "trainRun() fits the reference to training images alone, and testRun() uses the one of the card",
-  withToyProject(async ({ root, load, trainRun, config }) => {
-    const testRun = await ofConfig<TestRun["testRun"]>({ load }, "lib/metrics/test.ts", "testRun");
-    const images = join(root, "data/toy");
-    const names = (await Array.fromAsync(Deno.readDir(images))).map(({ name }) => name).sort();
-    const split = await Deno.readTextFile(join(root, "results/default/split.csv"));
-    const subsetOf = (name: string) =>
-      split.split("\n").find((row) => row.includes(name))!.trim().split(",").at(-1)!;
-    const train: string[] = [];
-    for (const name of names) {
-      const isTraining = subsetOf(name) === "train";
-      await put(images, name, await png(stained(name, isTraining ? 0.6 : 1.5)));
-      if (isTraining) train.push(join(images, name));
-    }
-    await scanAgain(root);
-    const decode = { size: SMALL, resize: "squash", maxMegapixels: 100 } as const;
-    for (const method of ["reinhard", "macenko"] as const) {
-      const normalised = config({ model: { stainNormalisation: method } });
-      await trainRun(normalised);
-      const { card, predictions: { rows: predictions } } = await testRun(normalised);
-      const expected = await fitStainReference(train, { ...decode, method, seed: 42 });
-      assert.deepEqual(card.preprocessing.stain, expected);
+test("trainRun() fits the reference to training images alone, and testRun() uses the one of the card", async ({ root, load, trainRun, config }) => {
+  const testRun = await ofConfig<TestRun["testRun"]>({ load }, "lib/metrics/test.ts", "testRun");
+  const images = join(root, "data/toy");
+  const names = (await Array.fromAsync(Deno.readDir(images))).map(({ name }) => name).sort();
+  const split = await Deno.readTextFile(join(root, "results/default/split.csv"));
+  const subsetOf = (name: string) =>
+    split.split("\n").find((row) => row.includes(name))!.trim().split(",").at(-1)!;
+  const train: string[] = [];
+  for (const name of names) {
+    const isTraining = subsetOf(name) === "train";
+    await put(images, name, await png(stained(name, isTraining ? 0.6 : 1.5)));
+    if (isTraining) train.push(join(images, name));
+  }
+  await scanAgain(root);
+  const decode = { size: SMALL, resize: "squash", maxMegapixels: 100 } as const;
+  for (const method of ["reinhard", "macenko"] as const) {
+    const normalised = config({ model: { stainNormalisation: method } });
+    await trainRun(normalised);
+    const { card, predictions: { rows: predictions } } = await testRun(normalised);
+    const expected = await fitStainReference(train, { ...decode, method, seed: 42 });
+    assert.deepEqual(card.preprocessing.stain, expected);
 
-      const folder = join(root, `test ${method}`);
-      for (const { path } of predictions) {
-        await put(folder, path.split("/").at(-1)!, await Deno.readFile(join(root, "data", path)));
-      }
-      const modelFolder = join(root, "model/default");
-      const evaluated = await evaluateRows({ folder, modelFolder });
-      const probability = new Map(evaluated.map((row) => [row.name, row.probability]));
-      for (const row of predictions) {
-        const other = probability.get(row.path.split("/").at(-1)!)!;
-        assert.ok(Math.abs(row.probability - other) < 1e-4, row.path);
-      }
-      assert.deepEqual(card.architecture.classes, CLASSES);
+    const folder = join(root, `test ${method}`);
+    for (const { path } of predictions) {
+      await put(folder, path.split("/").at(-1)!, await Deno.readFile(join(root, "data", path)));
     }
-  }),
-);
+    const modelFolder = join(root, "model/default");
+    const evaluated = await evaluateRows({ folder, modelFolder });
+    const probability = new Map(evaluated.map((row) => [row.name, row.probability]));
+    for (const row of predictions) {
+      const other = probability.get(row.path.split("/").at(-1)!)!;
+      assert.ok(Math.abs(row.probability - other) < 1e-4, row.path);
+    }
+    assert.deepEqual(card.architecture.classes, CLASSES);
+  }
+});

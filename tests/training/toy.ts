@@ -74,17 +74,15 @@ export interface ToyJob extends Partial<TrainingJob> {
 /** How toy images are read. */
 export const toyDecode = { size: SIZE, resize: "squash", maxMegapixels: 1 } as const;
 
-/** Wraps tests that need so many toy images, in a folder of their own. */
-export function toyTests(
-  model: Model,
-  count: { train: number; validation: number },
-): (test: (toy: ToyJob) => Promise<void>) => () => Promise<void> {
-  return (test) => () =>
-    inFolder(async (folder) => {
-      const train = await toyImages(folder, count.train, 1);
-      const validation = await toyImages(folder, count.validation, 2);
-      await test({ folder, model, train, validation });
-    });
+/** Declares tests that need so many toy images, in a folder of their own. */
+export function toyTests(model: Model, count: { train: number; validation: number }) {
+  return (name: string, body: (toy: ToyJob) => Promise<void>) =>
+    Deno.test(name, () =>
+      inFolder(async (folder) => {
+        const train = await toyImages(folder, count.train, 1);
+        const validation = await toyImages(folder, count.validation, 2);
+        await body({ folder, model, train, validation });
+      }));
 }
 
 /** The config of a toy training. */
@@ -97,13 +95,11 @@ export function toyConfig(change: ConfigInput = {}): Config {
 
 /** Digests of the weights' bits, by name: equal just where every bit is. */
 export function bitsOf(weights: ReadonlyMap<string, TensorFlow.Tensor>): Map<string, string> {
-  return new Map(
-    [...weights].map(([name, tensor]) => {
-      const { buffer, byteOffset, byteLength } = tensor.dataSync() as Float32Array;
-      const bytes = new Uint8Array(buffer, byteOffset, byteLength);
-      return [name, createHash("sha1").update(bytes).digest("hex")];
-    }),
-  );
+  return new Map([...weights].map(([name, tensor]) => {
+    const { buffer, byteOffset, byteLength } = tensor.dataSync() as Float32Array;
+    const bytes = new Uint8Array(buffer, byteOffset, byteLength);
+    return [name, createHash("sha1").update(bytes).digest("hex")];
+  }));
 }
 
 /** What is left of a toy training, with all tensors freed. */
@@ -193,6 +189,8 @@ export async function firstEpoch({ model, train, change }: ToyJob) {
 /** The class folders of a toy project. */
 export const CLASSES = ["negative", "positive"];
 
+const BACKBONE = "efficientnet_lite0";
+
 type Training = typeof import("../../lib/training/training.ts");
 
 type LearningRate = typeof import("../../lib/training/learning_rate.ts");
@@ -205,11 +203,9 @@ export interface ToyProject extends ProjectCopy {
   findLearningRate: OfConfig<LearningRate["findLearningRate"]>;
 }
 
-/** Runs a test in a {@linkcode ToyProject} of its own. */
-export function withToyProject(
-  test: (project: ToyProject) => Promise<void>,
-): () => Promise<void> {
-  return () =>
+/** Declares a test in a {@linkcode ToyProject} of its own. */
+export function testToyProject(name: string, body: (project: ToyProject) => Promise<void>): void {
+  Deno.test(name, () =>
     inProjectCopy(async ({ root, load }) => {
       await Deno.mkdir(join(root, "data/toy"), { recursive: true });
       const items = await toyImages(join(root, "data/toy"), 30, 1);
@@ -220,35 +216,26 @@ export function withToyProject(
         sha256,
         subset: SUBSETS[Math.floor(i / 3) % 3]!,
       }));
-      const split = join(root, "results/default/split.csv");
-      await writeSplit(split, rows);
-      const certificate = {
-        manifest_sha256: "a".repeat(64),
-        split_sha256: await sha256File(split),
-      };
-      await put(root, "results/default/split_certificate.json", JSON.stringify(certificate));
+      await writeToySplit(root, rows);
       const config = (change: ConfigInput = {}) =>
         parseConfig(merge({
           data: { folder: "data", classes: CLASSES },
-          model: {
-            backbone: "efficientnet_lite0",
-            weights: "random",
-            imageSize: 32,
-            unfreezeLast: 0,
-          },
+          model: { backbone: BACKBONE, weights: "random", imageSize: SIZE, unfreezeLast: 0 },
           training: { epochs: 2, batchSize: 8 },
         }, change));
-      const of = <F extends (run: Run, ...rest: never[]) => unknown>(path: string, name: string) =>
-        ofConfig<F>({ load }, path, name);
-      await test({
-        root,
-        load,
-        config,
-        trainRun: await of<Training["trainRun"]>("lib/training/training.ts", "trainRun"),
-        findLearningRate: await of<LearningRate["findLearningRate"]>(
-          "lib/training/learning_rate.ts",
-          "findLearningRate",
-        ),
-      });
-    });
+      const of = <F extends (run: Run, ...rest: never[]) => unknown>(file: string, name: string) =>
+        ofConfig<F>({ load }, `lib/training/${file}.ts`, name);
+      const trainRun = await of<Training["trainRun"]>("training", "trainRun");
+      type Find = LearningRate["findLearningRate"];
+      const findLearningRate = await of<Find>("learning_rate", "findLearningRate");
+      await body({ root, load, config, trainRun, findLearningRate });
+    }));
+}
+
+/** Writes the run's split with its certificate, as notebook 03 does. */
+export async function writeToySplit(root: string, rows: readonly SplitRow[]): Promise<void> {
+  const split = join(root, "results/default/split.csv");
+  await writeSplit(split, rows);
+  const hashes = { manifest_sha256: "a".repeat(64), split_sha256: await sha256File(split) };
+  await put(root, "results/default/split_certificate.json", JSON.stringify(hashes));
 }

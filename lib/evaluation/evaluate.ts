@@ -1,28 +1,44 @@
-import type { Run } from "../run/run.ts";
 import { createHash } from "node:crypto";
 import { realpath } from "node:fs/promises";
 import { join } from "node:path";
 import { DataError } from "../core/errors.ts";
 import { sha256File } from "../core/files.ts";
 import { fromRoot } from "../core/paths.ts";
-import { stoppable } from "../core/stop.ts";
+import {
+  breathe,
+  type OnProgress,
+  stoppable,
+  type StopRequested,
+  throwIfStopped,
+} from "../core/stop.ts";
+import { describeSkipped, listImages, type Skipped } from "../data/list.ts";
 import { disposeModel, type Model } from "../model/model.ts";
-import { type Flagger, readFlagger, REFERENCE_FILE } from "../model/reference.ts";
 import { cardPredictor, decodeOptions, predictImages } from "../model/predict.ts";
+import { type Flagger, readFlagger, REFERENCE_FILE } from "../model/reference.ts";
 import { loadModel } from "../model/saved.ts";
 import { evaluationFiles, refuseInside, refuseOverwriting } from "../run/evaluation_files.ts";
+import type { Run } from "../run/run.ts";
 import { readSidecar } from "./export.ts";
 import { readTestSample } from "./external.ts";
-import { listFolder } from "./listing.ts";
-import { openParts, type Shard, shardBatches, workPath } from "./parts.ts";
-import { type Evaluation, type EvaluationOptions, finish, type Setting } from "./results.ts";
+import {
+  type Evaluation,
+  type EvaluationOptions,
+  finish,
+  HOW_TO_FOLLOW,
+  type Listing,
+  type Setting,
+} from "./results.ts";
 import {
   BATCH_SIZE,
   batchCount,
+  openParts,
   openWorkFile,
+  type Shard,
+  shardBatches,
   type StoredImage,
   type WorkFile,
   type WorkIdentity,
+  workPath,
 } from "./work.ts";
 
 /** What {@linkcode evaluateRun} can be told beside the config. */
@@ -236,4 +252,61 @@ async function classify(
 /** Whether the operating system refused something. Deno gives a code to some of its errors only. */
 function isFileSystemError(error: unknown): boolean {
   return error instanceof Error && ("code" in error || /\(os error \d+\)/.test(error.message));
+}
+
+/** Files that are looked at between two breaths. */
+const AT_A_TIME = 512;
+
+/**
+ * Lists a folder of new images. Memory holds the names: about 0.1 kB an image.
+ *
+ * @param options.folder Absolute path.
+ * @param options.followLinks `config.evaluation.followLinks`.
+ * @param options.onProgress Told now and then, in large folders alone.
+ * @throws {DataError} When the folder is missing or holds no image.
+ * @throws {StoppedError} When the person has asked to stop.
+ */
+async function listFolder(
+  { folder, followLinks = false, onProgress }: {
+    folder: string;
+    followLinks?: boolean | undefined;
+    onProgress?: OnProgress | undefined;
+  },
+  stopRequested: StopRequested,
+): Promise<Listing> {
+  const { paths: names, skipped, outside } = await listImages(folder, { followLinks });
+  if (names.length === 0) throw noImage(folder, skipped, followLinks);
+  const hash = createHash("sha256");
+  for (let start = 0; start < names.length; start += AT_A_TIME) {
+    const some = names.slice(start, start + AT_A_TIME);
+    for (const name of some) hash.update(`${name}\0${sizeAndTime(join(folder, name))}\0`);
+    if (names.length <= AT_A_TIME) break;
+    const done = start + some.length;
+    throwIfStopped(stopRequested);
+    onProgress?.(done, names.length, "", {
+      place: `${done.toLocaleString("en-GB")} files looked at`,
+      unit: "files",
+    });
+    await breathe();
+  }
+  return { names, sha256: hash.digest("hex"), skipped, outside };
+}
+
+function noImage(folder: string, skipped: Skipped, followLinks: boolean): DataError {
+  const passedOver = describeSkipped(skipped);
+  return new DataError(
+    `There is no image in ${JSON.stringify(folder)}${passedOver && ` (${passedOver})`}.`,
+    "Name a folder that holds .png, .jpg, .tif, .bmp or .webp files, at any depth" +
+      (skipped.links > 0 && !followLinks ? `, or follow its links: ${HOW_TO_FOLLOW}.` : "."),
+  );
+}
+
+/** Asked without waiting: a million asynchronous questions take minutes. */
+function sizeAndTime(path: string): string {
+  try {
+    const { size, mtime } = Deno.statSync(path);
+    return `${size} ${mtime?.getTime()}`;
+  } catch {
+    return "cannot be looked at"; // reading it will say why
+  }
 }

@@ -3,7 +3,7 @@ import { chiSquareTail } from "../core/stats.ts";
 import { bootstrap, type KnownOutcomes, roganGladen } from "../metrics/intervals.ts";
 import type { Decision } from "../run/decision.ts";
 import type { Interval } from "../run/metrics_file.ts";
-import { occupiedBins, type ScoreSummary } from "./score_summary.ts";
+import { occupiedBins, type ScoreSummary } from "./score_mixture.ts";
 
 /** A change of the prevalence of the positive class; both greater than 0, less than 1. */
 export interface PrevalenceChange {

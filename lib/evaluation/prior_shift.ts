@@ -11,8 +11,13 @@ import {
   type PrevalenceEstimate,
   uncorrectedThreshold,
 } from "./prevalence.ts";
-import { explainScores, haveMoved, leastGain, type ScoreExplanations } from "./score_mixture.ts";
-import type { ScoreSummary } from "./score_summary.ts";
+import {
+  explainScores,
+  haveMoved,
+  leastGain,
+  type ScoreExplanations,
+  type ScoreSummary,
+} from "./score_mixture.ts";
 
 /** What was decided about the prevalence in a folder. */
 export interface PriorShift {

@@ -25,22 +25,43 @@ import {
   NO_TEST_SCORES,
   scoredSample,
 } from "./external.ts";
-import { HOW_TO_FOLLOW, type Listing } from "./listing.ts";
-import type { Shard } from "./parts.ts";
 import { decidePriorShift, type PriorShift, type PriorShiftInput } from "./prior_shift.ts";
-import { createReviewQueue, type ReviewImage, type ReviewQueue } from "./queue.ts";
-import { addScore, createScoreSummary } from "./score_summary.ts";
+import { addScore, createScoreSummary } from "./score_mixture.ts";
 import { describeShare, type GroupShares, groupShares } from "./shares.ts";
 import {
   count,
+  createReviewQueue,
   createSample,
   createTally,
   type Outcome,
   postprocess,
+  type ReviewImage,
+  type ReviewQueue,
   type Sample,
   type Tally,
 } from "./tally.ts";
-import { BATCH_SIZE, batchCount, type Source, type StoredImage, type WorkFile } from "./work.ts";
+import {
+  BATCH_SIZE,
+  batchCount,
+  type Shard,
+  type Source,
+  type StoredImage,
+  type WorkFile,
+} from "./work.ts";
+
+/** The images of a folder, as they were when it was listed. */
+export interface Listing {
+  /** Paths relative to the folder, in code-point order. */
+  names: string[];
+  /** SHA-256 of all names, sizes and times of change: tells whether the folder is still the same. */
+  sha256: string;
+  skipped: Skipped;
+  /** Real paths of the folders elsewhere that links led to. */
+  outside: readonly string[];
+}
+
+/** How to follow links, in words. */
+export const HOW_TO_FOLLOW = "evaluation.followLinks: true, or --follow-links";
 
 /** What `evaluateFolder` needs to know. */
 export interface EvaluationOptions {

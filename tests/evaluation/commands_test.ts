@@ -4,7 +4,7 @@ import sharp from "sharp";
 import { ConfigError, DataError, ModelError } from "../../lib/core/errors.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
 import { parseFormats } from "../../lib/evaluation/export.ts";
-import { parseShard } from "../../lib/evaluation/parts.ts";
+import { parseShard } from "../../lib/evaluation/work.ts";
 import { saveKeras } from "../../lib/model/keras_files.ts";
 import { createModel, disposeModel } from "../../lib/model/model.ts";
 import { saveModel } from "../../lib/model/saved.ts";

@@ -6,8 +6,12 @@ import { exists } from "../../lib/core/files.ts";
 import { projectRoot } from "../../lib/core/paths.ts";
 import { createRandom } from "../../lib/core/random.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
-import { shardBatches } from "../../lib/evaluation/parts.ts";
-import { openWorkFile, type StoredImage, type WorkIdentity } from "../../lib/evaluation/work.ts";
+import {
+  openWorkFile,
+  shardBatches,
+  type StoredImage,
+  type WorkIdentity,
+} from "../../lib/evaluation/work.ts";
 import { disposeModel } from "../../lib/model/model.ts";
 import { FLAGS } from "../../lib/model/reference.ts";
 import { loadModel, saveModel } from "../../lib/model/saved.ts";

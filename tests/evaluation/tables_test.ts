@@ -6,9 +6,14 @@ import pl from "nodejs-polars";
 import { exists } from "../../lib/core/files.ts";
 import { readLabels } from "../../lib/data/labels.ts";
 import { readSidecar, writeExports } from "../../lib/evaluation/export.ts";
-import { createReviewQueue, reviewNeed } from "../../lib/evaluation/queue.ts";
 import { describeEvaluation } from "../../lib/evaluation/results.ts";
-import { count, createTally, type EvaluatedImage } from "../../lib/evaluation/tally.ts";
+import {
+  count,
+  createReviewQueue,
+  createTally,
+  type EvaluatedImage,
+  reviewNeed,
+} from "../../lib/evaluation/tally.ts";
 import { type Flag, FLAGS } from "../../lib/model/reference.ts";
 import { DEFAULT_DECISION } from "../../lib/run/decision.ts";
 import {

@@ -18,7 +18,7 @@ import {
   BINS,
   createScoreSummary,
   occupiedBins,
-} from "../../../lib/evaluation/score_summary.ts";
+} from "../../../lib/evaluation/score_mixture.ts";
 import { groupShares } from "../../../lib/evaluation/shares.ts";
 import { effectiveSize } from "../../../lib/metrics/intervals.ts";
 import { askPython } from "../../ask_python.ts";

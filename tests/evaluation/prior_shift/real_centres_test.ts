@@ -5,7 +5,7 @@ import { readCsv } from "../../../lib/core/csv.ts";
 import { createRandom } from "../../../lib/core/random.ts";
 import { correctProbabilities, uncorrectedThreshold } from "../../../lib/evaluation/prevalence.ts";
 import { decidePriorShift } from "../../../lib/evaluation/prior_shift.ts";
-import { addScore, createScoreSummary } from "../../../lib/evaluation/score_summary.ts";
+import { addScore, createScoreSummary } from "../../../lib/evaluation/score_mixture.ts";
 import { type Decision, decisionSchema } from "../../../lib/run/decision.ts";
 import { inProjectCopy, sectionsOf } from "../../copy_project.ts";
 import { areThere, realCrops } from "../../real_crops.ts";

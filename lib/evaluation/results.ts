@@ -6,6 +6,7 @@ import { folderLabels } from "../data/labels.ts";
 import { describeSkipped, type Skipped } from "../data/list.ts";
 import type { ScoredSample } from "../metrics/scores.ts";
 import type { Model } from "../model/model.ts";
+import type { Flagger } from "../model/reference.ts";
 import {
   type EvaluationFiles,
   readReviewLists,
@@ -35,8 +36,7 @@ import {
   createTally,
   type Outcome,
   postprocess,
-  type ReviewImage,
-  type ReviewQueue,
+  type QueuedImage,
   type Sample,
   type Tally,
 } from "./tally.ts";
@@ -48,20 +48,6 @@ import {
   type StoredImage,
   type WorkFile,
 } from "./work.ts";
-
-/** The images of a folder, as they were when it was listed. */
-export interface Listing {
-  /** Paths relative to the folder, in code-point order. */
-  names: string[];
-  /** SHA-256 of all names, sizes and times of change: tells whether the folder is still the same. */
-  sha256: string;
-  skipped: Skipped;
-  /** Real paths of the folders elsewhere that links led to. */
-  outside: readonly string[];
-}
-
-/** How to follow links, in words. */
-export const HOW_TO_FOLLOW = "evaluation.followLinks: true, or --follow-links";
 
 /** What `evaluateFolder` needs to know. */
 export interface EvaluationOptions {
@@ -118,11 +104,22 @@ export interface Evaluation extends Tally {
   /** The share of positive images in each patient or slide, and in all. */
   shares: GroupShares;
   /** Those that need a review most; `flags`: whether it is known what is usual. */
-  queue: { first: (ReviewImage & { need: number })[]; flags: boolean };
+  queue: { first: QueuedImage[]; flags: boolean };
   /** Scores where the folder tells the true classes; `null`: they were not asked for, or not yet. */
   external: { scores: ExternalScores | null; text: string } | null;
   files: EvaluationFiles;
   exports: Exports;
+}
+
+/** The images of a folder, as they were when it was listed. */
+export interface Listing {
+  /** Paths relative to the folder, in code-point order. */
+  names: string[];
+  /** SHA-256 of all names, sizes and times of change: tells whether the folder is still the same. */
+  sha256: string;
+  skipped: Skipped;
+  /** Real paths of the folders elsewhere that links led to. */
+  outside: readonly string[];
 }
 
 /** What is known once the folder is listed and the model loaded. */
@@ -130,16 +127,16 @@ export interface Setting {
   options: EvaluationOptions;
   files: EvaluationFiles;
   listing: Listing;
+  model: Model;
   card: ModelCard;
-  /** SHA-256 of what tells unusual images; `null`: it is not known what is usual. */
+  /** Says what is unusual about an image; `null`: it is not known what is usual. */
+  flagger: Flagger | null;
+  /** SHA-256 of what the flagger learnt from. */
   reference: string | null;
   /** Where crops are on their slides; `null`: no annotations are wanted. */
   places: Map<string, SlidePlace> | null;
   stopRequested: StopRequested;
 }
-
-/** What was done before the results were put together. */
-type Done = Pick<Evaluation, "state" | "resumed" | "restarted" | "imagesPerSecond">;
 
 /** Of all that is drawn at random: the same results give the same numbers. */
 const SEED = "evaluation";
@@ -150,15 +147,17 @@ const SHOWN = 8;
 /**
  * Puts the results that are there together; writes them when they are all there.
  *
+ * @param done What was done before.
  * @throws {DataError} When an image has no result although all should.
  * @throws {StoppedError} When the person has asked to stop.
  */
 export async function finish(
   setting: Setting,
   sources: readonly Source[],
-  done: Done,
+  done: Pick<Evaluation, "state" | "resumed" | "restarted" | "imagesPerSecond">,
 ): Promise<Evaluation> {
   const { options, files, listing, card, stopRequested } = setting;
+  const { classes } = card.architecture;
   const finished = done.state === "finished";
   const mayStop = finished ? stopRequested : () => false; // it has, and wants to see what there is
   const results = () => readResults(listing.names, sources, mayStop);
@@ -168,25 +167,22 @@ export async function finish(
   const outcomeOf = ({ name, image }: Result): Outcome =>
     "error" in image ? { name, error: image.error } : postprocess(name, image, card, correction);
 
-  const tally = createTally(card.architecture.classes);
+  const tally = createTally(classes);
   const queue = createReviewQueue(correction.threshold);
-  const labelOf = finished && options.internal
-    ? await folderLabels(options.folder, listing.names, card.architecture.classes)
-    : null;
+  const isScored = finished && options.internal !== undefined;
+  const labelOf = isScored ? await folderLabels(options.folder, listing.names, classes) : null;
   const labelled = createSample<LabelledImage>({ seed: SEED });
   for await (const result of results()) {
     const outcome = outcomeOf(result);
     count(tally, outcome, correction.threshold);
     if ("error" in outcome || "error" in result.image) continue;
-    const { flags } = result.image;
-    if (outcome.decision === "review") queue.add({ ...outcome, flags });
-    const known = labelOf?.(outcome.name);
-    if (known) {
-      const { name, predicted, probability, group } = outcome;
-      // what the folder tells of groups goes before the pattern of the model
-      const ownGroup = known.group ?? (group === "" ? name : group);
-      labelled.add({ label: known.label, predicted, probability, group: ownGroup });
-    }
+    const { name, predicted, probability, group, decision } = outcome;
+    if (decision === "review") queue.add({ ...outcome, flags: result.image.flags });
+    const known = labelOf?.(name);
+    if (!known) continue;
+    // what the folder tells of groups goes before the pattern of the model
+    const ownGroup = known.group ?? (group === "" ? name : group);
+    labelled.add({ label: known.label, predicted, probability, group: ownGroup });
   }
 
   const evaluation: Evaluation = {
@@ -197,15 +193,13 @@ export async function finish(
     card,
     priorShift,
     shares: groupShares([...tally.groups.values()], card.decision.validation),
-    queue: { first: queue.rows().slice(0, SHOWN), flags: setting.reference !== null },
-    external: finished && options.internal
-      ? await scoreLabelled(labelled, setting, tally.classified)
-      : null,
+    queue: { first: queue.rows().slice(0, SHOWN), flags: setting.flagger !== null },
+    external: isScored ? await scoreLabelled(labelled, setting, tally.classified) : null,
     files,
     exports: { files: [], withoutPlace: 0 },
   };
   if (!finished) return evaluation;
-  return await write(evaluation, setting, queue, async function* () {
+  return await write(evaluation, setting, queue.rows(), async function* () {
     for await (const result of results()) yield outcomeOf(result);
   });
 }
@@ -213,35 +207,57 @@ export async function finish(
 /** Writes all files; evaluation.csv last. @param outcomes Begins anew each time it is called. */
 async function write(
   evaluation: Evaluation,
-  setting: Setting,
-  queue: ReviewQueue,
+  { options, files, listing, card, places }: Setting,
+  queue: readonly QueuedImage[],
   outcomes: () => AsyncIterable<Outcome>,
 ): Promise<Evaluation> {
-  const { options, files, card, places } = setting;
-  const missing = evaluation.images - evaluation.classified - evaluation.unreadable;
+  const { images, classified, unreadable, review, classes, skipped, shares } = evaluation;
+  const missing = images - classified - unreadable;
   if (missing > 0) {
     throw new DataError(
       `${missing} images have no result in ${files.parts}.`,
       "Remove that folder and evaluate again.",
     );
   }
-  const { formats = [] } = options;
-  const { classes } = card.architecture;
-  const exports = await writeExports(options.out, outcomes, { formats, places, classes });
-  const list = await writeList(files.review, reviewCsv(queue.rows()), await readReviewLists(files));
-  const written = {
-    ...evaluation,
-    exports,
-    files: { ...files, review: join(dirname(files.review), list.file) },
-  };
-  await writeSummary(files, { ...await summarise(written, setting), review_lists: list.written });
-  const { rows, all } = evaluation.shares;
-  const groups = [...rows, all].map(({ group, n, positive, share, interval, corrected }) => {
-    const { low, high } = interval;
-    return { group, n, positive, share, low, high, corrected_share: corrected.share };
+  const exports = await writeExports(options.out, outcomes, {
+    formats: options.formats ?? [],
+    places,
+    classes: card.architecture.classes,
   });
+  const list = await writeList(files.review, reviewCsv(queue), await readReviewLists(files));
+  await writeSummary(files, {
+    folder: await realpath(options.folder),
+    listing_sha256: listing.sha256,
+    model: { run: card.run, created: card.created, weights_sha256: card.weights.sha256 },
+    decision: card.decision,
+    class_share: evaluation.priorShift && summarise(evaluation.priorShift),
+    positive_share: { ...shares.all, text: shares.text },
+    external: evaluation.external,
+    ...{ images, classified, unreadable, review, classes, skipped },
+    exports: exports.files,
+    images_per_second: evaluation.imagesPerSecond,
+    review_lists: list.written,
+  });
+  const groups = [...shares.rows, shares.all].map(
+    ({ group, n, positive, share, interval: { low, high }, corrected }) => {
+      return { group, n, positive, share, low, high, corrected_share: corrected.share };
+    },
+  );
   await writeEvaluation(files, groups, outcomes);
-  return written;
+  const written = { ...files, review: join(dirname(files.review), list.file) };
+  return { ...evaluation, exports, files: written };
+}
+
+function summarise(
+  { reason, change, threshold, estimate, anotherShift, moved, leastGain, text }: PriorShift,
+) {
+  return {
+    ...{ reason, change, threshold, estimate },
+    another_shift: anotherShift,
+    scores_moved: moved,
+    least_gain: leastGain,
+    text,
+  };
 }
 
 /** What became of the image with this name. */
@@ -265,9 +281,7 @@ async function* readResults(
   for (let batch = 0; batch < batchCount(names.length); batch++) {
     throwIfStopped(stopRequested);
     const images = await sources.find((source) => source.has(batch))?.read(batch) ?? [];
-    for (const [i, image] of images.entries()) {
-      yield { name: names[BATCH_SIZE * batch + i]!, image };
-    }
+    yield* images.map((image, i) => ({ name: names[BATCH_SIZE * batch + i]!, image }));
   }
 }
 
@@ -283,9 +297,9 @@ async function findPriorShift(
   let unlike = 0;
   for await (const { name, image } of results) {
     if ("error" in image) continue;
-    const { probability, group, flags } = postprocess(name, image, card, uncorrected);
+    const { probability, group } = postprocess(name, image, card, uncorrected);
     addScore(summary, probability, group);
-    if (flags !== "") unlike += 1;
+    if (image.flags.length > 0) unlike += 1;
   }
   if (summary.n === 0) return null;
   return decidePriorShift({ setting, summary, decision, classes, unlike, seed: SEED });
@@ -306,50 +320,21 @@ async function scoreLabelled(
   return { scores, text: describeExternal(scores, { labelled: total, classified }) };
 }
 
-/** What evaluation_summary.json says. */
-async function summarise(evaluation: Evaluation, { options, listing }: Setting) {
-  const { card, priorShift, shares } = evaluation;
-  return {
-    folder: await realpath(options.folder),
-    listing_sha256: listing.sha256,
-    model: { run: card.run, created: card.created, weights_sha256: card.weights.sha256 },
-    decision: card.decision,
-    class_share: priorShift && {
-      reason: priorShift.reason,
-      change: priorShift.change,
-      threshold: priorShift.threshold,
-      estimate: priorShift.estimate,
-      another_shift: priorShift.anotherShift,
-      scores_moved: priorShift.moved,
-      least_gain: priorShift.leastGain,
-      text: priorShift.text,
-    },
-    positive_share: { ...shares.all, text: shares.text },
-    external: evaluation.external,
-    images: evaluation.images,
-    classified: evaluation.classified,
-    unreadable: evaluation.unreadable,
-    review: evaluation.review,
-    classes: evaluation.classes,
-    skipped: evaluation.skipped,
-    exports: evaluation.exports.files,
-    images_per_second: evaluation.imagesPerSecond,
-  };
-}
+/** How to follow links, in words. */
+export const HOW_TO_FOLLOW = "evaluation.followLinks: true, or --follow-links";
 
 const RESTARTED = {
-  folder: "The folder has changed since the evaluation that was interrupted: all was begun anew.",
-  model: "The model is another than that of the earlier evaluation: all was begun anew.",
-  damaged: "What an earlier evaluation had left was damaged: all was begun anew.",
+  folder: "The folder has changed since the evaluation that was interrupted",
+  model: "The model is another than that of the earlier evaluation",
+  damaged: "What an earlier evaluation had left was damaged",
 } as const;
 
 /** What became of an evaluation, in a few sentences: one a line. */
 export function describeEvaluation(evaluation: Evaluation): string[] {
-  const { classified, unreadable, images, resumed, restarted, state, files, skipped, exports } =
-    evaluation;
+  const { classified, unreadable, resumed, restarted, state, files, skipped, exports } = evaluation;
   const n = (count: number) => count.toLocaleString("en-GB");
   const lines: string[] = [];
-  if (restarted !== null) lines.push(RESTARTED[restarted]);
+  if (restarted !== null) lines.push(`${RESTARTED[restarted]}: all was begun anew.`);
   if (resumed > 0 && evaluation.imagesPerSecond !== null) {
     lines.push(`${n(resumed)} images had been classified before.`);
   }
@@ -366,8 +351,8 @@ export function describeEvaluation(evaluation: Evaluation): string[] {
   }
   if (state === "stopped") {
     lines.push(
-      `Stopped after ${n(classified + unreadable)} of ${n(images)} images: no CSV is written ` +
-        "yet. Run this again to go on.",
+      `Stopped after ${n(classified + unreadable)} of ${n(evaluation.images)} images: no CSV is ` +
+        "written yet. Run this again to go on.",
     );
   } else if (state === "part") {
     lines.push(`This part is done, in ${files.parts}. Join the parts with --merge.`);

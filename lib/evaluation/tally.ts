@@ -15,70 +15,6 @@ import type { PriorShift } from "./prior_shift.ts";
 import type { GroupCount } from "./shares.ts";
 import type { ClassifiedImage } from "./work.ts";
 
-/** An image that a person should look at. */
-export interface ReviewImage {
-  /** Relative to the folder of new images, `/` separators. */
-  name: string;
-  /** Class folder name. */
-  predicted: string;
-  /** Of the positive class, 0 to 1. */
-  probability: number;
-  flags: readonly Flag[];
-}
-
-/** The images that need a review most. */
-export interface ReviewQueue {
-  /** Adds an image whose decision is `review`. */
-  add(image: ReviewImage): void;
-  /** The greatest need first; equal ones in code-point order of their names. */
-  rows(): (ReviewImage & { need: number })[];
-}
-
-/** More than a person looks at; bounds the memory. */
-const MOST = 10_000;
-
-/**
- * A review queue of bounded length: of any number of images those with the greatest need stay.
- *
- * @param threshold The one in force for their probabilities.
- */
-export function createReviewQueue(threshold: number, most: number = MOST): ReviewQueue {
-  let kept: (ReviewImage & { need: number })[] = [];
-  const tidy = () => {
-    kept = kept.sort((a, b) => b.need - a.need || compareCodePoints(a.name, b.name)).slice(0, most);
-  };
-  return {
-    add: ({ name, predicted, probability, flags }) => {
-      const need = reviewNeed({ probability, flags }, threshold);
-      kept.push({ name, predicted, probability, flags, need });
-      if (kept.length >= 2 * most) tidy();
-    },
-    rows: () => {
-      tidy();
-      return [...kept];
-    },
-  };
-}
-
-/** How much a flagged image's own certainty still counts. */
-const TRUST_IF_FLAGGED = 0.5;
-
-/**
- * How much an image needs to be looked at by a person, 0 to 1: one less its certainty (see
- * `certaintyOf`). Each flag halves the certainty, since a model may be sure for no reason about what
- * it has never seen: so a sure prediction with one flag comes beside one half-way to the threshold
- * without any.
- *
- * @param image `probability`: of the positive class, after calibration and correction.
- * @param threshold The one in force for these probabilities.
- */
-export function reviewNeed(
-  image: { probability: number; flags: readonly Flag[] },
-  threshold: number,
-): number {
-  return 1 - certaintyOf(image, threshold) * TRUST_IF_FLAGGED ** image.flags.length;
-}
-
 /** A new image with its prediction. */
 export interface EvaluatedImage extends DetailsRow {
   /** Whether the positive class was predicted before a correction for another prevalence. */
@@ -152,9 +88,7 @@ const PROBABILITY_BINS = 20;
 /** An empty tally. */
 export function createTally(classes: readonly string[]): Tally {
   return {
-    classified: 0,
-    unreadable: 0,
-    review: 0,
+    ...{ classified: 0, unreadable: 0, review: 0 },
     classes: classes.map((name) => ({ name, images: 0, review: 0 })),
     probabilities: { counts: new Array<number>(PROBABILITY_BINS).fill(0), called: 0 },
     groups: new Map(),
@@ -170,30 +104,26 @@ export function count(tally: Tally, outcome: Outcome, threshold: number): void {
     if (tally.errors.length < ERRORS) tally.errors.push(outcome);
     return;
   }
-  const { predicted, probability, decision } = outcome;
-  const bin = Math.min(PROBABILITY_BINS - 1, Math.floor(PROBABILITY_BINS * probability));
-  const ofClass = tally.classes.find(({ name }) => name === predicted)!;
+  const { classes, groups, probabilities: { counts }, first } = tally;
+  const { predicted, probability, decision, wasPositive } = outcome;
+  const ofClass = classes.find(({ name }) => name === predicted)!;
   tally.classified += 1;
   ofClass.images += 1;
-  tally.probabilities.counts[bin]! += 1;
+  if (decision === "review") {
+    tally.review += 1;
+    ofClass.review += 1;
+  }
+  counts[Math.min(PROBABILITY_BINS - 1, Math.floor(PROBABILITY_BINS * probability))]! += 1;
   if (probability >= threshold) tally.probabilities.called += 1;
-  countInGroup(tally, outcome);
-  if (tally.first.length < FIRST) tally.first.push(outcome);
-  if (decision === "accept") return;
-  tally.review += 1;
-  ofClass.review += 1;
-}
+  if (first.length < FIRST) first.push(outcome);
 
-function countInGroup(
-  { groups, classes }: Tally,
-  { group: own, predicted, wasPositive }: EvaluatedImage,
-): void {
-  const group = groups.has(own) || groups.size < MOST_GROUPS ? own : "";
-  const counts = groups.get(group) ?? { group, n: 0, positive: 0, uncorrected: 0 };
-  groups.set(group, counts);
-  counts.n += 1;
-  if (predicted === classes.at(-1)!.name) counts.positive += 1;
-  if (wasPositive) counts.uncorrected += 1;
+  const isCounted = groups.has(outcome.group) || groups.size < MOST_GROUPS;
+  const group = isCounted ? outcome.group : "";
+  const ofGroup = groups.get(group) ?? { group, n: 0, positive: 0, uncorrected: 0 };
+  groups.set(group, ofGroup);
+  ofGroup.n += 1;
+  if (ofClass === classes.at(-1)) ofGroup.positive += 1;
+  if (wasPositive) ofGroup.uncorrected += 1;
 }
 
 /** A sample of bounded size of any number of rows. */
@@ -227,6 +157,58 @@ export function createSample<T>(
     rows: () => kept.toSorted((a, b) => a.turn - b.turn).map(({ row }) => row),
     total: () => added,
   };
+}
+
+/** An image that a person should look at. */
+interface ReviewImage extends Pick<DetailsRow, "name" | "predicted" | "probability"> {
+  flags: readonly Flag[];
+}
+
+/** An image of the review queue; `need`: see {@linkcode reviewNeed}. */
+export type QueuedImage = ReviewImage & { need: number };
+
+/** More than a person looks at; bounds the memory. */
+const MOST_QUEUED = 10_000;
+
+/**
+ * A review queue of bounded length: of any number of images those with the greatest need stay.
+ *
+ * @param threshold The one in force for their probabilities.
+ * @returns `rows`: the greatest need first, equal ones in code-point order of their names.
+ */
+export function createReviewQueue(threshold: number, most: number = MOST_QUEUED) {
+  let kept: QueuedImage[] = [];
+  const rows = () => {
+    kept = kept.sort((a, b) => b.need - a.need || compareCodePoints(a.name, b.name)).slice(0, most);
+    return [...kept];
+  };
+  return {
+    add: ({ name, predicted, probability, flags }: ReviewImage) => {
+      const need = reviewNeed({ probability, flags }, threshold);
+      kept.push({ name, predicted, probability, flags, need });
+      if (kept.length >= 2 * most) rows();
+    },
+    rows,
+  };
+}
+
+/** How much a flagged image's own certainty still counts. */
+const TRUST_IF_FLAGGED = 0.5;
+
+/**
+ * How much an image needs to be looked at by a person, 0 to 1: one less its certainty (see
+ * `certaintyOf`). Each flag halves the certainty, since a model may be sure for no reason about what
+ * it has never seen: so a sure prediction with one flag comes beside one half-way to the threshold
+ * without any.
+ *
+ * @param image `probability`: of the positive class, after calibration and correction.
+ * @param threshold The one in force for these probabilities.
+ */
+export function reviewNeed(
+  image: Pick<ReviewImage, "probability" | "flags">,
+  threshold: number,
+): number {
+  return 1 - certaintyOf(image, threshold) * TRUST_IF_FLAGGED ** image.flags.length;
 }
 
 /** An image to review with where the evidence for the model's prediction is in it. */

@@ -32,10 +32,8 @@ export function validationOf(
 ): NonNullable<Decision["validation"]> {
   const scores = (label: number) =>
     probabilities.filter((_, i) => labels[i] === label).map(logOdds).sort((a, b) => a - b);
-  return {
-    ...outcomes(labels, probabilities),
-    scores: { positives: scores(1), negatives: scores(0) },
-  };
+  const [positives, negatives] = [scores(1), scores(0)];
+  return { ...outcomes(labels, probabilities), scores: { positives, negatives } };
 }
 
 /** The four outcomes at a threshold. */
@@ -70,8 +68,12 @@ export function decisionWith(
 }
 
 /** A summary of probabilities, the groups of which may be left out. */
-export function summaryOf(probabilities: readonly number[], groups?: readonly string[]) {
-  const summary = createScoreSummary(0.5);
+export function summaryOf(
+  probabilities: readonly number[],
+  groups?: readonly string[],
+  threshold = 0.5,
+) {
+  const summary = createScoreSummary(threshold);
   probabilities.forEach((p, i) => addScore(summary, p, groups?.[i] ?? ""));
   return summary;
 }

@@ -10,10 +10,9 @@ import {
   type ErrorRow,
 } from "../run/evaluation_files.ts";
 
-/** What `--format` can name; CSV is always written. */
 const FORMATS = ["csv", "parquet"] as const;
 
-/** A format of the results. */
+/** What `--format` can name; CSV is always written. */
 export type Format = (typeof FORMATS)[number];
 
 /**

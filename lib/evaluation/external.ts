@@ -28,13 +28,8 @@ interface ScoreDrop extends Interval {
   drop: number | null;
 }
 
-/** How many images some scores are of. */
-interface ScoredCount {
-  images: number;
-  positives: number;
-  /** Patients or slides; as many as images where each stands for itself. */
-  groups: number;
-}
+/** What scores are of; `groups`: patients or slides, or images where each stands for itself. */
+type ScoredCount = Record<"images" | "positives" | "groups", number>;
 
 /** Scores on a labelled new folder, beside those on the test images. */
 export interface ExternalScores {
@@ -44,15 +39,10 @@ export interface ExternalScores {
 }
 
 /** Scores that are smaller for better predictions. */
-const ERRORS: ReadonlySet<ScoreName> = new Set(["brier", "log_loss", "ece"]);
+const ERRORS = /^(brier|log_loss|ece)$/;
 
 /** Scores that are a share of images, with Wilson's interval. */
-const SHARES: ReadonlySet<ScoreName> = new Set([
-  "accuracy",
-  "sensitivity",
-  "specificity",
-  "precision",
-]);
+const SHARES = /^(accuracy|sensitivity|specificity|precision)$/;
 
 /**
  * Scores predictions on a labelled new folder as those on the test images, and says how much worse
@@ -85,7 +75,7 @@ export async function externalScores(
 
 function worse(name: ScoreName, before: number | null, after: number | null): number | null {
   if (before === null || after === null) return null;
-  return ERRORS.has(name) ? after - before : before - after;
+  return ERRORS.test(name) ? after - before : before - after;
 }
 
 function countOf({ labels, groups }: ScoredSample): ScoredCount {
@@ -142,7 +132,7 @@ function dropInterval(name: ScoreName, before: Resampled, after: Resampled): Int
     .map((scores, round) => worse(name, scores[name], after.rounds[round]![name]))
     .filter((difference) => difference !== null);
   const interval = percentileInterval(differences, { units: 2, groups: undefined });
-  if (SHARES.has(name)) {
+  if (SHARES.test(name)) {
     const [a, b] = sides.map(({ scores }) => ({ share: scores[name].value!, of: scores[name].n }));
     const { low, high } = newcombe(a!, b!); // never narrower than this
     return {

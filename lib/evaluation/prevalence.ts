@@ -5,11 +5,12 @@ import type { Decision } from "../run/decision.ts";
 import type { Interval } from "../run/metrics_file.ts";
 import { occupiedBins, type ScoreSummary } from "./score_mixture.ts";
 
-/** A change of the prevalence of the positive class; both greater than 0, less than 1. */
+/**
+ * The prevalence of the positive class where the model was calibrated (`reference`) and in the folder
+ * at hand (`share`); both greater than 0, less than 1.
+ */
 export interface PrevalenceChange {
-  /** Where the model was calibrated. */
   reference: number;
-  /** In the folder at hand. */
   share: number;
 }
 
@@ -44,12 +45,10 @@ export function uncorrectedThreshold(threshold: number, change: PrevalenceChange
 }
 
 /**
- * The threshold on corrected probabilities.
- *
- * That of rule `default` or `costs` weighs errors by their number or cost and is meant for
- * probabilities that hold here: it stays as it is, so that predictions change. Sensitivity and
- * specificity do not depend on the prevalence, and `youden` and `sensitivity` chose a point of these:
- * the threshold moves with the probabilities, so that predictions and their promise stay.
+ * The threshold on corrected probabilities. That of rule `default` or `costs` weighs errors by their
+ * number or cost: it stays, so that predictions change. Sensitivity and specificity do not depend on
+ * the prevalence, and `youden` and `sensitivity` chose a point of these: the threshold moves with the
+ * probabilities, so that predictions and their promise stay.
  */
 export function correctedThreshold(
   { threshold, rule }: Pick<Decision, "threshold" | "rule">,
@@ -97,11 +96,11 @@ export interface PrevalenceEstimate {
 const FEWEST_GROUPS = 5;
 
 /**
- * Estimates the prevalence of the positive class in a folder, with all other classes taken as one.
+ * Estimates the prevalence of the positive class in a folder, with all other classes taken as one;
+ * for any number of images in some 0.2 to 2 seconds.
  *
  * The bootstrap draws groups (images where there are fewer than five), and for the black-box estimate
- * also the sensitivity and specificity, from what the validation counts leave open. Some 0.2 to 2
- * seconds for any number of images.
+ * also the sensitivity and specificity, from what the validation counts leave open.
  *
  * @param summary At least one image.
  * @param validation Counts at the summary's threshold, with images of both classes.
@@ -183,9 +182,8 @@ const EM = { tolerance: 1e-10, rounds: 5000 };
  * @param reference Prevalence of each class where the model was calibrated, all greater than 0.
  * @param weights Images of each row; one each when left out.
  * @returns The prevalence of each class, which sum to 1; twice the gain in log likelihood over the
- * reference, 0 or more; and the chance `p` of such a statistic were the prevalences still the reference
- * ones (likelihood-ratio test, as many degrees of freedom as classes less one; images count as
- * independent).
+ * reference, 0 or more; and its chance `p` were the prevalences the reference ones (likelihood-ratio
+ * test, as many degrees of freedom as classes less one; images count as independent).
  * @throws {RangeError} Without images, or when a reference prevalence is not between 0 and 1.
  */
 export function emPrevalences(

@@ -41,15 +41,13 @@ export interface PriorShift {
   text: string;
 }
 
-/** What {@linkcode decidePriorShift} is told. */
+/** What {@linkcode decidePriorShift} is told; `decision` and `classes` as the model card has them. */
 export interface PriorShiftInput {
   /** `config.evaluation.priorShift`. */
   setting: Config["evaluation"]["priorShift"];
   /** Of all images; at least one. */
   summary: ScoreSummary;
-  /** From the model card. */
   decision: Decision;
-  /** Class folder names; the last one is the positive class. */
   classes: readonly string[];
   /** Images that are flagged as unlike the training data. */
   unlike: number;
@@ -65,22 +63,15 @@ export interface PriorShiftInput {
 const FEWEST_IMAGES = 100;
 
 /**
- * With fewer validation images of a class, neither calibration nor cross-check is worth trusting. On
- * real crops of another centre, models with 14 to 16 of the positive class lost up to 0.05 in F1 at
- * single prevalences by corrections that all checks allowed.
+ * With fewer validation images of a class, neither calibration nor cross-check is worth trusting: on
+ * real crops of another centre, models with 14 to 16 lost up to 0.05 in F1 by allowed corrections.
  */
 const FEWEST_OF_A_CLASS = 20;
 
-/**
- * The prevalence has moved where p is below this. Stricter than usual, because calibration has an
- * error that the test does not know; shifts that matter are far below it.
- */
+/** The prevalence has moved where p is below this: strict, since the test takes calibration as exact. */
 const SIGNIFICANT = 0.001;
 
-/**
- * Where more of the images than this are unlike the training data, more than the prevalence may
- * differ. As many images can move an estimated prevalence by as much.
- */
+/** Share of images unlike the training data; above it more than the prevalence may differ. */
 const MOST_UNLIKE = 0.1;
 
 /** What is known before it is decided; `unlikeShare`: of the images those unlike the training data. */
@@ -175,12 +166,8 @@ function choose(evidence: Evidence): Choice {
 /**
  * The end next to the reference prevalence of what the intervals of both estimates hold. In
  * simulations (see `FEWEST_IMAGES`) correcting to the estimate itself cost up to 0.05 in F1 at
- * prevalences of 5 to 20 %, this no more than 0.01. It gains more than the estimate at prevalences
- * below 5 % and nearly as much above 60 %, and overdoes less where scores of one class are other than
- * in validation. With more images, here and in validation, it comes to the estimate.
- *
- * There is no interval where all resamples give one value, as where no image is like the positive
- * class.
+ * prevalences of 5 to 20 %, this no more than 0.01; it gains more below 5 % and nearly as much above
+ * 60 %. There is no interval where all resamples give one value.
  */
 function nearEnd({ share, interval, blackBox, reference }: PrevalenceEstimate): number {
   const ends = [interval, blackBox.interval].map(({ low, high }) => share < reference ? high : low);

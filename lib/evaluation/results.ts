@@ -57,10 +57,7 @@ export interface EvaluationOptions {
   followLinks?: boolean | undefined;
   /** Absolute path of the model folder; classes and preprocessing come from it. */
   modelFolder: string;
-  /**
-   * The model of that folder, if it is loaded already: it is neither consumed nor disposed, which
-   * takes more memory than a model loaded for the evaluation alone.
-   */
+  /** The model of that folder, if it is loaded already: it is neither consumed nor disposed. */
   loaded?: { model: Model; card: ModelCard } | undefined;
   /** Absolute path of evaluation.csv; the other files go beside it. */
   out: string;
@@ -115,7 +112,7 @@ export interface Evaluation extends Tally {
 export interface Listing {
   /** Paths relative to the folder, in code-point order. */
   names: string[];
-  /** SHA-256 of all names, sizes and times of change: tells whether the folder is still the same. */
+  /** Of all names, sizes and times of change. */
   sha256: string;
   skipped: Skipped;
   /** Real paths of the folders elsewhere that links led to. */
@@ -147,7 +144,6 @@ const SHOWN = 8;
 /**
  * Puts the results that are there together; writes them when they are all there.
  *
- * @param done What was done before.
  * @throws {DataError} When an image has no result although all should.
  * @throws {StoppedError} When the person has asked to stop.
  */
@@ -248,30 +244,15 @@ async function write(
   return { ...evaluation, exports, files: written };
 }
 
-function summarise(
-  { reason, change, threshold, estimate, anotherShift, moved, leastGain, text }: PriorShift,
-) {
-  return {
-    ...{ reason, change, threshold, estimate },
-    another_shift: anotherShift,
-    scores_moved: moved,
-    least_gain: leastGain,
-    text,
-  };
+function summarise({ anotherShift, moved, leastGain, ...shift }: PriorShift) {
+  return { ...shift, another_shift: anotherShift, scores_moved: moved, least_gain: leastGain };
 }
 
-/** What became of the image with this name. */
-interface Result {
-  name: string;
-  image: StoredImage;
-}
+type Result = { name: string; image: StoredImage };
 
 /**
  * The results that sources hold, in the order of the names; images without one are passed over.
- * Memory holds a batch.
- *
- * @param sources At most one of them has a batch.
- * @throws {StoppedError} When the person has asked to stop.
+ * Memory holds a batch, which at most one of the sources has.
  */
 async function* readResults(
   names: readonly string[],
@@ -292,8 +273,8 @@ async function findPriorShift(
   { priorShift: setting = "auto" }: EvaluationOptions,
 ): Promise<PriorShift | null> {
   const { decision, architecture: { classes } } = card;
-  const summary = createScoreSummary(decision.threshold);
   const uncorrected = { change: null, threshold: decision.threshold };
+  const summary = createScoreSummary(decision.threshold);
   let unlike = 0;
   for await (const { name, image } of results) {
     if ("error" in image) continue;
@@ -343,12 +324,10 @@ export function describeEvaluation(evaluation: Evaluation): string[] {
       `${n(unreadable)} could not be read.`,
   );
   const passedOver = describeSkipped(skipped);
-  if (passedOver) {
-    const links = skipped.links > 0
-      ? ` Links are followed with ${HOW_TO_FOLLOW}, except to what is listed already.`
-      : "";
-    lines.push(`In the folder: ${passedOver}.${links}`);
-  }
+  const links = skipped.links > 0
+    ? ` Links are followed with ${HOW_TO_FOLLOW}, except to what is listed already.`
+    : "";
+  if (passedOver) lines.push(`In the folder: ${passedOver}.${links}`);
   if (state === "stopped") {
     lines.push(
       `Stopped after ${n(classified + unreadable)} of ${n(evaluation.images)} images: no CSV is ` +

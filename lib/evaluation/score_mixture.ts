@@ -168,12 +168,10 @@ const RESAMPLES = 30;
 const RULED_OUT = 3;
 
 /**
- * What the scores of a folder can be made of, if not only the prevalence of the positive class but
- * the scores as well may be other than in validation: a mixture of the scores of both classes of
- * validation, in some prevalence and all moved by some amount, as another stain or scanner would.
- *
- * Every prevalence, every move and every resample of the validation images is tried; those are
- * possible that explain the folder about as well as the best.
+ * What the scores of a folder can be made of: a mixture of the scores of both classes of validation,
+ * in some prevalence and all moved by some amount, as another stain or scanner would. Every
+ * prevalence, every move and every resample of the validation images is tried; those are possible
+ * that explain the folder about as well as the best.
  *
  * @param summary At least one image.
  */
@@ -212,10 +210,8 @@ export function explainScores(
  * threshold, changes F1 by, whichever of these explanations of the folder is true.
  *
  * A correction that is right where only the prevalence has changed can be far off where the scores
- * have moved too: each moves the best threshold, and the estimated prevalence is then that of another
- * cause. On real crops, from one centre to the other and to other slides of the same, corrections
- * that the other checks allow cost up to 0.37 in mean F1 at a prevalence; those that no explanation
- * forbids no more than 0.01.
+ * have moved too. On real crops, from one centre to another, corrections that the other checks allow
+ * cost up to 0.37 in mean F1 at a prevalence; those that no explanation forbids no more than 0.01.
  *
  * @param possible See {@linkcode explainScores}.
  * @param thresholds Without the correction and with it, on the probabilities before, as log odds.

@@ -73,14 +73,8 @@ export interface Tally {
   errors: ErrorRow[];
 }
 
-/** Rows of {@linkcode Tally.first}. */
-const FIRST = 10;
-
-/** Rows of {@linkcode Tally.errors}. */
-const ERRORS = 100;
-
-/** Groups that are counted one by one; images of further ones count as those without a group. */
-const MOST_GROUPS = 100_000;
+/** Most of the parts of a {@linkcode Tally}. Images of further groups count as without a group. */
+const MOST = { first: 10, errors: 100, groups: 100_000 };
 
 /** Bins of {@linkcode Tally.probabilities}. */
 const PROBABILITY_BINS = 20;
@@ -101,7 +95,7 @@ export function createTally(classes: readonly string[]): Tally {
 export function count(tally: Tally, outcome: Outcome, threshold: number): void {
   if ("error" in outcome) {
     tally.unreadable += 1;
-    if (tally.errors.length < ERRORS) tally.errors.push(outcome);
+    if (tally.errors.length < MOST.errors) tally.errors.push(outcome);
     return;
   }
   const { classes, groups, probabilities: { counts }, first } = tally;
@@ -115,10 +109,10 @@ export function count(tally: Tally, outcome: Outcome, threshold: number): void {
   }
   counts[Math.min(PROBABILITY_BINS - 1, Math.floor(PROBABILITY_BINS * probability))]! += 1;
   if (probability >= threshold) tally.probabilities.called += 1;
-  if (first.length < FIRST) first.push(outcome);
+  if (first.length < MOST.first) first.push(outcome);
 
-  const isCounted = groups.has(outcome.group) || groups.size < MOST_GROUPS;
-  const group = isCounted ? outcome.group : "";
+  const isKept = groups.has(outcome.group) || groups.size < MOST.groups;
+  const group = isKept ? outcome.group : "";
   const ofGroup = groups.get(group) ?? { group, n: 0, positive: 0, uncorrected: 0 };
   groups.set(group, ofGroup);
   ofGroup.n += 1;
@@ -126,12 +120,13 @@ export function count(tally: Tally, outcome: Outcome, threshold: number): void {
   if (wasPositive) ofGroup.uncorrected += 1;
 }
 
-/** A sample of bounded size of any number of rows. */
+/**
+ * A sample of bounded size of any number of rows. `rows`: those kept, in the order in which they were
+ * added; `total`: how many were added.
+ */
 export interface Sample<T> {
   add(row: T): void;
-  /** In the order in which they were added, as far as they were kept. */
   rows(): T[];
-  /** Rows that were added, those that were not kept included. */
   total(): number;
 }
 
@@ -231,9 +226,8 @@ export async function explainReview(
   },
 ): Promise<ExplainedReview[]> {
   if (rows.length === 0) return [];
-  const images = await explainImages(model, card, rows.map(({ name }) => join(folder, name)), {
-    classes: rows.map(({ predicted }) => predicted),
-    onProgress,
-  });
+  const paths = rows.map(({ name }) => join(folder, name));
+  const classes = rows.map(({ predicted }) => predicted);
+  const images = await explainImages(model, card, paths, { classes, onProgress });
   return rows.map((row, i) => ({ ...row, image: images[i]! }));
 }

@@ -19,9 +19,8 @@ export function batchCount(images: number): number {
 export interface ClassifiedImage {
   /** One a class, in the model's order, just as the model gave them (32-bit floats). */
   probabilities: number[];
-  /** In pixels, as displayed. */
+  /** In pixels, as displayed; so is `height`. */
   width: number;
-  /** In pixels, as displayed. */
   height: number;
   /** What is unusual about the image; empty: nothing, or it is not known what is usual. */
   flags: readonly Flag[];
@@ -37,11 +36,7 @@ export type StoredImage = ClassifiedImage | { error: string; retry: boolean };
 export interface Source {
   /** Whether the results of this batch are there. */
   has(batch: number): boolean;
-  /**
-   * Reads a batch that is there.
-   *
-   * @throws {DataError} When the file has changed since it was opened.
-   */
+  /** Reads a batch that is there. @throws {DataError} When the file has changed meanwhile. */
   read(batch: number): Promise<StoredImage[]>;
 }
 
@@ -123,13 +118,7 @@ export async function openWorkFile(path: string, identity: WorkIdentity): Promis
       append: async (batch, images) => {
         batches.set(batch, await append([batch, images]));
       },
-      close: async () => {
-        try {
-          await file.syncData();
-        } finally {
-          file.close();
-        }
-      },
+      close: async () => await file.syncData().finally(() => file.close()),
     };
   } catch (error) {
     file.close();
@@ -218,7 +207,6 @@ async function partPaths(files: EvaluationFiles): Promise<string[]> {
     .filter((path) => path.endsWith(".work") && path !== workPath(files)).sort();
 }
 
-/** @param done Batches that the part holds. */
 function checkPart(
   path: string,
   identity: WorkIdentity | null,
@@ -284,10 +272,7 @@ function checkDivision(parts: readonly Part[], folder: string): void {
 }
 
 /** Where a line is in its file, in bytes; the line break counts. */
-interface Line {
-  offset: number;
-  length: number;
-}
+type Line = { offset: number; length: number };
 
 /**
  * Reads a work file from its beginning to its end or its first damaged line.

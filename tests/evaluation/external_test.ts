@@ -203,16 +203,13 @@ Deno.test(
   "evaluateFolder() scores a labelled folder by the best group that is known",
   withNewImages((folder) => putImages(folder, 12), async (places) => {
     const [negative, positive] = NAMES;
-    await put(
-      places.folder,
-      "labels.csv",
-      toCsv(["path", "label", "group"], [
-        { path: "slide_0/0000.jpg", label: positive, group: "patient" },
-        { path: "slide_1/0001.png", label: negative, group: "" },
-        { path: "slide_0/0005.png", label: negative, group: "" },
-        { path: "slide_0/0010.jpg", label: negative, group: "patient" },
-      ]),
-    );
+    const labelled = toCsv(["path", "label", "group"], [
+      { path: "slide_0/0000.jpg", label: positive, group: "patient" },
+      { path: "slide_1/0001.png", label: negative, group: "" },
+      { path: "slide_0/0005.png", label: negative, group: "" },
+      { path: "slide_0/0010.jpg", label: negative, group: "patient" },
+    ]);
+    await put(places.folder, "labels.csv", labelled);
     const labels = [1, 0, 1, 0];
     const internal = { labels, predicted: labels, probabilities: labels, seed: 1 };
     const { external } = await evaluate(places, { internal: () => Promise.resolve(internal) });

@@ -88,24 +88,17 @@ Deno.test("openWorkFile() keeps every batch before the damage of a kill, bit for
     );
   }));
 
-Deno.test("openWorkFile() begins anew for another folder or model, and says which", () =>
+Deno.test("openWorkFile() begins anew where the file is damaged or was left empty by a kill", () =>
   inFolder(async (folder) => {
-    const path = join(folder, "a.work");
-    const reopen = async (identity: WorkIdentity) => {
-      const work = await openWorkFile(path, identity);
-      const state = [work.restarted, work.has(0)];
-      if (!work.has(0)) await work.append(0, [{ error: "e", retry: false }]);
-      await work.close();
-      return state;
-    };
-    assert.deepEqual(await reopen(IDENTITY), [null, false]);
-    assert.deepEqual(await reopen(IDENTITY), [null, true]);
-    assert.deepEqual(await reopen({ ...IDENTITY, listing: "b" }), ["folder", false]);
-    assert.deepEqual(await reopen({ ...IDENTITY, model: "n" }), ["model", false]);
-    await Deno.writeTextFile(path, "something else\n");
-    assert.deepEqual(await reopen(IDENTITY), ["damaged", false]);
-    await Deno.writeTextFile(path, "");
-    assert.deepEqual(await reopen(IDENTITY), [null, false], "killed before its first line");
+    for (const [text, restarted] of [["something else\n", "damaged"], ["", null]] as const) {
+      await put(folder, "a.work", text);
+      for (const [expected, isThere] of [[restarted, false], [null, true]] as const) {
+        const work = await openWorkFile(join(folder, "a.work"), IDENTITY);
+        assert.deepEqual([work.restarted, work.has(0)], [expected, isThere]);
+        if (!isThere) await work.append(0, [{ error: "e", retry: false }]);
+        await work.close();
+      }
+    }
   }));
 
 /** Twelve batches and a bit. */

@@ -35,15 +35,11 @@ import {
 } from "./with_new_images.ts";
 
 Deno.test("evaluationFiles() puts all others beside the main file, whatever its ending", () => {
-  assert.deepEqual(evaluationFiles("/a/b.csv"), {
-    evaluation: "/a/b.csv",
-    details: "/a/b_details.csv",
-    groups: "/a/b_groups.csv",
-    review: "/a/b_review.csv",
-    errors: "/a/b_errors.csv",
-    summary: "/a/b_summary.json",
-    parts: "/a/b_parts",
-  });
+  const endings = ["_details", "_groups", "_review", "_errors"].map((name) => `${name}.csv`);
+  assert.deepEqual(
+    Object.values(evaluationFiles("/a/b.csv")),
+    [".csv", ...endings, "_summary.json", "_parts"].map((ending) => `/a/b${ending}`),
+  );
   assert.deepEqual(evaluationFiles("/a.csv/b.CSV").details, "/a.csv/b_details.csv");
   assert.deepEqual(evaluationFiles("/a/b").errors, "/a/b_errors.csv");
 });
@@ -111,11 +107,8 @@ Deno.test(
 );
 
 const NAMES = [
-  "a/=1+1.png",
-  'b "quoted", line\nbreak\r.png',
-  "'apostrophe.png",
-  "é😀<script>.png",
-  "last.png",
+  ...["a/=1+1.png", 'b "quoted", line\nbreak\r.png', "'apostrophe.png"],
+  ...["é😀<script>.png", "last.png"],
 ];
 
 /** Classified images with hostile names; certain ones too, whose probabilities are whole numbers. */
@@ -168,11 +161,9 @@ Deno.test("writeExports() writes the crops as QuPath's annotations, a file a sli
         "not evaluated.png;1;2;3;4;S3\n",
     );
     const places = await readSidecar(join(folder, "sidecar.csv"));
-    const result = await writeExports(join(folder, "evaluation.csv"), () => stream(IMAGES), {
-      formats: [],
-      places,
-      classes: SLIDE_CLASSES,
-    });
+    const options = { formats: [], places, classes: SLIDE_CLASSES };
+    const out = join(folder, "evaluation.csv");
+    const result = await writeExports(out, () => stream(IMAGES), options);
     assert.equal(result.withoutPlace, 2);
     const files = ["evaluation.geojson", "evaluation_S%201%2F2.geojson"];
     assert.deepEqual(result.files.sort(), files.map((name) => join(folder, name)));
@@ -218,17 +209,12 @@ const evaluatedImage: fc.Arbitrary<EvaluatedImage> = fc.record({
   name: fc.string(),
   probability: fc.double({ min: 0, max: 1, noNaN: true }),
   decision: fc.constantFrom("accept" as const, "review" as const),
-}).map(({ name, probability, decision }) => ({
-  name,
-  predicted: CLASSES[probability >= 0.3 ? 1 : 0],
-  probability,
-  confidence: probability >= 0.3 ? probability : 1 - probability,
-  decision,
-  group: "",
-  flags: "",
-  probability_uncorrected: probability,
-  wasPositive: probability >= 0.3,
-}));
+}).map((image) => {
+  const { probability } = image;
+  const wasPositive = probability >= 0.3;
+  const rest = { confidence: 0.9, group: "", flags: "", probability_uncorrected: probability };
+  return { ...image, ...rest, predicted: CLASSES[wasPositive ? 1 : 0], wasPositive };
+});
 
 const failure = fc.record({ name: fc.string(), error: fc.string() });
 

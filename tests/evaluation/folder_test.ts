@@ -74,10 +74,8 @@ Deno.test(
     const [table] = await askPython(join(import.meta.dirname!, "../core/csv_oracle.py"), [
       await Deno.readTextFile(files.evaluation),
     ]) as string[][][];
-    for (const row of table!) {
-      assert.equal(row.length, 2);
-      for (const cell of row) assert.doesNotMatch(cell, /^[=+\-@\t\r\n]/, "a formula");
-    }
+    assert.ok(table!.every((row) => row.length === 2));
+    for (const cell of table!.flat()) assert.doesNotMatch(cell, /^[=+\-@\t\r\n]/, "a formula");
   }),
 );
 
@@ -114,7 +112,6 @@ Deno.test(
     async (places) => {
       const evaluation = await evaluate(places);
       const images = await detailsOf(evaluation);
-      assert.equal(evaluation.card.decision.threshold, 0.45);
       assert.deepEqual(images.map(({ name }) => name), (await listImages(places.folder)).paths);
       const decisions = new Set<string>();
       for (const { name, predicted, probability, confidence, decision, group, flags } of images) {
@@ -271,13 +268,10 @@ Deno.test(
 
 /** Two images in the folder's own tree, three behind links, one link that leads nowhere. */
 async function linkImages(folder: string): Promise<void> {
-  const image = (seed: number) => picture(seed, 40, 36).png().toBuffer();
-  for (const [seed, path] of ["a.png", "b/b.png"].entries()) {
-    await put(folder, path, await image(seed));
-  }
   const store = join(folder, "..", "store");
-  for (const [seed, path] of ["S1/c.png", "S1/d.png", "e.png"].entries()) {
-    await put(store, path, await image(10 + seed));
+  const paths = ["a.png", "b/b.png", "../store/S1/c.png", "../store/S1/d.png", "../store/e.png"];
+  for (const [seed, path] of paths.entries()) {
+    await put(folder, path, await picture(seed, 40, 36).png().toBuffer());
   }
   await Deno.symlink(join(store, "S1"), join(folder, "S1"));
   await Deno.symlink(join(store, "e.png"), join(folder, "e.png"));
@@ -331,16 +325,12 @@ const ignore = boundByPermissions === null;
 Deno.test({
   name: "evaluateFolder() reports an image that may not be read, and goes on with the others",
   ignore,
-  fn: withNewImages(async (folder) => {
-    for (const name of ["a.png", "b.png", "c.png"]) {
-      await put(folder, name, await picture(1).png().toBuffer());
-    }
-  }, async (places) => {
-    const locked = join(places.folder, "b.png");
+  fn: withNewImages((folder) => putPictures(folder, 3), async (places) => {
+    const locked = join(places.folder, "1.png");
     await Deno.chmod(locked, 0o000);
     assert.equal(await evaluateInChild(places, { before: boundByPermissions! }), "finished");
     const errors = await Deno.readTextFile(places.out.replace(".csv", "_errors.csv"));
-    assert.equal(errors, "name,error\nb.png,there is no permission to read it.\n");
+    assert.equal(errors, "name,error\n1.png,there is no permission to read it.\n");
 
     await Deno.chmod(locked, 0o644); // the next evaluation reads it, and all is as if it always could
     assert.deepEqual(await csvTexts(await evaluate(places)), await undisturbed(places));
@@ -351,9 +341,7 @@ Deno.test({
   name:
     "evaluateFolder() refuses a folder with a folder in it that may not be read, and results that may not be written",
   ignore,
-  fn: withNewImages(async (folder) => {
-    await put(folder, "deep/a.png", await picture(1).png().toBuffer());
-  }, async (places) => {
+  fn: withNewImages((folder) => putPictures(join(folder, "deep"), 1), async (places) => {
     const inner = join(places.folder, "deep");
     await Deno.chmod(inner, 0o000); // its images would be lost in silence
     const before = boundByPermissions!;

@@ -45,12 +45,11 @@ Deno.test("correctedShare() stays within 0 to 1, around its estimate, and narrow
 });
 
 Deno.test("correctedShare() says why there is none", () => {
-  const none = { truePositives: 0, falseNegatives: 0, trueNegatives: 9, falsePositives: 1 };
-  assert.match(correctedShare(1, 9, none).reason!, /sensitivity is not known/);
-  const swapped = { truePositives: 9, falseNegatives: 1, trueNegatives: 0, falsePositives: 0 };
-  assert.match(correctedShare(1, 9, swapped).reason!, /specificity is not known/);
-  const useless = { truePositives: 5, falseNegatives: 5, trueNegatives: 5, falsePositives: 5 };
-  assert.match(correctedShare(1, 9, useless).reason!, /sum to 1 or less/);
+  const reason = (change: Partial<typeof known>) =>
+    correctedShare(1, 9, { ...known, ...change }).reason!;
+  assert.match(reason({ truePositives: 0, falseNegatives: 0 }), /sensitivity is not known/);
+  assert.match(reason({ trueNegatives: 0, falsePositives: 0 }), /specificity is not known/);
+  assert.match(reason({ truePositives: 3, falsePositives: 90 }), /sum to 1 or less/);
 });
 
 const binomial = (random: Random, n: number, p: number) =>
@@ -90,16 +89,9 @@ Deno.test("effectiveSize() counts alike images once, and unlike ones as they are
 });
 
 Deno.test("groupShares() has a row a group, the greatest share first, and the sum of all", () => {
-  const { rows, all, text } = groupShares(
-    [
-      count("b", 2, 10),
-      count("a", 2, 10),
-      count("empty", 0, 0),
-      count("c", 9, 10),
-      count("d", 4, 20),
-    ],
-    known,
-  );
+  const counts = [count("b", 2, 10), count("a", 2, 10), count("empty", 0, 0)];
+  counts.push(count("c", 9, 10), count("d", 4, 20));
+  const { rows, all, text } = groupShares(counts, known);
   assert.deepEqual(rows.map(({ group }) => group), ["c", "d", "a", "b"]);
   assert.deepEqual([all.n, all.positive, all.share], [50, 17, 0.34]);
   assert.ok(rows.every(({ share, interval: { low, high } }) => low! < share! && share! < high!));

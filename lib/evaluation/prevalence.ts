@@ -3,7 +3,7 @@ import { chiSquareTail } from "../core/stats.ts";
 import { bootstrap, type KnownOutcomes, roganGladen } from "../metrics/intervals.ts";
 import type { Decision } from "../run/decision.ts";
 import type { Interval } from "../run/metrics_file.ts";
-import { occupiedBins, type ScoreSummary } from "./score_mixture.ts";
+import { occupiedBins, type ScoreSummary } from "./folder_scores.ts";
 
 /**
  * The prevalence of the positive class where the model was calibrated (`reference`) and in the folder

@@ -17,7 +17,7 @@ import {
   leastGain,
   type ScoreExplanations,
   type ScoreSummary,
-} from "./score_mixture.ts";
+} from "./folder_scores.ts";
 
 /** What was decided about the prevalence in a folder. */
 export interface PriorShift {

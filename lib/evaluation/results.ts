@@ -27,7 +27,7 @@ import {
   scoredSample,
 } from "./external.ts";
 import { decidePriorShift, type PriorShift, type PriorShiftInput } from "./prior_shift.ts";
-import { addScore, createScoreSummary } from "./score_mixture.ts";
+import { addScore, createScoreSummary } from "./folder_scores.ts";
 import { describeShare, type GroupShares, groupShares } from "./shares.ts";
 import {
   count,

@@ -18,7 +18,7 @@ import {
   BINS,
   createScoreSummary,
   occupiedBins,
-} from "../../../lib/evaluation/score_mixture.ts";
+} from "../../../lib/evaluation/folder_scores.ts";
 import { groupShares } from "../../../lib/evaluation/shares.ts";
 import { effectiveSize } from "../../../lib/metrics/intervals.ts";
 import { askPython } from "../../ask_python.ts";

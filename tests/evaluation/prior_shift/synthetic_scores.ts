@@ -1,5 +1,5 @@
 import type { Random } from "../../../lib/core/random.ts";
-import { addScore, createScoreSummary } from "../../../lib/evaluation/score_mixture.ts";
+import { addScore, createScoreSummary } from "../../../lib/evaluation/folder_scores.ts";
 import type { KnownOutcomes } from "../../../lib/metrics/intervals.ts";
 import { type Decision, DEFAULT_DECISION, logOdds } from "../../../lib/run/decision.ts";
 

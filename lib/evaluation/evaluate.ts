@@ -35,8 +35,8 @@ import {
   workPath,
 } from "./work.ts";
 
-/** Options that the config decides for {@linkcode evaluateRun}. */
-type FromConfig = "folder" | "followLinks" | "modelFolder" | "priorShift" | "internal";
+/** What the run and its config decide. */
+type FromRun = "folder" | "followLinks" | "modelFolder" | "priorShift" | "internal";
 
 /**
  * Section 7: classifies the images of `evaluation.folder` with the run's saved model and writes
@@ -50,7 +50,7 @@ type FromConfig = "folder" | "followLinks" | "modelFolder" | "priorShift" | "int
  */
 export async function evaluateRun(
   { config, paths }: Run,
-  options: Partial<Omit<EvaluationOptions, FromConfig>> = {},
+  options: Partial<Omit<EvaluationOptions, FromRun>> = {},
 ): Promise<Evaluation> {
   const isOwnData = fromRoot(config.evaluation.folder) === fromRoot(config.data.folder);
   return await evaluateFolder({

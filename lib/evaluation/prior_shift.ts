@@ -266,7 +266,7 @@ function consequence({ decision, classes }: Evidence, change: PrevalenceChange):
     `${digits(decision.threshold)} on the probabilities before.`;
 }
 
-/** The black-box estimate; less than none or more than all is as it comes out. */
+/** The black-box estimate, which may lie outside 0 to 1. */
 function crossCheck({ blackBox: { share, interval } }: PrevalenceEstimate): string {
   return share === null ? "none" : `${percent(share)}${limits(interval)}`;
 }

@@ -58,17 +58,15 @@ export function groupShares(
   const filled = counts.filter(({ n }) => n > 0);
   const rows = filled.map((count) => groupShare(count, count.n, count.n, known));
   rows.sort((a, b) => b.share! - a.share! || b.n - a.n || compareCodePoints(a.group, b.group));
-  const total = { group: "", n: 0, positive: 0, uncorrected: 0 };
-  for (const { n, positive, uncorrected } of filled) {
-    total.n += n;
-    total.positive += positive;
-    total.uncorrected += uncorrected;
-  }
+  const sumOf = (name: "n" | "positive" | "uncorrected") =>
+    filled.reduce((sum, count) => sum + count[name], 0);
+  const [n, positive, uncorrected] = [sumOf("n"), sumOf("positive"), sumOf("uncorrected")];
   // images of unknown groups are no group, and nothing is known of how they belong together
   const groups = filled.every(({ group }) => group !== "") ? filled : [];
   const size = effectiveSize(groups);
   const sizeBefore = effectiveSize(groups.map((g) => ({ n: g.n, positive: g.uncorrected })));
-  const all = groupShare(total, size || total.n, sizeBefore || total.n, known);
+  const total = { group: "", n, positive, uncorrected };
+  const all = groupShare(total, size || n, sizeBefore || n, known);
   return { rows, all, text: describe(all, groups.length, known) };
 }
 

@@ -1,8 +1,8 @@
 import { readRunConfig } from "../lib/core/config.ts";
 import { evaluateRun } from "../lib/evaluation/evaluate.ts";
 import { parseFormats } from "../lib/evaluation/export.ts";
-import { parseShard } from "../lib/evaluation/parts.ts";
 import { describeEvaluation } from "../lib/evaluation/results.ts";
+import { parseShard } from "../lib/evaluation/work.ts";
 import { runOf } from "../lib/run/run.ts";
 import { showProgress } from "../lib/show/progress.ts";
 import type { EvaluateRequest } from "./evaluate.ts";

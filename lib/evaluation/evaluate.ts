@@ -1,37 +1,42 @@
-import type { Run } from "../run/run.ts";
 import { createHash } from "node:crypto";
 import { realpath } from "node:fs/promises";
 import { join } from "node:path";
 import { DataError } from "../core/errors.ts";
 import { sha256File } from "../core/files.ts";
 import { fromRoot } from "../core/paths.ts";
-import { stoppable } from "../core/stop.ts";
-import { disposeModel, type Model } from "../model/model.ts";
-import { type Flagger, readFlagger, REFERENCE_FILE } from "../model/reference.ts";
+import { breathe, stoppable, type StopRequested, throwIfStopped } from "../core/stop.ts";
+import { describeSkipped, listImages } from "../data/list.ts";
+import { disposeModel } from "../model/model.ts";
 import { cardPredictor, decodeOptions, predictImages } from "../model/predict.ts";
+import { readFlagger, REFERENCE_FILE } from "../model/reference.ts";
 import { loadModel } from "../model/saved.ts";
 import { evaluationFiles, refuseInside, refuseOverwriting } from "../run/evaluation_files.ts";
+import type { Run } from "../run/run.ts";
 import { readSidecar } from "./export.ts";
 import { readTestSample } from "./external.ts";
-import { listFolder } from "./listing.ts";
-import { openParts, type Shard, shardBatches, workPath } from "./parts.ts";
-import { type Evaluation, type EvaluationOptions, finish, type Setting } from "./results.ts";
+import {
+  type Evaluation,
+  type EvaluationOptions,
+  finish,
+  HOW_TO_FOLLOW,
+  type Listing,
+  type Setting,
+} from "./results.ts";
 import {
   BATCH_SIZE,
   batchCount,
+  openParts,
   openWorkFile,
+  type Shard,
+  shardBatches,
   type StoredImage,
   type WorkFile,
   type WorkIdentity,
+  workPath,
 } from "./work.ts";
 
-/** What {@linkcode evaluateRun} can be told beside the config. */
-export type RunOptions = Partial<
-  Pick<
-    EvaluationOptions,
-    "out" | "loaded" | "shard" | "merge" | "force" | "formats" | "sidecar" | "onProgress"
-  >
->;
+/** What the run and its config decide. */
+type FromRun = "folder" | "followLinks" | "modelFolder" | "priorShift" | "internal";
 
 /**
  * Section 7: classifies the images of `evaluation.folder` with the run's saved model and writes
@@ -45,7 +50,7 @@ export type RunOptions = Partial<
  */
 export async function evaluateRun(
   { config, paths }: Run,
-  options: RunOptions = {},
+  options: Partial<Omit<EvaluationOptions, FromRun>> = {},
 ): Promise<Evaluation> {
   const isOwnData = fromRoot(config.evaluation.folder) === fromRoot(config.data.folder);
   return await evaluateFolder({
@@ -86,38 +91,34 @@ export async function evaluateFolder(options: EvaluationOptions): Promise<Evalua
     try {
       const flagger = await readFlagger(options.modelFolder, model, card);
       const reference = flagger && await sha256File(join(options.modelFolder, REFERENCE_FILE));
-      const setting = { options, files, listing, card, reference, places, stopRequested };
       if (!options.shard && !options.force) {
         const folder = await realpath(options.folder);
         await refuseOverwriting(files, { folder, model: card.weights.sha256 });
       }
-      return await (options.merge ? merge(setting) : evaluate(setting, model, flagger));
+      return await (options.merge ? merge : evaluate)(
+        { options, files, listing, model, card, flagger, reference, places, stopRequested },
+      );
     } catch (error) {
-      throw explainWriteError(error, options.out);
+      // what the file system refuses here is writing: files that cannot be read are results
+      if (!isFileSystemError(error)) throw error;
+      throw new DataError(
+        `The results cannot be written (${options.out}): ${error.message}.`,
+        "Make room on the disk, or see to the permission to write there. Then run this again: it " +
+          "goes on where it ended.",
+        { cause: error },
+      );
     } finally {
       if (!options.loaded) disposeModel(model);
     }
   });
 }
 
-/** What the file system refuses here is writing: files that cannot be read are results. */
-function explainWriteError(error: unknown, out: string): unknown {
-  if (!isFileSystemError(error)) return error;
-  return new DataError(
-    `The results cannot be written (${out}): ${(error as Error).message}.`,
-    "Make room on the disk, or see to the permission to write there. Then run this again: it goes " +
-      "on where it ended.",
-    { cause: error },
-  );
-}
-
 async function merge(setting: Setting): Promise<Evaluation> {
-  const { files, listing } = setting;
-  const parts = await openParts(files, identify(setting, WHOLE));
+  const parts = await openParts(setting.files, identify(setting, WHOLE));
   try {
     return await finish(setting, parts.sources, {
       state: "finished",
-      resumed: listing.names.length,
+      resumed: setting.listing.names.length,
       restarted: null,
       imagesPerSecond: null,
     });
@@ -126,28 +127,26 @@ async function merge(setting: Setting): Promise<Evaluation> {
   }
 }
 
-async function evaluate(
-  setting: Setting,
-  model: Model,
-  flagger: Flagger | null,
-): Promise<Evaluation> {
+async function evaluate(setting: Setting): Promise<Evaluation> {
   const { options: { shard }, files, listing: { names } } = setting;
-  const path = workPath(files, shard ?? null);
-  const work = await openWorkFile(path, identify(setting, shard ?? WHOLE));
+  const work = await openWorkFile(workPath(files, shard), identify(setting, shard ?? WHOLE));
   try {
     const all = shardBatches(batchCount(names.length), shard ?? WHOLE);
     const batches = all.filter((batch) => !work.has(batch));
-    const missing = imageCount(batches, names.length);
-    const total = imageCount(all, names.length);
-    const resumed = total - missing;
+    const imagesOf = (batches: readonly number[]) =>
+      batches.reduce(
+        (sum, batch) => sum + Math.min(BATCH_SIZE, names.length - BATCH_SIZE * batch),
+        0,
+      );
+    const [total, missing] = [imagesOf(all), imagesOf(batches)];
     const start = performance.now();
-    const classified = batches.length === 0
-      ? 0
-      : await classify(setting, { work, model, flagger, batches, resumed, total });
+    const classified = await classify(setting, work, batches, (done, name) => {
+      setting.options.onProgress?.(total - missing + done, total, name);
+    });
     const seconds = (performance.now() - start) / 1000;
     return await finish(setting, [work], {
       state: classified < missing ? "stopped" : shard ? "part" : "finished",
-      resumed,
+      resumed: total - missing,
       restarted: work.restarted,
       imagesPerSecond: classified === 0 ? null : classified / seconds,
     });
@@ -168,36 +167,20 @@ function identify({ listing, card, reference }: Setting, shard: Shard): WorkIden
   return { listing: listing.sha256, images: listing.names.length, model, shard };
 }
 
-/** How many images some batches hold, of a folder of so many. */
-function imageCount(batches: readonly number[], images: number): number {
-  const holdsLast = batches.at(-1) === batchCount(images) - 1;
-  return BATCH_SIZE * batches.length - (holdsLast ? BATCH_SIZE * batchCount(images) - images : 0);
-}
-
-/** What {@linkcode classify} needs to know. */
-interface ClassifyOptions {
-  work: WorkFile;
-  model: Model;
-  /** Says what is unusual about an image; `null`: it is not known what is usual. */
-  flagger: Flagger | null;
-  /** Batches to be computed, ascending. */
-  batches: readonly number[];
-  /** Images that have been classified before. */
-  resumed: number;
-  /** Images that will have been classified in the end. */
-  total: number;
-}
-
 /**
  * Classifies the images of some batches into a work file, until the end or until the person asks to
  * stop. Memory does not grow with their number. A model that was loaded for this is consumed.
  *
+ * @param batches Ascending.
  * @returns How many images were classified.
  */
 async function classify(
-  { options: { folder, loaded, onProgress }, listing: { names }, card, stopRequested }: Setting,
-  { work, model, flagger, batches, resumed, total }: ClassifyOptions,
+  { options: { folder, loaded }, listing: { names }, model, card, flagger, stopRequested }: Setting,
+  work: WorkFile,
+  batches: readonly number[],
+  onImage: (done: number, name: string) => void,
 ): Promise<number> {
+  if (batches.length === 0) return 0;
   const predictor = cardPredictor(model, card, { consume: loaded === undefined });
   const options = { ...decodeOptions(card), batchSize: BATCH_SIZE };
   function* paths(): Generator<string, void, void> {
@@ -224,7 +207,7 @@ async function classify(
         await work.append(batch, waiting);
         [turn, waiting] = [turn + 1, []];
       }
-      onProgress?.(resumed + done, total, names[position - 1]!);
+      onImage(done, names[position - 1]!);
       if (waiting.length === 0 && stopRequested()) break;
     }
   } finally {
@@ -234,6 +217,47 @@ async function classify(
 }
 
 /** Whether the operating system refused something. Deno gives a code to some of its errors only. */
-function isFileSystemError(error: unknown): boolean {
+function isFileSystemError(error: unknown): error is Error {
   return error instanceof Error && ("code" in error || /\(os error \d+\)/.test(error.message));
+}
+
+/** Files that are looked at between two breaths. */
+const AT_A_TIME = 512;
+
+/** Lists a folder of new images. Memory holds the names: about 0.1 kB an image. */
+async function listFolder(
+  { folder, followLinks = false, onProgress }: EvaluationOptions,
+  stopRequested: StopRequested,
+): Promise<Listing> {
+  const { paths: names, skipped, outside } = await listImages(folder, { followLinks });
+  if (names.length === 0) {
+    const passedOver = describeSkipped(skipped);
+    throw new DataError(
+      `There is no image in ${JSON.stringify(folder)}${passedOver && ` (${passedOver})`}.`,
+      "Name a folder that holds .png, .jpg, .tif, .bmp or .webp files, at any depth" +
+        (skipped.links > 0 && !followLinks ? `, or follow its links: ${HOW_TO_FOLLOW}.` : "."),
+    );
+  }
+  const hash = createHash("sha256");
+  for (let start = 0; start < names.length; start += AT_A_TIME) {
+    const some = names.slice(start, start + AT_A_TIME);
+    for (const name of some) hash.update(`${name}\0${sizeAndTime(join(folder, name))}\0`);
+    if (names.length <= AT_A_TIME) break;
+    const done = start + some.length;
+    throwIfStopped(stopRequested);
+    const place = `${done.toLocaleString("en-GB")} files looked at`;
+    onProgress?.(done, names.length, "", { place, unit: "files" });
+    await breathe();
+  }
+  return { names, sha256: hash.digest("hex"), skipped, outside };
+}
+
+/** Asked without waiting: a million asynchronous questions take minutes. */
+function sizeAndTime(path: string): string {
+  try {
+    const { size, mtime } = Deno.statSync(path);
+    return `${size} ${mtime?.getTime()}`;
+  } catch {
+    return "cannot be looked at"; // reading it will say why
+  }
 }

@@ -10,10 +10,9 @@ import {
   type ErrorRow,
 } from "../run/evaluation_files.ts";
 
-/** What `--format` can name; CSV is always written. */
 const FORMATS = ["csv", "parquet"] as const;
 
-/** A format of the results. */
+/** What `--format` can name; CSV is always written. */
 export type Format = (typeof FORMATS)[number];
 
 /**
@@ -67,30 +66,23 @@ export async function writeExports(
   for await (const image of outcomes()) {
     if ("error" in image) continue;
     const place = places.get(image.name);
-    if (!place) {
-      withoutPlace += 1;
-      continue;
-    }
-    const ofSlide = features.get(place.slide) ?? [];
-    features.set(place.slide, ofSlide);
-    ofSlide.push(JSON.stringify(qupathFeature(image, place, classes)));
+    if (place) {
+      const ofSlide = features.get(place.slide) ?? [];
+      features.set(place.slide, ofSlide);
+      ofSlide.push(JSON.stringify(qupathFeature(image, place, classes)));
+    } else withoutPlace += 1;
   }
   for (const [slide, ofSlide] of features) {
-    const path = besideEvaluation(evaluation, `${slideEnding(slide)}.geojson`);
+    // in a file name, what is no letter, digit, dot, dash or underscore becomes %XX
+    const name = slide.replace(/[^\p{L}\p{N}._-]/gu, (text) =>
+      [...new TextEncoder().encode(text)]
+        .map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, "0")}`).join(""));
+    const path = besideEvaluation(evaluation, `${slide && `_${name}`}.geojson`);
     const list = ofSlide.join(",\n");
     await writeAtomic(path, `{"type":"FeatureCollection","features":[\n${list}\n]}\n`);
     files.push(path);
   }
   return { files, withoutPlace };
-}
-
-/** A slide's name in a file name: what is no letter, digit, dot, dash or underscore is written as %XX. */
-function slideEnding(slide: string): string {
-  if (slide === "") return "";
-  const escape = (text: string) =>
-    [...new TextEncoder().encode(text)]
-      .map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, "0")}`).join("");
-  return `_${slide.replace(/[^\p{L}\p{N}._-]/gu, escape)}`;
 }
 
 /** Of classes in QuPath: colours that colour-blind people tell apart (Okabe and Ito), red to blue. */
@@ -106,32 +98,28 @@ function qupathFeature(
   classes: readonly string[],
 ): object {
   const [right, bottom] = [x + width, y + height];
+  const coordinates = [[[x, y], [right, y], [right, bottom], [x, bottom], [x, y]]];
+  const color = COLOURS[classes.indexOf(predicted) % COLOURS.length];
   return {
     type: "Feature",
-    geometry: {
-      type: "Polygon",
-      coordinates: [[[x, y], [right, y], [right, bottom], [x, bottom], [x, y]]],
-    },
+    geometry: { type: "Polygon", coordinates },
     properties: {
       objectType: "annotation",
       name,
-      classification: {
-        name: predicted,
-        color: COLOURS[classes.indexOf(predicted) % COLOURS.length],
-      },
+      classification: { name: predicted, color },
       measurements: { probability, confidence },
       metadata: { decision },
     },
   };
 }
 
-/** Where a crop was cut out of its slide, in pixels of the slide at full resolution. */
+/**
+ * Where a crop was cut out of its slide: left and upper edge and size, in pixels of the slide at full
+ * resolution. `slide`: empty where the sidecar does not say.
+ */
 export interface SlidePlace {
-  /** The slide; empty where the sidecar does not say. */
   slide: string;
-  /** Of the left edge. */
   x: number;
-  /** Of the upper edge. */
   y: number;
   width: number;
   height: number;
@@ -165,12 +153,7 @@ export async function readSidecar(path: string): Promise<Map<string, SlidePlace>
 
 /** What a Parquet file holds of each column. */
 const SCHEMA = Object.fromEntries(
-  DETAILS_COLUMNS.map((column) => [
-    column,
-    ["probability", "confidence", "probability_uncorrected"].includes(column)
-      ? pl.Float64
-      : pl.Utf8,
-  ]),
+  DETAILS_COLUMNS.map((name) => [name, /^prob|^conf/.test(name) ? pl.Float64 : pl.Utf8]),
 );
 
 /** Characters that are written at a time. */

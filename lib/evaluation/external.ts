@@ -2,7 +2,13 @@ import { exists } from "../core/files.ts";
 import type { RunPaths } from "../core/paths.ts";
 import { breathe } from "../core/stop.ts";
 import type { ScoreName } from "../core/words.ts";
-import { eachResample, newcombe, percentileInterval, RESAMPLES } from "../metrics/intervals.ts";
+import {
+  eachResample,
+  newcombe,
+  percentileInterval,
+  RESAMPLES,
+  sharedGroups,
+} from "../metrics/intervals.ts";
 import { positiveClass } from "../metrics/rates.ts";
 import { computeScores, type ScoredSample, weightedScores } from "../metrics/scores.ts";
 import { type Interval, readMetrics, type Score } from "../run/metrics_file.ts";
@@ -10,29 +16,20 @@ import type { ModelCard } from "../run/model_card.ts";
 import { type Prediction, readPredictions } from "../run/predictions.ts";
 import { readSplit } from "../run/split_file.ts";
 
-/** A score on the test images of a run beside the same on a labelled new folder. */
-interface ScoreDrop {
+/**
+ * A score on the test images of a run beside the same on a labelled new folder, with the 95 %
+ * confidence interval of the drop; `reason` says why there is none, or what it leaves out.
+ */
+interface ScoreDrop extends Interval {
   name: ScoreName;
   internal: Score;
   external: Score;
   /** How much worse it is on the new images; negative: better. `null`: one of them is undefined. */
   drop: number | null;
-  /**
-   * 95 % confidence interval of the drop; `null` where there is none. `reason` says why, or what it
-   * leaves out.
-   */
-  low: number | null;
-  high: number | null;
-  reason?: string;
 }
 
-/** How many images some scores are of. */
-interface ScoredCount {
-  images: number;
-  positives: number;
-  /** Patients or slides; as many as images where each stands for itself. */
-  groups: number;
-}
+/** What scores are of; `groups`: patients or slides, or images where each stands for itself. */
+type ScoredCount = Record<"images" | "positives" | "groups", number>;
 
 /** Scores on a labelled new folder, beside those on the test images. */
 export interface ExternalScores {
@@ -41,21 +38,11 @@ export interface ExternalScores {
   external: ScoredCount;
 }
 
-/** Both samples, as they are called in a reason. */
-const SAMPLES = { internal: "test images", external: "new images" } as const;
-
-const SIDES = ["internal", "external"] as const;
-
 /** Scores that are smaller for better predictions. */
-const ERRORS: ReadonlySet<ScoreName> = new Set(["brier", "log_loss", "ece"]);
+const ERRORS = /^(brier|log_loss|ece)$/;
 
 /** Scores that are a share of images, with Wilson's interval. */
-const SHARES: ReadonlySet<ScoreName> = new Set([
-  "accuracy",
-  "sensitivity",
-  "specificity",
-  "precision",
-]);
+const SHARES = /^(accuracy|sensitivity|specificity|precision)$/;
 
 /**
  * Scores predictions on a labelled new folder as those on the test images, and says how much worse
@@ -74,22 +61,21 @@ export async function externalScores(
   internal: ScoredSample,
   external: ScoredSample,
 ): Promise<ExternalScores> {
-  const [before, after] = [computeScores(internal), computeScores(external)];
-  const resampled = {
-    internal: await resample({ ...internal, seed: `${internal.seed}/internal` }),
-    external: await resample({ ...external, seed: `${external.seed}/external` }),
-  };
-  const drops = (Object.keys(before) as ScoreName[]).map((name): ScoreDrop => {
-    const pair = { name, internal: before[name], external: after[name] };
-    const drop = worse(name, before[name].value, after[name].value);
-    return { ...pair, drop, ...dropInterval(pair, resampled) };
-  });
+  const before = await resample("test images", internal, `${internal.seed}/internal`);
+  const after = await resample("new images", external, `${external.seed}/external`);
+  const drops = (Object.keys(before.scores) as ScoreName[]).map((name) => ({
+    name,
+    internal: before.scores[name],
+    external: after.scores[name],
+    drop: worse(name, before.scores[name].value, after.scores[name].value),
+    ...dropInterval(name, before, after),
+  }));
   return { drops, internal: countOf(internal), external: countOf(external) };
 }
 
 function worse(name: ScoreName, before: number | null, after: number | null): number | null {
   if (before === null || after === null) return null;
-  return ERRORS.has(name) ? after - before : before - after;
+  return ERRORS.test(name) ? after - before : before - after;
 }
 
 function countOf({ labels, groups }: ScoredSample): ScoredCount {
@@ -100,68 +86,65 @@ function countOf({ labels, groups }: ScoredSample): ScoredCount {
   };
 }
 
-/** All scores in every resample. */
-interface Resampled {
-  rounds: Record<ScoreName, number | null>[];
-  units: number;
-  groups: readonly string[] | undefined;
-}
+/** All scores of a sample, as they are and in every resample. */
+type Resampled = Awaited<ReturnType<typeof resample>>;
 
 /** Resamples between two breaths. */
 const AT_A_TIME = 50;
 
-async function resample(sample: ScoredSample): Promise<Resampled> {
-  const n = sample.labels.length;
-  const groups = new Set(sample.groups).size === n ? undefined : sample.groups;
+/** @param called What the images are called in a reason. */
+async function resample(called: string, sample: ScoredSample, seed: string) {
+  const scores = computeScores(sample);
+  const groups = sharedGroups(sample.groups);
   const scoresOf = weightedScores(sample);
-  const rounds: Resampled["rounds"] = [];
+  const rounds: Record<ScoreName, number | null>[] = [];
   let units = 0;
   while (rounds.length < RESAMPLES) {
     units = eachResample((weights) => void rounds.push(scoresOf(weights)), {
-      n,
+      n: sample.labels.length,
       groups,
-      seed: `${sample.seed}/${rounds.length}`,
+      seed: `${seed}/${rounds.length}`,
       resamples: Math.min(AT_A_TIME, RESAMPLES - rounds.length),
     });
     await breathe();
   }
-  return { rounds, units, groups };
+  return { called, scores, rounds, units, groups };
 }
 
-function dropInterval(
-  pair: Pick<ScoreDrop, "name" | "internal" | "external">,
-  resampled: Record<typeof SIDES[number], Resampled>,
-): Pick<ScoreDrop, "low" | "high" | "reason"> {
-  const { name } = pair;
-  const none = (sides: readonly { side: typeof SIDES[number]; reason?: string | undefined }[]) => {
-    const reasons = sides.map(({ side, reason }) => `${SAMPLES[side]}: ${reason ?? "undefined"}`);
+function dropInterval(name: ScoreName, before: Resampled, after: Resampled): Interval {
+  const sides = [before, after];
+  const none = (some: readonly { called: string; reason?: string | undefined }[]) => {
+    const reasons = some.map(({ called, reason }) => `${called}: ${reason ?? "undefined"}`);
     return { low: null, high: null, reason: reasons.join("; ") };
   };
-  const undefinedIn = SIDES.filter((side) => pair[side].value === null);
-  if (undefinedIn.length > 0) {
-    return none(undefinedIn.map((side) => ({ side, reason: pair[side].reason })));
+  const undefinedOn = sides.filter(({ scores }) => scores[name].value === null);
+  if (undefinedOn.length > 0) {
+    return none(undefinedOn.map(({ called, scores }) => ({ ...scores[name], called })));
   }
-  const spreads = SIDES.map((side) => {
-    const values = resampled[side].rounds.map((scores) => scores[name])
-      .filter((value) => value !== null);
-    return {
-      side,
-      ...percentileInterval(values, resampled[side]),
-      isConstant: resampled[side].units > 1 && isConstant(values),
-    };
+  const spreads = sides.map((side) => {
+    const values = side.rounds.map((scores) => scores[name]).filter((value) => value !== null);
+    const constant = side.units > 1 && isConstant(values);
+    return { called: side.called, constant, ...percentileInterval(values, side) };
   });
-  const missing = spreads.filter(({ low, isConstant }) => low === null && !isConstant);
+  const missing = spreads.filter(({ low, constant }) => low === null && !constant);
   if (missing.length > 0) return none(missing);
-  const differences = resampled.internal.rounds.map((scores, round) =>
-    worse(name, scores[name], resampled.external.rounds[round]![name])
-  ).filter((difference) => difference !== null);
+  const differences = before.rounds
+    .map((scores, round) => worse(name, scores[name], after.rounds[round]![name]))
+    .filter((difference) => difference !== null);
   const interval = percentileInterval(differences, { units: 2, groups: undefined });
-  if (SHARES.has(name)) return notNarrowerThanNewcombe(pair, interval);
-  const constant = spreads.filter(({ isConstant }) => isConstant);
+  if (SHARES.test(name)) {
+    const [a, b] = sides.map(({ scores }) => ({ share: scores[name].value!, of: scores[name].n }));
+    const { low, high } = newcombe(a!, b!); // never narrower than this
+    return {
+      low: Math.min(interval.low ?? low, low),
+      high: Math.max(interval.high ?? high, high),
+    };
+  }
+  const constant = spreads.filter(({ constant }) => constant);
   if (constant.length !== 1) return interval;
   const reason =
-    `all resamples of the ${SAMPLES[constant[0]!.side]} give the same value, so that ` +
-    "this is the uncertainty of the others alone";
+    `all resamples of the ${constant[0]!.called} give the same value, so that this is ` +
+    "the uncertainty of the others alone";
   return { ...interval, reason };
 }
 
@@ -169,20 +152,6 @@ function dropInterval(
 function isConstant(values: readonly number[]): boolean {
   return 2 * values.length >= RESAMPLES &&
     values.every((value) => Math.abs(value - values[0]!) < 1e-12);
-}
-
-function notNarrowerThanNewcombe(
-  { internal, external }: Pick<ScoreDrop, "internal" | "external">,
-  { low, high }: Interval,
-): { low: number; high: number } {
-  const least = newcombe(
-    { share: internal.value!, of: internal.n },
-    { share: external.value!, of: external.n },
-  );
-  return {
-    low: Math.min(low ?? least.low, least.low),
-    high: Math.max(high ?? least.high, least.high),
-  };
 }
 
 /** Said where a folder tells no true class. */

@@ -3,13 +3,14 @@ import { chiSquareTail } from "../core/stats.ts";
 import { bootstrap, type KnownOutcomes, roganGladen } from "../metrics/intervals.ts";
 import type { Decision } from "../run/decision.ts";
 import type { Interval } from "../run/metrics_file.ts";
-import { occupiedBins, type ScoreSummary } from "./score_summary.ts";
+import { occupiedBins, type ScoreSummary } from "./folder_scores.ts";
 
-/** A change of the prevalence of the positive class; both greater than 0, less than 1. */
+/**
+ * The prevalence of the positive class where the model was calibrated (`reference`) and in the folder
+ * at hand (`share`); both greater than 0, less than 1.
+ */
 export interface PrevalenceChange {
-  /** Where the model was calibrated. */
   reference: number;
-  /** In the folder at hand. */
   share: number;
 }
 
@@ -39,25 +40,21 @@ export function correctProbabilities(
 
 /** The threshold on probabilities before a correction that predicts as `threshold` does after it. */
 export function uncorrectedThreshold(threshold: number, change: PrevalenceChange): number {
-  return movedThreshold(threshold, { reference: change.share, share: change.reference });
+  const back = { reference: change.share, share: change.reference };
+  return correctProbabilities([1 - threshold, threshold], back)[1]!;
 }
 
 /**
- * The threshold on corrected probabilities.
- *
- * That of rule `default` or `costs` weighs errors by their number or cost and is meant for
- * probabilities that hold here: it stays as it is, so that predictions change. Sensitivity and
- * specificity do not depend on the prevalence, and `youden` and `sensitivity` chose a point of these:
- * the threshold moves with the probabilities, so that predictions and their promise stay.
+ * The threshold on corrected probabilities. That of rule `default` or `costs` weighs errors by their
+ * number or cost: it stays, so that predictions change. Sensitivity and specificity do not depend on
+ * the prevalence, and `youden` and `sensitivity` chose a point of these: the threshold moves with the
+ * probabilities, so that predictions and their promise stay.
  */
 export function correctedThreshold(
   { threshold, rule }: Pick<Decision, "threshold" | "rule">,
   change: PrevalenceChange,
 ): number {
-  return keepsPredictions(rule) ? movedThreshold(threshold, change) : threshold;
-}
-
-function movedThreshold(threshold: number, change: PrevalenceChange): number {
+  if (!keepsPredictions(rule)) return threshold;
   return correctProbabilities([1 - threshold, threshold], change)[1]!;
 }
 
@@ -81,19 +78,16 @@ export interface PrevalenceEstimate {
   /** Chance of these probabilities were the prevalence still the reference one (likelihood ratio). */
   p: number;
   /**
-   * Estimate from the predictions and the errors on validation (black-box shift estimation, see
-   * `roganGladen`), with its interval. Not kept within 0 to 1: a value far outside, as where hardly
-   * an image is called positive and more would have to be by mistake alone, shows that more than the
-   * prevalence differs.
+   * Estimate from the predictions and the errors on validation (see `roganGladen`). Not kept within
+   * 0 to 1: a value far outside shows that more than the prevalence differs.
    */
   blackBox: { share: number | null; interval: Interval };
   /** Of `share` less the black-box one. */
   difference: Interval;
   /**
-   * Whether both estimates agree: 0 is in the interval of their difference, or they differ by no more
-   * than one image in a hundred, which very large folders would show as a contradiction although it
-   * changes nothing. If only the prevalence differs from validation and the calibration is good, both
-   * estimate the same. `null`: there is no black-box estimate.
+   * Whether both estimates agree, as they do if only the prevalence differs from validation and the
+   * calibration is good: 0 is in the interval of their difference, or they differ by no more than one
+   * image in a hundred. `null`: there is no black-box estimate.
    */
   agree: boolean | null;
 }
@@ -102,11 +96,11 @@ export interface PrevalenceEstimate {
 const FEWEST_GROUPS = 5;
 
 /**
- * Estimates the prevalence of the positive class in a folder, with all other classes taken as one.
+ * Estimates the prevalence of the positive class in a folder, with all other classes taken as one;
+ * for any number of images in some 0.2 to 2 seconds.
  *
  * The bootstrap draws groups (images where there are fewer than five), and for the black-box estimate
- * also the sensitivity and specificity, from what the validation counts leave open. Some 0.2 to 2
- * seconds for any number of images.
+ * also the sensitivity and specificity, from what the validation counts leave open.
  *
  * @param summary At least one image.
  * @param validation Counts at the summary's threshold, with images of both classes.
@@ -172,11 +166,8 @@ function agreement(share: number, blackBox: number | null, difference: Interval)
   return low === null || high === null ? null : low <= 0 && high >= 0;
 }
 
-/** Smaller changes of every prevalence end the iteration. */
-const EM_TOLERANCE = 1e-10;
-
-/** Far more than classes that can be told apart need. */
-const MOST_ITERATIONS = 5000;
+/** When the iteration ends: far more than classes that can be told apart need. */
+const EM = { tolerance: 1e-10, rounds: 5000 };
 
 /**
  * The prevalences of classes in images whose classes are not known, from the probabilities of a model
@@ -191,9 +182,8 @@ const MOST_ITERATIONS = 5000;
  * @param reference Prevalence of each class where the model was calibrated, all greater than 0.
  * @param weights Images of each row; one each when left out.
  * @returns The prevalence of each class, which sum to 1; twice the gain in log likelihood over the
- * reference, 0 or more; and the chance `p` of such a statistic were the prevalences still the reference
- * ones (likelihood-ratio test, as many degrees of freedom as classes less one; images count as
- * independent).
+ * reference, 0 or more; and its chance `p` were the prevalences the reference ones (likelihood-ratio
+ * test, as many degrees of freedom as classes less one; images count as independent).
  * @throws {RangeError} Without images, or when a reference prevalence is not between 0 and 1.
  */
 export function emPrevalences(
@@ -211,7 +201,7 @@ export function emPrevalences(
     row.reduce((sum, p, k) => sum + p * prevalences[k]! / reference[k]!, 0);
   let prevalences = [...reference];
   let change = Infinity;
-  for (let round = 0; round < MOST_ITERATIONS && change > EM_TOLERANCE; round++) {
+  for (let round = 0; round < EM.rounds && change > EM.tolerance; round++) {
     const next = new Array<number>(reference.length).fill(0);
     rows.forEach((row, i) => {
       const weight = weights[i]! / total;
@@ -228,10 +218,8 @@ export function emPrevalences(
   return { prevalences, statistic, p: chiSquareTail(statistic, reference.length - 1) };
 }
 
-/** Close enough for an interval that is read with three digits. */
-const NEWTON_TOLERANCE = 1e-7;
-
-const MOST_STEPS = 60;
+/** When the steps end: close enough for an interval that is read with three digits. */
+const NEWTON = { tolerance: 1e-7, steps: 60 };
 
 /**
  * The prevalence of the positive class at which EM of two classes ends (see
@@ -268,15 +256,15 @@ export function likeliestPrevalence(
   if (slopes(1)[0] >= 0) return 1;
   let [low, high] = [0, 1];
   let share = start > 0 && start < 1 ? start : 0.5;
-  for (let step = 0; step < MOST_STEPS; step++) {
+  let change = Infinity;
+  for (let step = 0; step < NEWTON.steps && change >= NEWTON.tolerance; step++) {
     const [first, second] = slopes(share);
     if (first > 0) low = share;
     else high = share;
     const newton = share - first / second;
     const next = newton > low && newton < high ? newton : (low + high) / 2;
-    const change = Math.abs(next - share);
+    change = Math.abs(next - share);
     share = next;
-    if (change < NEWTON_TOLERANCE) break;
   }
   return share;
 }

@@ -11,14 +11,19 @@ import {
   type PrevalenceEstimate,
   uncorrectedThreshold,
 } from "./prevalence.ts";
-import { explainScores, haveMoved, leastGain, type ScoreExplanations } from "./score_mixture.ts";
-import type { ScoreSummary } from "./score_summary.ts";
+import {
+  explainScores,
+  haveMoved,
+  leastGain,
+  type ScoreExplanations,
+  type ScoreSummary,
+} from "./folder_scores.ts";
 
 /** What was decided about the prevalence in a folder. */
 export interface PriorShift {
   /** How to correct every probability (see `correctProbabilities`); `null`: not at all. */
   change: PrevalenceChange | null;
-  reason: PriorShiftReason;
+  reason: keyof typeof OUTCOMES;
   /** `null`: nothing is known of validation. */
   estimate: PrevalenceEstimate | null;
   /** By how much all scores may lie elsewhere than in validation; `null`: too few images to tell. */
@@ -36,15 +41,13 @@ export interface PriorShift {
   text: string;
 }
 
-/** What {@linkcode decidePriorShift} is told. */
+/** What {@linkcode decidePriorShift} is told; `decision` and `classes` as the model card has them. */
 export interface PriorShiftInput {
   /** `config.evaluation.priorShift`. */
   setting: Config["evaluation"]["priorShift"];
   /** Of all images; at least one. */
   summary: ScoreSummary;
-  /** From the model card. */
   decision: Decision;
-  /** Class folder names; the last one is the positive class. */
   classes: readonly string[];
   /** Images that are flagged as unlike the training data. */
   unlike: number;
@@ -60,36 +63,26 @@ export interface PriorShiftInput {
 const FEWEST_IMAGES = 100;
 
 /**
- * With fewer validation images of a class, neither calibration nor cross-check is worth trusting. On
- * real crops of another centre, models with 14 to 16 of the positive class lost up to 0.05 in F1 at
- * single prevalences by corrections that all checks allowed.
+ * With fewer validation images of a class, neither calibration nor cross-check is worth trusting: on
+ * real crops of another centre, models with 14 to 16 lost up to 0.05 in F1 by allowed corrections.
  */
 const FEWEST_OF_A_CLASS = 20;
 
-/**
- * The prevalence has moved where p is below this. Stricter than usual, because calibration has an
- * error that the test does not know; shifts that matter are far below it.
- */
+/** The prevalence has moved where p is below this: strict, since the test takes calibration as exact. */
 const SIGNIFICANT = 0.001;
 
-/**
- * Where more of the images than this are unlike the training data, more than the prevalence may
- * differ. As many images can move an estimated prevalence by as much.
- */
+/** Share of images unlike the training data; above it more than the prevalence may differ. */
 const MOST_UNLIKE = 0.1;
 
-/** What is known before it is decided. */
+/** What is known before it is decided; `unlikeShare`: of the images those unlike the training data. */
 interface Evidence extends PriorShiftInput {
-  validation: Validation | null;
+  validation: Decision["validation"];
   estimate: PrevalenceEstimate | null;
   explained: ScoreExplanations | null;
-  /** Of the images those that are unlike the training data, 0 to 1. */
   unlikeShare: number;
 }
 
 type Choice = Pick<PriorShift, "reason" | "change" | "leastGain">;
-
-type Validation = NonNullable<Decision["validation"]>;
 
 /**
  * Decides whether the probabilities of a folder are corrected for its own prevalence of the positive
@@ -108,7 +101,12 @@ type Validation = NonNullable<Decision["validation"]>;
  */
 export function decidePriorShift(input: PriorShiftInput): PriorShift {
   const { setting, summary, decision, unlike, seed } = input;
-  const { validation, fewest } = usableValidation(decision);
+  const counts = decision.validation;
+  const fewest = counts === null ? 0 : Math.min(
+    counts.truePositives + counts.falseNegatives,
+    counts.trueNegatives + counts.falsePositives,
+  );
+  const validation = fewest > 0 ? counts : null; // both classes are needed
   const estimate = validation && estimatePrevalence(summary, validation, { seed });
   if (typeof setting === "number" && !estimate) {
     throw new ModelError(
@@ -120,33 +118,22 @@ export function decidePriorShift(input: PriorShiftInput): PriorShift {
   const explained = validation?.scores && summary.n >= FEWEST_IMAGES && fewest >= FEWEST_OF_A_CLASS
     ? explainScores(summary, validation.scores, seed)
     : null;
-  const moved = explained && explained.moved;
   const evidence = { ...input, validation, estimate, explained, unlikeShare: unlike / summary.n };
   const choice = choose(evidence);
   return {
     ...choice,
     estimate,
-    moved,
+    moved: explained && explained.moved,
     anotherShift: evidence.unlikeShare > MOST_UNLIKE || estimate?.agree === false ||
-      (moved !== null && haveMoved(moved)),
+      (explained !== null && haveMoved(explained.moved)),
     threshold: choice.change ? correctedThreshold(decision, choice.change) : decision.threshold,
     text: describe(evidence, choice),
   };
 }
 
-/** The counts, where they hold images of both classes, and the images of the rarer one. */
-function usableValidation(
-  { validation }: Decision,
-): { validation: Validation | null; fewest: number } {
-  if (!validation) return { validation: null, fewest: 0 };
-  const { truePositives, falsePositives, trueNegatives, falseNegatives } = validation;
-  const fewest = Math.min(truePositives + falseNegatives, trueNegatives + falsePositives);
-  return { validation: fewest > 0 ? validation : null, fewest };
-}
-
 function choose(evidence: Evidence): Choice {
   const { setting, summary, decision, validation, estimate, explained } = evidence;
-  const not = (reason: PriorShiftReason): Choice => ({ reason, change: null, leastGain: null });
+  const not = (reason: Choice["reason"]): Choice => ({ reason, change: null, leastGain: null });
   if (setting === "off") return not("off");
   if (!estimate || !validation) return not("no_validation");
   const { reference } = estimate;
@@ -179,12 +166,8 @@ function choose(evidence: Evidence): Choice {
 /**
  * The end next to the reference prevalence of what the intervals of both estimates hold. In
  * simulations (see `FEWEST_IMAGES`) correcting to the estimate itself cost up to 0.05 in F1 at
- * prevalences of 5 to 20 %, this no more than 0.01. It gains more than the estimate at prevalences
- * below 5 % and nearly as much above 60 %, and overdoes less where scores of one class are other than
- * in validation. With more images, here and in validation, it comes to the estimate.
- *
- * There is no interval where all resamples give one value, as where no image is like the positive
- * class.
+ * prevalences of 5 to 20 %, this no more than 0.01; it gains more below 5 % and nearly as much above
+ * 60 %. There is no interval where all resamples give one value.
  */
 function nearEnd({ share, interval, blackBox, reference }: PrevalenceEstimate): number {
   const ends = [interval, blackBox.interval].map(({ low, high }) => share < reference ? high : low);
@@ -192,87 +175,82 @@ function nearEnd({ share, interval, blackBox, reference }: PrevalenceEstimate): 
   return share < reference ? Math.max(...known) : Math.min(...known);
 }
 
-/** Why the probabilities of a folder were not corrected, in words. */
-const WHY_NOT = {
+/** What was done about the prevalence and why, by reason: the rest of a sentence. */
+const OUTCOMES = {
+  given: (_: Evidence, { change }: Choice) =>
+    `were corrected to the prevalence of ${
+      percent(change!.share)
+    } that evaluation.priorShift gives`,
+  moved: ({ estimate }: Evidence, { change }: Choice) =>
+    `were corrected to a prevalence of ${percent(change!.share)}, as far as the images show it ` +
+    `beyond doubt, because it has moved (${
+      test(estimate!)
+    }) and the cross-check from the model's ` +
+    `errors on validation agrees: ${crossCheck(estimate!)}`,
   off: ({ estimate }: Evidence) =>
-    'evaluation.priorShift is "off"' +
+    `${NOT}: evaluation.priorShift is "off"` +
     (estimate && estimate.p < SIGNIFICANT
       ? `, although it seems to have moved (${test(estimate)})`
       : ""),
   no_validation: () =>
-    "the model does not say with which prevalence it was calibrated (run notebook 06 for it)",
+    `${NOT}: the model does not say with which prevalence it was calibrated (run notebook 06 for it)`,
   no_scores: () =>
-    "the model does not hold the scores of its validation images (run notebook 06 for it)",
-  too_few_images: () => `so few images cannot tell; ${FEWEST_IMAGES} are needed`,
+    `${NOT}: the model does not hold the scores of its validation images (run notebook 06 for it)`,
+  too_few_images: () => `${NOT}: so few images cannot tell; ${FEWEST_IMAGES} are needed`,
   too_few_validation_images: () =>
-    `the model's errors are known from too few validation images; ${FEWEST_OF_A_CLASS} of each ` +
-    "class are needed",
-  not_moved: ({ estimate }: Evidence) => `the difference can be chance (${test(estimate!)})`,
+    `${NOT}: the model's errors are known from too few validation images; ${FEWEST_OF_A_CLASS} of ` +
+    "each class are needed",
+  not_moved: ({ estimate }: Evidence) =>
+    `${NOT}: the difference can be chance (${test(estimate!)})`,
   unlike_training: ({ unlikeShare }: Evidence) =>
-    `${percent(unlikeShare)} of the images look unlike the training data, and more than the ` +
+    `${NOT}: ${
+      percent(unlikeShare)
+    } of the images look unlike the training data, and more than the ` +
     `prevalence may differ (at most ${percent(MOST_UNLIKE)} may look so)`,
-  no_cross_check: () => "the model's errors on validation are too many for a cross-check",
-  contradicted: () => "the cross-check must agree",
-  scores_moved: () => "where scores have moved, an estimated prevalence is not to be trusted",
+  no_cross_check: () => `${NOT}: the model's errors on validation are too many for a cross-check`,
+  contradicted: () => `${NOT}: the cross-check must agree`,
+  scores_moved: () =>
+    `${NOT}: where scores have moved, an estimated prevalence is not to be trusted`,
   not_confirmed: ({ estimate }: Evidence) =>
-    "the intervals of this estimate and of the cross-check from the model's errors on validation, " +
-    `${crossCheck(estimate!)}, do not both rule out that it is the same`,
+    `${NOT}: the intervals of this estimate and of the cross-check from the model's errors on ` +
+    `validation, ${crossCheck(estimate!)}, do not both rule out that it is the same`,
   may_harm: (_: Evidence, { leastGain }: Choice) =>
-    "from what these images and the validation images show, the predictions could become worse by " +
-    `it (F1 by ${(-leastGain!).toFixed(2)} at worst)`,
+    `${NOT}: from what these images and the validation images show, the predictions could become ` +
+    `worse by it (F1 by ${(-leastGain!).toFixed(2)} at worst)`,
 };
 
-/** Why the probabilities of a folder were corrected or not. */
-type PriorShiftReason = "given" | "moved" | keyof typeof WHY_NOT;
+const NOT = "were not corrected for another prevalence";
 
 /** What was found out about the prevalence, what was done about it, and why. */
 function describe(evidence: Evidence, choice: Choice): string {
   const { estimate, explained, classes } = evidence;
-  const { reason, change } = choice;
-  const sentences: string[] = [];
-  if (estimate) {
-    const { share, interval, reference, n } = estimate;
-    sentences.push(
-      `Of these ${images(n)}, an estimated ${percent(share)} are ` +
-        `“${classes.at(-1)!.replaceAll("_", " ")}”${limits(interval)}; of the validation images ` +
-        `that the model was calibrated with, ${percent(reference)} are.`,
-    );
-  }
-  if (estimate?.agree === false) {
-    sentences.push(
-      "The cross-check contradicts: from the model's errors on validation the prevalence would be " +
-        `${crossCheck(estimate)}. Then something other than the prevalence differs here (another ` +
-        "scanner, stain or kind of image), or the calibration is off: check the predictions with care.",
-    );
-  }
-  if (explained && haveMoved(explained.moved)) sentences.push(describeMove(explained.moved));
-  if (reason === "given") {
-    sentences.push(
-      `Probabilities were corrected to the prevalence of ${percent(change!.share)} that ` +
-        "evaluation.priorShift gives.",
-    );
-  } else if (reason === "moved") {
-    sentences.push(
-      `Probabilities were corrected to a prevalence of ${percent(change!.share)}, as far as the ` +
-        `images show it beyond doubt, because it has moved (${test(estimate!)}) and the ` +
-        `cross-check from the model's errors on validation agrees: ${crossCheck(estimate!)}.`,
-    );
-  } else {
-    const why = WHY_NOT[reason](evidence, choice);
-    sentences.push(`Probabilities were not corrected for another prevalence: ${why}.`);
-  }
-  if (change) sentences.push(consequence(evidence, change));
-  return sentences.join(" ");
+  const positive = classes.at(-1)!.replaceAll("_", " ");
+  const sentences = [
+    estimate &&
+    `Of these ${images(estimate.n)}, an estimated ${percent(estimate.share)} are “${positive}”` +
+      `${
+        limits(estimate.interval)
+      }; of the validation images that the model was calibrated with, ` +
+      `${percent(estimate.reference)} are.`,
+    estimate?.agree === false &&
+    "The cross-check contradicts: from the model's errors on validation the prevalence would be " +
+      `${crossCheck(estimate)}. Then something other than the prevalence differs here (another ` +
+      "scanner, stain or kind of image), or the calibration is off: check the predictions with care.",
+    explained && haveMoved(explained.moved) && describeMove(explained.moved),
+    `Probabilities ${OUTCOMES[choice.reason](evidence, choice)}.`,
+    choice.change && consequence(evidence, choice.change),
+  ];
+  return sentences.filter(Boolean).join(" ");
 }
 
 /** Another kind of shift than that of the prevalence. */
 function describeMove({ low, high }: ScoreExplanations["moved"]): string {
-  const ends = [Math.min(Math.abs(low), Math.abs(high)), Math.max(-low, high)];
-  const [least, most] = ends.map((end) => end.toFixed(2));
-  return `Whatever the prevalence, the scores of both classes seem to lie ${
-    low > 0 ? "higher" : "lower"
-  } here than in validation (by ${least} to ${most} in log odds), as with another stain or ` +
-    "scanner: check the predictions with care, the accepted ones too.";
+  const least = Math.min(Math.abs(low), Math.abs(high)).toFixed(2);
+  const most = Math.max(-low, high).toFixed(2);
+  const way = low > 0 ? "higher" : "lower";
+  return `Whatever the prevalence, the scores of both classes seem to lie ${way} here than in ` +
+    `validation (by ${least} to ${most} in log odds), as with another stain or scanner: check the ` +
+    "predictions with care, the accepted ones too.";
 }
 
 /** What a correction does to the predictions. */
@@ -283,13 +261,12 @@ function consequence({ decision, classes }: Evidence, change: PrevalenceChange):
     return `${order}, and so do the predictions: the threshold was chosen for sensitivity and ` +
       "specificity, which do not depend on the prevalence, and moves with the probabilities.";
   }
-  const before = uncorrectedThreshold(decision.threshold, change);
-  return `${order}; the predictions are those of a threshold of ${digits(before)} instead of ${
-    digits(decision.threshold)
-  } on the probabilities before.`;
+  const before = digits(uncorrectedThreshold(decision.threshold, change));
+  return `${order}; the predictions are those of a threshold of ${before} instead of ` +
+    `${digits(decision.threshold)} on the probabilities before.`;
 }
 
-/** The black-box estimate; less than none or more than all is as it comes out. */
+/** The black-box estimate, which may lie outside 0 to 1. */
 function crossCheck({ blackBox: { share, interval } }: PrevalenceEstimate): string {
   return share === null ? "none" : `${percent(share)}${limits(interval)}`;
 }

@@ -6,6 +6,7 @@ import { folderLabels } from "../data/labels.ts";
 import { describeSkipped, type Skipped } from "../data/list.ts";
 import type { ScoredSample } from "../metrics/scores.ts";
 import type { Model } from "../model/model.ts";
+import type { Flagger } from "../model/reference.ts";
 import {
   type EvaluationFiles,
   readReviewLists,
@@ -25,22 +26,28 @@ import {
   NO_TEST_SCORES,
   scoredSample,
 } from "./external.ts";
-import { HOW_TO_FOLLOW, type Listing } from "./listing.ts";
-import type { Shard } from "./parts.ts";
 import { decidePriorShift, type PriorShift, type PriorShiftInput } from "./prior_shift.ts";
-import { createReviewQueue, type ReviewImage, type ReviewQueue } from "./queue.ts";
-import { addScore, createScoreSummary } from "./score_summary.ts";
+import { addScore, createScoreSummary } from "./folder_scores.ts";
 import { describeShare, type GroupShares, groupShares } from "./shares.ts";
 import {
   count,
+  createReviewQueue,
   createSample,
   createTally,
   type Outcome,
   postprocess,
+  type QueuedImage,
   type Sample,
   type Tally,
 } from "./tally.ts";
-import { BATCH_SIZE, batchCount, type Source, type StoredImage, type WorkFile } from "./work.ts";
+import {
+  BATCH_SIZE,
+  batchCount,
+  type Shard,
+  type Source,
+  type StoredImage,
+  type WorkFile,
+} from "./work.ts";
 
 /** What `evaluateFolder` needs to know. */
 export interface EvaluationOptions {
@@ -50,10 +57,7 @@ export interface EvaluationOptions {
   followLinks?: boolean | undefined;
   /** Absolute path of the model folder; classes and preprocessing come from it. */
   modelFolder: string;
-  /**
-   * The model of that folder, if it is loaded already: it is neither consumed nor disposed, which
-   * takes more memory than a model loaded for the evaluation alone.
-   */
+  /** The model of that folder, if it is loaded already: it is neither consumed nor disposed. */
   loaded?: { model: Model; card: ModelCard } | undefined;
   /** Absolute path of evaluation.csv; the other files go beside it. */
   out: string;
@@ -97,11 +101,22 @@ export interface Evaluation extends Tally {
   /** The share of positive images in each patient or slide, and in all. */
   shares: GroupShares;
   /** Those that need a review most; `flags`: whether it is known what is usual. */
-  queue: { first: (ReviewImage & { need: number })[]; flags: boolean };
+  queue: { first: QueuedImage[]; flags: boolean };
   /** Scores where the folder tells the true classes; `null`: they were not asked for, or not yet. */
   external: { scores: ExternalScores | null; text: string } | null;
   files: EvaluationFiles;
   exports: Exports;
+}
+
+/** The images of a folder, as they were when it was listed. */
+export interface Listing {
+  /** Paths relative to the folder, in code-point order. */
+  names: string[];
+  /** Of all names, sizes and times of change. */
+  sha256: string;
+  skipped: Skipped;
+  /** Real paths of the folders elsewhere that links led to. */
+  outside: readonly string[];
 }
 
 /** What is known once the folder is listed and the model loaded. */
@@ -109,16 +124,16 @@ export interface Setting {
   options: EvaluationOptions;
   files: EvaluationFiles;
   listing: Listing;
+  model: Model;
   card: ModelCard;
-  /** SHA-256 of what tells unusual images; `null`: it is not known what is usual. */
+  /** Says what is unusual about an image; `null`: it is not known what is usual. */
+  flagger: Flagger | null;
+  /** SHA-256 of what the flagger learnt from. */
   reference: string | null;
   /** Where crops are on their slides; `null`: no annotations are wanted. */
   places: Map<string, SlidePlace> | null;
   stopRequested: StopRequested;
 }
-
-/** What was done before the results were put together. */
-type Done = Pick<Evaluation, "state" | "resumed" | "restarted" | "imagesPerSecond">;
 
 /** Of all that is drawn at random: the same results give the same numbers. */
 const SEED = "evaluation";
@@ -135,9 +150,10 @@ const SHOWN = 8;
 export async function finish(
   setting: Setting,
   sources: readonly Source[],
-  done: Done,
+  done: Pick<Evaluation, "state" | "resumed" | "restarted" | "imagesPerSecond">,
 ): Promise<Evaluation> {
   const { options, files, listing, card, stopRequested } = setting;
+  const { classes } = card.architecture;
   const finished = done.state === "finished";
   const mayStop = finished ? stopRequested : () => false; // it has, and wants to see what there is
   const results = () => readResults(listing.names, sources, mayStop);
@@ -147,25 +163,22 @@ export async function finish(
   const outcomeOf = ({ name, image }: Result): Outcome =>
     "error" in image ? { name, error: image.error } : postprocess(name, image, card, correction);
 
-  const tally = createTally(card.architecture.classes);
+  const tally = createTally(classes);
   const queue = createReviewQueue(correction.threshold);
-  const labelOf = finished && options.internal
-    ? await folderLabels(options.folder, listing.names, card.architecture.classes)
-    : null;
+  const isScored = finished && options.internal !== undefined;
+  const labelOf = isScored ? await folderLabels(options.folder, listing.names, classes) : null;
   const labelled = createSample<LabelledImage>({ seed: SEED });
   for await (const result of results()) {
     const outcome = outcomeOf(result);
     count(tally, outcome, correction.threshold);
     if ("error" in outcome || "error" in result.image) continue;
-    const { flags } = result.image;
-    if (outcome.decision === "review") queue.add({ ...outcome, flags });
-    const known = labelOf?.(outcome.name);
-    if (known) {
-      const { name, predicted, probability, group } = outcome;
-      // what the folder tells of groups goes before the pattern of the model
-      const ownGroup = known.group ?? (group === "" ? name : group);
-      labelled.add({ label: known.label, predicted, probability, group: ownGroup });
-    }
+    const { name, predicted, probability, group, decision } = outcome;
+    if (decision === "review") queue.add({ ...outcome, flags: result.image.flags });
+    const known = labelOf?.(name);
+    if (!known) continue;
+    // what the folder tells of groups goes before the pattern of the model
+    const ownGroup = known.group ?? (group === "" ? name : group);
+    labelled.add({ label: known.label, predicted, probability, group: ownGroup });
   }
 
   const evaluation: Evaluation = {
@@ -176,15 +189,13 @@ export async function finish(
     card,
     priorShift,
     shares: groupShares([...tally.groups.values()], card.decision.validation),
-    queue: { first: queue.rows().slice(0, SHOWN), flags: setting.reference !== null },
-    external: finished && options.internal
-      ? await scoreLabelled(labelled, setting, tally.classified)
-      : null,
+    queue: { first: queue.rows().slice(0, SHOWN), flags: setting.flagger !== null },
+    external: isScored ? await scoreLabelled(labelled, setting, tally.classified) : null,
     files,
     exports: { files: [], withoutPlace: 0 },
   };
   if (!finished) return evaluation;
-  return await write(evaluation, setting, queue, async function* () {
+  return await write(evaluation, setting, queue.rows(), async function* () {
     for await (const result of results()) yield outcomeOf(result);
   });
 }
@@ -192,49 +203,56 @@ export async function finish(
 /** Writes all files; evaluation.csv last. @param outcomes Begins anew each time it is called. */
 async function write(
   evaluation: Evaluation,
-  setting: Setting,
-  queue: ReviewQueue,
+  { options, files, listing, card, places }: Setting,
+  queue: readonly QueuedImage[],
   outcomes: () => AsyncIterable<Outcome>,
 ): Promise<Evaluation> {
-  const { options, files, card, places } = setting;
-  const missing = evaluation.images - evaluation.classified - evaluation.unreadable;
+  const { images, classified, unreadable, review, classes, skipped, shares } = evaluation;
+  const missing = images - classified - unreadable;
   if (missing > 0) {
     throw new DataError(
       `${missing} images have no result in ${files.parts}.`,
       "Remove that folder and evaluate again.",
     );
   }
-  const { formats = [] } = options;
-  const { classes } = card.architecture;
-  const exports = await writeExports(options.out, outcomes, { formats, places, classes });
-  const list = await writeList(files.review, reviewCsv(queue.rows()), await readReviewLists(files));
-  const written = {
-    ...evaluation,
-    exports,
-    files: { ...files, review: join(dirname(files.review), list.file) },
-  };
-  await writeSummary(files, { ...await summarise(written, setting), review_lists: list.written });
-  const { rows, all } = evaluation.shares;
-  const groups = [...rows, all].map(({ group, n, positive, share, interval, corrected }) => {
-    const { low, high } = interval;
-    return { group, n, positive, share, low, high, corrected_share: corrected.share };
+  const exports = await writeExports(options.out, outcomes, {
+    formats: options.formats ?? [],
+    places,
+    classes: card.architecture.classes,
   });
+  const list = await writeList(files.review, reviewCsv(queue), await readReviewLists(files));
+  await writeSummary(files, {
+    folder: await realpath(options.folder),
+    listing_sha256: listing.sha256,
+    model: { run: card.run, created: card.created, weights_sha256: card.weights.sha256 },
+    decision: card.decision,
+    class_share: evaluation.priorShift && summarise(evaluation.priorShift),
+    positive_share: { ...shares.all, text: shares.text },
+    external: evaluation.external,
+    ...{ images, classified, unreadable, review, classes, skipped },
+    exports: exports.files,
+    images_per_second: evaluation.imagesPerSecond,
+    review_lists: list.written,
+  });
+  const groups = [...shares.rows, shares.all].map(
+    ({ group, n, positive, share, interval: { low, high }, corrected }) => {
+      return { group, n, positive, share, low, high, corrected_share: corrected.share };
+    },
+  );
   await writeEvaluation(files, groups, outcomes);
-  return written;
+  const written = { ...files, review: join(dirname(files.review), list.file) };
+  return { ...evaluation, exports, files: written };
 }
 
-/** What became of the image with this name. */
-interface Result {
-  name: string;
-  image: StoredImage;
+function summarise({ anotherShift, moved, leastGain, ...shift }: PriorShift) {
+  return { ...shift, another_shift: anotherShift, scores_moved: moved, least_gain: leastGain };
 }
+
+type Result = { name: string; image: StoredImage };
 
 /**
  * The results that sources hold, in the order of the names; images without one are passed over.
- * Memory holds a batch.
- *
- * @param sources At most one of them has a batch.
- * @throws {StoppedError} When the person has asked to stop.
+ * Memory holds a batch, which at most one of the sources has.
  */
 async function* readResults(
   names: readonly string[],
@@ -244,9 +262,7 @@ async function* readResults(
   for (let batch = 0; batch < batchCount(names.length); batch++) {
     throwIfStopped(stopRequested);
     const images = await sources.find((source) => source.has(batch))?.read(batch) ?? [];
-    for (const [i, image] of images.entries()) {
-      yield { name: names[BATCH_SIZE * batch + i]!, image };
-    }
+    yield* images.map((image, i) => ({ name: names[BATCH_SIZE * batch + i]!, image }));
   }
 }
 
@@ -257,14 +273,14 @@ async function findPriorShift(
   { priorShift: setting = "auto" }: EvaluationOptions,
 ): Promise<PriorShift | null> {
   const { decision, architecture: { classes } } = card;
-  const summary = createScoreSummary(decision.threshold);
   const uncorrected = { change: null, threshold: decision.threshold };
+  const summary = createScoreSummary(decision.threshold);
   let unlike = 0;
   for await (const { name, image } of results) {
     if ("error" in image) continue;
-    const { probability, group, flags } = postprocess(name, image, card, uncorrected);
+    const { probability, group } = postprocess(name, image, card, uncorrected);
     addScore(summary, probability, group);
-    if (flags !== "") unlike += 1;
+    if (image.flags.length > 0) unlike += 1;
   }
   if (summary.n === 0) return null;
   return decidePriorShift({ setting, summary, decision, classes, unlike, seed: SEED });
@@ -285,50 +301,21 @@ async function scoreLabelled(
   return { scores, text: describeExternal(scores, { labelled: total, classified }) };
 }
 
-/** What evaluation_summary.json says. */
-async function summarise(evaluation: Evaluation, { options, listing }: Setting) {
-  const { card, priorShift, shares } = evaluation;
-  return {
-    folder: await realpath(options.folder),
-    listing_sha256: listing.sha256,
-    model: { run: card.run, created: card.created, weights_sha256: card.weights.sha256 },
-    decision: card.decision,
-    class_share: priorShift && {
-      reason: priorShift.reason,
-      change: priorShift.change,
-      threshold: priorShift.threshold,
-      estimate: priorShift.estimate,
-      another_shift: priorShift.anotherShift,
-      scores_moved: priorShift.moved,
-      least_gain: priorShift.leastGain,
-      text: priorShift.text,
-    },
-    positive_share: { ...shares.all, text: shares.text },
-    external: evaluation.external,
-    images: evaluation.images,
-    classified: evaluation.classified,
-    unreadable: evaluation.unreadable,
-    review: evaluation.review,
-    classes: evaluation.classes,
-    skipped: evaluation.skipped,
-    exports: evaluation.exports.files,
-    images_per_second: evaluation.imagesPerSecond,
-  };
-}
+/** How to follow links, in words. */
+export const HOW_TO_FOLLOW = "evaluation.followLinks: true, or --follow-links";
 
 const RESTARTED = {
-  folder: "The folder has changed since the evaluation that was interrupted: all was begun anew.",
-  model: "The model is another than that of the earlier evaluation: all was begun anew.",
-  damaged: "What an earlier evaluation had left was damaged: all was begun anew.",
+  folder: "The folder has changed since the evaluation that was interrupted",
+  model: "The model is another than that of the earlier evaluation",
+  damaged: "What an earlier evaluation had left was damaged",
 } as const;
 
 /** What became of an evaluation, in a few sentences: one a line. */
 export function describeEvaluation(evaluation: Evaluation): string[] {
-  const { classified, unreadable, images, resumed, restarted, state, files, skipped, exports } =
-    evaluation;
+  const { classified, unreadable, resumed, restarted, state, files, skipped, exports } = evaluation;
   const n = (count: number) => count.toLocaleString("en-GB");
   const lines: string[] = [];
-  if (restarted !== null) lines.push(RESTARTED[restarted]);
+  if (restarted !== null) lines.push(`${RESTARTED[restarted]}: all was begun anew.`);
   if (resumed > 0 && evaluation.imagesPerSecond !== null) {
     lines.push(`${n(resumed)} images had been classified before.`);
   }
@@ -337,16 +324,14 @@ export function describeEvaluation(evaluation: Evaluation): string[] {
       `${n(unreadable)} could not be read.`,
   );
   const passedOver = describeSkipped(skipped);
-  if (passedOver) {
-    const links = skipped.links > 0
-      ? ` Links are followed with ${HOW_TO_FOLLOW}, except to what is listed already.`
-      : "";
-    lines.push(`In the folder: ${passedOver}.${links}`);
-  }
+  const links = skipped.links > 0
+    ? ` Links are followed with ${HOW_TO_FOLLOW}, except to what is listed already.`
+    : "";
+  if (passedOver) lines.push(`In the folder: ${passedOver}.${links}`);
   if (state === "stopped") {
     lines.push(
-      `Stopped after ${n(classified + unreadable)} of ${n(images)} images: no CSV is written ` +
-        "yet. Run this again to go on.",
+      `Stopped after ${n(classified + unreadable)} of ${n(evaluation.images)} images: no CSV is ` +
+        "written yet. Run this again to go on.",
     );
   } else if (state === "part") {
     lines.push(`This part is done, in ${files.parts}. Join the parts with --merge.`);

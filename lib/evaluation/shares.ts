@@ -58,18 +58,16 @@ export function groupShares(
   const filled = counts.filter(({ n }) => n > 0);
   const rows = filled.map((count) => groupShare(count, count.n, count.n, known));
   rows.sort((a, b) => b.share! - a.share! || b.n - a.n || compareCodePoints(a.group, b.group));
-  const total = { group: "", n: 0, positive: 0, uncorrected: 0 };
-  for (const { n, positive, uncorrected } of filled) {
-    total.n += n;
-    total.positive += positive;
-    total.uncorrected += uncorrected;
-  }
+  const sumOf = (name: "n" | "positive" | "uncorrected") =>
+    filled.reduce((sum, count) => sum + count[name], 0);
+  const [n, positive, uncorrected] = [sumOf("n"), sumOf("positive"), sumOf("uncorrected")];
   // images of unknown groups are no group, and nothing is known of how they belong together
   const groups = filled.every(({ group }) => group !== "") ? filled : [];
   const size = effectiveSize(groups);
   const sizeBefore = effectiveSize(groups.map((g) => ({ n: g.n, positive: g.uncorrected })));
-  const all = groupShare(total, size || total.n, sizeBefore || total.n, known);
-  return { rows, all, text: describe(rows.length, all, groups.length > 1, known) };
+  const total = { group: "", n, positive, uncorrected };
+  const all = groupShare(total, size || n, sizeBefore || n, known);
+  return { rows, all, text: describe(all, groups.length, known) };
 }
 
 /**
@@ -83,60 +81,49 @@ function groupShare(
   known: KnownOutcomes | null,
 ): GroupShare {
   const { n, positive, uncorrected } = count;
-  const none = (reason: string) => ({ low: null, high: null, reason });
+  const none = (reason: string) => ({ share: null, low: null, high: null, reason });
   if (n === 0) {
-    const interval = none("there are no images");
-    return { ...count, share: null, interval, corrected: { share: null, ...interval } };
+    const { share, ...interval } = none("there are no images");
+    return { ...count, share, interval, corrected: { share, ...interval } };
   }
   return {
     ...count,
     share: positive / n,
     interval: wilson(positive / n * size, size),
-    corrected: known ? correctedShare(uncorrected / n * sizeBefore, sizeBefore, known) : {
-      share: null,
-      ...none("the model's sensitivity and specificity are not known: run notebook 06"),
-    },
+    corrected: known
+      ? correctedShare(uncorrected / n * sizeBefore, sizeBefore, known)
+      : none("the model's sensitivity and specificity are not known: run notebook 06"),
   };
 }
 
-function describe(
-  groups: number,
-  all: GroupShare,
-  independent: boolean,
-  known: KnownOutcomes | null,
-): string {
-  const share = "Share: images called positive, with Wilson's 95 % confidence interval" +
-    (independent
-      ? `; that of all images allows for images of one group being alike (${groups} groups).`
-      : ".");
+/** @param groups How many the interval of all images allows for; 0 or 1: none. */
+function describe(all: GroupShare, groups: number, known: KnownOutcomes | null): string {
+  const alike = groups > 1
+    ? `; that of all images allows for images of one group being alike (${groups} groups)`
+    : "";
+  const share = `Share: images called positive, with Wilson's 95 % confidence interval${alike}.`;
   if (!known) return `${share} No corrected share: ${all.corrected.reason}.`;
   const { truePositives, falseNegatives, trueNegatives, falsePositives } = known;
-  const rate = (right: number, wrong: number) => `${right} of ${right + wrong}`;
+  const found = `${truePositives} of ${truePositives + falseNegatives} found`;
+  const leftAlone = `${trueNegatives} of ${trueNegatives + falsePositives} left alone`;
+  const before = all.uncorrected === all.positive
+    ? ""
+    : " It goes back to the predictions before the correction for another prevalence, which these " +
+      "rates are of.";
   return `${share} Corrected share: the true share behind the predictions (Rogan and Gladen), if the ` +
     "model finds positive images here as it did where the classes were known " +
-    `(${
-      rate(truePositives, falseNegatives)
-    } found) and leaves negative ones alone as it did there ` +
-    `(${
-      rate(trueNegatives, falsePositives)
-    } left alone). Images of another scanner, stain or kind ` +
-    "may not keep that assumption. The interval (Lang and Reiczigel) includes the uncertainty of " +
-    "both rates." +
-    (all.uncorrected === all.positive
-      ? ""
-      : " It goes back to the predictions before the correction for another prevalence, which these " +
-        "rates are of.");
+    `(${found}) and leaves negative ones alone as it did there (${leftAlone}). Images of another ` +
+    "scanner, stain or kind may not keep that assumption. The interval (Lang and Reiczigel) " +
+    `includes the uncertainty of both rates.${before}`;
 }
 
 /** The share of positive images among some, with its interval and its correction, in a sentence. */
 export function describeShare({ positive, n, share, interval, corrected }: GroupShare): string {
   if (share === null) return "There are no images.";
-  const { low, high } = corrected;
-  return `${positive.toLocaleString("en-GB")} of ${images(n)} called positive, ` +
-    `${percent(share)} (95 % interval ${percent(interval.low!)} to ${percent(interval.high!)})` +
-    (corrected.share === null
-      ? "."
-      : `; corrected for the model's errors ${percent(corrected.share)} (${percent(low!)} to ${
-        percent(high!)
-      }).`);
+  const range = ({ low, high }: Interval) => `${percent(low!)} to ${percent(high!)}`;
+  const correction = corrected.share === null
+    ? ""
+    : `; corrected for the model's errors ${percent(corrected.share)} (${range(corrected)})`;
+  return `${positive.toLocaleString("en-GB")} of ${images(n)} called positive, ${percent(share)} ` +
+    `(95 % interval ${range(interval)})${correction}.`;
 }

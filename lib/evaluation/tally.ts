@@ -1,5 +1,12 @@
+import { join } from "node:path";
 import { createRandom } from "../core/random.ts";
+import type { OnProgress } from "../core/stop.ts";
+import { compareCodePoints } from "../core/words.ts";
 import { groupOf } from "../data/labels.ts";
+import { type ExplainedImage, explainImages } from "../metrics/explain.ts";
+import { certaintyOf } from "../metrics/test.ts";
+import type { Model } from "../model/model.ts";
+import type { Flag } from "../model/reference.ts";
 import { calibrate, decide } from "../run/decision.ts";
 import type { DetailsRow, ErrorRow } from "../run/evaluation_files.ts";
 import type { ModelCard } from "../run/model_card.ts";
@@ -66,14 +73,8 @@ export interface Tally {
   errors: ErrorRow[];
 }
 
-/** Rows of {@linkcode Tally.first}. */
-const FIRST = 10;
-
-/** Rows of {@linkcode Tally.errors}. */
-const ERRORS = 100;
-
-/** Groups that are counted one by one; images of further ones count as those without a group. */
-const MOST_GROUPS = 100_000;
+/** Most of the parts of a {@linkcode Tally}. Images of further groups count as without a group. */
+const MOST = { first: 10, errors: 100, groups: 100_000 };
 
 /** Bins of {@linkcode Tally.probabilities}. */
 const PROBABILITY_BINS = 20;
@@ -81,9 +82,7 @@ const PROBABILITY_BINS = 20;
 /** An empty tally. */
 export function createTally(classes: readonly string[]): Tally {
   return {
-    classified: 0,
-    unreadable: 0,
-    review: 0,
+    ...{ classified: 0, unreadable: 0, review: 0 },
     classes: classes.map((name) => ({ name, images: 0, review: 0 })),
     probabilities: { counts: new Array<number>(PROBABILITY_BINS).fill(0), called: 0 },
     groups: new Map(),
@@ -96,41 +95,38 @@ export function createTally(classes: readonly string[]): Tally {
 export function count(tally: Tally, outcome: Outcome, threshold: number): void {
   if ("error" in outcome) {
     tally.unreadable += 1;
-    if (tally.errors.length < ERRORS) tally.errors.push(outcome);
+    if (tally.errors.length < MOST.errors) tally.errors.push(outcome);
     return;
   }
-  const { predicted, probability, decision } = outcome;
-  const bin = Math.min(PROBABILITY_BINS - 1, Math.floor(PROBABILITY_BINS * probability));
-  const ofClass = tally.classes.find(({ name }) => name === predicted)!;
+  const { classes, groups, probabilities: { counts }, first } = tally;
+  const { predicted, probability, decision, wasPositive } = outcome;
+  const ofClass = classes.find(({ name }) => name === predicted)!;
   tally.classified += 1;
   ofClass.images += 1;
-  tally.probabilities.counts[bin]! += 1;
+  if (decision === "review") {
+    tally.review += 1;
+    ofClass.review += 1;
+  }
+  counts[Math.min(PROBABILITY_BINS - 1, Math.floor(PROBABILITY_BINS * probability))]! += 1;
   if (probability >= threshold) tally.probabilities.called += 1;
-  countInGroup(tally, outcome);
-  if (tally.first.length < FIRST) tally.first.push(outcome);
-  if (decision === "accept") return;
-  tally.review += 1;
-  ofClass.review += 1;
+  if (first.length < MOST.first) first.push(outcome);
+
+  const isKept = groups.has(outcome.group) || groups.size < MOST.groups;
+  const group = isKept ? outcome.group : "";
+  const ofGroup = groups.get(group) ?? { group, n: 0, positive: 0, uncorrected: 0 };
+  groups.set(group, ofGroup);
+  ofGroup.n += 1;
+  if (ofClass === classes.at(-1)) ofGroup.positive += 1;
+  if (wasPositive) ofGroup.uncorrected += 1;
 }
 
-function countInGroup(
-  { groups, classes }: Tally,
-  { group: own, predicted, wasPositive }: EvaluatedImage,
-): void {
-  const group = groups.has(own) || groups.size < MOST_GROUPS ? own : "";
-  const counts = groups.get(group) ?? { group, n: 0, positive: 0, uncorrected: 0 };
-  groups.set(group, counts);
-  counts.n += 1;
-  if (predicted === classes.at(-1)!.name) counts.positive += 1;
-  if (wasPositive) counts.uncorrected += 1;
-}
-
-/** A sample of bounded size of any number of rows. */
+/**
+ * A sample of bounded size of any number of rows. `rows`: those kept, in the order in which they were
+ * added; `total`: how many were added.
+ */
 export interface Sample<T> {
   add(row: T): void;
-  /** In the order in which they were added, as far as they were kept. */
   rows(): T[];
-  /** Rows that were added, those that were not kept included. */
   total(): number;
 }
 
@@ -156,4 +152,82 @@ export function createSample<T>(
     rows: () => kept.toSorted((a, b) => a.turn - b.turn).map(({ row }) => row),
     total: () => added,
   };
+}
+
+/** An image that a person should look at. */
+interface ReviewImage extends Pick<DetailsRow, "name" | "predicted" | "probability"> {
+  flags: readonly Flag[];
+}
+
+/** An image of the review queue; `need`: see {@linkcode reviewNeed}. */
+export type QueuedImage = ReviewImage & { need: number };
+
+/** More than a person looks at; bounds the memory. */
+const MOST_QUEUED = 10_000;
+
+/**
+ * A review queue of bounded length: of any number of images those with the greatest need stay.
+ *
+ * @param threshold The one in force for their probabilities.
+ * @returns `rows`: the greatest need first, equal ones in code-point order of their names.
+ */
+export function createReviewQueue(threshold: number, most: number = MOST_QUEUED) {
+  let kept: QueuedImage[] = [];
+  const rows = () => {
+    kept = kept.sort((a, b) => b.need - a.need || compareCodePoints(a.name, b.name)).slice(0, most);
+    return [...kept];
+  };
+  return {
+    add: ({ name, predicted, probability, flags }: ReviewImage) => {
+      const need = reviewNeed({ probability, flags }, threshold);
+      kept.push({ name, predicted, probability, flags, need });
+      if (kept.length >= 2 * most) rows();
+    },
+    rows,
+  };
+}
+
+/** How much a flagged image's own certainty still counts. */
+const TRUST_IF_FLAGGED = 0.5;
+
+/**
+ * How much an image needs to be looked at by a person, 0 to 1: one less its certainty (see
+ * `certaintyOf`). Each flag halves the certainty, since a model may be sure for no reason about what
+ * it has never seen: so a sure prediction with one flag comes beside one half-way to the threshold
+ * without any.
+ *
+ * @param image `probability`: of the positive class, after calibration and correction.
+ * @param threshold The one in force for these probabilities.
+ */
+export function reviewNeed(
+  image: Pick<ReviewImage, "probability" | "flags">,
+  threshold: number,
+): number {
+  return 1 - certaintyOf(image, threshold) * TRUST_IF_FLAGGED ** image.flags.length;
+}
+
+/** An image to review with where the evidence for the model's prediction is in it. */
+export type ExplainedReview = ReviewImage & { image: ExplainedImage };
+
+/**
+ * Explains the predictions for images that need a review, by Grad-CAM of the predicted class.
+ *
+ * @param rows The first of a review queue; everything stays in memory, 0.15 MB an image.
+ * @param options `loaded`: the model that predicted, and its card. `folder`: absolute path of the
+ * new images.
+ * @throws {ImageError} When an image has gone or broken since.
+ */
+export async function explainReview(
+  rows: readonly ReviewImage[],
+  { loaded: { model, card }, folder, onProgress }: {
+    loaded: { model: Model; card: ModelCard };
+    folder: string;
+    onProgress?: OnProgress;
+  },
+): Promise<ExplainedReview[]> {
+  if (rows.length === 0) return [];
+  const paths = rows.map(({ name }) => join(folder, name));
+  const classes = rows.map(({ predicted }) => predicted);
+  const images = await explainImages(model, card, paths, { classes, onProgress });
+  return rows.map((row, i) => ({ ...row, image: images[i]! }));
 }

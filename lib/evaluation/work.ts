@@ -1,9 +1,11 @@
 import { createHash } from "node:crypto";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { z } from "zod";
-import { DataError } from "../core/errors.ts";
-import { readAll, writeAll } from "../core/files.ts";
+import { ConfigError, DataError } from "../core/errors.ts";
+import { exists, readAll, writeAll } from "../core/files.ts";
+import { listLines } from "../core/words.ts";
 import type { Flag } from "../model/reference.ts";
+import type { EvaluationFiles } from "../run/evaluation_files.ts";
 
 /** Images that are computed together. Other batches could change the last digit of a probability. */
 export const BATCH_SIZE = 32;
@@ -17,30 +19,24 @@ export function batchCount(images: number): number {
 export interface ClassifiedImage {
   /** One a class, in the model's order, just as the model gave them (32-bit floats). */
   probabilities: number[];
-  /** In pixels, as displayed. */
+  /** In pixels, as displayed; so is `height`. */
   width: number;
-  /** In pixels, as displayed. */
   height: number;
   /** What is unusual about the image; empty: nothing, or it is not known what is usual. */
   flags: readonly Flag[];
 }
 
-/** What became of an image: classified, or why it could not be. */
-export type StoredImage = ClassifiedImage | {
-  error: string;
-  /** The file could not be reached, as opposed to understood: another try may do better. */
-  retry: boolean;
-};
+/**
+ * What became of an image: classified, or why it could not be. `retry`: the file could not be
+ * reached, as opposed to understood: another try may do better.
+ */
+export type StoredImage = ClassifiedImage | { error: string; retry: boolean };
 
 /** Results that can be read batch by batch. */
 export interface Source {
   /** Whether the results of this batch are there. */
   has(batch: number): boolean;
-  /**
-   * Reads a batch that is there.
-   *
-   * @throws {DataError} When the file has changed since it was opened.
-   */
+  /** Reads a batch that is there. @throws {DataError} When the file has changed meanwhile. */
   read(batch: number): Promise<StoredImage[]>;
 }
 
@@ -91,19 +87,16 @@ export async function openWorkFile(path: string, identity: WorkIdentity): Promis
         "Wait for its end, stop it, or name another --out.",
       );
     }
-    const found = readWork(file);
-    const { batches, identity: earlier } = found;
+    const { identity: earlier, batches, ...found } = readWork(file, { withRetry: false });
     const restarted = earlier === null
-      ? found.size === 0 ? null : "damaged"
+      ? file.statSync().size === 0 ? null : "damaged"
       : earlier.model !== identity.model
       ? "model"
       : earlier.listing !== identity.listing
       ? "folder"
       : null;
-    const isNew = restarted !== null || earlier === null;
-    if (isNew) batches.clear();
-    else for (const batch of found.retry) batches.delete(batch);
-    let end = isNew ? 0 : found.end;
+    if (restarted !== null) batches.clear();
+    let end = restarted === null ? found.end : 0;
     file.truncateSync(end);
     let flushed = performance.now();
     const append = async (value: unknown): Promise<Line> => {
@@ -118,20 +111,14 @@ export async function openWorkFile(path: string, identity: WorkIdentity): Promis
       }
       return line;
     };
-    if (isNew) await append({ format: WORK_FORMAT, ...identity });
+    if (end === 0) await append({ format: WORK_FORMAT, ...identity });
     return {
       restarted,
       ...sourceOf(file, path, batches),
       append: async (batch, images) => {
         batches.set(batch, await append([batch, images]));
       },
-      close: async () => {
-        try {
-          await file.syncData();
-        } finally {
-          file.close();
-        }
-      },
+      close: async () => await file.syncData().finally(() => file.close()),
     };
   } catch (error) {
     file.close();
@@ -139,49 +126,181 @@ export async function openWorkFile(path: string, identity: WorkIdentity): Promis
   }
 }
 
+/** A part of an evaluation: number `index` of `count`, from 1. The whole is 1 of 1. */
+export type Shard = WorkIdentity["shard"];
+
+/** More parts than anyone has machines. */
+const MOST_PARTS = 10_000;
+
+/**
+ * Reads "2/5": part 2 of 5.
+ *
+ * @throws {ConfigError} When it is anything else.
+ */
+export function parseShard(text: string): Shard {
+  const [, index, count] = /^(\d{1,5})\/(\d{1,5})$/.exec(text)?.map(Number) ?? [];
+  if (!index || !count || index > count || count > MOST_PARTS) {
+    throw new ConfigError(
+      `--shard ${text}: a part and the number of parts are needed.`,
+      `Write it as --shard 1/4, 2/4, 3/4 and 4/4; at most ${MOST_PARTS} parts.`,
+    );
+  }
+  return { index, count };
+}
+
+/**
+ * The batches of a part: of 3 parts the first has the batches 0, 3, 6 …, so that each has its share
+ * of every slide and they take about the same time. A batch is never divided: its images are
+ * computed together, whoever does it, and the last digits of a probability are the same.
+ *
+ * @param batches Of the whole folder.
+ * @returns Batch numbers, from 0, ascending.
+ */
+export function shardBatches(batches: number, { index, count }: Shard): number[] {
+  const length = Math.max(0, Math.ceil((batches - index + 1) / count));
+  return Array.from({ length }, (_, i) => index - 1 + i * count);
+}
+
+/** The work file of a part, or of the whole. */
+export function workPath({ parts }: EvaluationFiles, shard?: Shard): string {
+  return join(parts, shard ? `${shard.index}_of_${shard.count}.work` : "whole.work");
+}
+
+/**
+ * Opens the parts that `--shard` left, to be read as one.
+ *
+ * @param wanted Of the folder and model in force; its shard is not looked at.
+ * @throws {DataError} When a part is of another folder or model, unfinished, there twice, or not
+ *   there.
+ */
+export async function openParts(
+  files: EvaluationFiles,
+  wanted: WorkIdentity,
+): Promise<{ sources: Source[]; close(): void }> {
+  const opened: Deno.FsFile[] = [];
+  const close = () => opened.forEach((file) => file.close());
+  try {
+    const sources: Source[] = [];
+    const parts: Part[] = [];
+    for (const path of await partPaths(files)) {
+      const file = await Deno.open(path);
+      opened.push(file);
+      const { identity, batches } = readWork(file, { withRetry: true });
+      parts.push({ path, ...checkPart(path, identity, batches.size, wanted) });
+      sources.push(sourceOf(file, path, batches));
+    }
+    checkDivision(parts, files.parts);
+    return { sources, close };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+type Part = Shard & { path: string };
+
+/** Work files of parts; whatever name a copied one may have. */
+async function partPaths(files: EvaluationFiles): Promise<string[]> {
+  if (!await exists(files.parts)) return [];
+  const entries = await Array.fromAsync(Deno.readDir(files.parts));
+  return entries.map(({ name }) => join(files.parts, name))
+    .filter((path) => path.endsWith(".work") && path !== workPath(files)).sort();
+}
+
+function checkPart(
+  path: string,
+  identity: WorkIdentity | null,
+  done: number,
+  wanted: WorkIdentity,
+): Shard {
+  if (identity === null) {
+    throw new DataError(`${path} is damaged.`, "Remove it and evaluate its part again.");
+  }
+  const { images, shard, model, listing } = identity;
+  if (model !== wanted.model || listing !== wanted.listing) {
+    const other = model !== wanted.model
+      ? "with another model"
+      : "of another folder, or of this one before it changed";
+    throw new DataError(
+      `${path} holds results ${other}.`,
+      "Evaluate this part again, or remove the file if it does not belong here.",
+    );
+  }
+  const expected = shardBatches(batchCount(images), shard).length;
+  if (done < expected) {
+    throw new DataError(
+      `Part ${shard.index} of ${shard.count} is not finished: ${done} of ${expected} batches are ` +
+        "there.",
+      `Run it again with --shard ${shard.index}/${shard.count}; it goes on where it ended.`,
+    );
+  }
+  return shard;
+}
+
+/** Every part of one division must be there, once. */
+function checkDivision(parts: readonly Part[], folder: string): void {
+  if (parts.length === 0) {
+    throw new DataError(
+      `There is no part to merge in ${folder}.`,
+      "Evaluate the parts first, with --shard 1/N to N/N and the same --out.",
+    );
+  }
+  const { count } = parts[0]!;
+  const other = parts.find((part) => part.count !== count);
+  if (other) {
+    throw new DataError(
+      `The parts in ${folder} do not fit together: ${count} parts by one, ${other.count} by another.`,
+      "Remove those of the division that you do not want.",
+    );
+  }
+  const byIndex = Map.groupBy(parts, ({ index }) => index);
+  for (const [index, same] of byIndex) {
+    if (same.length < 2) continue;
+    throw new DataError(
+      `Part ${index} of ${count} is there ${same.length} times:` +
+        listLines(same.map(({ path }) => path)),
+      "Remove all but one.",
+    );
+  }
+  if (byIndex.size === count) return;
+  const missing = Array.from({ length: count }, (_, i) => i + 1).filter((i) => !byIndex.has(i));
+  throw new DataError(
+    `Of ${count} parts ${missing.length} are missing:` +
+      listLines(missing.map((index) => `--shard ${index}/${count}`)),
+    `Evaluate them, or bring their files into ${folder}.`,
+  );
+}
+
 /** Where a line is in its file, in bytes; the line break counts. */
-interface Line {
-  offset: number;
-  length: number;
-}
+type Line = { offset: number; length: number };
 
-/** What a work file holds. */
-export interface WorkContent {
-  /** `null`: the file is empty or its first line is damaged. */
-  identity: WorkIdentity | null;
-  /** By number of the batch in the whole folder, from 0. */
-  batches: Map<number, Line>;
-  /** Batches with an image whose file could not be reached. */
-  retry: Set<number>;
-  /** Where the last whole line ends, in bytes: what comes after it was cut short by a kill. */
-  end: number;
-  /** Of the file, in bytes. */
-  size: number;
-}
-
-/** Reads a work file from its beginning to its end or its first damaged line. */
-export function readWork(file: Deno.FsFile): WorkContent {
-  const { size } = file.statSync();
-  const content: WorkContent = {
-    ...{ identity: null, batches: new Map(), retry: new Set(), end: 0, size },
-  };
+/**
+ * Reads a work file from its beginning to its end or its first damaged line.
+ *
+ * @param withRetry Whether a batch with an image whose file could not be reached counts as there.
+ * @returns `identity`: `null` where the file is empty or its first line damaged. `batches`: by number
+ * in the whole folder. `end`: of the last whole line, in bytes; what comes after was cut by a kill.
+ */
+function readWork(file: Deno.FsFile, { withRetry }: { withRetry: boolean }) {
+  let identity: WorkIdentity | null = null;
+  const batches = new Map<number, Line>();
+  let end = 0;
   for (const { bytes, offset } of readLines(file)) {
     const value = lineValue(bytes);
     if (value === undefined) break;
     if (offset === 0) {
       const { data } = identitySchema.safeParse(value);
       if (!data) break;
-      const { format: _, ...identity } = data;
-      content.identity = identity;
+      identity = data;
     } else {
       const [batch, images] = value as [number, StoredImage[]];
-      content.batches.set(batch, { offset, length: bytes.length });
-      if (images.some((image) => "error" in image && image.retry)) content.retry.add(batch);
-      else content.retry.delete(batch);
+      if (withRetry || !images.some((image) => "error" in image && image.retry)) {
+        batches.set(batch, { offset, length: bytes.length });
+      } else batches.delete(batch);
     }
-    content.end = offset + bytes.length;
+    end = offset + bytes.length;
   }
-  return content;
+  return { identity, batches, end };
 }
 
 /** The whole lines of a file. Memory holds one of them and a piece of the file. */
@@ -206,11 +325,7 @@ function* readLines(file: Deno.FsFile): Generator<{ bytes: Uint8Array; offset: n
 }
 
 /** The batches of a work file that {@linkcode readWork} found. */
-export function sourceOf(
-  file: Deno.FsFile,
-  path: string,
-  batches: ReadonlyMap<number, Line>,
-): Source {
+function sourceOf(file: Deno.FsFile, path: string, batches: ReadonlyMap<number, Line>): Source {
   return {
     has: (batch) => batches.has(batch),
     read: async (batch) => {

@@ -1,7 +1,7 @@
-import * as Plot from "@observablehq/plot";
 import { basename } from "node:path";
+import * as Plot from "@observablehq/plot";
 import { images } from "../core/words.ts";
-import type { ExplainedReview } from "../evaluation/queue.ts";
+import type { ExplainedReview } from "../evaluation/tally.ts";
 import type { ExplainedImage, ExplainedPrediction } from "../metrics/explain.ts";
 import { type HeatMap, resizeMap } from "../metrics/grad_cam.ts";
 import type { ExampleGroup } from "../metrics/test.ts";

@@ -1,10 +1,10 @@
 import { fromRoot } from "../core/paths.ts";
 import { evaluateRun } from "../evaluation/evaluate.ts";
-import { type ExplainedReview, explainReview } from "../evaluation/queue.ts";
 import type { Evaluation } from "../evaluation/results.ts";
-import { DETAILS_COLUMNS } from "../run/evaluation_files.ts";
+import { type ExplainedReview, explainReview } from "../evaluation/tally.ts";
 import { disposeModel } from "../model/model.ts";
 import { loadModel } from "../model/saved.ts";
+import { DETAILS_COLUMNS } from "../run/evaluation_files.ts";
 import type { Run } from "../run/run.ts";
 import type { Figure } from "../show/card.ts";
 import { type Displayable, displayAll, htmlTable, notice } from "../show/display.ts";

@@ -1,18 +1,17 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import sharp from "sharp";
-import { ConfigError, DataError, ModelError } from "../../lib/core/errors.ts";
+import { ConfigError, ModelError } from "../../lib/core/errors.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
 import { parseFormats } from "../../lib/evaluation/export.ts";
-import { parseShard } from "../../lib/evaluation/parts.ts";
+import { parseShard } from "../../lib/evaluation/work.ts";
 import { saveKeras } from "../../lib/model/keras_files.ts";
-import { createModel, disposeModel } from "../../lib/model/model.ts";
-import { saveModel } from "../../lib/model/saved.ts";
+import { disposeModel } from "../../lib/model/model.ts";
+import { loadModel } from "../../lib/model/saved.ts";
 import { parseEvaluateArguments } from "../../tools/evaluate.ts";
 import { measureParity } from "../../tools/measure_parity.ts";
 import { parseParityArguments } from "../../tools/parity.ts";
-import { someImages } from "../model/ask_keras.ts";
-import { testCard } from "../model/model_card.ts";
+import { put } from "../data/test_images.ts";
+import { putPictures, refuses, withNewImages } from "./with_new_images.ts";
 
 const parse = (...args: string[]) => parseEvaluateArguments(args, "/here")!;
 
@@ -25,11 +24,8 @@ Deno.test("parseEvaluateArguments() takes a folder, a run and files, from where 
     run: "pas",
     options: { out: "/x.csv", force: true },
   });
-  assert.deepEqual(parse("--out=y.csv", "."), {
-    ...usual,
-    folder: "/here",
-    options: { out: "/here/y.csv" },
-  });
+  const options = { out: "/here/y.csv" };
+  assert.deepEqual(parse("--out=y.csv", "."), { ...usual, folder: "/here", options });
   assert.deepEqual(parse("a", "--shard", "2/12").options, { shard: "2/12" });
   assert.deepEqual(
     parse("a", "--merge", "--format", "csv, parquet,csv", "--sidecar", "s.csv").options,
@@ -72,32 +68,16 @@ Deno.test("parseShard() and parseFormats() refuse parts and formats that there a
   }
 });
 
-Deno.test("measureParity() compares with Python Keras, and finds a difference where there is one", async () => {
-  const before = tf.memory().numTensors;
-  const root = await Deno.makeTempDir();
-  const [folder, modelFolder] = [join(root, "images"), join(root, "model")];
-  try {
-    await Deno.mkdir(folder);
-    const [n, size] = [3, 40];
-    const pixels = someImages(n, size);
-    for (let i = 0; i < n; i++) {
-      const raw = pixels.slice(i * size * size * 3, (i + 1) * size * size * 3);
-      await sharp(raw, { raw: { width: size, height: size, channels: 3 } }).png()
-        .toFile(join(folder, `${i}.png`));
-    }
-    await Deno.writeTextFile(join(folder, "x.png"), "no image");
-    const architecture = {
-      backbone: "efficientnet_lite0",
-      imageSize: 32,
-      classes: ["a", "b"],
-    } as const;
-    const model = createModel({ ...architecture, classes: [...architecture.classes] }, 1);
+Deno.test(
+  "measureParity() compares with Python Keras, and finds a difference where there is one",
+  withNewImages(async (folder) => {
+    await putPictures(folder, 3);
+    await put(folder, "x.png", "no image");
+  }, async ({ root, folder, modelFolder }) => {
+    const before = tf.memory().numTensors;
+    const { model, card } = await loadModel(modelFolder);
     const options = { folder, modelFolder, most: 10 };
-    const card = await saveModel(modelFolder, model, testCard(model.architecture));
-    await assert.rejects(
-      measureParity(options),
-      (error) => error instanceof ModelError && /model.keras is not there/.test(error.message),
-    );
+    await refuses(measureParity(options), /model.keras is not there/, ModelError);
 
     await saveKeras(modelFolder, model, card);
     const parity = await measureParity(options);
@@ -105,34 +85,24 @@ Deno.test("measureParity() compares with Python Keras, and finds a difference wh
     assert.ok(parity.difference <= parity.tolerance, `${parity.difference}`);
     assert.equal((await measureParity({ ...options, most: 2 })).images, 2);
 
-    const shifted = model.weights.get("predictions/bias")!;
-    model.weights.set("predictions/bias", tf.tensor([0.01, 0]));
+    const bias = model.weights.get("predictions/bias")!;
+    model.weights.set("predictions/bias", tf.tidy(() => bias.add([0.01, 0])));
+    bias.dispose();
     await saveKeras(modelFolder, model, card);
     const apart = await measureParity(options);
     assert.ok(apart.difference > 1e-3 && apart.difference < 3e-3, `${apart.difference}`);
     assert.match(apart.worst, /^[012]\.png$/);
 
-    await saveKeras(modelFolder, model, {
-      ...card,
-      weights: { ...card.weights, sha256: "1".repeat(64) },
-    });
-    await assert.rejects(
-      measureParity(options),
-      (error) => error instanceof ModelError && /belongs to another training/.test(error.message),
-    );
+    const weights = { ...card.weights, sha256: "1".repeat(64) };
+    await saveKeras(modelFolder, model, { ...card, weights });
+    await refuses(measureParity(options), /belongs to another training/, ModelError);
     await saveKeras(modelFolder, model, card);
     await Deno.mkdir(join(root, "empty"));
-    await assert.rejects(
-      measureParity({ ...options, folder: join(root, "empty") }),
-      (error) => error instanceof DataError,
-    );
-    shifted.dispose();
+    await refuses(measureParity({ ...options, folder: join(root, "empty") }), /./);
     disposeModel(model);
     assert.equal(tf.memory().numTensors, before);
-  } finally {
-    await Deno.remove(root, { recursive: true });
-  }
-});
+  }),
+);
 
 Deno.test("parseParityArguments() takes a folder, a run and a number", () => {
   assert.deepEqual(parseParityArguments(["images", "--most", "7", "--run", "r"], "/here"), {

@@ -2,29 +2,20 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { parseConfig } from "../../lib/core/config.ts";
 import { readCsv } from "../../lib/core/csv.ts";
-import { disposeModel } from "../../lib/model/model.ts";
-import { saveModel } from "../../lib/model/saved.ts";
+import type { ModelCard } from "../../lib/run/model_card.ts";
 import { evaluationFiles } from "../../lib/run/evaluation_files.ts";
 import { inProjectCopy, ofConfig, sectionsOf } from "../copy_project.ts";
 import { picture, put } from "../data/test_images.ts";
-import { testCard } from "../model/model_card.ts";
-import { smallModel } from "../model/small_model.ts";
+import { putPictures, saveSmallModel } from "./with_new_images.ts";
 
-type EvaluateRun = typeof import("../../lib/evaluation/evaluate.ts");
+type EvaluateRun = typeof import("../../lib/evaluation/evaluate.ts").evaluateRun;
 
 Deno.test("evaluateRun() takes classes and preprocessing from the run's model, and writes its three files", () =>
   inProjectCopy(async ({ root, load }) => {
-    const evaluateRun = await ofConfig<EvaluateRun["evaluateRun"]>(
-      { load },
-      "lib/evaluation/evaluate.ts",
-      "evaluateRun",
-    );
-    const model = smallModel(["negative", "positive"]);
-    await saveModel(join(root, "model/mine"), model, testCard(model.architecture));
-    disposeModel(model);
-    for (let i = 0; i < 3; i++) {
-      await put(root, `elsewhere/${i}.png`, await picture(i).png().toBuffer());
-    }
+    const module = "lib/evaluation/evaluate.ts";
+    const evaluateRun = await ofConfig<EvaluateRun>({ load }, module, "evaluateRun");
+    await saveSmallModel(join(root, "model/mine"));
+    await putPictures(join(root, "elsewhere"), 3);
     await put(root, "elsewhere/bad.png", "no image");
     const config = parseConfig({
       run: "mine",
@@ -35,21 +26,15 @@ Deno.test("evaluateRun() takes classes and preprocessing from the run's model, a
     const result = await evaluateRun(config);
     assert.deepEqual(result.files, evaluationFiles(join(root, "results/mine/evaluation.csv")));
     const text = await Deno.readTextFile(result.files.evaluation);
-    assert.match(text, /^name,ground_truth\n(\d\.png,(negative|positive)\n){3}$/);
+    assert.match(text, /^name,ground_truth\n(\d\.png,("the negative, one"|'=positive)\n){3}$/);
 
     const out = join(root, "my results.csv");
     const again = await evaluateRun(config, { out });
     assert.equal(await Deno.readTextFile(out), text);
-    assert.equal(
-      await Deno.readTextFile(join(root, "my results_errors.csv")),
-      await Deno.readTextFile(result.files.errors),
-    );
-    assert.deepEqual(again.first, result.first);
+    assert.equal(again.files.errors, join(root, "my results_errors.csv"));
+    assert.deepEqual([again.first, again.errors], [result.first, result.errors]);
 
-    await assert.rejects(
-      evaluateRun({ ...config, run: "other" }),
-      (error) => error instanceof Error && error.name === "ModelError",
-    );
+    await assert.rejects(evaluateRun({ ...config, run: "other" }), { name: "ModelError" });
     const names = (await Array.fromAsync(Deno.readDir(join(root, "results")))).map((e) => e.name);
     assert.deepEqual(names, ["mine"], "nothing is written without a model");
   }));
@@ -74,9 +59,7 @@ Deno.test("a task of three classes needs no code, from the scan to the new folde
     await run("scanRun", "lib/data/scan.ts");
     await run("splitRun", "lib/split/split.ts");
     await run("trainRun", "lib/training/training.ts");
-    const { decision } = await run("chooseDecision", "lib/metrics/decision.ts") as {
-      decision: { threshold: number; rule: string };
-    };
+    const { decision } = await run("chooseDecision", "lib/metrics/decision.ts") as ModelCard;
     assert.deepEqual([decision.threshold, decision.rule], [0.5, "default"]);
     const tested = await run("testRun", "lib/metrics/test.ts") as {
       scores: Record<string, { value: number | null; n: number }>;
@@ -88,10 +71,8 @@ Deno.test("a task of three classes needs no code, from the scan to the new folde
     const predictions = await readCsv(join(results, "predictions_test.csv"), columns, "");
     assert.ok(predictions.every(({ predicted }) => CLASSES.includes(predicted)));
     // Scores are those of the last class against the rest.
-    const [positive, negative] = [
-      predictions.filter(({ label }) => label === "global"),
-      predictions.filter(({ label }) => label !== "global"),
-    ];
+    const positive = predictions.filter(({ label }) => label === "global");
+    const negative = predictions.filter(({ label }) => label !== "global");
     const found = positive.filter(({ predicted }) => predicted === "global").length;
     assert.equal(tested.scores["sensitivity"]!.value, found / positive.length);
     const higher = positive.flatMap((p) =>

@@ -1,17 +1,14 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { createRandom, type Random } from "../../lib/core/random.ts";
-import { type GroupCount, groupShares } from "../../lib/evaluation/shares.ts";
+import { groupShares } from "../../lib/evaluation/shares.ts";
 import { correctedShare, effectiveSize, roganGladen } from "../../lib/metrics/intervals.ts";
 
 const known = { truePositives: 57, falseNegatives: 3, trueNegatives: 85, falsePositives: 5 };
 
-const count = (group: string, positive: number, n: number, uncorrected = positive): GroupCount => ({
-  group,
-  n,
-  positive,
-  uncorrected,
-});
+const count = (group: string, positive: number, n: number, uncorrected = positive) => {
+  return { group, n, positive, uncorrected };
+};
 
 Deno.test("roganGladen() undoes the errors of a model whose rates are known", () => {
   // of 20 in 100 true ones, 90 % are found: 18; of the other 80, 5 % are mistaken: 4
@@ -23,12 +20,9 @@ Deno.test("roganGladen() undoes the errors of a model whose rates are known", ()
 });
 
 Deno.test("correctedShare() stays within 0 to 1, around its estimate, and narrows with more", () => {
-  const fewImages = fc.record({
-    truePositives: fc.nat(60),
-    falseNegatives: fc.nat(60),
-    trueNegatives: fc.nat(60),
-    falsePositives: fc.nat(60),
-  });
+  const [truePositives, falseNegatives] = [fc.nat(60), fc.nat(60)];
+  const [trueNegatives, falsePositives] = [fc.nat(60), fc.nat(60)];
+  const fewImages = fc.record({ truePositives, falseNegatives, trueNegatives, falsePositives });
   fc.assert(
     fc.property(fewImages, fc.nat(80), fc.integer({ min: 1, max: 80 }), (known, called, n) => {
       fc.pre(called <= n);
@@ -51,12 +45,11 @@ Deno.test("correctedShare() stays within 0 to 1, around its estimate, and narrow
 });
 
 Deno.test("correctedShare() says why there is none", () => {
-  const none = { truePositives: 0, falseNegatives: 0, trueNegatives: 9, falsePositives: 1 };
-  assert.match(correctedShare(1, 9, none).reason!, /sensitivity is not known/);
-  const swapped = { truePositives: 9, falseNegatives: 1, trueNegatives: 0, falsePositives: 0 };
-  assert.match(correctedShare(1, 9, swapped).reason!, /specificity is not known/);
-  const useless = { truePositives: 5, falseNegatives: 5, trueNegatives: 5, falsePositives: 5 };
-  assert.match(correctedShare(1, 9, useless).reason!, /sum to 1 or less/);
+  const reason = (change: Partial<typeof known>) =>
+    correctedShare(1, 9, { ...known, ...change }).reason!;
+  assert.match(reason({ truePositives: 0, falseNegatives: 0 }), /sensitivity is not known/);
+  assert.match(reason({ trueNegatives: 0, falsePositives: 0 }), /specificity is not known/);
+  assert.match(reason({ truePositives: 3, falsePositives: 90 }), /sum to 1 or less/);
 });
 
 const binomial = (random: Random, n: number, p: number) =>
@@ -68,10 +61,8 @@ Deno.test("correctedShare() holds the true share about 95 times in 100, as its s
     let held = 0;
     const rounds = 1000;
     for (let round = 0; round < rounds; round++) {
-      const [truePositives, trueNegatives] = [
-        binomial(random, 60, sensitivity),
-        binomial(random, 90, specificity),
-      ];
+      const truePositives = binomial(random, 60, sensitivity);
+      const trueNegatives = binomial(random, 90, specificity);
       const called = binomial(random, 200, share * sensitivity + (1 - share) * (1 - specificity));
       const { low, high } = correctedShare(called, 200, {
         truePositives,
@@ -98,16 +89,9 @@ Deno.test("effectiveSize() counts alike images once, and unlike ones as they are
 });
 
 Deno.test("groupShares() has a row a group, the greatest share first, and the sum of all", () => {
-  const { rows, all, text } = groupShares(
-    [
-      count("b", 2, 10),
-      count("a", 2, 10),
-      count("empty", 0, 0),
-      count("c", 9, 10),
-      count("d", 4, 20),
-    ],
-    known,
-  );
+  const counts = [count("b", 2, 10), count("a", 2, 10), count("empty", 0, 0)];
+  counts.push(count("c", 9, 10), count("d", 4, 20));
+  const { rows, all, text } = groupShares(counts, known);
   assert.deepEqual(rows.map(({ group }) => group), ["c", "d", "a", "b"]);
   assert.deepEqual([all.n, all.positive, all.share], [50, 17, 0.34]);
   assert.ok(rows.every(({ share, interval: { low, high } }) => low! < share! && share! < high!));

@@ -18,15 +18,8 @@ export const CLASSES: [string, string] = ["the negative, one", "=positive"];
 /** Some of the small model's probabilities are within it. */
 export const BAND = { low: 0.45, high: 0.55, errorRate: 0.05 };
 
-/** Where a test's files are. */
-export interface Places {
-  root: string;
-  /** Of the new images. */
-  folder: string;
-  modelFolder: string;
-  /** Of evaluation.csv. */
-  out: string;
-}
+/** Where a test's files are: new images in `folder`, `out` is evaluation.csv. */
+export type Places = Record<"root" | "folder" | "modelFolder" | "out", string>;
 
 /** Saves a small model, which predicts either class. */
 export async function saveSmallModel(
@@ -110,6 +103,11 @@ export async function csvTexts({ files }: Pick<Evaluation, "files">): Promise<st
   return await Promise.all([evaluation, details, errors].map((path) => Deno.readTextFile(path)));
 }
 
+/** The texts of the three CSVs of an evaluation that nothing disturbs. */
+export async function undisturbed(places: Places): Promise<string[]> {
+  return await csvTexts(await evaluate({ ...places, out: join(places.root, "undisturbed.csv") }));
+}
+
 /** Expects an error of this kind whose message matches. */
 export async function refuses(
   work: Promise<unknown>,
@@ -123,20 +121,21 @@ export async function refuses(
   });
 }
 
-/** How an evaluation in a process of its own is disturbed, and when. */
-export interface Disturbance {
-  /** Sent when so many images are done; in images of the whole folder. */
-  signal?: { name: "SIGINT" | "SIGKILL"; at: number };
-  /** Most that a file may hold, in blocks of 512 bytes: writing more fails, as on a full disk. */
-  fileBlocks?: number;
-  /** What the command is put behind. */
-  before?: readonly string[];
-}
-
-/** Runs an evaluation in a process of its own; returns the last line it said. */
+/**
+ * Runs an evaluation in a process of its own; returns the last line it said.
+ *
+ * @param options.signal Sent when so many images of the whole folder are done.
+ * @param options.fileBlocks Most that a file may hold, in blocks of 512 bytes: writing more fails, as
+ * on a full disk.
+ * @param options.before What the command is put behind.
+ */
 export async function evaluateInChild(
   { folder, modelFolder, out }: Places,
-  { signal, fileBlocks, before = [] }: Disturbance,
+  { signal, fileBlocks, before = [] }: {
+    signal?: { name: "SIGINT" | "SIGKILL"; at: number };
+    fileBlocks?: number;
+    before?: readonly string[];
+  },
 ): Promise<string> {
   const limit = fileBlocks === undefined ? "" : `trap '' XFSZ; ulimit -f ${fileBlocks}; `;
   const script = join(import.meta.dirname!, "evaluate_child.ts");

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import sharp from "sharp";
-import type { ExplainedReview } from "../../lib/evaluation/queue.ts";
+import type { ExplainedReview } from "../../lib/evaluation/tally.ts";
 import type { ExplainedPrediction } from "../../lib/metrics/explain.ts";
 import { toHeatMap } from "../../lib/metrics/grad_cam.ts";
 import type { Flag } from "../../lib/model/reference.ts";

@@ -18,11 +18,15 @@ import {
   BINS,
   createScoreSummary,
   occupiedBins,
-} from "../../../lib/evaluation/score_summary.ts";
+} from "../../../lib/evaluation/folder_scores.ts";
 import { groupShares } from "../../../lib/evaluation/shares.ts";
 import { effectiveSize } from "../../../lib/metrics/intervals.ts";
 import { askPython } from "../../ask_python.ts";
-import { REFERENCE, syntheticScores } from "./synthetic_scores.ts";
+import { REFERENCE, summaryOf, syntheticScores } from "./synthetic_scores.ts";
+
+const probability = fc.double({ min: 0, max: 1, noNaN: true });
+
+const share = fc.double({ min: 0.001, max: 0.999, noNaN: true });
 
 Deno.test("emPrevalences() solves cases that can be worked out by hand", () => {
   // images are of two kinds: 80 % of the positive ones and 20 % of the negative ones are of the
@@ -57,13 +61,8 @@ Deno.test("emPrevalences() and what the intervals rest on agree with numpy and s
   const counts = [[0, 7], [3, 15], [40, 41], [118, 462]];
   const rates = [[0, 12], [57, 3], [300, 40]];
   const freedom = [1, 3, 7, 19, 29, 31, 55, 399];
-  const answer = await askPython(join(import.meta.dirname!, "oracle.py"), {
-    shares: cases,
-    tails,
-    counts,
-    rates,
-    freedom,
-  }) as {
+  const request = { shares: cases, tails, counts, rates, freedom };
+  const answer = await askPython(join(import.meta.dirname!, "oracle.py"), request) as {
     shares: { em: number[]; maximum: number[]; statistic: number; p: number }[];
     tails: number[];
     wilson: [number, number][];
@@ -109,22 +108,18 @@ Deno.test("emPrevalences() and what the intervals rest on agree with numpy and s
 Deno.test("likeliestPrevalence() ends where EM ends", () => {
   fc.assert(
     fc.property(
-      fc.array(fc.tuple(fc.double({ min: 0.001, max: 0.999, noNaN: true }), fc.nat(50)), {
-        minLength: 2,
-        maxLength: 30,
-      }),
+      fc.array(fc.tuple(share, fc.nat(50)), { minLength: 2, maxLength: 30 }),
       fc.double({ min: 0.05, max: 0.95, noNaN: true }),
-      fc.double({ min: 0, max: 1, noNaN: true }),
+      probability,
       (bins, reference, start) => {
         fc.pre(bins.some(([, count]) => count > 0));
         const probabilities = Float64Array.from(bins, ([p]) => p);
         const weights = Float64Array.from(bins, ([, count]) => count);
         const share = likeliestPrevalence(probabilities, weights, reference, start);
+        const likelihood = (p: number, share: number) =>
+          share * p / reference + (1 - share) * (1 - p) / (1 - reference);
         const logLikelihood = (share: number) =>
-          bins.reduce((sum, [p, count]) =>
-            sum + count * Math.log(
-                share * p / reference + (1 - share) * (1 - p) / (1 - reference),
-              ), 0);
+          bins.reduce((sum, [p, count]) => sum + count * Math.log(likelihood(p, share)), 0);
         const rows = bins.map(([p]) => [1 - p, p]);
         const em = emPrevalences(rows, [1 - reference, reference], weights).prevalences[1]!;
         assert.ok(share >= 0 && share <= 1);
@@ -156,10 +151,6 @@ Deno.test("emPrevalences() refuses no images and shares of 0 or 1", () => {
   assert.throws(() => emPrevalences([[0.5, 0.5]], [0.5, 0.5], [0]), RangeError);
   assert.throws(() => emPrevalences([[0.5, 0.5]], [1, 0]), RangeError);
 });
-
-const probability = fc.double({ min: 0, max: 1, noNaN: true });
-
-const share = fc.double({ min: 0.001, max: 0.999, noNaN: true });
 
 Deno.test("correctProbabilities() moves the odds by the ratio of the shares' odds", () => {
   // odds of 0.4 : 0.6 become 0.04 : 0.96, a sixteenth: even odds become 1 : 16
@@ -222,9 +213,8 @@ Deno.test("binOf() and binProbability() keep log odds to 1/128 and any correctio
         const centre = binProbability(binOf(p));
         // near 1 a probability itself is no finer than 1.1e-16
         if (x < 20) assert.ok(Math.abs(logOdds(centre) - x) < 1 / 128 + 1e-6, `${x}`);
-        const [own, ofBin] = [p, centre].map((p) =>
-          correctProbabilities([1 - p, p], { reference: old, share })[1]!
-        );
+        const change = { reference: old, share };
+        const [own, ofBin] = [p, centre].map((p) => correctProbabilities([1 - p, p], change)[1]!);
         assert.ok(Math.abs(own! - ofBin!) < 0.002);
       },
     ),
@@ -239,9 +229,8 @@ Deno.test("a share from bins is that from every probability by itself", () => {
   for (const share of [0.01, 0.1, 0.5, 0.9]) {
     for (const d of [1, 2, 4]) {
       const { probabilities } = syntheticScores(random, { n: 3000, share, d });
-      const summary = createScoreSummary(0.5);
-      for (const p of probabilities) addScore(summary, p, "");
-      const { probabilities: centres, counts } = occupiedBins([...summary.byImage.values()]);
+      const units = [...summaryOf(probabilities).byImage.values()];
+      const { probabilities: centres, counts } = occupiedBins(units);
       const binned = emPrevalences(Array.from(centres, (p) => [1 - p, p]), [0.6, 0.4], counts);
       const exact = emPrevalences(probabilities.map((p) => [1 - p, p]), [0.6, 0.4]);
       assert.ok(Math.abs(binned.prevalences[1]! - exact.prevalences[1]!) < 5e-4, `${share} ${d}`);
@@ -267,8 +256,8 @@ Deno.test("a summary takes the same memory for any number of images and groups",
 });
 
 Deno.test("a summary keeps the images of a group together", () => {
-  const summary = createScoreSummary(0.5);
-  for (let i = 0; i < 90; i++) addScore(summary, 0.1 + 0.2 * (i % 3), `slide ${i % 3}`);
+  const places = Array.from({ length: 90 }, (_, i) => i % 3);
+  const summary = summaryOf(places.map((i) => 0.1 + 0.2 * i), places.map((i) => `slide ${i}`));
   const units = [...summary.byGroup.values()];
   assert.deepEqual(units.map(({ n, called }) => [n, called]), [[30, 0], [30, 0], [30, 30]]);
   assert.equal(summary.byImage.size, 90);

@@ -5,27 +5,18 @@ import { readCsv } from "../../../lib/core/csv.ts";
 import { createRandom } from "../../../lib/core/random.ts";
 import { correctProbabilities, uncorrectedThreshold } from "../../../lib/evaluation/prevalence.ts";
 import { decidePriorShift } from "../../../lib/evaluation/prior_shift.ts";
-import { addScore, createScoreSummary } from "../../../lib/evaluation/score_summary.ts";
-import { type Decision, decisionSchema } from "../../../lib/run/decision.ts";
+import { decisionSchema, DEFAULT_DECISION } from "../../../lib/run/decision.ts";
 import { inProjectCopy, sectionsOf } from "../../copy_project.ts";
+import { put } from "../../data/test_images.ts";
 import { areThere, realCrops } from "../../real_crops.ts";
-import { f1At } from "./synthetic_scores.ts";
+import { f1At, summaryOf } from "./synthetic_scores.ts";
 
 const CLASSES = ["non_globally_sclerotic_glomeruli", "globally_sclerotic_glomeruli"];
 
-interface Crop {
-  label: number;
-  /** Calibrated, of the positive class. */
-  probability: number;
-  slide: string;
-}
-
-/** Trains on the slides of one centre and classifies the crops of the other. */
-async function trainAndEvaluate(
-  from: string,
-  to: string,
-): Promise<{ decision: Decision; crops: Crop[] }> {
-  let result: { decision: Decision; crops: Crop[] } | null = null;
+/** Trains on the slides of one centre and classifies the crops of the other: calibrated. */
+async function trainAndEvaluate(from: string, to: string) {
+  const crops: { label: number; probability: number; slide: string }[] = [];
+  let decision = DEFAULT_DECISION;
   await inProjectCopy(async ({ root, load }) => {
     for (const label of CLASSES) {
       for await (const { name } of Deno.readDir(join(realCrops, label))) {
@@ -41,8 +32,7 @@ async function trainAndEvaluate(
       model: { backbone: "efficientnet_lite0", unfreezeLast: 0 },
       evaluation: { folder: to, priorShift: "off" },
     });
-    await Deno.mkdir(join(root, "results/default"), { recursive: true });
-    await Deno.writeTextFile(join(root, "results/default/config.json"), JSON.stringify(config));
+    await put(root, "results/default/config.json", JSON.stringify(config));
     const run = sectionsOf({ load }, config);
     await run("scanRun", "lib/data/scan.ts");
     await run("splitRun", "lib/split/split.ts");
@@ -52,16 +42,13 @@ async function trainAndEvaluate(
     const card = JSON.parse(await Deno.readTextFile(join(root, "model/default/model_card.json")));
     const columns = ["name", "probability_uncorrected", "group"] as const;
     const rows = await readCsv(join(root, "results/default/evaluation_details.csv"), columns, "");
-    result = {
-      decision: decisionSchema.parse(card.decision),
-      crops: rows.map((row) => ({
-        label: Number(row.name.startsWith(CLASSES[1]!)),
-        probability: Number(row.probability_uncorrected),
-        slide: row.group,
-      })),
-    };
+    decision = decisionSchema.parse(card.decision);
+    for (const { name, probability_uncorrected, group } of rows) {
+      const label = Number(name.startsWith(CLASSES[1]!));
+      crops.push({ label, probability: Number(probability_uncorrected), slide: group });
+    }
   });
-  return result!;
+  return { decision, crops };
 }
 
 Deno.test({
@@ -80,13 +67,13 @@ Deno.test({
           const pool = pools[i < Math.round(300 * share) ? 1 : 0]!;
           return pool[random.integer(pool.length)]!;
         });
-        const summary = createScoreSummary(decision.threshold);
-        for (const { probability, slide } of mix) addScore(summary, probability, slide);
+        const labels = mix.map(({ label }) => label);
+        const probabilities = mix.map(({ probability }) => probability);
+        const slides = mix.map(({ slide }) => slide);
+        const summary = summaryOf(probabilities, slides, decision.threshold);
         const { change, threshold, estimate } = decidePriorShift({
           ...{ setting: "auto", summary, decision, classes: CLASSES, unlike: 0, seed: draw },
         });
-        const labels = mix.map(({ label }) => label);
-        const probabilities = mix.map(({ probability }) => probability);
         const corrected = change
           ? probabilities.map((p) => correctProbabilities([1 - p, p], change)[1]!)
           : probabilities;

@@ -1,5 +1,5 @@
 import type { Random } from "../../../lib/core/random.ts";
-import { addScore, createScoreSummary } from "../../../lib/evaluation/score_summary.ts";
+import { addScore, createScoreSummary } from "../../../lib/evaluation/folder_scores.ts";
 import type { KnownOutcomes } from "../../../lib/metrics/intervals.ts";
 import { type Decision, DEFAULT_DECISION, logOdds } from "../../../lib/run/decision.ts";
 
@@ -32,10 +32,8 @@ export function validationOf(
 ): NonNullable<Decision["validation"]> {
   const scores = (label: number) =>
     probabilities.filter((_, i) => labels[i] === label).map(logOdds).sort((a, b) => a - b);
-  return {
-    ...outcomes(labels, probabilities),
-    scores: { positives: scores(1), negatives: scores(0) },
-  };
+  const [positives, negatives] = [scores(1), scores(0)];
+  return { ...outcomes(labels, probabilities), scores: { positives, negatives } };
 }
 
 /** The four outcomes at a threshold. */
@@ -70,8 +68,12 @@ export function decisionWith(
 }
 
 /** A summary of probabilities, the groups of which may be left out. */
-export function summaryOf(probabilities: readonly number[], groups?: readonly string[]) {
-  const summary = createScoreSummary(0.5);
+export function summaryOf(
+  probabilities: readonly number[],
+  groups?: readonly string[],
+  threshold = 0.5,
+) {
+  const summary = createScoreSummary(threshold);
   probabilities.forEach((p, i) => addScore(summary, p, groups?.[i] ?? ""));
   return summary;
 }

@@ -1,16 +1,138 @@
 import { createRandom } from "../core/random.ts";
-import { LARGEST_LOG_ODDS, probabilityOf, type ValidationScores } from "../run/decision.ts";
-import { BINS, type ScoreSummary } from "./score_summary.ts";
+import {
+  LARGEST_LOG_ODDS,
+  logOdds,
+  probabilityOf,
+  type ValidationScores,
+} from "../run/decision.ts";
 
-/** A mixture of the scores of both classes of validation that a folder can be. */
+/**
+ * The calibrated probabilities of a folder, summed up: at most 8.4 MB for any number of images, and
+ * the same for the same images in the same order.
+ */
+export interface ScoreSummary {
+  /** The model card's threshold, on calibrated probabilities before any correction. */
+  readonly threshold: number;
+  n: number;
+  /** Images as units. */
+  readonly byImage: Map<number, ScoreUnit>;
+  /** Groups as units; images without a group are dealt out at random. */
+  readonly byGroup: Map<number, ScoreUnit>;
+  /** Units of the first 256 groups. */
+  readonly groups: Map<string, number>;
+}
+
+/** Most units that are told apart. 256 give a standard error to about 5 %. */
+const MOST_UNITS = 256;
+
+/**
+ * Images that are drawn as one when the uncertainty of a prevalence is estimated: those of one group,
+ * or one image; where there are more than 256 groups (images), the further ones are pooled at random
+ * with these. A pool of whole groups is as independent of the others as a group is.
+ */
+interface ScoreUnit {
+  /** Images in each bin of log odds, see `binOf`. */
+  bins: Uint32Array;
+  n: number;
+  /** Images at or above the model's threshold. */
+  called: number;
+}
+
+/**
+ * A summary of no images, to be filled by {@linkcode addScore} while a folder is evaluated.
+ *
+ * @param threshold `decision.threshold` of the model card.
+ */
+export function createScoreSummary(threshold: number): ScoreSummary {
+  return { threshold, n: 0, byImage: new Map(), byGroup: new Map(), groups: new Map() };
+}
+
+/**
+ * Adds an image to a summary.
+ *
+ * @param probability Calibrated, not corrected, of the positive class.
+ * @param group Patient or slide; empty: not known.
+ * @throws {RangeError} When the probability is not one.
+ */
+export function addScore(summary: ScoreSummary, probability: number, group: string): void {
+  if (!(probability >= 0 && probability <= 1)) {
+    throw new RangeError(`${probability} is not a probability.`);
+  }
+  const { groups, byImage, byGroup, n } = summary;
+  if (group !== "" && !groups.has(group) && groups.size < MOST_UNITS) {
+    groups.set(group, groups.size);
+  }
+  const pooled = (key: string) => createRandom(key).integer(MOST_UNITS);
+  const places: [Map<number, ScoreUnit>, number][] = [
+    [byImage, n < MOST_UNITS ? n : pooled(`image ${n}`)],
+    [byGroup, groups.get(group) ?? pooled(group === "" ? `image ${n}` : `group ${group}`)],
+  ];
+  const bin = binOf(probability);
+  for (const [units, place] of places) {
+    let unit = units.get(place);
+    if (!unit) units.set(place, unit = { bins: new Uint32Array(BINS), n: 0, called: 0 });
+    unit.bins[bin]!++;
+    unit.n++;
+    if (probability >= summary.threshold) unit.called++;
+  }
+  summary.n++;
+}
+
+/** Number of bins of {@linkcode binOf}. */
+export const BINS = 4096;
+
+/** 1/64, so that no log odds inside lie further than 1/128 from the centre of their bin. */
+const WIDTH = 2 * LARGEST_LOG_ODDS / BINS;
+
+/**
+ * The bin of a probability, by its log odds. A correction for another prevalence only shifts these,
+ * so a bin is as fine after it as before: the corrected probability of an image and that of its bin's
+ * centre differ by at most 1/128 · 1/4 = 0.002 (the slope of the logistic function is at most 1/4).
+ *
+ * @param probability Calibrated, of the positive class, 0 to 1.
+ * @returns 0 to {@linkcode BINS} − 1.
+ */
+export function binOf(probability: number): number {
+  return Math.min(BINS - 1, Math.floor((logOdds(probability) + LARGEST_LOG_ODDS) / WIDTH));
+}
+
+/** The probability at the centre of a bin: greater than 0, less than 1. */
+export function binProbability(bin: number): number {
+  return probabilityOf((bin + 0.5) * WIDTH - LARGEST_LOG_ODDS);
+}
+
+/**
+ * The bins of all units, without those that hold no image: models that are sure of themselves fill
+ * few.
+ *
+ * @returns `probabilities` (rising) and `counts` (images) of each bin; for each unit the `places` of
+ * its bins among these, and the images in each.
+ */
+export function occupiedBins(units: readonly ScoreUnit[]) {
+  const totals = new Float64Array(BINS);
+  for (const { bins } of units) bins.forEach((count, bin) => totals[bin]! += count);
+  const occupied = [...totals.keys()].filter((bin) => totals[bin]! > 0);
+  return {
+    probabilities: Float64Array.from(occupied, binProbability),
+    counts: Float64Array.from(occupied, (bin) => totals[bin]!),
+    units: units.map(({ bins }) => {
+      const places = [...occupied.keys()].filter((place) => bins[occupied[place]!]! > 0);
+      return {
+        places: Uint16Array.from(places),
+        counts: Uint32Array.from(places, (place) => bins[occupied[place]!]!),
+      };
+    }),
+  };
+}
+
+/**
+ * A mixture of the scores of both classes of validation that a folder can be: `share` is the
+ * prevalence of the positive class, `move` what all scores are higher by, in log odds.
+ */
 interface Explanation {
-  /** Prevalence of the positive class, 0 to 1. */
   share: number;
-  /** What all scores are higher by than in validation, in log odds. */
   move: number;
-  /** In validation, not moved. */
   positives: ScoreDensity;
-  /** In validation, not moved. */
   negatives: ScoreDensity;
 }
 
@@ -46,12 +168,10 @@ const RESAMPLES = 30;
 const RULED_OUT = 3;
 
 /**
- * What the scores of a folder can be made of, if not only the prevalence of the positive class but
- * the scores as well may be other than in validation: a mixture of the scores of both classes of
- * validation, in some prevalence and all moved by some amount, as another stain or scanner would.
- *
- * Every prevalence, every move and every resample of the validation images is tried; those are
- * possible that explain the folder about as well as the best.
+ * What the scores of a folder can be made of: a mixture of the scores of both classes of validation,
+ * in some prevalence and all moved by some amount, as another stain or scanner would. Every
+ * prevalence, every move and every resample of the validation images is tried; those are possible
+ * that explain the folder about as well as the best.
  *
  * @param summary At least one image.
  */
@@ -90,10 +210,8 @@ export function explainScores(
  * threshold, changes F1 by, whichever of these explanations of the folder is true.
  *
  * A correction that is right where only the prevalence has changed can be far off where the scores
- * have moved too: each moves the best threshold, and the estimated prevalence is then that of another
- * cause. On real crops, from one centre to the other and to other slides of the same, corrections
- * that the other checks allow cost up to 0.37 in mean F1 at a prevalence; those that no explanation
- * forbids no more than 0.01.
+ * have moved too. On real crops, from one centre to another, corrections that the other checks allow
+ * cost up to 0.37 in mean F1 at a prevalence; those that no explanation forbids no more than 0.01.
  *
  * @param possible See {@linkcode explainScores}.
  * @param thresholds Without the correction and with it, on the probabilities before, as log odds.
@@ -102,11 +220,8 @@ export function leastGain(
   possible: readonly Explanation[],
   { before, after }: { before: number; after: number },
 ): number {
-  return Math.min(
-    ...possible.map((explanation) =>
-      expectedF1(explanation, after) - expectedF1(explanation, before)
-    ),
-  );
+  const gains = possible.map((one) => expectedF1(one, after) - expectedF1(one, before));
+  return Math.min(...gains);
 }
 
 /** F1 of expected counts, 2 TP / (2 TP + FP + FN), with a threshold in log odds. */
@@ -116,37 +231,30 @@ function expectedF1({ share, move, positives, negatives }: Explanation, threshol
   return 2 * found / (found + share + mistaken);
 }
 
-/** The cells that hold images of the folder. */
-interface OccupiedCells {
-  cells: number[];
-  /** Images in each, together no more than {@linkcode MOST_IMAGES}. */
-  counts: number[];
-}
-
 /** More images say no more: how the validation images happened to be drawn is then the larger doubt. */
 const MOST_IMAGES = 1000;
 
-function occupiedCells({ byImage, n }: ScoreSummary): OccupiedCells {
+/** The cells that hold images of the folder, and how many; together no more than `MOST_IMAGES`. */
+function occupiedCells({ byImage, n }: ScoreSummary): { cell: number; count: number }[] {
   const counts = new Float64Array(CELLS);
   for (const { bins } of byImage.values()) {
     bins.forEach((count, bin) => counts[Math.floor(bin * CELLS / BINS)]! += count);
   }
-  const cells = [...counts.keys()].filter((cell) => counts[cell]! > 0);
   const weight = Math.min(1, MOST_IMAGES / n);
-  return { cells, counts: cells.map((cell) => weight * counts[cell]!) };
+  return Array.from(counts, (count, cell) => ({ cell, count: weight * count }))
+    .filter(({ count }) => count > 0);
 }
 
 /** Log likelihood of the folder under an explanation, up to what is the same for all. */
 function fitOf(
-  folder: OccupiedCells,
+  folder: readonly { cell: number; count: number }[],
   moved: number,
   { share, positives, negatives }: Explanation,
 ): number {
   let fit = 0;
-  for (let i = 0; i < folder.cells.length; i++) {
-    const cell = Math.min(CELLS - 1, Math.max(0, folder.cells[i]! - moved));
-    const likelihood = share * positives.mass[cell]! + (1 - share) * negatives.mass[cell]!;
-    fit += folder.counts[i]! * Math.log(likelihood);
+  for (const { cell, count } of folder) {
+    const from = Math.min(CELLS - 1, Math.max(0, cell - moved));
+    fit += count * Math.log(share * positives.mass[from]! + (1 - share) * negatives.mass[from]!);
   }
   return fit;
 }

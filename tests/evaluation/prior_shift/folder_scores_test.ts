@@ -7,7 +7,7 @@ import {
   leastGain,
   scoreDensity,
   shareFrom,
-} from "../../../lib/evaluation/score_mixture.ts";
+} from "../../../lib/evaluation/folder_scores.ts";
 import { askPython } from "../../ask_python.ts";
 import { summaryOf, syntheticScores, validationOf } from "./synthetic_scores.ts";
 

@@ -4,9 +4,8 @@ import { disposeModel, frozenLayerCount, type Model, summariseStages } from "../
 import { startRun } from "../model/start.ts";
 import type { Run } from "../run/run.ts";
 import { subsetItems } from "../run/split_file.ts";
-import { type Displayable, displayAll, htmlTable, notice } from "../show/display.ts";
+import { type Displayable, displayAll, htmlTable, notice, showProgress } from "../show/display.ts";
 import { augmentationGrid, predictionGrid } from "../show/pictures.ts";
-import { showProgress } from "../show/progress.ts";
 
 /** What notebook 04 shows of the model that training starts from. */
 interface BuiltModel {

@@ -7,11 +7,10 @@ import { disposeModel } from "../model/model.ts";
 import { loadModel } from "../model/saved.ts";
 import type { Run } from "../run/run.ts";
 import type { Figure } from "../show/card.ts";
-import { type Displayable, displayAll, htmlTable, notice } from "../show/display.ts";
+import { type Displayable, displayAll, htmlTable, notice, showProgress } from "../show/display.ts";
 import { reviewGrid } from "../show/explanations.ts";
 import { externalScoresTable, groupSharesChart, groupSharesTable } from "../show/group_charts.ts";
 import { evaluationNotices } from "../show/notices.ts";
-import { showProgress } from "../show/progress.ts";
 import { newScoresHistogram } from "../show/score_charts.ts";
 
 /** What notebook 07 shows of an evaluation. */

@@ -4,9 +4,8 @@ import { auditCounts, auditPolicies, type Finding } from "../run/findings.ts";
 import { type ManifestRow, usable } from "../run/manifest.ts";
 import type { Run } from "../run/run.ts";
 import { classCountsChart, sizeChart } from "../show/data_charts.ts";
-import { type Displayable, displayAll, htmlTable, notice } from "../show/display.ts";
+import { type Displayable, displayAll, htmlTable, notice, showProgress } from "../show/display.ts";
 import { auditPictures, imageGrid, withoutPicture } from "../show/pictures.ts";
-import { showProgress } from "../show/progress.ts";
 
 /** What notebook 02 shows of a run's data. */
 interface ScannedData {

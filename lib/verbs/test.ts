@@ -15,12 +15,11 @@ import {
   rocChart,
   thresholdChart,
 } from "../show/curve_charts.ts";
-import { type Displayable, displayAll, htmlTable, notice } from "../show/display.ts";
+import { type Displayable, displayAll, htmlTable, notice, showProgress } from "../show/display.ts";
 import { explanationGrid } from "../show/explanations.ts";
 import { groupChart } from "../show/group_charts.ts";
 import { reviewNotices } from "../show/notices.ts";
 import { imageGrid } from "../show/pictures.ts";
-import { showProgress } from "../show/progress.ts";
 import { writeReport } from "../show/report.ts";
 import { savePlots } from "../show/save_plots.ts";
 import { confusionMatrixChart, scoreHistogram } from "../show/score_charts.ts";

@@ -2,9 +2,15 @@ import type { HistoryRow, TrainingEvent } from "../run/history.ts";
 import type { Run } from "../run/run.ts";
 import { readRuns } from "../run/runs.ts";
 import type { Figure } from "../show/card.ts";
-import { createLive, type Displayable, displayAll, htmlTable, show } from "../show/display.ts";
+import {
+  createLive,
+  type Displayable,
+  displayAll,
+  htmlTable,
+  show,
+  showProgress,
+} from "../show/display.ts";
 import { outcomeNotices, trainingNotices } from "../show/notices.ts";
-import { showProgress } from "../show/progress.ts";
 import { runsChart, runsTable } from "../show/run_charts.ts";
 import { savePlots } from "../show/save_plots.ts";
 import { learningCurves, learningRateChart } from "../show/training_charts.ts";

@@ -1,14 +1,13 @@
 import assert from "node:assert/strict";
 import type { OnProgress } from "../../lib/core/stop.ts";
-import type { Displayable } from "../../lib/show/display.ts";
-import { createProgress, progressDisplay } from "../../lib/show/progress.ts";
+import { createProgress, progressDisplay } from "../../lib/show/display.ts";
 
 Deno.test("createProgress() shows the first and last state, and at most one an interval", () => {
   let time = 0;
   const shown: string[] = [];
   const progress = createProgress(
     "Reading",
-    { show: ({ text }, finished) => shown.push(finished ? `${text}!` : text), interval: 200 },
+    ({ text }, finished) => void shown.push(finished ? `${text}!` : text),
     () => time,
   );
   for (let done = 0; done <= 10; done++) {
@@ -56,8 +55,7 @@ Deno.test("progressDisplay() has no text that moves a terminal's cursor", () => 
 function shownOf(calls: [second: number, ...Parameters<OnProgress>][]): string[] {
   let time = 0;
   const shown: string[] = [];
-  const sink = { show: ({ text }: Displayable) => void shown.push(text), interval: 0 };
-  const progress = createProgress("Training", sink, () => time);
+  const progress = createProgress("Training", ({ text }) => void shown.push(text), () => time, 0);
   for (const [second, ...call] of calls) {
     time = 1000 * second;
     progress(...call);

@@ -9,9 +9,9 @@ import type { Run } from "../run/run.ts";
 import type { Figure } from "../show/card.ts";
 import { type Displayable, displayAll, htmlTable, notice, showProgress } from "../show/display.ts";
 import { reviewGrid } from "../show/explanations.ts";
-import { externalScoresTable, groupSharesChart, groupSharesTable } from "../show/group_charts.ts";
-import { evaluationNotices } from "../show/notices.ts";
+import { groupSharesChart } from "../show/group_charts.ts";
 import { newScoresHistogram } from "../show/score_charts.ts";
+import { evaluationNotices, externalScoresTable, groupSharesTable } from "../show/tables.ts";
 
 /** What notebook 07 shows of an evaluation. */
 interface Evaluated extends Evaluation {

@@ -18,11 +18,11 @@ import {
 import { type Displayable, displayAll, htmlTable, notice, showProgress } from "../show/display.ts";
 import { explanationGrid } from "../show/explanations.ts";
 import { groupChart } from "../show/group_charts.ts";
-import { reviewNotices } from "../show/notices.ts";
 import { imageGrid } from "../show/pictures.ts";
 import { writeReport } from "../show/report.ts";
 import { savePlots } from "../show/save_plots.ts";
 import { confusionMatrixChart, scoreHistogram } from "../show/score_charts.ts";
+import { reviewNotices } from "../show/tables.ts";
 
 /** What notebook 06 shows of a test. */
 interface Tested {

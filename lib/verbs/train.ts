@@ -10,10 +10,9 @@ import {
   show,
   showProgress,
 } from "../show/display.ts";
-import { outcomeNotices, trainingNotices } from "../show/notices.ts";
-import { runsChart, runsTable } from "../show/run_charts.ts";
 import { savePlots } from "../show/save_plots.ts";
-import { learningCurves, learningRateChart } from "../show/training_charts.ts";
+import { outcomeNotices, runsTable, trainingNotices } from "../show/tables.ts";
+import { learningCurves, learningRateChart, runsChart } from "../show/training_charts.ts";
 import { findLearningRate as rangeTest } from "../training/learning_rate.ts";
 import { type TrainedRun, trainRun } from "../training/training.ts";
 

@@ -21,13 +21,14 @@ import {
 } from "../../lib/show/curve_charts.ts";
 import { classCountsChart, sizeChart, splitChart } from "../../lib/show/data_charts.ts";
 import { jupyterDisplay } from "../../lib/show/display.ts";
-import { groupChart, groupSharesChart, groupSharesTable } from "../../lib/show/group_charts.ts";
+import { groupChart, groupSharesChart } from "../../lib/show/group_charts.ts";
 import { drawPng } from "../../lib/show/save_plots.ts";
 import {
   confusionMatrixChart,
   newScoresHistogram,
   scoreHistogram,
 } from "../../lib/show/score_charts.ts";
+import { groupSharesTable } from "../../lib/show/tables.ts";
 import { learningCurves } from "../../lib/show/training_charts.ts";
 import { CLASSES, predictionsFrom, type Sample, scene } from "./predictions.ts";
 

@@ -7,7 +7,7 @@ import {
   outcomeNotices,
   reviewNotices,
   trainingNotices,
-} from "../../lib/show/notices.ts";
+} from "../../lib/show/tables.ts";
 import { evaluate, putImages, withNewImages } from "../evaluation/with_new_images.ts";
 
 const ofTraining = (training: object) =>

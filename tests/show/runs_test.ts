@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { parseConfig } from "../../lib/core/config.ts";
-import { runsChart, runsTable } from "../../lib/show/run_charts.ts";
+import { runsTable } from "../../lib/show/tables.ts";
+import { runsChart } from "../../lib/show/training_charts.ts";
 import { runSummary } from "../run/run_summaries.ts";
 
 const config = parseConfig({ run: "mine" });

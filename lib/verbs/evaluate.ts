@@ -41,11 +41,8 @@ interface Evaluated extends Evaluation {
 export async function evaluate(run: Run): Promise<Evaluated> {
   const loaded = await loadModel(run.paths.model);
   try {
-    const result = await evaluateRun(run, {
-      loaded,
-      force: true,
-      onProgress: showProgress("Classifying"),
-    });
+    const onProgress = showProgress("Classifying");
+    const result = await evaluateRun(run, { loaded, force: true, onProgress });
     const explained = await explainReview(result.queue.first, {
       loaded,
       folder: fromRoot(run.config.evaluation.folder),
@@ -114,25 +111,17 @@ function showOutcome({ config }: Run, result: Evaluation): Displayable {
       )
       : null,
     ...evaluationNotices(result),
-    htmlTable(
-      result.classes.map(({ name, images, review }) => ({
-        class: name,
-        images,
-        "of these to review": review,
-      })),
-    ),
+    htmlTable(result.classes.map(({ name, images, review: of }) => {
+      return { class: name, images, "of these to review": of };
+    })),
   );
 }
 
 function showRows({ first, classified }: Evaluation): Displayable {
+  const rows = first.map(({ name, predicted }) => ({ name, ground_truth: predicted }));
+  const caption = "The same images in evaluation_details.csv";
   return displayAll(
-    htmlTable(
-      first.map(({ name, predicted }) => ({ name, ground_truth: predicted })),
-      { caption: `First rows of ${classified}` },
-    ),
-    htmlTable(first, {
-      columns: DETAILS_COLUMNS,
-      caption: "The same images in evaluation_details.csv",
-    }),
+    htmlTable(rows, { caption: `First rows of ${classified}` }),
+    htmlTable(first, { columns: DETAILS_COLUMNS, caption }),
   );
 }

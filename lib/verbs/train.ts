@@ -44,8 +44,8 @@ export async function train(run: Run): Promise<Trained> {
   const { training } = run.config;
   await show(trainingNotices(training));
   const chart = createLive();
-  const draw = (history: HistoryRow[], events: TrainingEvent[], epochs?: number) =>
-    learningCurves({ history, events, run: run.name, ...(epochs ? { epochs } : {}) });
+  const draw = (history: HistoryRow[], events: TrainingEvent[], epochs = 1) =>
+    learningCurves({ history, events, run: run.name, epochs });
   const trained = await trainRun(run, {
     onProgress: showProgress("Training"),
     onEpoch: (history, events) => chart.update(draw(history, events, training.epochs)),

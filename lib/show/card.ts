@@ -56,6 +56,17 @@ export interface LegendItem {
   mark: "area" | "line" | "dashed" | "dotted" | "tick" | "circle" | "triangle" | "cross";
 }
 
+/** The entry of a legend for the decision threshold; none where there is no threshold. */
+export function thresholdItem(
+  threshold: number | null,
+  color: string,
+  mark: LegendItem["mark"],
+): LegendItem[] {
+  return threshold === null
+    ? []
+    : [{ label: `threshold ${thresholdText(threshold)}`, color, mark }];
+}
+
 /** A chart: shows itself in a notebook, and is a complete SVG file as text. */
 export interface Figure extends Displayable {
   /** The SVG document; everything, legend included, is inside. */

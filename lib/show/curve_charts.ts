@@ -30,7 +30,7 @@ import {
   plotPanel,
   REFERENCE_LINE,
   runLine,
-  thresholdText,
+  thresholdItem,
   titled,
   UNIT_AXIS,
 } from "./card.ts";
@@ -169,31 +169,18 @@ function curveCard({ threshold }: Predictions, options: ChartOptions, curve: {
   }, options);
 }
 
-/** The entry of a legend for the decision threshold; none where there is no threshold. */
-export function thresholdItem(
-  threshold: number | null,
-  color: string,
-  mark: LegendItem["mark"],
-): LegendItem[] {
-  if (threshold === null) return [];
-  return [{ label: `threshold ${thresholdText(threshold)}`, color, mark }];
-}
-
 const RATES = [
-  { name: "sensitivity", color: colors.positive, mark: "line", dash: "" },
-  { name: "specificity", color: colors.negative, mark: "dashed", dash: "7 3" },
-  { name: "precision", color: colors.accent, mark: "dotted", dash: "2 3" },
+  { name: "sensitivity", color: colors.positive, mark: "line", dash: {} },
+  { name: "specificity", color: colors.negative, mark: "dashed", dash: { strokeDasharray: "7 3" } },
+  { name: "precision", color: colors.accent, mark: "dotted", dash: { strokeDasharray: "2 3" } },
 ] as const;
 
 /** The counts behind each of {@linkcode RATES}: `right` of `of` images. */
 function countsAt({ labels, predicted }: Predictions) {
   const m = confusionMatrix(labels, predicted);
-  const counts = {
-    sensitivity: { right: m.truePositive, of: m.truePositive + m.falseNegative },
-    specificity: { right: m.trueNegative, of: m.trueNegative + m.falsePositive },
-    precision: { right: m.truePositive, of: m.truePositive + m.falsePositive },
-  };
-  return RATES.map(({ name, color }) => ({ name, color, ...counts[name] }));
+  const right = [m.truePositive, m.trueNegative, m.truePositive];
+  const wrong = [m.falseNegative, m.falsePositive, m.falsePositive];
+  return RATES.map((rate, i) => ({ ...rate, right: right[i]!, of: right[i]! + wrong[i]! }));
 }
 
 /**
@@ -226,7 +213,7 @@ export function thresholdChart(predictions: Predictions, options: ChartOptions =
           stroke: color,
           strokeWidth: 2.2,
           strokeLinecap: "butt",
-          ...(dash ? { strokeDasharray: dash } : {}),
+          ...dash,
         })
       ),
       Plot.dot(chosen.filter(({ of }) => of > 0), {

@@ -78,7 +78,7 @@ export function reportPage(data: ReportData): string {
     limitationsSection(data),
     reproducibilitySection(data),
   ];
-  return page(title, [header, ...summary(data)], sections.filter((section) => section !== null));
+  return page(title, [header, ...summary(data)], sections.filter((one) => one !== null));
 }
 
 type Test = NonNullable<ReportData["test"]>;
@@ -128,7 +128,6 @@ function summary({ synthetic, stopped, problems, test, files: { split } }: Repor
   ];
 }
 
-/** Whether the model is better than no model, in the first lines. */
 function verdict({ predictions, scores: { roc_auc: auc } }: Test): Content {
   const { better, headline, sentence } = betterThanBaseline(predictions);
   // of fewer groups an interval says too little to be an argument

@@ -16,10 +16,10 @@ import {
   quoted,
   REFERENCE_LINE,
   runLine,
+  thresholdItem,
   titled,
   wrap,
 } from "./card.ts";
-import { thresholdItem } from "./curve_charts.ts";
 
 /** Equal bins from 0 to 1, which hold their lower edge; the last one also holds 1. */
 const binned = bin().domain([0, 1]).thresholds(range(1, 20).map((i) => i / 20));

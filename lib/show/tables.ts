@@ -27,34 +27,28 @@ export function trainingNotices(
     "augmentation" | "cachedViews" | "sampling"
   >,
 ): Displayable[] {
-  const notices: Displayable[] = [];
-  if (isAugmented(augmentation)) {
-    notices.push(notice(
+  const unsafe = describeAugmentations(augmentation)
+    .filter(({ setting, safe }) => safe === "no" && !setting.startsWith("off"))
+    .map((note) => `${note.augmentation} (${note.setting})`);
+  return [
+    isAugmented(augmentation) && notice(
       cachedViews === 0
         ? "Augmentation is on: every epoch sees the training images changed anew, so the frozen " +
           "layers run on every one of them in every epoch instead of once. An epoch takes much " +
           "longer; training.cachedViews keeps a number of views instead."
         : `Augmentation is on, with ${cachedViews} views of every image, which come in turn: the ` +
           "frozen layers run once on each, so the first epochs take longer.",
-    ));
-    const unsafe = describeAugmentations(augmentation)
-      .filter(({ setting, safe }) => safe === "no" && !setting.startsWith("off"))
-      .map((note) => `${note.augmentation} (${note.setting})`);
-    if (unsafe.length > 0) {
-      notices.push(notice(
-        `Not safe for this tissue at this strength: ${unsafe.join(", ")}. Notebook 04 says why.`,
-        "warning",
-      ));
-    }
-  }
-  if (sampling === "balanced") {
-    notices.push(notice(
+    ),
+    unsafe.length > 0 && notice(
+      `Not safe for this tissue at this strength: ${unsafe.join(", ")}. Notebook 04 says why.`,
+      "warning",
+    ),
+    sampling === "balanced" && notice(
       "Balanced sampling: every class is as frequent in training as the others. Scores on the " +
         "training images are of that prevalence, and the model gives rarer classes higher " +
         "probabilities than their true prevalence warrants.",
-    ));
-  }
-  return notices;
+    ),
+  ].filter((one) => one !== false);
 }
 
 /** What must be known about how a training went, besides its history. */
@@ -89,41 +83,34 @@ export function outcomeNotices(
 
 /** How labels are corrected, what became of a person's own lists, and what corrections changed. */
 export function reviewNotices(
-  { file, edited, howTo, corrections, pending, mistakes, uncertain }: Pick<
+  { file, edited, howTo, corrections, pending, mistakes, uncertain }: Omit<
     ReviewRun,
-    "file" | "edited" | "howTo" | "corrections" | "pending" | "mistakes" | "uncertain"
+    "of" | "mistakesOf"
   >,
 ): Displayable[] {
   const listed = mistakes.length + uncertain.length;
-  const notices = [notice(`${listed} images to review are listed in ${file}. ${howTo}`)];
-  if (edited.length > 0) {
-    notices.push(notice(
+  const changes = corrections?.changes.map(({ path, before, after, predicted }) => ({
+    path,
+    before: classLabel(before),
+    now: after === null ? "left out" : classLabel(after),
+    "predicted then": classLabel(predicted),
+  }));
+  return [
+    notice(`${listed} images to review are listed in ${file}. ${howTo}`),
+    edited.length > 0 && notice(
       `Left as they are, because they were edited or not written by this run: ${
         edited.join(", ")
       }. The new list is ${file}.`,
       "warning",
-    ));
-  }
-  if (corrections) {
-    const changes = corrections.changes.map(({ path, before, after, predicted }) => ({
-      path,
-      before: classLabel(before),
-      now: after === null ? "left out" : classLabel(after),
-      "predicted then": classLabel(predicted),
-    }));
-    notices.push(
-      notice(corrections.sentence),
-      htmlTable(changes, { caption: "Corrected labels of test images" }),
-    );
-  }
-  if (pending > 0) {
-    notices.push(notice(
+    ),
+    corrections && notice(corrections.sentence),
+    changes && htmlTable(changes, { caption: "Corrected labels of test images" }),
+    pending > 0 && notice(
       `${counted(pending, "label")} of labels.csv ${pending === 1 ? "is" : "are"} not in this ` +
         "split yet: the scores above are with the old ones. Run notebooks 02 to 06 again.",
       "warning",
-    ));
-  }
-  return notices;
+    ),
+  ].filter((one) => one !== false && one != null);
 }
 
 /**
@@ -139,9 +126,6 @@ export function evaluationNotices(evaluation: Evaluation): Displayable[] {
   ];
 }
 
-/** Scores of metrics.json that are shown, with their headings. */
-const TEST_SCORES = { roc_auc: "test AUC", balanced_accuracy: "test balanced accuracy" };
-
 /**
  * Every trained run: its settings that are not at their default, and the scores of the epoch that it
  * has kept, sorted by the score that `config.training.checkpoint.monitor` names. Runs of one split
@@ -153,7 +137,8 @@ export function runsTable({ runs, remarks }: Runs, config: Config): Displayable 
   const { monitor } = config.training.checkpoint;
   const ranked = rankRuns(runs, { monitor, run: config.run });
   const { differing, shared } = configDifferences(ranked);
-  const tested = Object.entries(TEST_SCORES)
+  const headings = { roc_auc: "test AUC", balanced_accuracy: "test balanced accuracy" };
+  const tested = Object.entries(headings)
     .filter(([name]) => runs.some(({ test }) => test?.[name] != null));
   const rows = ranked.map((summary) => ({
     run: summary.run === config.run ? `${summary.run} (this run)` : summary.run,
@@ -215,11 +200,9 @@ function notesOn(ranked: readonly RunSummary[], monitor: Monitor): string[] {
 /** The shortest end of a dotted path that no other field has too. */
 function shortName(field: string, all: readonly string[]): string {
   const parts = field.split(".");
-  for (let length = 1; length < parts.length; length++) {
-    const end = parts.slice(-length).join(".");
-    if (all.filter((other) => `.${other}`.endsWith(`.${end}`)).length === 1) return end;
-  }
-  return field;
+  const ends = parts.map((_, i) => parts.slice(-i - 1).join("."));
+  return ends.find((end) => all.filter((other) => `.${other}`.endsWith(`.${end}`)).length === 1) ??
+    field;
 }
 
 /**

@@ -33,23 +33,15 @@ const EVENTS = {
   early_stopping: { panel: "loss", label: "stopped early", mark: "cross", symbol: "times" },
 } as const;
 
-/** A column of history.csv that has a panel, and the one of validation images beside it. */
-interface Quantity {
-  name: "loss" | "accuracy" | "auc" | "learning_rate";
-  label: string;
-  validation?: "val_loss" | "val_accuracy" | "val_auc";
-}
+/** Columns of history.csv that have a panel, with its title. */
+const QUANTITIES = {
+  loss: "Loss (cross-entropy)",
+  accuracy: "Accuracy",
+  auc: "AUC of the positive class",
+  learning_rate: "Learning rate",
+};
 
-const QUANTITIES: readonly (readonly Quantity[])[] = [
-  [
-    { name: "loss", label: "Loss (cross-entropy)", validation: "val_loss" },
-    { name: "accuracy", label: "Accuracy", validation: "val_accuracy" },
-  ],
-  [
-    { name: "auc", label: "AUC of the positive class", validation: "val_auc" },
-    { name: "learning_rate", label: "Learning rate" },
-  ],
-];
+const ROWS = [["loss", "accuracy"], ["auc", "learning_rate"]] as const;
 
 /**
  * Loss, accuracy, AUC and learning rate by epoch, training against validation, with what the
@@ -73,8 +65,6 @@ export function learningCurves(
   const best = history.find(({ epoch }) => epoch === saved?.epoch);
   const kinds = new Set<string>(events.map(({ kind }) => kind));
   const seconds = sum(history, (row) => row.seconds);
-  const draw = (quantity: Quantity) =>
-    panel(quantity, { history, events, last, best, width: halfWidth(options) });
   return card({
     title: "Learning curves",
     subtitle: `Run ${run} · ${counted(history.length, "epoch")}` +
@@ -86,7 +76,9 @@ export function learningCurves(
       ...Object.entries(EVENTS).filter(([kind]) => kinds.has(kind))
         .map(([, { label, mark }]) => ({ label, color: colors.ink, mark })),
     ],
-    rows: QUANTITIES.map((row) => row.map(draw)),
+    rows: ROWS.map((row) =>
+      row.map((name) => panel(name, { history, events, last, best, width: halfWidth(options) }))
+    ),
     note: best
       ? `Kept: epoch ${best.epoch}, validation loss ${best.val_loss.toFixed(4)}, accuracy ` +
         `${best.val_accuracy.toFixed(4)}, AUC ${best.val_auc?.toFixed(4) ?? "undefined"}.`
@@ -95,7 +87,7 @@ export function learningCurves(
 }
 
 function panel(
-  { name, label, validation }: Quantity,
+  name: keyof typeof QUANTITIES,
   { history, events, last, best, width }: {
     history: readonly HistoryRow[];
     events: readonly TrainingEvent[];
@@ -104,25 +96,25 @@ function panel(
     width: number;
   },
 ): Panel {
+  const validation = name === "learning_rate" ? null : `val_${name}` as const;
   const shown = validation ?? name;
+  const scale = validation ? linearScale : rateScale;
   const values = history.flatMap((row) => [row[name], row[shown]]).filter((v) => v !== null);
   return epochPanel({
     width,
     height: 210,
     last,
-    y: { label, ...(name === "learning_rate" ? rateScale(values) : linearScale(values)) },
+    y: { label: QUANTITIES[name], ...scale(values) },
     marks: [
-      Plot.ruleX(best ? [best.epoch] : [], {
-        ...REFERENCE_LINE,
-        stroke: colors.accent,
-        strokeWidth: 1.5,
-      }),
+      Plot.ruleX(best ? [best.epoch] : [], { ...REFERENCE_LINE, ...KEPT }),
       curve(history, name, validation ? colors.training : colors.ink),
       validation ? curve(history, validation, colors.validation) : null,
       ...eventDots(history, events, name, shown),
     ],
   });
 }
+
+const KEPT = { stroke: colors.accent, strokeWidth: 1.5 };
 
 /** A chart over the epochs from 1 to `last`, its vertical axis titled above it. */
 function epochPanel(
@@ -188,7 +180,7 @@ function decades(low: number, high: number, factors: readonly number[] = [1]): n
 function eventDots(
   history: readonly HistoryRow[],
   events: readonly TrainingEvent[],
-  name: Quantity["name"],
+  name: keyof typeof QUANTITIES,
   shown: keyof HistoryRow,
 ): Plot.Dot[] {
   return Object.entries(EVENTS).filter(([, { panel }]) => panel === name)
@@ -264,9 +256,9 @@ export function learningRateChart(
 const HUES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000"];
 
 const DASHES = [
-  { mark: "line", dash: "" },
-  { mark: "dashed", dash: "6 3" },
-  { mark: "dotted", dash: "1.5 3" },
+  { mark: "line", dash: {} },
+  { mark: "dashed", dash: { strokeDasharray: "6 3" } },
+  { mark: "dotted", dash: { strokeDasharray: "1.5 3" } },
 ] as const;
 
 /** More lines cannot be told apart: two dashes of each colour; the third is left for the own run. */
@@ -291,15 +283,11 @@ export function runsChart(
   const curves = drawn.map((summary) => {
     const style = styleOf(styled.indexOf(summary));
     const width = summary.run === run ? 3 : style ? 1.75 : 1;
-    return { ...summary, width, color: style?.color ?? colors.rule, dash: style?.dash ?? "" };
+    return { ...summary, width, color: style?.color ?? colors.rule, dash: style?.dash ?? {} };
   }).reverse().sort((a, b) => a.width - b.width); // the best and the own on top
   const hasAuc = drawn.some(({ history }) => history.some(({ val_auc }) => val_auc !== null));
   const [further, elsewhere] = [drawn.length - styled.length, ranked.length - drawn.length];
-  const more: LegendItem = {
-    label: counted(further, "more run"),
-    color: colors.rule,
-    mark: "line",
-  };
+  const more = { label: counted(further, "more run"), color: colors.rule, mark: "line" as const };
   return card({
     title: "Validation curves of all runs",
     subtitle: `Run ${run} in a thicker line · ${counted(drawn.length, "run")} of the same split`,
@@ -333,32 +321,22 @@ const LABELS = {
 };
 
 function runsPanel(
-  curves: (Pick<RunSummary, "history" | "best"> & { color: string; dash: string; width: number })[],
+  curves: (Pick<RunSummary, "history" | "best"> & { color: string; dash: object; width: number })[],
   name: keyof typeof LABELS,
   width: number,
 ): Panel {
   const values = curves.flatMap(({ history }) => history.map((row) => row[name]))
     .filter((value) => value !== null);
   const at = { x: "epoch", y: name };
+  const dot = { stroke: colors.paper, strokeWidth: 1 };
   return epochPanel({
     width,
     height: 260,
     last: max(curves, ({ history }) => history.at(-1)!.epoch) ?? 0,
     y: { label: LABELS[name], ...(name === "val_loss" ? lossScale(values) : scoreScale(values)) },
     marks: curves.flatMap(({ history, best, color: stroke, dash, width: strokeWidth }) => [
-      Plot.lineY(history, {
-        ...at,
-        stroke,
-        strokeWidth,
-        ...(dash ? { strokeDasharray: dash } : {}),
-      }),
-      Plot.dot([best], {
-        ...at,
-        r: 2 + strokeWidth / 2,
-        fill: stroke,
-        stroke: colors.paper,
-        strokeWidth: 1,
-      }),
+      Plot.lineY(history, { ...at, stroke, strokeWidth, ...dash }),
+      Plot.dot([best], { ...at, ...dot, r: 2 + strokeWidth / 2, fill: stroke }),
     ]),
   });
 }

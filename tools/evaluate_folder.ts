@@ -4,7 +4,7 @@ import { parseFormats } from "../lib/evaluation/export.ts";
 import { describeEvaluation } from "../lib/evaluation/results.ts";
 import { parseShard } from "../lib/evaluation/work.ts";
 import { runOf } from "../lib/run/run.ts";
-import { showProgress } from "../lib/show/progress.ts";
+import { showProgress } from "../lib/show/display.ts";
 import type { EvaluateRequest } from "./evaluate.ts";
 
 /**

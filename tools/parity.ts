@@ -37,8 +37,8 @@ export function parseParityArguments(args: string[], cwd: string): Request | nul
 /** Returns the exit code. */
 async function parity({ run, folder, most }: Request): Promise<number> {
   const { parseConfig } = await later<typeof import("../lib/core/config.ts")>("lib/core/config.ts");
-  const { showProgress } = await later<typeof import("../lib/show/progress.ts")>(
-    "lib/show/progress.ts",
+  const { showProgress } = await later<typeof import("../lib/show/display.ts")>(
+    "lib/show/display.ts",
   );
   const { measureParity } = await later<typeof import("./measure_parity.ts")>(
     "tools/measure_parity.ts",

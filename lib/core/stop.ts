@@ -103,7 +103,7 @@ export interface ProgressPlace {
 }
 
 /**
- * Called by long work as it goes on. The core only reports; `lib/show/progress.ts` shows it in
+ * Called by long work as it goes on. The core only reports; `lib/show/display.ts` shows it in
  * a notebook or a terminal with the speed and the time left. Work of several phases starts to count
  * again in each.
  *

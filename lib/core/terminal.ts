@@ -45,7 +45,8 @@ const console_: StatusLineTarget = {
  * A status line: on a terminal one line that is written over; in a pipe or a log an ordinary line,
  * but only every 20 seconds, so that it shows that work goes on and stays readable.
  */
-export function statusLine(target: StatusLineTarget = console_): StatusLine {
+export function statusLine(change: Partial<StatusLineTarget> = {}): StatusLine {
+  const target = { ...console_, ...change };
   let shown = false;
   let lastWritten = target.now();
   const clear = () => shown ? "\r\x1b[2K" : "";

@@ -1,4 +1,5 @@
 import * as Plot from "@observablehq/plot";
+import { sum } from "d3-array";
 import { parseHTML } from "linkedom";
 import { images } from "../core/words.ts";
 import { type Displayable, escapeHtml, htmlDisplay, printable } from "./display.ts";
@@ -31,24 +32,19 @@ export interface ChartOptions {
   title?: string;
 }
 
-/** Width of the widest card that no option makes wider, in pixels. */
-const WIDTH = 720;
-
-/** Narrower charts have no room for their texts. */
-const LEAST_WIDTH = 480;
-
+/** Space at the edge of a card, in pixels. */
 const PADDING = 18;
 
 /** Space between panels, in pixels. */
 export const GAP = 10;
 
 /** Width of a row of panels that fills a card, in pixels. */
-export function contentWidth({ width = WIDTH }: ChartOptions = {}): number {
-  return Math.max(LEAST_WIDTH, width) - 2 * PADDING;
+export function contentWidth({ width = 720 }: ChartOptions): number {
+  return Math.max(480, width) - 2 * PADDING;
 }
 
 /** Width of each of two panels side by side. */
-export function halfWidth(options: ChartOptions = {}): number {
+export function halfWidth(options: ChartOptions): number {
   return (contentWidth(options) - GAP) / 2;
 }
 
@@ -58,6 +54,17 @@ export interface LegendItem {
   color: string;
   /** How the entry looks in the chart. */
   mark: "area" | "line" | "dashed" | "dotted" | "tick" | "circle" | "triangle" | "cross";
+}
+
+/** The entry of a legend for the decision threshold; none where there is no threshold. */
+export function thresholdItem(
+  threshold: number | null,
+  color: string,
+  mark: LegendItem["mark"],
+): LegendItem[] {
+  return threshold === null
+    ? []
+    : [{ label: `threshold ${thresholdText(threshold)}`, color, mark }];
 }
 
 /** A chart: shows itself in a notebook, and is a complete SVG file as text. */
@@ -101,15 +108,13 @@ export function card(
 ): Figure {
   const title = options.title ?? usual;
   const width = Math.round(Math.max(0, ...rows.map(rowWidth))) || contentWidth(options); // inside
-  const parts: string[] = [];
-  let y = PADDING + 14;
-  parts.push(line(title, width, y, 16, `font-weight="bold" fill="${colors.ink}"`));
-  y += 19;
-  parts.push(line(subtitle, width, y, 12, `fill="${colors.muted}"`));
-  y += 14;
-  const drawnLegend = drawLegend(legend, width, y);
-  parts.push(drawnLegend.markup);
-  y += drawnLegend.height;
+  const drawnLegend = drawLegend(legend, width, PADDING + 47);
+  const parts = [
+    line(title, width, PADDING + 14, 16, `font-weight="bold" fill="${colors.ink}"`),
+    line(subtitle, width, PADDING + 33, 12, `fill="${colors.muted}"`),
+    drawnLegend.markup,
+  ];
+  let y = PADDING + 47 + drawnLegend.height;
   for (const row of rows) {
     let x = PADDING;
     for (const panel of row) {
@@ -119,9 +124,8 @@ export function card(
     y += Math.max(...row.map((panel) => panel.height)) + GAP;
   }
   for (const text of note ? wrap(note, width, 12) : []) {
-    y += 14;
-    parts.push(line(text, width, y, 12, `fill="${colors.ink}"`));
-    y += 3;
+    parts.push(line(text, width, y + 14, 12, `fill="${colors.ink}"`));
+    y += 17;
   }
   const cardWidth = width + 2 * PADDING;
   const height = Math.ceil(y + PADDING - (note ? 4 : GAP));
@@ -164,11 +168,7 @@ function asWideAs(text: string): string {
 const [SWATCH, LEGEND_LINE] = [22, 19];
 
 /** Entries side by side, in as many lines as they need. */
-function drawLegend(
-  items: readonly LegendItem[],
-  width: number,
-  top: number,
-): { markup: string; height: number } {
+function drawLegend(items: readonly LegendItem[], width: number, top: number) {
   if (items.length === 0) return { markup: "", height: 0 };
   let [x, y] = [PADDING, top + 11];
   const drawn = items.map((item) => {
@@ -207,37 +207,34 @@ export interface Panel {
   height: number;
 }
 
-/** What {@linkcode plotPanel} draws. */
-interface PanelOptions extends Plot.PlotOptions {
-  width: number;
-  height: number;
-  /** Top, right, bottom and left, in pixels: room for axes and texts beside the frame. */
-  margins: readonly [top: number, right: number, bottom: number, left: number];
-}
-
 /**
  * Draws an Observable Plot chart as SVG markup to be placed on a card.
  *
  * Plot's own `<svg>` and style sheet are taken off: nested SVG elements and style rules behave
  * differently in browsers, in Jupyter and in converters, plain groups do not.
+ *
+ * @param options As Plot's; `margins`: room for axes and texts beside the frame, in pixels.
  */
-export function plotPanel({ margins, ...options }: PanelOptions): Panel {
-  const { document } = parseHTML("<!doctype html><html></html>") as unknown as {
-    document: unknown;
-  };
-  const [marginTop, marginRight, marginBottom, marginLeft] = margins;
-  const all = { marginTop, marginRight, marginBottom, marginLeft, ...options, document };
+export function plotPanel(
+  { margins: [marginTop, marginRight, marginBottom, marginLeft], width, height, ...options }:
+    & Plot.PlotOptions
+    & Pick<Panel, "width" | "height">
+    & { margins: readonly [top: number, right: number, bottom: number, left: number] },
+): Panel {
   // Deno checks types without a browser's DOM, of which this needs one property
-  const chart = Plot.plot(all as Plot.PlotOptions) as unknown as { innerHTML: string };
-  const markup = chart.innerHTML
+  const { innerHTML } = Plot.plot({
+    ...{ marginTop, marginRight, marginBottom, marginLeft, width, height, ...options },
+    document: Reflect.get(parseHTML("<!doctype html><html></html>"), "document"),
+  }) as unknown as { innerHTML: string };
+  const markup = innerHTML
     .replace(/<style>[^]*?<\/style>/g, "")
     .replaceAll("currentColor", colors.ink)
     .replaceAll("var(--plot-background)", colors.paper);
   return {
     markup: `<g font-family="${fontFamily}" font-size="11" fill="${colors.ink}" ` +
       `text-anchor="middle">${markup}</g>`,
-    width: options.width,
-    height: options.height,
+    width,
+    height,
   };
 }
 
@@ -257,24 +254,14 @@ export const REFERENCE_LINE = { stroke: colors.muted, strokeDasharray: "4 3" };
 
 /** A panel's own title, above its frame on the left; the top margin must hold it. */
 export function heading(title: string): Plot.Text {
-  return Plot.text([title], {
-    frameAnchor: "top-left",
-    dy: -18,
-    textAnchor: "start",
-    fontSize: 12,
-    fontWeight: "bold",
-  });
+  const font = { fontSize: 12, fontWeight: "bold" };
+  return Plot.text([title], { frameAnchor: "top-left", dy: -18, textAnchor: "start", ...font });
 }
-
-/** Of the area of an interval around a curve. */
-export const BAND_OPACITY = 0.2;
-
-/** Colours of the other classes, where there are more than two. */
-const MORE = ["#009e73", "#cc79a7", "#56b4e9", "#e69f00"];
 
 /** A colour for each class: the first one the negative, the last one the positive colour. */
 export function classColors(classes: number): string[] {
-  const others = Array.from({ length: classes - 2 }, (_, i) => MORE[i % MORE.length]!);
+  const more = ["#009e73", "#cc79a7", "#56b4e9", "#e69f00"];
+  const others = Array.from({ length: classes - 2 }, (_, i) => more[i % more.length]!);
   return [colors.negative, ...others, colors.positive];
 }
 
@@ -303,37 +290,31 @@ export function thresholdText(threshold: number): string {
 
 /** Widths of Helvetica and Arial in thousandths of the font size, where they differ from 556. */
 const WIDTHS = new Map(
-  ([
-    ["ijl'|", 222],
-    [" tfI.,:;!/[]()-·", 300],
-    ["rJ", 400],
-    ["szckvxy", 500],
-    ["ABEKPSVXY&", 667],
-    ["w", 722],
-    ["CDHNRUTFGLOQZ", 730],
-    ["mMW%@", 890],
-  ] as const).flatMap(([characters, width]) => [...characters].map((one) => [one, width])),
+  Object.entries({
+    222: "ijl'|",
+    300: " tfI.,:;!/[]()-·",
+    400: "rJ",
+    500: "szckvxy",
+    667: "ABEKPSVXY&",
+    722: "w",
+    730: "CDHNRUTFGLOQZ",
+    890: "mMW%@",
+  }).flatMap(([width, characters]) => [...characters].map((one) => [one, Number(width)])),
 );
 
 /** Width of a text in pixels at a font size, to a few per cent: SVG cannot measure by itself. */
 export function textWidth(text: string, fontSize: number): number {
-  let width = 0;
-  for (const character of text) {
-    width += WIDTHS.get(character) ?? (character > "\u2e7f" ? 1000 : 556);
-  }
-  return width * fontSize / 1000;
+  const widths = [...text].map((one) => WIDTHS.get(one) ?? (one > "\u2e7f" ? 1000 : 556));
+  return sum(widths) * fontSize / 1000;
 }
 
 /** The text, or as much of its start and end as fits, with "…" between. */
 export function shorten(text: string, maxWidth: number, fontSize: number): string {
-  if (textWidth(text, fontSize) <= maxWidth) return text;
   const characters = [...text];
-  let kept = characters.length;
   let short = text;
-  while (kept > 1 && textWidth(short, fontSize) > maxWidth) {
-    kept--;
-    short = characters.slice(0, Math.ceil(kept / 2)).join("") + "…" +
-      characters.slice(characters.length - Math.floor(kept / 2)).join("");
+  for (let n = characters.length - 1; n > 0 && textWidth(short, fontSize) > maxWidth; n--) {
+    short = [...characters.slice(0, Math.ceil(n / 2)), "…"]
+      .concat(characters.slice(characters.length - Math.floor(n / 2))).join("");
   }
   return short;
 }
@@ -342,9 +323,9 @@ export function shorten(text: string, maxWidth: number, fontSize: number): strin
 export function wrap(text: string, maxWidth: number, fontSize: number): string[] {
   const lines: string[] = [];
   for (const word of text.split(/\s+/)) {
-    const extended = lines.length === 0 ? word : `${lines.at(-1)} ${word}`;
+    const extended = `${lines.at(-1)} ${word}`;
     if (lines.length > 0 && textWidth(extended, fontSize) <= maxWidth) {
-      lines[lines.length - 1] = extended;
+      lines.splice(-1, 1, extended);
     } else lines.push(shorten(word, maxWidth, fontSize));
   }
   return lines;

@@ -30,7 +30,7 @@ import {
   plotPanel,
   REFERENCE_LINE,
   runLine,
-  thresholdText,
+  thresholdItem,
   titled,
   UNIT_AXIS,
 } from "./card.ts";
@@ -38,14 +38,16 @@ import {
 /** ROC curve of the positive class with its band, the diagonal of chance and the operating point. */
 export function rocChart(predictions: Predictions, options: ChartOptions = {}): Figure {
   const { labels, probabilities } = predictions;
-  const head = curveHead("ROC curve", predictions);
+  const head = headOf("ROC curve", predictions);
   const curve = rocCurve(labels, probabilities);
   if (!curve) {
-    const note = "There is no ROC curve: it needs images of both classes.";
-    return card({ ...head, note }, options);
+    return card(
+      { ...head, note: "There is no ROC curve: it needs images of both classes." },
+      options,
+    );
   }
   // both rates are defined, since there are images of both classes
-  const { sensitivity, specificity } = ratesAt(predictions);
+  const [sensitivity, specificity] = countsAt(predictions).map(({ right, of }) => right / of);
   return curveCard(predictions, options, {
     ...head,
     area: `AUC ${rocAuc(labels, probabilities)!.toFixed(3)}`,
@@ -69,14 +71,15 @@ export function precisionRecallChart(
   options: ChartOptions = {},
 ): Figure {
   const { labels, probabilities } = predictions;
-  const head = curveHead("Precision-recall curve", predictions);
+  const head = headOf("Precision-recall curve", predictions);
   const curve = precisionRecallCurve(labels, probabilities);
   if (!curve) {
     const note = "There is no precision-recall curve: it needs images of the positive class.";
     return card({ ...head, note }, options);
   }
   const prevalence = sum(labels) / labels.length;
-  const { sensitivity: recall, precision } = ratesAt(predictions);
+  const [recall, , precision] = countsAt(predictions)
+    .map(({ right, of }) => of === 0 ? null : right / of);
   // the curve's closing point (recall 0, precision 1) is a convention, not a threshold: the first
   // step is drawn at the precision of the first threshold instead
   const last = curve.thresholds.length - 1;
@@ -90,15 +93,15 @@ export function precisionRecallChart(
     points: points.reverse(),
     steps: true,
     baseline: [[0, prevalence], [1, prevalence]],
-    operating: precision === null ? null : [recall!, precision],
-    rates: precision === null
+    operating: precision == null ? null : [recall!, precision],
+    rates: precision == null
       ? "no image is predicted as positive"
       : `precision ${percent(precision)}, recall ${percent(recall!)}`,
   });
 }
 
 /** Title and subtitle with run and numbers. */
-function curveHead(title: string, { labels, run }: Predictions) {
+function headOf(title: string, { labels, run }: Predictions) {
   return { title, subtitle: `${runLine(run, labels.length)}, ${sum(labels)} positive` };
 }
 
@@ -108,7 +111,7 @@ const BETWEEN = { y1: "low", y2: "high" };
 type Point = readonly [x: number, y: number];
 
 /** A curve in a square whose axes both run from 0 to 1. */
-interface Curve {
+function curveCard({ threshold }: Predictions, options: ChartOptions, curve: {
   title: string;
   subtitle: string;
   /** "AUC 0.933". */
@@ -116,25 +119,19 @@ interface Curve {
   band: CurveBand;
   /** What a model of no use has, in words and as a line. */
   chance: string;
-  baseline: readonly Point[];
-  axes: readonly [x: string, y: string];
-  points: readonly Point[];
+  baseline: Point[];
+  axes: [x: string, y: string];
+  points: Point[];
   steps?: boolean;
   /** Where the threshold puts the model, as a point and in words. */
   operating: Point | null;
   rates: string;
-}
-
-/** Without {@linkcode ChartOptions.width}, ROC and precision-recall curves are this wide. */
-const SQUARE_WIDTH = 516;
-
-function curveCard({ threshold }: Predictions, options: ChartOptions, curve: Curve): Figure {
-  const { area, band: { points: band, area: interval, method }, chance } = curve;
-  const { low, high, reason } = interval;
+}): Figure {
+  const { area, band: { points: band, area: { low, high, reason }, method } } = curve;
   const limits = low === null || high === null
     ? ""
     : `, 95 % confidence interval ${low.toFixed(3)} to ${high.toFixed(3)}`;
-  const width = contentWidth({ width: SQUARE_WIDTH, ...options });
+  const width = contentWidth({ width: 516, ...options });
   const panel = plotPanel({
     width,
     height: width - 40,
@@ -155,17 +152,15 @@ function curveCard({ threshold }: Predictions, options: ChartOptions, curve: Cur
       }),
     ],
   });
-  const legend: LegendItem[] = [
-    { label: `model (${area}${limits})`, color: colors.negative, mark: "line" },
-    ...(band.length === 0
-      ? []
-      : [{ label: "95 % band", color: colors.band, mark: "area" as const }]),
-    { label: chance, color: colors.muted, mark: "dashed" },
-    ...thresholdItem(threshold, colors.positive, "circle"),
-  ];
+  const bandItem: LegendItem = { label: "95 % band", color: colors.band, mark: "area" };
   return card({
     ...curve,
-    legend,
+    legend: [
+      { label: `model (${area}${limits})`, color: colors.negative, mark: "line" },
+      ...(band.length === 0 ? [] : [bandItem]),
+      { label: curve.chance, color: colors.muted, mark: "dashed" },
+      ...thresholdItem(threshold, colors.positive, "circle"),
+    ],
     rows: [[panel]],
     note: (threshold === null ? "" : `At the threshold: ${curve.rates}. `) +
       (band.length > 0
@@ -174,38 +169,18 @@ function curveCard({ threshold }: Predictions, options: ChartOptions, curve: Cur
   }, options);
 }
 
-/** The entry of a legend for the decision threshold; none where there is no threshold. */
-export function thresholdItem(
-  threshold: number | null,
-  color: string,
-  mark: LegendItem["mark"],
-): LegendItem[] {
-  if (threshold === null) return [];
-  return [{ label: `threshold ${thresholdText(threshold)}`, color, mark }];
-}
-
-/** The rates of the predicted classes; `null` where one is undefined. */
-function ratesAt(predictions: Predictions) {
-  const [sensitivity, specificity, precision] = countsAt(predictions)
-    .map(({ right, of }) => of === 0 ? null : right / of);
-  return { sensitivity: sensitivity!, specificity: specificity!, precision: precision! };
-}
-
 const RATES = [
-  { name: "sensitivity", color: colors.positive, mark: "line", dash: "" },
-  { name: "specificity", color: colors.negative, mark: "dashed", dash: "7 3" },
-  { name: "precision", color: colors.accent, mark: "dotted", dash: "2 3" },
+  { name: "sensitivity", color: colors.positive, mark: "line", dash: {} },
+  { name: "specificity", color: colors.negative, mark: "dashed", dash: { strokeDasharray: "7 3" } },
+  { name: "precision", color: colors.accent, mark: "dotted", dash: { strokeDasharray: "2 3" } },
 ] as const;
 
 /** The counts behind each of {@linkcode RATES}: `right` of `of` images. */
 function countsAt({ labels, predicted }: Predictions) {
   const m = confusionMatrix(labels, predicted);
-  const counts = {
-    sensitivity: { right: m.truePositive, of: m.truePositive + m.falseNegative },
-    specificity: { right: m.trueNegative, of: m.trueNegative + m.falsePositive },
-    precision: { right: m.truePositive, of: m.truePositive + m.falsePositive },
-  };
-  return RATES.map(({ name, color }) => ({ name, color, ...counts[name] }));
+  const right = [m.truePositive, m.trueNegative, m.truePositive];
+  const wrong = [m.falseNegative, m.falsePositive, m.falsePositive];
+  return RATES.map((rate, i) => ({ ...rate, right: right[i]!, of: right[i]! + wrong[i]! }));
 }
 
 /**
@@ -214,14 +189,12 @@ function countsAt({ labels, predicted }: Predictions) {
  */
 export function thresholdChart(predictions: Predictions, options: ChartOptions = {}): Figure {
   const { labels, probabilities, threshold } = predictions;
-  const head = curveHead("Rates over the threshold", predictions);
+  const head = headOf("Rates over the threshold", predictions);
   if (labels.length === 0) return card({ ...head, note: "There are no images." }, options);
   const chosen = threshold === null ? [] : countsAt(predictions);
+  const n = (count: number) => count.toLocaleString("en-GB");
   const rates = chosen.map(({ name, right, of }) =>
-    of === 0
-      ? `${name} undefined`
-      : `${name} ${percent(right / of)} (${right.toLocaleString("en-GB")} of ` +
-        `${of.toLocaleString("en-GB")})`
+    `${name} ${of === 0 ? "undefined" : `${percent(right / of)} (${n(right)} of ${n(of)})`}`
   );
   const absent = labels.includes(1) ? labels.includes(0) ? "" : "negative" : "positive";
   const panel = plotPanel({
@@ -240,7 +213,7 @@ export function thresholdChart(predictions: Predictions, options: ChartOptions =
           stroke: color,
           strokeWidth: 2.2,
           strokeLinecap: "butt",
-          ...(dash ? { strokeDasharray: dash } : {}),
+          ...dash,
         })
       ),
       Plot.dot(chosen.filter(({ of }) => of > 0), {
@@ -273,7 +246,7 @@ export function thresholdChart(predictions: Predictions, options: ChartOptions =
  */
 export function reliabilityChart(predictions: Predictions, options: ChartOptions = {}): Figure {
   const { labels, probabilities, uncalibrated, groups } = predictions;
-  const head = curveHead("Reliability diagram", predictions);
+  const head = headOf("Reliability diagram", predictions);
   if (labels.length === 0) {
     return card({ ...head, note: "There is no reliability diagram: no images." }, options);
   }
@@ -348,9 +321,9 @@ function binCounts({ bins, color, width }: Side): Panel {
       Plot.axisY({ ticks: [], ...titled("Images") }),
       Plot.rectY(bins, { ...HISTOGRAM_BAR, y: "n", fill: color, fillOpacity: 0.55 }),
       Plot.text(bins, {
-        x: ({ from, to }: ReliabilityBin) => (from + to) / 2,
+        x: ({ from, to }) => (from + to) / 2,
         y: "n",
-        text: ({ n }: ReliabilityBin) => n < 10_000 ? String(n) : `${Math.round(n / 1000)}k`,
+        text: ({ n }) => n < 10_000 ? String(n) : `${Math.round(n / 1000)}k`,
         dy: -7,
         fontSize: 10,
       }),

@@ -1,6 +1,7 @@
 import * as Plot from "@observablehq/plot";
 import { extent, max, median, min, sum } from "d3-array";
 import { images, percent } from "../core/words.ts";
+import type { ManifestRow } from "../run/manifest.ts";
 import {
   card,
   type ChartOptions,
@@ -57,35 +58,24 @@ export function classCountsChart(
     title: "Images per class",
     subtitle: runLine(run, n),
     rows: [[panel]],
-    note: n === 0
-      ? ""
-      : `Majority baseline: always predicting “${most.class}” is right ${most.share} of the time. ` +
-        "An accuracy near that says nothing.",
+    note: n === 0 ? "" : `Majority baseline: always predicting “${most.class}” is right ` +
+      `${most.share} of the time. An accuracy near that says nothing.`,
   }, options);
-}
-
-/** Size of one image in pixels, with its class folder. */
-interface SizeRow {
-  width: number;
-  height: number;
-  label: string;
 }
 
 /** More dots than this make a file of many megabytes and a blot on the page. */
 const MAX_DOTS = 3000;
 
 /**
- * Width against height of the images, by class.
+ * Width against height of the images, by class. Above 3000 images an even selection is drawn, and
+ * the figure says so; the note's numbers are of all images.
  *
- * Above 3000 images an even selection is drawn, and the figure says so; the note's numbers are of
- * all images.
- *
- * @param sizes A row an image.
+ * @param sizes A row an image, in pixels.
  * @param classes In the order of `config.data.classes`.
  */
 export function sizeChart(
   { sizes, classes, run }: {
-    sizes: readonly SizeRow[];
+    sizes: readonly Pick<ManifestRow, "width" | "height" | "label">[];
     classes: readonly string[];
     run: string;
   },
@@ -94,8 +84,7 @@ export function sizeChart(
   const step = Math.ceil(sizes.length / MAX_DOTS);
   const drawn = sizes.filter((_, i) => i % step === 0);
   const selection = step > 1 ? ` · ${drawn.length.toLocaleString("en-GB")} of them drawn` : "";
-  const sides = drawn.flatMap(({ width, height }) => [width, height]);
-  const [smallest, largest] = [min(sides) ?? 1, max(sides) ?? 1];
+  const [smallest = 1, largest = 1] = extent(drawn.flatMap(({ width, height }) => [width, height]));
   const panel = plotPanel({
     width: contentWidth(options),
     height: 400,
@@ -109,7 +98,7 @@ export function sizeChart(
       Plot.dot(drawn, {
         x: "width",
         y: "height",
-        fill: ({ label }: SizeRow) => classLabel(label),
+        fill: ({ label }) => classLabel(label),
         fillOpacity: 0.55,
         r: 3,
       }),
@@ -149,34 +138,27 @@ function classLegend(classes: readonly string[], mark: LegendItem["mark"]): Lege
   return classes.map((name, i) => ({ label: classLabel(name), color: range[i]!, mark }));
 }
 
-/** Images of one class in one subset. */
-interface SubsetRow {
-  subset: string;
-  label: string;
-  count: number;
-}
-
 /**
  * Images per subset and class, with the fraction that was asked for, where there is one, marked on
  * each bar.
  *
- * @param rows A row a subset and class, in the order they are to be drawn.
+ * @param rows A row a subset and class with its images, in the order they are to be drawn.
  * @param requested Fraction of all images asked for, by subset; empty for a split that was given.
  * @param classes The positive class is the last one.
  */
 export function splitChart(
   { rows, requested, classes, run }: {
-    rows: readonly SubsetRow[];
+    rows: readonly { subset: string; label: string; count: number }[];
     requested: Readonly<Record<string, number>>;
     classes: readonly string[];
     run: string;
   },
   options: ChartOptions = {},
 ): Figure {
-  const n = imagesOf(rows);
+  const n = sum(rows, ({ count }) => count);
   const subsets = [...Map.groupBy(rows, ({ subset }) => subset)].map(([subset, own]) => {
-    const count = imagesOf(own);
-    const positives = imagesOf(own.filter(({ label }) => label === classes.at(-1)));
+    const count = sum(own, ({ count }) => count);
+    const positives = sum(own, ({ label, count }) => label === classes.at(-1) ? count : 0);
     const asked = requested[subset];
     return {
       subset,
@@ -187,6 +169,7 @@ export function splitChart(
       positives: `${positives.toLocaleString("en-GB")} positive, ${percent(positives / count)}`,
     };
   });
+  const asked: LegendItem = { label: "asked for", color: colors.ink, mark: "tick" };
   const text = { x: "end", y: "subset", textAnchor: "start", dx: 10, fontSize: 12 } as const;
   const panel = plotPanel({
     width: contentWidth(options),
@@ -200,7 +183,7 @@ export function splitChart(
       Plot.barX(rows, {
         x: "count",
         y: "subset",
-        fill: ({ label }: SubsetRow) => classLabel(label),
+        fill: ({ label }) => classLabel(label),
         order: classes.map(classLabel),
       }),
       Plot.tickX(subsets, { x: "asked", y: "subset", stroke: colors.ink, strokeWidth: 2.5 }),
@@ -214,14 +197,8 @@ export function splitChart(
     subtitle: runLine(run, n),
     legend: [
       ...classLegend(classes, "area"),
-      ...Object.keys(requested).length === 0
-        ? []
-        : [{ label: "asked for", color: colors.ink, mark: "tick" } satisfies LegendItem],
+      ...(Object.keys(requested).length === 0 ? [] : [asked]),
     ],
     rows: [[panel]],
   }, options);
-}
-
-function imagesOf(rows: readonly SubsetRow[]): number {
-  return sum(rows, ({ count }) => count);
 }

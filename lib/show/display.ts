@@ -1,5 +1,11 @@
-import { fromRoot, isSynthetic } from "../core/paths.ts";
-import { currentKernel, type Kernel, SETTLE } from "../core/stop.ts";
+import {
+  currentKernel,
+  type Kernel,
+  type OnProgress,
+  type ProgressPlace,
+  SETTLE,
+} from "../core/stop.ts";
+import { duration, printable as printableLine, statusLine } from "../core/terminal.ts";
 
 /** The method by which the Deno kernel asks a cell's last value how to show itself. */
 export const jupyterDisplay: unique symbol = Symbol.for("Jupyter.display");
@@ -25,15 +31,15 @@ export function htmlDisplay(html: string, text: string): Displayable {
 }
 
 /** Several things as one, in order; what is `null` or `undefined` is passed over. */
-export function displayAll(...contents: readonly (Displayable | null | undefined)[]): Displayable {
+export function displayAll(...contents: readonly (Displayable | Missing)[]): Displayable {
   const all = contents.filter((content) => content != null);
   return htmlDisplay(all.map(({ html }) => html).join(""), all.map(({ text }) => text).join("\n"));
 }
 
-type OneOrMany = Displayable | readonly (Displayable | null | undefined)[] | null | undefined;
+type Missing = null | undefined;
 
 /** What {@linkcode show} takes: something, several things, nothing, or a promise of them. */
-export type Showable = OneOrMany | Promise<OneOrMany>;
+type Showable = Displayable | Missing | readonly (Displayable | Missing)[];
 
 /**
  * Shows things under the current cell, in order: for a cell that has more to show than its last
@@ -45,7 +51,7 @@ export type Showable = OneOrMany | Promise<OneOrMany>;
  * await show(rocChart(predictions), precisionRecallChart(predictions));
  * ```
  */
-export async function show(...contents: readonly Showable[]): Promise<void> {
+export async function show(...contents: readonly (Showable | Promise<Showable>)[]): Promise<void> {
   const kernel = currentKernel();
   for (const content of (await Promise.all(contents)).flat()) {
     if (content == null) continue;
@@ -56,15 +62,9 @@ export async function show(...contents: readonly Showable[]): Promise<void> {
   if (kernel) await new Promise((resolve) => setTimeout(resolve, SETTLE));
 }
 
-/** A place in a notebook whose content changes. */
-interface Live {
-  /** Shows this instead of what was shown. Await the last one before the cell ends. */
-  update(content: Displayable): Promise<void>;
-}
-
 /**
- * A display under the current cell that later updates replace in place. Outside a notebook nothing
- * is shown.
+ * A display under the current cell that later updates replace in place. Await the last one before
+ * the cell ends. Outside a notebook nothing is shown.
  *
  * @example
  * ```ts
@@ -72,11 +72,11 @@ interface Live {
  * await chart.update(learningCurves({ history, events, run: config.run }));
  * ```
  */
-export function createLive(kernel: Kernel | null = currentKernel()): Live {
+export function createLive(kernel: Kernel | null = currentKernel()) {
   const displayId = crypto.randomUUID();
   let messageType = "display_data";
   return {
-    async update(content) {
+    async update(content: Displayable): Promise<void> {
       if (!kernel) return;
       const sent = kernel.broadcast(messageType, {
         data: content[jupyterDisplay](),
@@ -90,17 +90,113 @@ export function createLive(kernel: Kernel | null = currentKernel()): Live {
   };
 }
 
-const styles = {
-  info: { color: "0,114,178", sign: "ℹ" },
-  warning: { color: "230,159,0", sign: "⚠" },
-} as const;
+/**
+ * Shows how far long work is: a bar that moves in place in a notebook, one rewritten line in a
+ * terminal, a line now and then where output goes to a file. With the place in the work, the speed
+ * and the time left; at the end the time taken.
+ *
+ * @param label What is being done: "Reading images".
+ * @example
+ * ```ts
+ * const rows = await scan(folder, showProgress("Reading images"));
+ * ```
+ */
+export function showProgress(label: string): OnProgress {
+  const kernel = currentKernel();
+  return createProgress(label, kernel ? inNotebook(kernel) : inTerminal(), () => performance.now());
+}
+
+/**
+ * The logic of {@linkcode showProgress} without its surroundings. A count that falls, or a total
+ * that grows, begins a new phase, which is counted from its own start.
+ *
+ * @param show Is called at most once in an `interval` of milliseconds, and at the end.
+ * @param now Milliseconds of a clock that does not go back.
+ */
+export function createProgress(
+  label: string,
+  show: (state: Displayable, finished: boolean) => void,
+  now: () => number,
+  interval = 200,
+): OnProgress {
+  let start = now();
+  let phase = { done: Infinity, total: 0, start, first: { done: 0, time: 0 } };
+  let shownAt = -Infinity;
+  return (done, total, note, place) => {
+    const time = now();
+    if (done < phase.done || total > phase.total) {
+      phase = { total, done, start, first: { done, time } };
+    }
+    phase = { ...phase, total, done };
+    const finished = done >= total;
+    if (finished) start = time; // of the next phase, if there is one
+    if (!finished && time - shownAt < interval) return;
+    shownAt = time;
+    const { first } = phase; // what was done before it does not count for the speed
+    const rate = time > first.time ? 1000 * (done - first.done) / (time - first.time) : 0;
+    const seconds = (time - phase.start) / 1000;
+    show(progressDisplay({ label, done, total, note, place, rate, seconds }), finished);
+  };
+}
+
+/** What a progress display says. */
+interface ProgressState {
+  label: string;
+  done: number;
+  total: number;
+  note?: string | undefined;
+  place?: ProgressPlace | undefined;
+  /** Units a second; 0: not known yet. */
+  rate: number;
+  /** Since the work began. */
+  seconds: number;
+}
+
+/** One state of a progress display. */
+export function progressDisplay(state: ProgressState): Displayable {
+  const { label, done, total, note, place, rate, seconds } = state;
+  const count = `${done.toLocaleString("en-GB")} of ${total.toLocaleString("en-GB")}`;
+  const unit = place ? `${place.unit} a second` : "a second";
+  const timing = done >= total
+    ? `in ${duration(1000 * seconds)}`
+    : rate > 0
+    ? `${speed(rate)} ${unit}, ${duration(1000 * (total - done) / rate)} left`
+    : "";
+  const details = [place?.place ?? count, timing, note].filter(Boolean).join(" · ");
+  const html = `<div><b>${escapeHtml(label)}</b> <progress value="${done}" ` +
+    `max="${Math.max(total, 1)}" style="width:220px"></progress> ${escapeHtml(details)}</div>`;
+  return htmlDisplay(html, printableLine(`${label}: ${details}`));
+}
+
+/** Three digits that count: "0.0500", "11.1", "1,240". */
+function speed(rate: number): string {
+  return rate < 100 ? rate.toPrecision(3) : Math.round(rate).toLocaleString("en-GB");
+}
+
+function inNotebook(kernel: Kernel) {
+  const live = createLive(kernel);
+  return (state: Displayable, finished: boolean) => {
+    live.update(state).catch((error) => console.error("The progress display failed:", error));
+    // a caller that does not wait would end the cell first; the kernel's own thread goes on sending
+    if (finished) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, SETTLE);
+  };
+}
+
+function inTerminal() {
+  const line = statusLine({
+    isTerminal: Deno.stderr.isTerminal(),
+    write: (text) => void Deno.stderr.writeSync(new TextEncoder().encode(text)),
+  });
+  return ({ text }: Displayable, finished: boolean) =>
+    finished ? line.print(text) : line.update(text);
+}
 
 /**
  * A few sentences set apart from the rest of a notebook, in its own colours; warnings in bold. Line
  * breaks are kept.
  */
 export function notice(text: string, kind: "info" | "warning" = "info"): Displayable {
-  const { color, sign } = styles[kind];
+  const [color, sign] = kind === "warning" ? ["230,159,0", "⚠"] : ["0,114,178", "ℹ"];
   const body = kind === "warning" ? `<b>${escapeHtml(text)}</b>` : escapeHtml(text);
   const html = `<div style="border-left:4px solid rgb(${color});background:rgba(${color},0.12);` +
     `padding:8px 14px;margin:6px 0;max-width:692px;white-space:pre-line"><b>${sign}</b> ${body}</div>`;
@@ -114,16 +210,6 @@ export function syntheticNotice(): Displayable {
       "photographs of tissue, and no result on them is evidence about tissue.",
     "warning",
   );
-}
-
-/**
- * Says that what follows rests on synthetic images, where one of the folders is the sample set.
- *
- * @param folders As in the config: relative ones are meant from the project.
- */
-export async function showSyntheticNotice(...folders: string[]): Promise<void> {
-  const found = await Promise.all(folders.map((folder) => isSynthetic(fromRoot(folder))));
-  if (found.includes(true)) await show(syntheticNotice());
 }
 
 /** Of cells: long file names and sentences wrap, so that the last column stays on the page. */
@@ -195,16 +281,8 @@ function cellText(value: unknown): string {
     return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(4)));
   }
   if (typeof value === "boolean") return value ? "yes" : "no";
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
+  return typeof value === "string" ? value : JSON.stringify(value);
 }
-
-const ENTITIES: Record<string, string> = {
-  "&": "&amp;",
-  "<": "&lt;",
-  ">": "&gt;",
-  '"': "&quot;",
-  "'": "&#39;",
-};
 
 /**
  * Any text as text in HTML and SVG, inside elements and quoted attributes alike. Names of files
@@ -216,7 +294,8 @@ const ENTITIES: Record<string, string> = {
  * ```
  */
 export function escapeHtml(text: string): string {
-  return printable(text).replace(/[&<>"']/g, (character) => ENTITIES[character]!);
+  return printable(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;")
+    .replaceAll('"', "&quot;").replaceAll("'", "&#39;");
 }
 
 /**

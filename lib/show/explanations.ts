@@ -1,3 +1,4 @@
+import { range } from "d3-array";
 import { basename } from "node:path";
 import * as Plot from "@observablehq/plot";
 import { images } from "../core/words.ts";
@@ -42,19 +43,17 @@ export async function explanationGrid(
       predictedLine(prediction, image, quoted(image.explained)),
     ],
   }));
-  const title = {
-    mistakes: "Why: the most confident mistakes",
-    uncertain: "Why: the least certain of the others",
-    typical: `Why: typical ${quoted(label ?? "")}, classified rightly`,
-  }[kind];
-  const noun = kind === "mistakes" ? "mistake" : "such image";
-  return await tilesCard({
-    title,
+  const head = {
+    title: {
+      mistakes: "Why: the most confident mistakes",
+      uncertain: "Why: the least certain of the others",
+      typical: `Why: typical ${quoted(label ?? "")}, classified rightly`,
+    }[kind],
     subtitle: `Run ${run} · ${examples.length} of n = ${images(of)}`,
-    tiles,
-    none: `There is no ${noun} among the test images.`,
-    positive: classes.at(-1)!,
-  }, options);
+  };
+  const noun = kind === "mistakes" ? "mistake" : "such image";
+  const none = `There is no ${noun} among the test images.`;
+  return await tilesCard(head, tiles, none, classes.at(-1)!, options);
 }
 
 /**
@@ -78,13 +77,11 @@ export async function reviewGrid(
       flags.map((flag) => flag.replaceAll("_", " ")).join(", ") || "uncertain",
     ],
   }));
-  return await tilesCard({
+  const head = {
     title: "To be looked at first",
     subtitle: `Run ${run} · ${examples.length} of n = ${images(of)} to be reviewed`,
-    tiles,
-    none: "No image needs a review.",
-    positive,
-  }, options);
+  };
+  return await tilesCard(head, tiles, "No image needs a review.", positive, options);
 }
 
 /** A picture, its map, and lines of text, of which the first one is bold. */
@@ -102,23 +99,18 @@ function predictedLine(
     (map.isZero ? ` · no evidence for ${explained} found` : "");
 }
 
-/** Tiles in rows of two below a scale of their colours. */
+/** Tiles in rows of two below a scale of their colours; `none` is said where there are no tiles. */
 async function tilesCard(
-  { title, subtitle, tiles, none, positive }: {
-    title: string;
-    subtitle: string;
-    tiles: readonly Tile[];
-    /** Said where there are no tiles. */
-    none: string;
-    positive: string;
-  },
+  head: { title: string; subtitle: string },
+  tiles: readonly Tile[],
+  none: string,
+  positive: string,
   options: ChartOptions,
 ): Promise<Figure> {
-  if (tiles.length === 0) return card({ title, subtitle, note: none }, options);
+  if (tiles.length === 0) return card({ ...head, note: none }, options);
   const panels = await Promise.all(tiles.map((tile) => tilePanel(tile, halfWidth(options))));
   return card({
-    title,
-    subtitle,
+    ...head,
     rows: [[colourBar(contentWidth(options))], ...inRows(panels, 2)],
     note: `p: probability of ${quoted(positive)}. Each map reaches from 0 to its own maximum: ` +
       "the colours of two images cannot be compared.",
@@ -148,10 +140,8 @@ async function tilePanel({ image, lines }: Tile, width: number): Promise<Panel> 
 
 /** What the colours mean. */
 function colourBar(width: number): Panel {
-  const stops = Array.from({ length: 17 }, (_, i) => {
-    const color = `rgb(${heatColor(i / 16).join()})`;
-    return `<stop offset="${i / 16}" stop-color="${color}"/>`;
-  });
+  const stops = range(17)
+    .map((i) => `<stop offset="${i / 16}" stop-color="rgb(${heatColor(i / 16).join()})"/>`);
   const text = (x: number, words: string) =>
     `<text x="${x}" y="12" font-size="12" fill="${colors.ink}">${words}</text>`;
   return {
@@ -170,18 +160,12 @@ function colourBar(width: number): Panel {
  */
 const viridis = Plot.scale({ color: { type: "linear", domain: [0, 255], scheme: "viridis" } });
 
-const heatColors = Array.from({ length: 256 }, (_, i): readonly number[] => {
-  const hex: string = viridis.apply(i); // "#440154"
-  return [1, 3, 5].map((at) => Number.parseInt(hex.slice(at, at + 2), 16));
-});
+const heatColors = range(256).map((i) => [...Uint8Array.fromHex(viridis.apply(i).slice(1))]);
 
 /** The colour of a value from 0 to 1, as 8-bit RGB. */
 export function heatColor(value: number): readonly number[] {
   return heatColors[Math.round(Math.max(0, Math.min(1, value)) * 255)]!;
 }
-
-/** How much of a picture a heat map covers: as little where there is no evidence as helps to see. */
-const [LEAST, MOST] = [0.25, 0.65];
 
 /**
  * A heat map over the picture it explains, the stronger the more it covers. A map that is zero
@@ -195,7 +179,7 @@ export function heatOverlay(pixels: Uint8Array, size: number, map: HeatMap): Uin
   const heat = resizeMap(map, size, size);
   return pixels.map((value, i) => {
     const strength = heat[Math.floor(i / 3)]!;
-    const share = LEAST + (MOST - LEAST) * strength;
+    const share = 0.25 + 0.4 * strength; // as little as helps to see where there is no evidence
     return Math.round((1 - share) * value + share * heatColor(strength)[i % 3]!);
   });
 }

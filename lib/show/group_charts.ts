@@ -1,11 +1,9 @@
 import * as Plot from "@observablehq/plot";
 import { range, sum } from "d3-array";
-import { percent, SCORE_NAMES } from "../core/words.ts";
-import type { ExternalScores } from "../evaluation/external.ts";
+import { percent } from "../core/words.ts";
 import { describeShare, type GroupShare, type GroupShares } from "../evaluation/shares.ts";
 import { sharedGroups } from "../metrics/intervals.ts";
 import { groupScores } from "../metrics/scores.ts";
-import type { Score } from "../run/metrics_file.ts";
 import type { Predictions } from "../run/predictions.ts";
 import {
   card,
@@ -24,7 +22,10 @@ import {
   shorten,
   titled,
 } from "./card.ts";
-import { type Displayable, htmlTable, printable } from "./display.ts";
+import { printable } from "./display.ts";
+
+/** How an unknown group is shown. */
+export const NO_GROUP = "(group not known)";
 
 /** More rows than this are no longer read. */
 const MAX_ROWS = 20;
@@ -42,11 +43,10 @@ const SCORES = [
 export function groupChart(predictions: Predictions, options: ChartOptions = {}): Figure {
   const { groups, run } = predictions;
   const scores = sharedGroups(groups) ? groupScores(predictions) : [];
-  const subtitle = runLine(run, groups.length);
+  const head = { title: "Scores by group", subtitle: runLine(run, groups.length) };
   if (scores.length === 0) {
     return card({
-      title: "Scores by group",
-      subtitle,
+      ...head,
       note: "There are no scores by group: it is not known which images come from the same slide " +
         "or patient. Name groups by data.groupPattern, or in labels.csv.",
     }, options);
@@ -76,8 +76,8 @@ export function groupChart(predictions: Predictions, options: ChartOptions = {})
     });
   });
   return card({
-    title: "Scores by group",
-    subtitle: `${subtitle} in ${counted(scores.length, "group")}`,
+    ...head,
+    subtitle: `${head.subtitle} in ${counted(scores.length, "group")}`,
     legend: [
       {
         label: "share of the group's images, with 95 % confidence interval (Wilson)",
@@ -110,6 +110,9 @@ const SHARE_AXIS = {
   tickFormat: (share: number) => `${100 * share} %`,
 };
 
+/** Of the interval of all groups together. */
+const BAND = { fill: colors.rule, fillOpacity: 0.6 };
+
 /** One group below the other, with its name on the left and its count on the right. */
 function rowsPanel({ marks, all, band, title, axis, color, rowHeight, width, names }: {
   marks: readonly Mark[];
@@ -141,16 +144,11 @@ function rowsPanel({ marks, all, band, title, axis, color, rowHeight, width, nam
     y: { domain: rows.map(({ i }) => i), axis: null, padding: 0.3 },
     marks: [
       title ? heading(title) : null,
-      Plot.rectX(band ? [band] : [], {
-        x1: "low",
-        x2: "high",
-        fill: colors.rule,
-        fillOpacity: 0.6,
-      }),
+      Plot.rectX(band ? [band] : [], { x1: "low", x2: "high", ...BAND }),
       Plot.text(names === 0 ? [] : rows, {
         ...beside,
         frameAnchor: "left",
-        text: ({ name }: Mark) => shorten(printable(name), names - 8, 11),
+        text: ({ name }) => shorten(printable(name), names - 8, 11),
         dx: -left,
       }),
       Plot.text(rows, {
@@ -158,7 +156,7 @@ function rowsPanel({ marks, all, band, title, axis, color, rowHeight, width, nam
         frameAnchor: "right",
         text: "count",
         dx: 10,
-        fill: ({ value }: Mark) => Number.isFinite(value) ? colors.ink : colors.muted,
+        fill: ({ value }) => Number.isFinite(value) ? colors.ink : colors.muted,
       }),
       Plot.ruleX(all === null ? [] : [all], REFERENCE_LINE),
       Plot.ruleY(defined, { y: "i", x1: "low", x2: "high", stroke: color, strokeWidth: 1.6 }),
@@ -167,11 +165,8 @@ function rowsPanel({ marks, all, band, title, axis, color, rowHeight, width, nam
   });
 }
 
-/** With more groups there is no room for their names. */
-const MOST_NAMED = 40;
-
-/** With more groups, as many of them, evenly spread over the order, are drawn. */
-const MOST_DRAWN = 600;
+/** Up to so many groups there is room for their names; of more than the second, some are drawn. */
+const [MOST_NAMED, MOST_DRAWN] = [40, 600];
 
 /**
  * The prevalence, as the model predicts it, in each group with its 95 % confidence interval, sorted,
@@ -232,110 +227,21 @@ export function groupSharesChart(
 }
 
 /** Groups side by side without names: how much they differ. */
-function sideBySide(
-  marks: readonly Mark[],
-  all: GroupShare,
-  axis: string,
-  width: number,
-): Panel {
+function sideBySide(marks: readonly Mark[], all: GroupShare, axis: string, width: number): Panel {
   const rows = marks.map((mark, i) => ({ ...mark, i }));
+  const order = "Groups, those with the highest prevalence first";
+  const color = colors.positive;
   return plotPanel({
     width,
     height: 320,
     margins: [10, 12, 30, 60],
-    x: {
-      ...titled("Groups, those with the highest prevalence first"),
-      ticks: [],
-      domain: [-1, rows.length],
-    },
+    x: { ...titled(order), ticks: [], domain: [-1, rows.length] },
     y: { ...SHARE_AXIS, ticks: 5, ...titled(axis) },
     marks: [
-      Plot.rectY([all.interval], { y1: "low", y2: "high", fill: colors.rule, fillOpacity: 0.6 }),
-      Plot.ruleX(rows, {
-        x: "i",
-        y1: "low",
-        y2: "high",
-        stroke: colors.positive,
-        strokeOpacity: 0.35,
-      }),
-      Plot.dot(rows, {
-        x: "i",
-        y: "value",
-        r: rows.length > 150 ? 1.2 : 2,
-        fill: colors.positive,
-      }),
+      Plot.rectY([all.interval], { y1: "low", y2: "high", ...BAND }),
+      Plot.ruleX(rows, { x: "i", y1: "low", y2: "high", stroke: color, strokeOpacity: 0.35 }),
+      Plot.dot(rows, { x: "i", y: "value", r: rows.length > 150 ? 1.2 : 2, fill: color }),
       Plot.ruleY([all.share!], REFERENCE_LINE),
     ],
   });
-}
-
-/** How an unknown group is shown. */
-const NO_GROUP = "(group not known)";
-
-/**
- * The prevalence in all images and in each group: count, share, 95 % confidence interval, and the
- * same corrected for the model's errors; all images first, then the highest prevalence.
- */
-export function groupSharesTable({ rows, all }: GroupShares): Displayable {
-  const line = ({ n, positive, share, interval, corrected }: GroupShare, group: string) => ({
-    group,
-    images: n,
-    positive,
-    share: share === null ? null : percent(share),
-    "95 % confidence interval": between(interval, percent),
-    "corrected share": corrected.share === null ? null : percent(corrected.share),
-    "corrected 95 % confidence interval": between(corrected, percent),
-  });
-  const cells = [line(all, "all images"), ...rows.map((row) => line(row, row.group || NO_GROUP))];
-  return htmlTable(cells, { caption: "Prevalence by group" });
-}
-
-/** "12.8 % to 35.2 %"; `null` where there is no interval. */
-function between(
-  { low, high }: { low: number | null; high: number | null },
-  text: (value: number) => string,
-): string | null {
-  return low === null || high === null ? null : `${text(low)} to ${text(high)}`;
-}
-
-/** All scores but those that repeat others. */
-const SHOWN = SCORE_NAMES.filter((name) => name !== "kappa" && !name.startsWith("macro_"));
-
-/**
- * Scores on the test images and on a new folder side by side, each with its interval and the new
- * folder's baseline, and how much worse they are there.
- */
-export function externalScoresTable(
-  { drops, internal, external }: ExternalScores,
-  { run }: { run: string },
-): Displayable {
-  const rows = SHOWN.map((name) => {
-    const drop = drops.find((drop) => drop.name === name)!;
-    const { baseline } = drop.external;
-    return {
-      score: name.replaceAll("_", " "),
-      [`test images (n = ${internal.images})`]: withInterval(drop.internal),
-      [`new images (n = ${external.images})`]: withInterval(drop.external),
-      "baseline there": baseline === null ? null : digits(baseline),
-      "worse by": drop.drop === null ? null : signed(drop.drop),
-      "95 % confidence interval": between(drop, signed),
-    };
-  });
-  return htmlTable(rows, {
-    caption: `Run ${run}: scores on new images beside those on test images`,
-  });
-}
-
-function withInterval({ value, ...limits }: Score): string | null {
-  if (value === null) return null;
-  const interval = between(limits, digits);
-  return digits(value) + (interval === null ? "" : ` (${interval})`);
-}
-
-const digits = (value: number): string => value.toFixed(3);
-
-/** With a true minus sign; what rounds to nothing has none. */
-function signed(value: number): string {
-  const text = Math.abs(value).toFixed(3);
-  return value < 0 && Number(text) > 0 ? `−${text}` : text;
 }

@@ -1,3 +1,4 @@
+import { range } from "d3-array";
 import { basename, join } from "node:path";
 import pMap from "p-map";
 import sharp from "sharp";
@@ -33,11 +34,8 @@ interface GridItem {
   caption: string;
 }
 
-/** A page with more is slow to open. */
-const MAX_TILES = 100;
-
-/** Pictures decoded at once. */
-const IN_FLIGHT = 4;
+/** Tiles of a page, with more of which it is slow to open, and pictures decoded at once. */
+const [MAX_TILES, IN_FLIGHT] = [100, 4];
 
 /**
  * Small copies of images in a grid, embedded in the page, each with its caption. An image that
@@ -51,27 +49,24 @@ export async function imageGrid(
   { title = "", columns = 5 }: { title?: string; columns?: number } = {},
 ): Promise<Displayable> {
   const tiles = await pMap(items.slice(0, MAX_TILES), imageTile, { concurrency: IN_FLIGHT });
-  const more = items.length > tiles.length
-    ? `<div>… and ${items.length - tiles.length} more images</div>`
-    : "";
-  const html = cellGrid(tiles, { title, columns, style: "border-collapse:collapse" }, more);
+  const more = items.length - tiles.length;
+  const html = cellGrid(tiles, title, columns, "border-collapse:collapse", more);
   return htmlDisplay(html, `${title || "Images"}: ${items.length} images`);
 }
 
 /** A table of cells: the one layout that every notebook host and mail program keeps. */
 function cellGrid(
-  cells: readonly string[],
-  { title, columns, style }: { title: string; columns: number; style: string },
-  below = "",
+  cells: string[],
+  title: string,
+  columns: number,
+  style: string,
+  more = 0,
 ): string {
-  const heading = title === ""
-    ? ""
-    : `<div style="font-weight:bold;margin:6px 0">${escapeHtml(title)}</div>`;
+  const heading = `<div style="font-weight:bold;margin:6px 0">${escapeHtml(title)}</div>`;
   const rows = inRows(cells, columns)
     .map((row) => `<tr style="background:transparent">${row.join("")}</tr>`);
-  return `<div>${heading}<table style="${style}"><tbody>${
-    rows.join("")
-  }</tbody></table>${below}</div>`;
+  return `<div>${title && heading}<table style="${style}"><tbody>${rows.join("")}</tbody></table>` +
+    `${more > 0 ? `<div>… and ${more} more images</div>` : ""}</div>`;
 }
 
 /** Items, so many a row. */
@@ -95,20 +90,16 @@ async function imageTile({ path, caption }: GridItem): Promise<string> {
     `${escapeHtml(caption)}</div></td>`;
 }
 
-const MAX_PIXELS = 100e6;
-
 /**
  * A small copy of an image, on white, for a page: at most 140 CSS pixels on a side, each of two
  * image pixels, for sharp screens and print.
  *
  * @param path Absolute.
- * @returns `null` when it cannot be read.
+ * @returns Its `data:` address and size; `null` when it cannot be read.
  */
-export async function thumbnail(
-  path: string,
-): Promise<{ source: string; width: number; height: number } | null> {
+export async function thumbnail(path: string) {
   try {
-    const { data, info } = await sharp(path, { limitInputPixels: MAX_PIXELS, failOn: "error" })
+    const { data, info } = await sharp(path, { limitInputPixels: 100e6, failOn: "error" })
       .autoOrient()
       .resize(2 * TILE, 2 * TILE, { fit: "inside" })
       .flatten({ background: "#ffffff" })
@@ -155,31 +146,27 @@ export async function predictionGrid(
   const predictor = createPredictor(model);
   try {
     const options = { ...decode, batchSize: paths.length };
-    const tiles: GridItem[] = [];
-    for await (const result of predictImages(predictor, paths, options)) {
-      const caption = "error" in result
+    const tiles = await Array.fromAsync(predictImages(predictor, paths, options), (result) => ({
+      path: result.path,
+      caption: "error" in result
         ? result.error.reason
-        : `probability ${result.probabilities.at(-1)!.toFixed(3)}`;
-      tiles.push({ path: result.path, caption });
-    }
+        : `probability ${result.probabilities.at(-1)!.toFixed(3)}`,
+    }));
     return await imageGrid(tiles, { title });
   } finally {
     predictor.dispose();
   }
 }
 
-/** Kinds of which there is nothing to see, or that the person decided. */
-const NO_PICTURE: readonly FindingKind[] = [
-  "unreadable",
-  "left_out_by_labels",
-  "case_collision",
-  "skipped",
-];
-
 /** The findings that are not pictures: files that cannot be shown, or that concern no image. */
 export function withoutPicture(findings: readonly Finding[]): Finding[] {
-  return findings.filter(({ finding }) => NO_PICTURE.includes(finding));
+  return findings.filter(({ finding }) => NO_PICTURE.has(finding));
 }
+
+/** Kinds of which there is nothing to see, or that the person decided. */
+const NO_PICTURE: ReadonlySet<FindingKind> = new Set(
+  ["unreadable", "left_out_by_labels", "case_collision", "skipped"] as const,
+);
 
 /** Of each kind so many pictures are shown, taken evenly from the first to the last. */
 const [MOST_IMAGES, MOST_PAIRS] = [10, 6];
@@ -203,7 +190,7 @@ export async function auditPictures(
 ): Promise<Displayable[]> {
   const figures: Displayable[] = [];
   for (const { finding: kind, meaning, policy } of auditCounts(findings, audit)) {
-    if (policy === "keep" || NO_PICTURE.includes(kind)) continue;
+    if (policy === "keep" || NO_PICTURE.has(kind)) continue;
     const all = findings.filter(({ finding }) => finding === kind);
     const arePairs = all.every(({ other_path }) => other_path !== "");
     const own = arePairs ? eachPairOnce(all) : all;
@@ -222,11 +209,7 @@ export async function auditPictures(
 }
 
 /** Small copies of images, two by two in frames, each pair with its note. */
-async function pairGrid(
-  folder: string,
-  findings: readonly Finding[],
-  title: string,
-): Promise<Displayable> {
+async function pairGrid(folder: string, findings: readonly Finding[], title: string) {
   const cells = await pMap(findings, async ({ path, other_path, detail }) => {
     const tiles = [path, other_path]
       .map((path) => imageTile({ path: join(folder, path), caption: path }));
@@ -238,7 +221,7 @@ async function pairGrid(
       `overflow-wrap:anywhere">${escapeHtml(detail)}</div></td>`;
   }, { concurrency: IN_FLIGHT / 2 });
   const style = "border-collapse:separate;border-spacing:8px";
-  return htmlDisplay(cellGrid(cells, { title, columns: 2, style }), title);
+  return htmlDisplay(cellGrid(cells, title, 2, style), title);
 }
 
 /** Two images can be named in both directions. */
@@ -249,15 +232,7 @@ function eachPairOnce(findings: readonly Finding[]): Finding[] {
 
 function evenly<T>(items: readonly T[], most: number): T[] {
   const count = Math.min(items.length, most);
-  return Array.from({ length: count }, (_, i) => items[Math.floor(i * items.length / count)]!);
-}
-
-/** What an augmentation grid shows. */
-interface AugmentationGridOptions extends DecodeOptions {
-  /** `config.training.augmentation`. */
-  augmentation: Augmentation;
-  /** `config.seed`: the last rows are what training with it sees. */
-  seed: number;
+  return range(count).map((i) => items[Math.floor(i * items.length / count)]!);
 }
 
 /**
@@ -266,11 +241,12 @@ interface AugmentationGridOptions extends DecodeOptions {
  * them. Where an augmentation is off, a usual strength is shown and the row says so.
  *
  * @param items The training images; four of them, of different classes, are shown.
+ * @param options `augmentation` and `seed` of the config, and how images are decoded.
  * @throws {ImageError} Naming an image that cannot be read.
  */
 export async function augmentationGrid(
   items: readonly LabelledFile[],
-  { augmentation, seed, ...decode }: AugmentationGridOptions,
+  { augmentation, seed, ...decode }: DecodeOptions & { augmentation: Augmentation; seed: number },
 ): Promise<Displayable> {
   const { size } = decode;
   const indices = chosen(items.map(({ label }) => label));
@@ -293,14 +269,17 @@ export async function augmentationGrid(
   const notes = describeAugmentations(augmentation);
   for (const [i, kind] of AUGMENTATION_KINDS.entries()) {
     const shown = shownSettings(kind, augmentation);
-    await addRow(notes[i]!, (pixels, column) => {
-      return applyChanges(pixels, size, strongestChanges(kind.name, shown, column));
-    });
+    await addRow(
+      notes[i]!,
+      (pixels, column) => applyChanges(pixels, size, strongestChanges(kind.name, shown, column)),
+    );
   }
   for (const view of isAugmented(augmentation) ? [1, 2] : []) {
-    await addRow({ augmentation: `all that are on, epoch ${view}` }, (pixels, column) => {
-      return augment(pixels, size, augmentation, viewRandom(seed, view, indices[column]!));
-    });
+    await addRow(
+      { augmentation: `all that are on, epoch ${view}` },
+      (pixels, column) =>
+        augment(pixels, size, augmentation, viewRandom(seed, view, indices[column]!)),
+    );
   }
   const html = `<div style="max-width:800px">Each augmentation alone at its full strength, one ` +
     `direction in the first picture and the other in the next.` +
@@ -310,20 +289,16 @@ export async function augmentationGrid(
 
 /** Up to four images, the classes in turn, the first of each. */
 function chosen(labels: readonly number[]): number[] {
-  const most = 4;
   const classes = [...new Set(labels)].sort((a, b) => a - b)
     .map((label) => [...labels.keys()].filter((index) => labels[index] === label));
-  return Array.from({ length: most }, (_, turn) => classes.flatMap((of) => of[turn] ?? []))
-    .flat().slice(0, most);
+  return range(4).flatMap((turn) => classes.flatMap((of) => of[turn] ?? [])).slice(0, 4);
 }
 
 function noteRow(
   { augmentation = "", setting, safe, why = "" }: Partial<AugmentationNote>,
   pictures: readonly string[],
 ): string {
-  const judged = setting && safe
-    ? `: ${escapeHtml(setting)} · safe: <b>${escapeHtml(safe)}</b>`
-    : "";
+  const judged = setting ? `: ${escapeHtml(setting)} · safe: <b>${safe}</b>` : "";
   const style = "vertical-align:top;border-bottom:1px solid rgba(128,128,128,0.3)";
   return `<tr style="background:transparent"><td style="${style};padding:3px 12px 3px 0;` +
     `text-align:left;width:320px;white-space:normal"><b>${escapeHtml(augmentation)}</b>` +

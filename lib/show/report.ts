@@ -7,7 +7,7 @@ import { betterThanBaseline } from "../metrics/baseline.ts";
 import { describeTestReads } from "../run/metrics_file.ts";
 import type { Predictions } from "../run/predictions.ts";
 import { classLabel, quoted } from "./card.ts";
-import { readReport, type ReportData, type ReportedTest } from "./report_files.ts";
+import { readReport, type ReportData } from "./report_files.ts";
 import {
   code,
   type Content,
@@ -78,8 +78,10 @@ export function reportPage(data: ReportData): string {
     limitationsSection(data),
     reproducibilitySection(data),
   ];
-  return page(title, [header, ...summary(data)], sections.filter((section) => section !== null));
+  return page(title, [header, ...summary(data)], sections.filter((one) => one !== null));
 }
+
+type Test = NonNullable<ReportData["test"]>;
 
 function positiveOf({ classes, labels }: Predictions) {
   const count = labels.filter((label) => label === 1).length;
@@ -88,7 +90,6 @@ function positiveOf({ classes, labels }: Predictions) {
 
 /** Warnings, the verdict and the main numbers, before the first section. */
 function summary({ synthetic, stopped, problems, test, files: { split } }: ReportData): Content[] {
-  const untested = `There are no test scores${problems.length > 0 ? " of this model" : " yet"}.`;
   const groups = new Set(split?.map(({ group }) => group)).size;
   const isGrouped = split?.some(({ path, group }) => path !== group);
   const positive = test && positiveOf(test.predictions);
@@ -107,7 +108,8 @@ function summary({ synthetic, stopped, problems, test, files: { split } }: Repor
       : note("bad", html`<b>Not everything here fits together.</b>`, points(problems)),
     test ? verdict(test) : note(
       "warning",
-      html`<b>${untested}</b> Nothing is known about how well the model does.`,
+      html`<b>There are no test scores ${problems.length > 0 ? "of this model" : "yet"}.</b>`,
+      " Nothing is known about how well the model does.",
     ),
     html`<h2 id="short">In short</h2>`,
     facts({
@@ -126,30 +128,24 @@ function summary({ synthetic, stopped, problems, test, files: { split } }: Repor
   ];
 }
 
-/** Of fewer an interval by group says too little to be an argument. */
-const FEWEST_GROUPS = 5;
-
-/** Whether the model is better than no model, in the first lines. */
-function verdict({ predictions, scores: { roc_auc: auc } }: ReportedTest): Content {
+function verdict({ predictions, scores: { roc_auc: auc } }: Test): Content {
   const { better, headline, sentence } = betterThanBaseline(predictions);
-  const ranksWell = auc?.value != null && auc.low !== null && auc.low > 0.5 &&
-    new Set(predictions.groups).size >= FEWEST_GROUPS;
-  const ranks = !better && ranksWell
+  // of fewer groups an interval says too little to be an argument
+  const ranksWell = (auc?.low ?? 0) > 0.5 && new Set(predictions.groups).size >= 5;
+  const ranks = !better && auc && ranksWell
     ? ` Its probabilities do rank images better than chance (ROC-AUC ${decimal(auc.value)}, ` +
       `${interval(auc)}): more images for training, or another threshold, may make it useful.`
     : "";
   return note(better ? "info" : "bad", html`<b>${headline}</b> ${sentence}${ranks}`);
 }
 
-function mainScore(
-  test: ReportedTest | null,
-  name: "accuracy" | "sensitivity" | "specificity" | "roc_auc",
-): Content {
+function mainScore(test: ReportData["test"], name: (typeof SCORE_NAMES)[number]): Content {
   const score = test?.scores[name];
   if (!score) return null;
   if (score.value === null) return score.reason ?? "undefined";
-  const has = score.low === null ? "no interval" : `95 % confidence interval ${interval(score)}`;
-  return html`<b>${decimal(score.value)}</b> (${has})`;
+  return html`<b>${decimal(score.value)}</b> (${
+    score.low === null ? "no interval" : `95 % confidence interval ${interval(score)}`
+  })`;
 }
 
 /** @param groups How many there are; `null`: not known. */
@@ -176,16 +172,16 @@ function performanceSection({ test, plots }: ReportData): Section {
 }
 
 /** How intervals were found, and why something is undefined, is said below the table. */
-function scoreTables({ scores }: ReportedTest): Content {
+function scoreTables({ scores }: Test): Content {
   const known = SCORE_NAMES.flatMap((name) => scores[name] ? [{ name, ...scores[name] }] : []);
   const reasons = ({ method, reason }: (typeof known)[number]) =>
-    [method === "none" ? "" : method, reason ?? ""].filter((text) => text !== "");
+    [method === "none" ? "" : method, reason ?? ""].filter(Boolean);
   const notes = [...new Set(known.flatMap(reasons))];
   const letter = (text: string) => String.fromCharCode(97 + notes.indexOf(text) % 26);
   const columns = ["value", "95\u00a0% confidence interval", "baseline", "n"].map(numeric);
   const published = known.flatMap(({ name, value, references = [] }) =>
-    references.map(({ name: by, note, ...reference }) => [
-      ...[SCORE_MEANINGS[name].title, decimal(reference.value), decimal(value), by, note],
+    references.map(({ name: by, note, value: published }) => [
+      ...[SCORE_MEANINGS[name].title, decimal(published), decimal(value), by, note],
     ])
   );
   return [
@@ -217,10 +213,10 @@ function scoreTables({ scores }: ReportedTest): Content {
 
 /** Where in the images the model found its evidence. */
 function explanationsSection({ files: { mapCheck }, plots, test }: ReportData): Section {
-  const names = [...plots.keys()].filter((name) => EXPLAINED.test(name))
+  const names = [...plots.keys()].filter((name) => test && EXPLAINED.test(name))
     .sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
   const head = ["explanations", "Explanations"] as const;
-  if (!test || names.length === 0) {
+  if (names.length === 0) {
     return section(...head, "No predictions have been explained: notebook 06 does.");
   }
   return section(
@@ -234,16 +230,14 @@ function explanationsSection({ files: { mapCheck }, plots, test }: ReportData): 
 
 /** What the model got wrong. */
 function errorsSection({ run, test, mistakes }: ReportData): Section {
-  if (!test) return section("errors", "Errors", "The model has not been tested.");
+  const head = ["errors", "Errors"] as const;
+  if (!test) return section(...head, "The model has not been tested.");
   const { rows } = test.predictions;
   const wrong = rows.filter((row) => row.label !== row.predicted);
-  if (wrong.length === 0) {
-    return section("errors", "Errors", `None of the ${images(rows.length)} is wrong.`);
-  }
+  if (wrong.length === 0) return section(...head, `None of the ${images(rows.length)} is wrong.`);
   const kinds = Map.groupBy(wrong, (row) => JSON.stringify([row.label, row.predicted]));
   return section(
-    "errors",
-    "Errors",
+    ...head,
     `${wrong.length} of ${images(rows.length)} ${wrong.length === 1 ? "was" : "were"} predicted ` +
       "otherwise than labelled. Some are the model's errors, some may be wrong labels.",
     table(
@@ -289,13 +283,14 @@ function evaluationSection({ evaluation }: ReportData): Section | null {
 
 /** How far the numbers reach, in plain words. */
 function limitationsSection(data: ReportData): Section {
-  const limits = Object.entries(limitsOf(data)).filter(([, text]) => text !== null);
+  const limits = Object.entries(limitsOf(data))
+    .flatMap(([title, text]) => text === null ? [] : html`<b>${title}</b> ${text}`);
   return section(
     "limitations",
     "Limitations and intended use",
     "Meant for sorting crops of single glomeruli in research and teaching, with a person looking " +
       "at what the model is unsure of. Not for diagnosis, and not a medical device.",
-    points(limits.map(([title, text]) => html`<b>${title}</b> ${text}`)),
+    points(limits),
     data.synthetic
       ? null
       : "What a reader will ask and these files cannot answer, to be added by whoever collected " +
@@ -306,20 +301,15 @@ function limitationsSection(data: ReportData): Section {
   );
 }
 
-/** With fewer of a class in the test, its rate is known to ten points at best. */
-const FEW_IMAGES = 100;
-
-/** With fewer, one patient decides. */
-const FEW_GROUPS = 20;
-
 /** What holds of this run, by its title; `null`: it does not. */
 function limitsOf({ synthetic, files, test }: ReportData): Record<string, string | null> {
   const unknown = files.certificate?.note ?? null;
   const positive = test && positiveOf(test.predictions);
   const n = test?.predictions.rows.length ?? 0;
   const groups = new Set(test?.predictions.groups).size;
-  const isSmall = test !== null &&
-    (Math.min(positive!.count, n - positive!.count) < FEW_IMAGES || groups < FEW_GROUPS);
+  // fewer of a class give its rate to ten points at best; of fewer patients one decides
+  const isSmall = positive !== null &&
+    (Math.min(positive.count, n - positive.count) < 100 || groups < 20);
   const readers = test?.reads.readers.length ?? 0;
   return {
     "The images are synthetic.": synthetic

@@ -11,8 +11,8 @@ import { readEvaluationCounts } from "../run/evaluation_files.ts";
 import { readFindings } from "../run/findings.ts";
 import { readEvents, readHistory } from "../run/history.ts";
 import { readManifest, usable } from "../run/manifest.ts";
-import { type Metrics, readMetrics } from "../run/metrics_file.ts";
-import { type ModelCard, modelCardSchema } from "../run/model_card.ts";
+import { readMetrics } from "../run/metrics_file.ts";
+import { modelCardSchema } from "../run/model_card.ts";
 import {
   type Prediction,
   type Predictions,
@@ -70,7 +70,7 @@ export async function readReport(run: string, stopped: string | null) {
 /** The files of a run by what they say. What is `null` is not there yet, or cannot be used. */
 export type RunFiles = Awaited<ReturnType<typeof readRunFiles>>["files"];
 
-/** Reads the files of a run, none of which has to be there; with why one cannot be read. */
+/** None of them has to be there; `problems`: why one cannot be read. */
 async function readRunFiles(run: string) {
   const paths = runPaths(run);
   const problems: string[] = [];
@@ -93,24 +93,17 @@ async function readRunFiles(run: string) {
     certificate: await read(paths.splitCertificate, readCertificate),
     history: await read(paths.history, readHistory),
     events: await read(paths.trainingEvents, readEvents),
-    card: await read(paths.modelCard, readCard),
+    card: await read(paths.modelCard, async (path) => {
+      const { data } = modelCardSchema.safeParse(await readJson(path, ""));
+      if (data) return data;
+      throw new DataError(`${path} is damaged, or of another version of the project.`, "");
+    }),
     metrics: await read(paths.metrics, readMetrics),
     predictions: await read(paths.predictionsTest, readPredictions),
     mapCheck: await read(paths.explanationCheck, readMapCheck),
     evaluation: await read(paths.evaluation, readEvaluationCounts),
   };
   return { files, problems };
-}
-
-async function readCard(path: string): Promise<ModelCard> {
-  const { data } = modelCardSchema.safeParse(await readJson(path, ""));
-  if (data) return data;
-  throw new DataError(`${path} is damaged, or of another version of the project.`, "");
-}
-
-/** The test of the run's model: its scores and predictions belong together. */
-export interface ReportedTest extends Metrics {
-  predictions: Predictions;
 }
 
 /**
@@ -121,43 +114,38 @@ export interface ReportedTest extends Metrics {
  */
 export function matchFiles(files: RunFiles, run: string) {
   const { certificate, manifest, splitSha256, card, metrics, evaluation } = files;
-  const problems: string[] = [];
-  if (certificate && splitSha256 && certificate.split_sha256 !== splitSha256) {
-    problems.push(
-      "split.csv is not the split that split_certificate.json vouches for: run notebook 03.",
-    );
-  }
-  if (certificate && manifest && certificate.manifest_sha256 !== manifestHash(manifest)) {
-    problems.push("The images were scanned anew after the split was made: run notebook 03.");
-  }
-  if (card && splitSha256 && card.data.splitSha256 !== splitSha256) {
-    problems.push("The model was trained on another split than the one here: run notebook 05.");
-  }
+  const differ = (one?: string | null, other?: string | null) => one && other && one !== other;
   const predictions = isOfThisModel(files) ? ofThisSplit(files, run) : null;
-  if (metrics && !predictions) {
-    problems.push(
-      "The test scores in metrics.json are of another model, threshold or split than the ones here, " +
-        "and are left out: run notebook 06.",
-    );
-  }
-  const weights = evaluation?.weightsSha256;
-  const isOther = weights && card && weights !== card.weights.sha256;
-  if (isOther) {
-    problems.push("evaluation.csv is of another model, and is left out: run notebook 07.");
-  }
+  const isOther = differ(evaluation?.weightsSha256, card?.weights.sha256);
   return {
-    test: metrics && predictions ? { ...metrics, predictions } satisfies ReportedTest : null,
+    test: metrics && predictions ? { ...metrics, predictions } : null,
     evaluation: isOther ? null : evaluation,
-    problems,
+    problems: Object.entries({
+      "split.csv is not the split that split_certificate.json vouches for: run notebook 03.":
+        differ(certificate?.split_sha256, splitSha256),
+      "The images were scanned anew after the split was made: run notebook 03.": differ(
+        certificate?.manifest_sha256,
+        manifest && manifestHash(manifest),
+      ),
+      "The model was trained on another split than the one here: run notebook 05.": differ(
+        card?.data.splitSha256,
+        splitSha256,
+      ),
+      [
+        "The test scores in metrics.json are of another model, threshold or split than the ones " +
+        "here, and are left out: run notebook 06."
+      ]: metrics && !predictions,
+      "evaluation.csv is of another model, and is left out: run notebook 07.": isOther,
+    }).flatMap(([problem, applies]) => applies ? [problem] : []),
   };
 }
 
 function isOfThisModel({ metrics, card, splitSha256 }: RunFiles): boolean {
   const reader = metrics?.reads.readers.at(-1);
-  return card !== null && card.data.splitSha256 === splitSha256 && reader !== undefined &&
-    reader.weights_sha256 === card.weights.sha256 &&
-    reader.threshold === card.decision.threshold &&
-    isDeepStrictEqual(reader.calibration, card.decision.calibration);
+  if (!card || !reader || card.data.splitSha256 !== splitSha256) return false;
+  const { weights, decision: { threshold, calibration } } = card;
+  return reader.weights_sha256 === weights.sha256 && reader.threshold === threshold &&
+    isDeepStrictEqual(reader.calibration, calibration);
 }
 
 /** The predictions with their groups; `null` when they are not of just this split's test images. */
@@ -176,20 +164,16 @@ function ofThisSplit({ predictions, split, card }: RunFiles, run: string): Predi
   return predictionsOf(rows, { run, source: "test", classes, seed, threshold });
 }
 
-/** A plot of more bytes is left out: something is wrong with it. */
-const MOST_BYTES = 6e6;
-
-/** All plots together: what most mail servers still take, with the rest of the page. */
-const MOST_BYTES_TOGETHER = 15e6;
+/** More bytes of one plot are a mistake; more of all together are more than mail servers take. */
+const [MOST_BYTES, MOST_BYTES_TOGETHER] = [6e6, 15e6];
 
 /** The saved plots of a run, ready to be put on a page; those that are too large are named. */
 async function readPlots(folder: string) {
   const plots = new Map<string, Picture>();
   const problems: string[] = [];
-  const names = await exists(folder) ? await Array.fromAsync(Deno.readDir(folder)) : [];
+  const entries = await exists(folder) ? await Array.fromAsync(Deno.readDir(folder)) : [];
   let together = 0;
-  for (const { name } of names.sort((a, b) => a.name < b.name ? -1 : 1)) {
-    if (!name.endsWith(".svg")) continue;
+  for (const name of entries.map(({ name }) => name).filter((n) => n.endsWith(".svg")).sort()) {
     const { size } = await Deno.stat(join(folder, name));
     if (size > MOST_BYTES || together + size > MOST_BYTES_TOGETHER) {
       problems.push(`The plot ${name} is too large for this page; it is in the folder plots.`);
@@ -213,14 +197,7 @@ function svgPicture(bytes: Uint8Array): Picture | null {
     source: `data:image/svg+xml;base64,${bytes.toBase64()}`,
     width: Number(width),
     height: Number(height),
-    text: title.replace(/&(lt|gt|quot|#39|amp);/g, (entity) => CHARACTERS[entity]!),
+    text: title.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&quot;", '"')
+      .replaceAll("&#39;", "'").replaceAll("&amp;", "&"),
   };
 }
-
-const CHARACTERS: Record<string, string> = {
-  "&lt;": "<",
-  "&gt;": ">",
-  "&quot;": '"',
-  "&#39;": "'",
-  "&amp;": "&",
-};

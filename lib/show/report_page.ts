@@ -1,15 +1,12 @@
 import { escapeHtml } from "./display.ts";
 
-declare const isMarkup: unique symbol;
-
-/** Markup whose every piece of data has been escaped: only {@linkcode html} makes it. */
+/** Markup whose every piece of data has been escaped: only what {@linkcode html} made counts. */
 export interface Html {
-  readonly [isMarkup]: true;
   readonly markup: string;
 }
 
 /** What a page is put together from; texts and numbers are escaped, `null` is nothing. */
-export type Content = string | number | null | Html | readonly Content[];
+export type Content = string | number | null | Html | Content[];
 
 const made = new WeakSet<object>();
 
@@ -24,7 +21,7 @@ const made = new WeakSet<object>();
  */
 export function html(strings: TemplateStringsArray, ...contents: Content[]): Html {
   const markup = strings.reduce((text, part, i) => `${text}${render(contents[i - 1]!)}${part}`);
-  const result = { markup } as Html;
+  const result = { markup };
   made.add(result);
   return result;
 }
@@ -33,13 +30,9 @@ function render(content: Content): string {
   if (content === null) return "";
   if (typeof content === "string") return escapeHtml(content);
   if (typeof content === "number") return String(content);
-  if (isList(content)) return content.map(render).join("");
+  if (Array.isArray(content)) return content.map(render).join("");
   if (made.has(content)) return content.markup;
   throw new TypeError("Only texts, numbers and markup made by html`` can be on a page.");
-}
-
-function isList(content: Html | readonly Content[]): content is readonly Content[] {
-  return Array.isArray(content);
 }
 
 /** A picture that is part of the page. */
@@ -54,16 +47,11 @@ export interface Picture {
 }
 
 /** A section with its heading; `id` is what the table of contents links to. */
-export interface Section {
-  id: string;
-  title: string;
-  body: Content;
-}
+export type Section = ReturnType<typeof section>;
 
 /** A section; each text of its body is a paragraph. */
-export function section(id: string, title: string, ...body: Content[]): Section {
-  const isText = (content: Content) => typeof content === "string";
-  return { id, title, body: body.map((content) => isText(content) ? paragraph(content) : content) };
+export function section(id: string, title: string, ...body: Content[]) {
+  return { id, title, body: body.map((one) => typeof one === "string" ? paragraph(one) : one) };
 }
 
 /** A paragraph. */
@@ -77,7 +65,7 @@ export function code(text: string): Html {
 }
 
 /** A list of points. */
-export function points(items: readonly Content[]): Html {
+export function points(items: Content[]): Html {
   return html`<ul>${items.map((item) => html`<li>${item}</li>`)}</ul>`;
 }
 
@@ -88,24 +76,17 @@ export function note(kind: "info" | "warning" | "bad", ...text: Content[]): Html
 
 /** A column of a {@linkcode table} whose cells are aligned to the right. */
 export function numeric(title: string): Column {
-  return { title };
+  return { title, kind: "number" };
 }
 
-type Column = string | { title: string };
+type Column = string | { title: string; kind: "number" };
 
 /** Rows under a caption; a row is never cut by the edge of a printed page. */
-export function table(
-  caption: string,
-  columns: readonly Column[],
-  rows: readonly (readonly Content[])[],
-): Html {
-  const kinds = columns.map((column) => typeof column === "string" ? "text" : "number");
-  const head = columns.map((column, i) => {
-    const title = typeof column === "string" ? column : column.title;
-    return html`<th scope="col" class="${kinds[i]!}">${title}</th>`;
-  });
+export function table(caption: string, columns: readonly Column[], rows: Content[][]): Html {
+  const heads = columns.map((one) => typeof one === "string" ? { title: one, kind: "text" } : one);
+  const head = heads.map(({ title, kind }) => html`<th scope="col" class="${kind}">${title}</th>`);
   const body = rows.map((row) => {
-    const cells = row.map((content, i) => html`<td class="${kinds[i]!}">${content}</td>`);
+    const cells = row.map((content, i) => html`<td class="${heads[i]!.kind}">${content}</td>`);
     return html`<tr>${cells}</tr>`;
   });
   const inner = [
@@ -161,10 +142,9 @@ const POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; ba
  * between its head and its sections.
  */
 export function page(title: string, head: Content, sections: readonly Section[]): string {
-  const links = sections.map(({ id, title }) => html`<li><a href="#${id}">${title}</a></li>`);
   const contents = html`
     <nav aria-label="Contents">
-      <ol>${links}</ol>
+      <ol>${sections.map(({ id, title }) => html`<li><a href="#${id}">${title}</a></li>`)}</ol>
     </nav>
   `;
   const body = sections.map(({ id, title, body }) =>

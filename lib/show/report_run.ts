@@ -1,10 +1,12 @@
+import { sum } from "d3-array";
 import { basename } from "node:path";
 import { describeConfig } from "../core/config.ts";
+import type { Config } from "../core/settings.ts";
 import { median } from "../core/stats.ts";
 import { images, percent } from "../core/words.ts";
 import { classCounts } from "../data/scan.ts";
-import { auditCounts } from "../run/findings.ts";
-import { usable } from "../run/manifest.ts";
+import { auditCounts, type AuditPolicies, type Finding } from "../run/findings.ts";
+import { type ManifestRow, usable } from "../run/manifest.ts";
 import { describeHead, type ModelCard } from "../run/model_card.ts";
 import { SUBSETS } from "../run/split_file.ts";
 import { classLabel, quoted, thresholdText } from "./card.ts";
@@ -29,58 +31,55 @@ import {
 /** Where the images come from, how many there are and what is odd about them. */
 export function dataSection({ files, synthetic, examples }: ReportData): Section {
   const { manifest, config, findings } = files;
-  const parts: Content[] = [
+  return section(
+    "data",
+    "Data source and participants",
     synthetic
       ? "The images were drawn by a program; they show no tissue of any person or animal."
       : "The images were given as files. Who the patients were, when and where the images were " +
         "made, with what stain and scanner, and how they were chosen is not in the files: whoever " +
         "sends this report should add it.",
-  ];
-  if (manifest && config) {
-    const { groupPattern, classes, audit } = config.data;
-    parts.push(
-      groupPattern === null
-        ? paragraph(
-          ...["No patient or slide was named (", code("data.groupPattern")],
-          "): every image counts as one of its own.",
-        )
-        : paragraph(
-          "The patient or slide of an image is told by its name, with the pattern ",
-          ...[code(groupPattern), "."],
-        ),
-      table(
-        "Images by class",
-        ["class", ...["images used", "share", "patients or slides", "left out"].map(numeric)],
-        classCounts(manifest, classes).map(({ label, images, share, groups, left_out }) => [
-          ...[classLabel(label), images, percent(share), groups, left_out],
-        ]),
-      ),
-      describeSizes(usable(manifest)),
-      findings && auditTable(auditCounts(findings, audit), findings.length),
-    );
-  }
-  const pictures = [...examples].map(([label, own]) => [
-    html`<h3>${classLabel(label)}</h3>`,
-    tiles(own.map(({ path, picture }) => ({ picture, caption: basename(path) }))),
-  ]);
-  return section("data", "Data source and participants", ...parts, pictures);
+    manifest && config && describeImages(manifest, config.data),
+    manifest && config && findings && describeAudit(findings, config.data.audit),
+    [...examples].map(([label, own]) => [
+      html`<h3>${classLabel(label)}</h3>`,
+      tiles(own.map(({ path, picture }) => ({ picture, caption: basename(path) }))),
+    ]),
+  );
 }
 
-function describeSizes(
-  used: readonly { width: number; height: number; format: string }[],
-): string | null {
-  if (used.length === 0) return null;
+function describeImages(rows: readonly ManifestRow[], data: Config["data"]): Content {
+  const used = usable(rows);
   const formats = [...Map.groupBy(used, ({ format }) => format)]
-    .map(([format, own]) => `${own.length} ${format.toUpperCase()}`);
+    .map(([format, own]) => `${own.length} ${format.toUpperCase()}`).join(", ");
   const size = (side: "width" | "height") => Math.round(median(used.map((row) => row[side])));
-  return `Formats: ${formats.join(", ")}. Median size ${size("width")} × ${size("height")} pixels.`;
+  return [
+    data.groupPattern === null
+      ? html`<p>No patient or slide was named (${
+        code("data.groupPattern")
+      }): every image counts as one of its own.</p>`
+      : html`<p>The patient or slide of an image is told by its name, with the pattern ${
+        code(data.groupPattern)
+      }.</p>`,
+    table(
+      "Images by class",
+      ["class", ...["images used", "share", "patients or slides", "left out"].map(numeric)],
+      classCounts(rows, data.classes).map(({ label, images, share, groups, left_out }) => [
+        ...[classLabel(label), images, percent(share), groups, left_out],
+      ]),
+    ),
+    used.length === 0
+      ? null
+      : html`<p>Formats: ${formats}. Median size ${size("width")} × ${size("height")} pixels.</p>`,
+  ];
 }
 
-function auditTable(counts: ReturnType<typeof auditCounts>, all: number): Content {
+function describeAudit(findings: readonly Finding[], policies: AuditPolicies): Content {
+  const counts = auditCounts(findings, policies);
   if (counts.length === 0) return paragraph("Every image was looked at; nothing odd was found.");
   return [
     table(
-      `What the audit found (${all} in all, each in audit.csv)`,
+      `What the audit found (${findings.length} in all, each in audit.csv)`,
       ["finding", "what it means", "policy", numeric("count")],
       counts.map(({ finding, meaning, policy, count }) => [
         ...[finding.replaceAll("_", " "), meaning, policy, count],
@@ -92,11 +91,10 @@ function auditTable(counts: ReturnType<typeof auditCounts>, all: number): Conten
 
 /** What the predictions are measured by. */
 export function labelsSection({ files: { manifest, config }, synthetic }: ReportData): Section {
-  const classes = config?.data.classes ?? [];
   const corrected = manifest?.filter(({ path, label }) => {
     const folder = path.split("/", 1)[0]!;
-    return classes.includes(folder) && folder !== label;
-  }) ?? [];
+    return config?.data.classes.includes(folder) && folder !== label;
+  }).length;
   return section(
     "labels",
     "Labels",
@@ -105,9 +103,7 @@ export function labelsSection({ files: { manifest, config }, synthetic }: Report
       : "Labels are the names of the class folders, or what labels.csv says. They were taken as " +
         "true. Who gave them, by what criteria, how often two people agreed, and whether they had " +
         "seen the model's predictions is not in the files.",
-    corrected.length === 0
-      ? null
-      : `labels.csv overrules the class folder of ${images(corrected.length)}.`,
+    corrected ? `labels.csv overrules the class folder of ${images(corrected)}.` : null,
   );
 }
 
@@ -131,7 +127,7 @@ export function partitionSection({ files: { certificate, config } }: ReportData)
       SUBSETS.map((subset) => [
         subset,
         ...labels.map((label) => counts[subset][label] ?? 0),
-        Object.values(counts[subset]).reduce((total, n) => total + n, 0),
+        sum(Object.values(counts[subset])),
         percent(achieved[subset]),
         groups[subset],
       ]),
@@ -203,7 +199,6 @@ export function trainingSection(
 ): Section {
   if (!history?.length) return section("training", "Training", "There was no training yet.");
   const best = history.find(({ epoch }) => epoch === card?.training.bestEpoch);
-  const seconds = history.reduce((sum, row) => sum + row.seconds, 0);
   const curves = plots.get("learning_curves");
   const stopped = events?.find(({ kind }) => kind === "early_stopping");
   const { batchSize, learningRate, classWeights, sampling, epochs } = config?.training ?? {};
@@ -212,7 +207,7 @@ export function trainingSection(
     "Training",
     facts({
       Epochs: `${history.length}${config ? ` of at most ${epochs}` : ""}, ` +
-        `${duration(seconds)} in all`,
+        `${duration(sum(history, (row) => row.seconds))} in all`,
       Stopped: stopped ? `${stopped.note} (epoch ${stopped.epoch})` : null,
       Kept: card && `epoch ${card.training.bestEpoch}, the best by ${card.training.monitor}`,
       "On validation then": best

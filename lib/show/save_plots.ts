@@ -17,14 +17,10 @@ export const TEST_PLOTS = [
   "groups",
 ] as const;
 
-/** The names of all plots, by the part of the work that saves them together. */
-const SETS = [["learning_curves"], TEST_PLOTS] as const;
-
-/** What a saved plot is called; `explained_1`, `explained_2` and so on are of one set too. */
-type PlotName = (typeof SETS)[number][number] | `explained_${number}`;
-
 /** Names of figures of explanations; how many there are depends on the classes. */
 export const EXPLAINED = /^explained_\d+$/;
+
+type PlotName = "learning_curves" | (typeof TEST_PLOTS)[number] | `explained_${number}`;
 
 /**
  * Saves figures in results/RUN/plots/, each as a standalone SVG and as a PNG of twice its size on
@@ -34,10 +30,6 @@ export const EXPLAINED = /^explained_\d+$/;
  * @param run Name of the run.
  * @returns A notice of where the files are.
  * @throws The file system's own error (disk full, no permission).
- * @example
- * ```ts
- * await show(savePlots(config.run, { roc: rocChart(predictions) }));
- * ```
  */
 export async function savePlots(
   run: string,
@@ -51,32 +43,22 @@ export async function savePlots(
     await writeAtomic(join(folder, `${name}.png`), drawPng(figure.svg));
     saved.push(name);
   }
-  await removeOthers(folder, saved);
+  const sets = new Set(saved.map(setOf));
+  for (const entry of await Array.fromAsync(Deno.readDir(folder))) {
+    const { name, ext } = parse(entry.name);
+    const isPlot = (ext === ".svg" || ext === ".png") && sets.has(setOf(name));
+    if (isPlot && !saved.includes(name)) await Deno.remove(join(folder, entry.name));
+  }
   return notice(
     `${counted(saved.length, "plot")} saved in results/${run}/plots/, as SVG and PNG.`,
   );
 }
 
-/** Removes the plots of the sets that were saved, but for those saved now. */
-async function removeOthers(folder: string, saved: readonly string[]): Promise<void> {
-  const sets = new Set(saved.map(setOf));
-  for (const entry of await Array.fromAsync(Deno.readDir(folder))) {
-    const { name, ext } = parse(entry.name);
-    if (ext !== ".svg" && ext !== ".png" || saved.includes(name)) continue;
-    const set = setOf(name);
-    if (set !== null && sets.has(set)) await Deno.remove(join(folder, entry.name));
-  }
+/** The plots that are saved together with this one; its own name where it is alone. */
+function setOf(plot: string): string {
+  if (EXPLAINED.test(plot)) return "explained";
+  return TEST_PLOTS.some((name) => name === plot) ? "test" : plot;
 }
-
-/** Which plots are saved together with this one; `null`: it is none of ours. */
-function setOf(plot: string): number | null {
-  if (EXPLAINED.test(plot)) return SETS.length;
-  const index = SETS.findIndex((set) => set.some((name) => name === plot));
-  return index < 0 ? null : index;
-}
-
-/** SVG sizes are for screens; papers want more dots. */
-const SCALE = 2;
 
 /** As wide as the fonts that figures name first, and of more alphabets. */
 const FONT = "DejaVu Sans Condensed";
@@ -88,12 +70,12 @@ const FONT_FILES = ["DejaVuSansCondensed.ttf", "DejaVuSansCondensed-Bold.ttf"]
 const OTHER_SCRIPTS = /[\u0900-\u10cf\u1100-\u1dff\u2e80-\ud7ff\uf900-\ufaff]|[\ud840-\ud8ff]/;
 
 /**
- * Draws a figure as a PNG of twice its size, on white, with a font that comes with the project: the
- * same picture on every machine.
+ * Draws a figure as a PNG of twice its size, on white, for papers want more dots than screens; with
+ * a font that comes with the project: the same picture on every machine.
  */
 export function drawPng(svg: string): Uint8Array {
   return new Resvg(svg.replaceAll(/font-family="[^"]*"/g, `font-family="${FONT}"`), {
-    fitTo: { mode: "zoom", value: SCALE },
+    fitTo: { mode: "zoom", value: 2 },
     background: colors.paper,
     font: {
       fontFiles: FONT_FILES,

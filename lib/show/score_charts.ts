@@ -16,10 +16,10 @@ import {
   quoted,
   REFERENCE_LINE,
   runLine,
+  thresholdItem,
   titled,
   wrap,
 } from "./card.ts";
-import { thresholdItem } from "./curve_charts.ts";
 
 /** Equal bins from 0 to 1, which hold their lower edge; the last one also holds 1. */
 const binned = bin().domain([0, 1]).thresholds(range(1, 20).map((i) => i / 20));
@@ -38,21 +38,14 @@ export function scoreHistogram(predictions: Predictions, options: ChartOptions =
   return histogram({ series, called, classes: [others, positive], threshold, run }, options);
 }
 
-/** The distribution of the probabilities of new images, whose class is not known. */
-interface NewScores {
-  /** Images in equal bins from 0 to 1. */
-  counts: readonly number[];
-  /** Images at or above the threshold. */
-  called: number;
-  /** The negative class, then the positive one. */
-  classes: readonly string[];
-  threshold: number | null;
-  run: string;
-}
-
-/** How the probabilities of the positive class are distributed among new images. */
+/**
+ * How the probabilities of the positive class are distributed among new images, whose class is not
+ * known.
+ *
+ * @param scores `counts`: images in equal bins from 0 to 1.
+ */
 export function newScoresHistogram(
-  { counts, ...rest }: NewScores,
+  { counts, ...rest }: Omit<Histogram, "series"> & Pick<Series, "counts">,
   options: ChartOptions = {},
 ): Figure {
   const series = [{ name: "class not known", color: colors.unlabeled, counts }];
@@ -66,8 +59,18 @@ interface Series {
   counts: readonly number[];
 }
 
+interface Histogram {
+  series: Series[];
+  /** Images at or above the threshold. */
+  called: number;
+  /** The negative class, then the positive one. */
+  classes: readonly string[];
+  threshold: number | null;
+  run: string;
+}
+
 function histogram(
-  { series, called, classes, threshold, run }: Omit<NewScores, "counts"> & { series: Series[] },
+  { series, called, classes, threshold, run }: Histogram,
   options: ChartOptions,
 ): Figure {
   const n = sum(series, ({ counts }) => sum(counts));
@@ -100,11 +103,8 @@ function bars(
   labelled: boolean,
   width: number,
 ): Panel {
-  const rows = counts.map((count, i) => ({
-    from: i / counts.length,
-    to: (i + 1) / counts.length,
-    count,
-  }));
+  const edge = (i: number) => i / counts.length;
+  const rows = counts.map((count, i) => ({ from: edge(i), to: edge(i + 1), count }));
   const most = max([1, ...counts])!;
   const longest = most.toLocaleString("en-GB").length; // of the ticks
   return plotPanel({
@@ -146,7 +146,7 @@ export function confusionMatrixChart(
   return card({
     title: "Confusion matrix",
     subtitle: runLine(run, trueClasses.length),
-    rows: [[drawCells(cellsOf(counts), classes.map(classLabel), width)]],
+    rows: [[drawCells(counts, classes.map(classLabel), width)]],
     note: "Percentages are of the images of one true class (a row): " +
       (classes.length === 2
         ? "upper left the specificity, lower right the sensitivity."
@@ -154,25 +154,15 @@ export function confusionMatrixChart(
   }, options);
 }
 
-interface Cell {
-  /** Class indices of the cell's row and column. */
-  truth: number;
-  prediction: number;
-  count: number;
-  /** Share of the row; NaN when the row is empty. */
-  rate: number;
-}
-
-function cellsOf(matrix: readonly (readonly number[])[]): Cell[] {
-  return matrix.flatMap((row, truth) =>
-    row.map((count, prediction) => ({ truth, prediction, count, rate: count / sum(row) }))
-  );
-}
-
 /** Beside the cells: names of the true classes on the left. */
 const [LEFT, RIGHT] = [150, 8];
 
-function drawCells(cells: readonly Cell[], names: readonly string[], width: number): Panel {
+/** @param matrix Counts by the indices of the true and the predicted class. */
+function drawCells(matrix: number[][], names: readonly string[], width: number): Panel {
+  const cells = matrix.flatMap((row, truth) =>
+    // the rate of an empty row is NaN
+    row.map((count, prediction) => ({ truth, prediction, count, rate: count / sum(row) }))
+  );
   const cellWidth = (width - LEFT - RIGHT) / names.length;
   const cellHeight = Math.min(128, cellWidth * 0.7);
   const below = names.map((name) => brokenName(name, cellWidth - 16, 4));
@@ -181,7 +171,7 @@ function drawCells(cells: readonly Cell[], names: readonly string[], width: numb
   const axis = { domain: names.map((_, i) => i), padding: 0.03, label: null };
   const ticks = { tickSize: 0, fontSize: 12 };
   const place = { x: "prediction", y: "truth" };
-  const fill = ({ rate }: Cell) => rate > 0.55 ? colors.paper : colors.ink;
+  const fill = ({ rate }: { rate: number }) => rate > 0.55 ? colors.paper : colors.ink;
   const [large, small] = [Math.min(24, cellWidth / 4.2), Math.min(13, cellWidth / 5.5)];
   return plotPanel({
     width,
@@ -191,7 +181,7 @@ function drawCells(cells: readonly Cell[], names: readonly string[], width: numb
     y: axis,
     color: { type: "linear", domain: [0, 1], range: ["#eef4fa", colors.negative] },
     marks: [
-      Plot.cell(cells, { ...place, fill: ({ rate }: Cell) => rate || 0, rx: 3 }),
+      Plot.cell(cells, { ...place, fill: ({ rate }) => rate || 0, rx: 3 }),
       Plot.axisX({
         ...titled("Predicted class"),
         ...ticks,
@@ -206,7 +196,7 @@ function drawCells(cells: readonly Cell[], names: readonly string[], width: numb
       }),
       Plot.text(cells, {
         ...place,
-        text: ({ count }: Cell) => count.toLocaleString("en-GB"),
+        text: ({ count }) => count.toLocaleString("en-GB"),
         fill,
         fontSize: large,
         fontWeight: "bold",
@@ -214,7 +204,7 @@ function drawCells(cells: readonly Cell[], names: readonly string[], width: numb
       }),
       Plot.text(cells, {
         ...place,
-        text: ({ rate }: Cell) => percent(rate),
+        text: ({ rate }) => percent(rate),
         fill,
         fontSize: small,
         dy: large * 2 / 3,

@@ -1,6 +1,8 @@
 import * as Plot from "@observablehq/plot";
-import { max, min, sum } from "d3-array";
+import { extent, max, min, range, sum } from "d3-array";
+import type { Config } from "../core/settings.ts";
 import type { HistoryRow, TrainingEvent } from "../run/history.ts";
+import { rankRuns, type RunSummary } from "../run/runs.ts";
 import type { RangeTest } from "../training/learning_rate.ts";
 import {
   card,
@@ -14,6 +16,7 @@ import {
   type Panel,
   plotPanel,
   REFERENCE_LINE,
+  shorten,
   titled,
 } from "./card.ts";
 
@@ -30,23 +33,15 @@ const EVENTS = {
   early_stopping: { panel: "loss", label: "stopped early", mark: "cross", symbol: "times" },
 } as const;
 
-/** A column of history.csv that has a panel, and the one of validation images beside it. */
-interface Quantity {
-  name: "loss" | "accuracy" | "auc" | "learning_rate";
-  label: string;
-  validation?: "val_loss" | "val_accuracy" | "val_auc";
-}
+/** Columns of history.csv that have a panel, with its title. */
+const QUANTITIES = {
+  loss: "Loss (cross-entropy)",
+  accuracy: "Accuracy",
+  auc: "AUC of the positive class",
+  learning_rate: "Learning rate",
+};
 
-const QUANTITIES: readonly (readonly Quantity[])[] = [
-  [
-    { name: "loss", label: "Loss (cross-entropy)", validation: "val_loss" },
-    { name: "accuracy", label: "Accuracy", validation: "val_accuracy" },
-  ],
-  [
-    { name: "auc", label: "AUC of the positive class", validation: "val_auc" },
-    { name: "learning_rate", label: "Learning rate" },
-  ],
-];
+const ROWS = [["loss", "accuracy"], ["auc", "learning_rate"]] as const;
 
 /**
  * Loss, accuracy, AUC and learning rate by epoch, training against validation, with what the
@@ -57,7 +52,7 @@ const QUANTITIES: readonly (readonly Quantity[])[] = [
  * @param epochs Most epochs there can be, so that a growing chart keeps its axis.
  */
 export function learningCurves(
-  { history, events, run, epochs }: {
+  { history, events, run, epochs = 1 }: {
     history: readonly HistoryRow[];
     events: readonly TrainingEvent[];
     run: string;
@@ -65,27 +60,24 @@ export function learningCurves(
   },
   options: ChartOptions = {},
 ): Figure {
-  const last = Math.max(epochs ?? 1, history.at(-1)?.epoch ?? 1);
+  const last = Math.max(epochs, history.at(-1)?.epoch ?? 1);
   const saved = events.findLast(({ kind }) => kind === "checkpoint");
   const best = history.find(({ epoch }) => epoch === saved?.epoch);
   const kinds = new Set<string>(events.map(({ kind }) => kind));
-  const legend: LegendItem[] = [
-    { label: "training", color: colors.training, mark: "line" },
-    { label: "validation", color: colors.validation, mark: "line" },
-    ...(best ? [{ label: "kept epoch", color: colors.accent, mark: "dashed" as const }] : []),
-    ...Object.entries(EVENTS).filter(([kind]) => kinds.has(kind))
-      .map(([, { label, mark }]) => ({ label, color: colors.ink, mark })),
-  ];
   const seconds = sum(history, (row) => row.seconds);
   return card({
     title: "Learning curves",
     subtitle: `Run ${run} · ${counted(history.length, "epoch")}` +
       (history.length > 0 ? ` · ${seconds.toFixed(0)} s` : ""),
-    legend,
-    rows: QUANTITIES.map((row) =>
-      row.map((quantity) =>
-        panel(quantity, { history, events, last, best, width: halfWidth(options) })
-      )
+    legend: [
+      { label: "training", color: colors.training, mark: "line" },
+      { label: "validation", color: colors.validation, mark: "line" },
+      ...(best ? [{ label: "kept epoch", color: colors.accent, mark: "dashed" as const }] : []),
+      ...Object.entries(EVENTS).filter(([kind]) => kinds.has(kind))
+        .map(([, { label, mark }]) => ({ label, color: colors.ink, mark })),
+    ],
+    rows: ROWS.map((row) =>
+      row.map((name) => panel(name, { history, events, last, best, width: halfWidth(options) }))
     ),
     note: best
       ? `Kept: epoch ${best.epoch}, validation loss ${best.val_loss.toFixed(4)}, accuracy ` +
@@ -95,7 +87,7 @@ export function learningCurves(
 }
 
 function panel(
-  { name, label, validation }: Quantity,
+  name: keyof typeof QUANTITIES,
   { history, events, last, best, width }: {
     history: readonly HistoryRow[];
     events: readonly TrainingEvent[];
@@ -104,19 +96,17 @@ function panel(
     width: number;
   },
 ): Panel {
+  const validation = name === "learning_rate" ? null : `val_${name}` as const;
   const shown = validation ?? name;
+  const scale = validation ? linearScale : rateScale;
   const values = history.flatMap((row) => [row[name], row[shown]]).filter((v) => v !== null);
   return epochPanel({
     width,
     height: 210,
     last,
-    y: { label, ...(name === "learning_rate" ? rateScale(values) : linearScale(values)) },
+    y: { label: QUANTITIES[name], ...scale(values) },
     marks: [
-      Plot.ruleX(best ? [best.epoch] : [], {
-        stroke: colors.accent,
-        strokeWidth: 1.5,
-        strokeDasharray: "4 3",
-      }),
+      Plot.ruleX(best ? [best.epoch] : [], { ...REFERENCE_LINE, ...KEPT }),
       curve(history, name, validation ? colors.training : colors.ink),
       validation ? curve(history, validation, colors.validation) : null,
       ...eventDots(history, events, name, shown),
@@ -124,16 +114,11 @@ function panel(
   });
 }
 
-/** A chart over the epochs from 1 on, its vertical axis titled above it. */
-export function epochPanel(
-  { last, y, ...options }: {
-    width: number;
-    height: number;
-    /** The last epoch of the axis. */
-    last: number;
-    y: Plot.ScaleOptions;
-    marks: Plot.Markish[];
-  },
+const KEPT = { stroke: colors.accent, strokeWidth: 1.5 };
+
+/** A chart over the epochs from 1 to `last`, its vertical axis titled above it. */
+function epochPanel(
+  { last, y, ...options }: Omit<Parameters<typeof plotPanel>[0], "margins"> & { last: number },
 ): Panel {
   const end = Math.max(2, last);
   return plotPanel({
@@ -146,9 +131,12 @@ export function epochPanel(
       ticks: Math.min(end - 1, 8),
       tickFormat: (epoch: number) => Number.isInteger(epoch) ? String(epoch) : "",
     },
-    y: { labelArrow: "none", grid: true, ...y },
+    y: { ...ABOVE, ...y },
   });
 }
+
+/** Of a vertical axis whose title stands above it. */
+const ABOVE = { labelArrow: "none", grid: true } as const;
 
 /** One line; of a single epoch, which makes no line, a dot. */
 function curve(
@@ -163,7 +151,7 @@ function curve(
 
 /** From the smallest to the largest value, never of no height. */
 function linearScale(values: readonly number[]): Plot.ScaleOptions {
-  const [low, high] = [min(values) ?? 0, max(values) ?? 1];
+  const [low = 0, high = 1] = extent(values);
   const domain = high > low ? [low, high] : [low - 0.05, high + 0.05];
   return { nice: true, ticks: 5, domain };
 }
@@ -182,10 +170,8 @@ function rateTicks(low: number, high: number): Plot.ScaleOptions {
 }
 
 /** Ticks of a logarithmic axis: the powers of ten within a range, each times every factor. */
-export function decades(low: number, high: number, factors: readonly number[] = [1]): number[] {
-  const first = Math.floor(Math.log10(low));
-  const count = Math.floor(Math.log10(high)) - first + 1;
-  return Array.from({ length: Math.max(count, 0) }, (_, i) => first + i)
+function decades(low: number, high: number, factors: readonly number[] = [1]): number[] {
+  return range(Math.floor(Math.log10(low)), Math.floor(Math.log10(high)) + 1)
     .flatMap((power) => factors.map((factor) => Number(`${factor}e${power}`)))
     .filter((tick) => tick >= low && tick <= high);
 }
@@ -194,7 +180,7 @@ export function decades(low: number, high: number, factors: readonly number[] = 
 function eventDots(
   history: readonly HistoryRow[],
   events: readonly TrainingEvent[],
-  name: Quantity["name"],
+  name: keyof typeof QUANTITIES,
   shown: keyof HistoryRow,
 ): Plot.Dot[] {
   return Object.entries(EVENTS).filter(([, { panel }]) => panel === name)
@@ -241,14 +227,7 @@ export function learningRateChart(
       inset: 6,
       ...rateTicks(low * (1 - 1e-9), high * (1 + 1e-9)), // the ends may be rounded powers of ten
     },
-    y: {
-      label: "Loss (cross-entropy)",
-      labelArrow: "none",
-      grid: true,
-      domain: [0, top],
-      clamp: true,
-      ticks: 5,
-    },
+    y: { ...ABOVE, label: "Loss (cross-entropy)", domain: [0, top], clamp: true, ticks: 5 },
     marks: [
       Plot.ruleX([learningRate], { ...REFERENCE_LINE, stroke: colors.ink, strokeWidth: 1.5 }),
       Plot.ruleX([suggested ?? NaN], { stroke: colors.positive, strokeWidth: 2 }),
@@ -257,20 +236,124 @@ export function learningRateChart(
     ],
   });
   const now = `now ${Number(learningRate.toPrecision(3)).toExponential()}`;
-  const legend: LegendItem[] = [
-    { label: "loss of a step", color: colors.muted, mark: "circle" },
-    { label: "moving average", color: colors.validation, mark: "line" },
-    { label: now, color: colors.ink, mark: "dashed" },
-  ];
-  if (suggested !== null) {
-    const label = `suggestion ${suggested.toExponential()}`;
-    legend.push({ label, color: colors.positive, mark: "line" });
-  }
+  const label = `suggestion ${suggested?.toExponential()}`;
+  const suggestedItem: LegendItem = { label, color: colors.positive, mark: "line" };
   return card({
     title: "Learning rate range test",
     subtitle: `Run ${run} · ${points.length} steps · ${seconds.toFixed(0)} s`,
-    legend,
+    legend: [
+      { label: "loss of a step", color: colors.muted, mark: "circle" },
+      { label: "moving average", color: colors.validation, mark: "line" },
+      { label: now, color: colors.ink, mark: "dashed" },
+      ...(suggested === null ? [] : [suggestedItem]),
+    ],
     rows: [[panel]],
     note: suggestion.reason,
   }, options);
+}
+
+/** Colours of Okabe and Ito (2008) that show on white. */
+const HUES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000"];
+
+const DASHES = [
+  { mark: "line", dash: {} },
+  { mark: "dashed", dash: { strokeDasharray: "6 3" } },
+  { mark: "dotted", dash: { strokeDasharray: "1.5 3" } },
+] as const;
+
+/** More lines cannot be told apart: two dashes of each colour; the third is left for the own run. */
+const MAX_STYLED = 14;
+
+/**
+ * The validation curves of the runs over one another, with the epoch that each has kept: loss, and
+ * AUC (accuracy where no run has an AUC). Only runs of one split are drawn, that of the run at hand:
+ * curves over different validation images do not compare. The best 14 have a colour and a dash of
+ * their own, as the run at hand always has, in a thicker line; further ones are grey.
+ *
+ * @param config Of the run at hand; its `training.checkpoint.monitor` ranks the runs.
+ */
+export function runsChart(
+  runs: readonly RunSummary[],
+  { run, training }: Config,
+  options: ChartOptions = {},
+): Figure {
+  const ranked = rankRuns(runs, { monitor: training.checkpoint.monitor, run });
+  const drawn = ranked.filter(({ splitSha256 }) => splitSha256 === ranked[0]?.splitSha256);
+  const styled = drawn.filter((summary, index) => index < MAX_STYLED || summary.run === run);
+  const curves = drawn.map((summary) => {
+    const style = styleOf(styled.indexOf(summary));
+    const width = summary.run === run ? 3 : style ? 1.75 : 1;
+    return { ...summary, width, color: style?.color ?? colors.rule, dash: style?.dash ?? {} };
+  }).reverse().sort((a, b) => a.width - b.width); // the best and the own on top
+  const hasAuc = drawn.some(({ history }) => history.some(({ val_auc }) => val_auc !== null));
+  const [further, elsewhere] = [drawn.length - styled.length, ranked.length - drawn.length];
+  const more = { label: counted(further, "more run"), color: colors.rule, mark: "line" as const };
+  return card({
+    title: "Validation curves of all runs",
+    subtitle: `Run ${run} in a thicker line · ${counted(drawn.length, "run")} of the same split`,
+    legend: [
+      ...styled.map((one, i) => ({ label: shorten(one.run, 190, 12), ...styleOf(i)! })),
+      ...(further > 0 ? [more] : []),
+    ],
+    rows: [[
+      runsPanel(curves, "val_loss", halfWidth(options)),
+      runsPanel(curves, hasAuc ? "val_auc" : "val_accuracy", halfWidth(options)),
+    ]],
+    note: "Dots: the epoch that each run has kept." +
+      (elsewhere > 0
+        ? ` Not drawn: ${counted(elsewhere, "run")} of other splits, whose validation images are ` +
+          "others."
+        : ""),
+  }, options);
+}
+
+/** A look for each place in the ranking; none for what is not in it. */
+function styleOf(index: number) {
+  if (index < 0) return undefined;
+  const { mark, dash } = DASHES[Math.floor(index / HUES.length) % DASHES.length]!;
+  return { color: HUES[index % HUES.length]!, dash, mark };
+}
+
+const LABELS = {
+  val_loss: "Validation loss (cross-entropy)",
+  val_auc: "Validation AUC",
+  val_accuracy: "Validation accuracy",
+};
+
+function runsPanel(
+  curves: (Pick<RunSummary, "history" | "best"> & { color: string; dash: object; width: number })[],
+  name: keyof typeof LABELS,
+  width: number,
+): Panel {
+  const values = curves.flatMap(({ history }) => history.map((row) => row[name]))
+    .filter((value) => value !== null);
+  const at = { x: "epoch", y: name };
+  const dot = { stroke: colors.paper, strokeWidth: 1 };
+  return epochPanel({
+    width,
+    height: 260,
+    last: max(curves, ({ history }) => history.at(-1)!.epoch) ?? 0,
+    y: { label: LABELS[name], ...(name === "val_loss" ? lossScale(values) : scoreScale(values)) },
+    marks: curves.flatMap(({ history, best, color: stroke, dash, width: strokeWidth }) => [
+      Plot.lineY(history, { ...at, stroke, strokeWidth, ...dash }),
+      Plot.dot([best], { ...at, ...dot, r: 2 + strokeWidth / 2, fill: stroke }),
+    ]),
+  });
+}
+
+/** Logarithmic: the first epochs may have many times the later ones' loss. */
+function lossScale(values: readonly number[]): Plot.ScaleOptions {
+  const low = Math.max(min([...values, 1])!, 1e-4);
+  const high = max([...values, low * 2])!;
+  return {
+    type: "log",
+    domain: [low / 1.05, high * 1.05],
+    clamp: true,
+    ticks: decades(low, high, high / low > 300 ? [1] : [1, 2, 5]),
+    tickFormat: (value: number) => String(value),
+  };
+}
+
+function scoreScale(values: readonly number[]): Plot.ScaleOptions {
+  return { domain: [min([...values, 0.99])!, 1], nice: true, ticks: 5 };
 }

@@ -4,9 +4,8 @@ import { disposeModel, frozenLayerCount, type Model, summariseStages } from "../
 import { startRun } from "../model/start.ts";
 import type { Run } from "../run/run.ts";
 import { subsetItems } from "../run/split_file.ts";
-import { type Displayable, displayAll, htmlTable, notice } from "../show/display.ts";
+import { type Displayable, displayAll, htmlTable, notice, showProgress } from "../show/display.ts";
 import { augmentationGrid, predictionGrid } from "../show/pictures.ts";
-import { showProgress } from "../show/progress.ts";
 
 /** What notebook 04 shows of the model that training starts from. */
 interface BuiltModel {
@@ -20,9 +19,6 @@ interface BuiltModel {
   augmentation: Displayable;
 }
 
-/** Training images that go through the untrained model. */
-const IMAGES = 10;
-
 /**
  * Builds the model that training starts from and tries it on ten training images. A weights file
  * that is missing is downloaded. Nothing is written; training builds the same model again.
@@ -32,7 +28,7 @@ const IMAGES = 10;
  * @throws {ImageError} When a training image cannot be read.
  */
 export async function build(run: Run): Promise<BuiltModel> {
-  const { data, training, seed } = run.config;
+  const { data, training: { augmentation }, seed } = run.config;
   const start = await startRun(run, showProgress("Downloading weights"));
   const { model, startingWeights, split, decode } = start;
   try {
@@ -43,15 +39,11 @@ export async function build(run: Run): Promise<BuiltModel> {
         startingWeights.kind === "random" ? "warning" : "info",
       ),
       layers: showLayers(run, model),
-      untrained: await predictionGrid(model, items.slice(0, IMAGES).map(({ path }) => path), {
+      untrained: await predictionGrid(model, items.slice(0, 10).map(({ path }) => path), {
         title: `Probability of ${data.classes.at(-1)}, untrained`,
         ...decode,
       }),
-      augmentation: await augmentationGrid(items, {
-        augmentation: training.augmentation,
-        seed,
-        ...decode,
-      }),
+      augmentation: await augmentationGrid(items, { augmentation, seed, ...decode }),
     };
   } finally {
     disposeModel(model);
@@ -61,12 +53,10 @@ export async function build(run: Run): Promise<BuiltModel> {
 function showLayers({ config }: Run, { architecture, graph }: Model): Displayable {
   const frozenLayers = frozenLayerCount(architecture.backbone, config.model.unfreezeLast);
   const { frozen, trainable, boundary } = cutGraph(graph, frozenLayers);
-  return displayAll(
-    htmlTable(summariseStages(architecture, frozenLayers)),
-    htmlTable([{
-      "layers computed once an image": frozen.length,
-      "layers trained or behind": trainable.length - boundary.length,
-      "handed over": boundary.join(", "),
-    }]),
-  );
+  const cut = {
+    "layers computed once an image": frozen.length,
+    "layers trained or behind": trainable.length - boundary.length,
+    "handed over": boundary.join(", "),
+  };
+  return displayAll(htmlTable(summariseStages(architecture, frozenLayers)), htmlTable([cut]));
 }

@@ -7,12 +7,11 @@ import { loadModel } from "../model/saved.ts";
 import { DETAILS_COLUMNS } from "../run/evaluation_files.ts";
 import type { Run } from "../run/run.ts";
 import type { Figure } from "../show/card.ts";
-import { type Displayable, displayAll, htmlTable, notice } from "../show/display.ts";
+import { type Displayable, displayAll, htmlTable, notice, showProgress } from "../show/display.ts";
 import { reviewGrid } from "../show/explanations.ts";
-import { externalScoresTable, groupSharesChart, groupSharesTable } from "../show/group_charts.ts";
-import { evaluationNotices } from "../show/notices.ts";
-import { showProgress } from "../show/progress.ts";
+import { groupSharesChart } from "../show/group_charts.ts";
 import { newScoresHistogram } from "../show/score_charts.ts";
+import { evaluationNotices, externalScoresTable, groupSharesTable } from "../show/tables.ts";
 
 /** What notebook 07 shows of an evaluation. */
 interface Evaluated extends Evaluation {
@@ -42,11 +41,8 @@ interface Evaluated extends Evaluation {
 export async function evaluate(run: Run): Promise<Evaluated> {
   const loaded = await loadModel(run.paths.model);
   try {
-    const result = await evaluateRun(run, {
-      loaded,
-      force: true,
-      onProgress: showProgress("Classifying"),
-    });
+    const onProgress = showProgress("Classifying");
+    const result = await evaluateRun(run, { loaded, force: true, onProgress });
     const explained = await explainReview(result.queue.first, {
       loaded,
       folder: fromRoot(run.config.evaluation.folder),
@@ -115,25 +111,17 @@ function showOutcome({ config }: Run, result: Evaluation): Displayable {
       )
       : null,
     ...evaluationNotices(result),
-    htmlTable(
-      result.classes.map(({ name, images, review }) => ({
-        class: name,
-        images,
-        "of these to review": review,
-      })),
-    ),
+    htmlTable(result.classes.map(({ name, images, review: of }) => {
+      return { class: name, images, "of these to review": of };
+    })),
   );
 }
 
 function showRows({ first, classified }: Evaluation): Displayable {
+  const rows = first.map(({ name, predicted }) => ({ name, ground_truth: predicted }));
+  const caption = "The same images in evaluation_details.csv";
   return displayAll(
-    htmlTable(
-      first.map(({ name, predicted }) => ({ name, ground_truth: predicted })),
-      { caption: `First rows of ${classified}` },
-    ),
-    htmlTable(first, {
-      columns: DETAILS_COLUMNS,
-      caption: "The same images in evaluation_details.csv",
-    }),
+    htmlTable(rows, { caption: `First rows of ${classified}` }),
+    htmlTable(first, { columns: DETAILS_COLUMNS, caption }),
   );
 }

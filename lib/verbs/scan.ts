@@ -1,12 +1,12 @@
 import { fromRoot } from "../core/paths.ts";
+import { percent } from "../core/words.ts";
 import { classCounts, majorityBaseline, scanRun } from "../data/scan.ts";
 import { auditCounts, auditPolicies, type Finding } from "../run/findings.ts";
 import { type ManifestRow, usable } from "../run/manifest.ts";
 import type { Run } from "../run/run.ts";
 import { classCountsChart, sizeChart } from "../show/data_charts.ts";
-import { type Displayable, displayAll, htmlTable, notice } from "../show/display.ts";
+import { type Displayable, displayAll, htmlTable, notice, showProgress } from "../show/display.ts";
 import { auditPictures, imageGrid, withoutPicture } from "../show/pictures.ts";
-import { showProgress } from "../show/progress.ts";
 
 /** What notebook 02 shows of a run's data. */
 interface ScannedData {
@@ -42,9 +42,7 @@ export async function scan(run: Run): Promise<ScannedData> {
     sizes: sizeChart({ sizes: usable(rows), classes: run.config.data.classes, run: run.name }),
     samples: await showSamples(run, usable(rows)),
     audit: showAudit(run, findings),
-    pictures: displayAll(
-      ...await auditPictures({ folder: fromRoot(folder), findings, audit }),
-    ),
+    pictures: displayAll(...await auditPictures({ folder: fromRoot(folder), findings, audit })),
   };
 }
 
@@ -55,31 +53,21 @@ export function auditTable({ config }: Run): Displayable {
 
 function showClasses({ name, config }: Run, rows: readonly ManifestRow[]): Displayable {
   const counts = classCounts(rows, config.data.classes);
-  const baseline = majorityBaseline(usable(rows).map(({ label }) => label));
+  const { label, accuracy } = majorityBaseline(usable(rows).map(({ label }) => label));
+  const bars = counts.map(({ label, images }) => ({ label, count: images }));
   return displayAll(
-    classCountsChart({
-      counts: counts.map(({ label, images }) => ({ label, count: images })),
-      run: name,
-    }),
+    classCountsChart({ counts: bars, run: name }),
     htmlTable(counts),
-    notice(
-      `Always predicting ${baseline.label} is right for ${
-        (100 * baseline.accuracy).toFixed(1)
-      } % ` +
-        "of these images.",
-    ),
+    notice(`Always predicting ${label} is right for ${percent(accuracy)} of these images.`),
   );
 }
-
-/** Images of each class that are shown. */
-const SAMPLES = 10;
 
 async function showSamples({ config }: Run, images: readonly ManifestRow[]): Promise<Displayable> {
   const { folder, classes } = config.data;
   const grids = classes.map(async (label) => {
     const own = images.filter((image) => image.label === label);
-    const every = Math.max(1, Math.floor(own.length / SAMPLES)); // of all slides, not of the first
-    const some = own.filter((_, index) => index % every === 0).slice(0, SAMPLES);
+    const every = Math.max(1, Math.floor(own.length / 10)); // of all slides, not of the first
+    const some = own.filter((_, index) => index % every === 0).slice(0, 10);
     const tiles = some.map(({ path }) => ({
       path: fromRoot(`${folder}/${path}`),
       caption: path.slice(label.length + 1),

@@ -29,23 +29,19 @@ interface SplitData {
  *   cannot be used.
  */
 export async function split(run: Run): Promise<SplitData> {
+  const { classes } = run.config.data;
   const { rows, certificate } = await splitRun(run);
-  const requested = certificate.fractions_requested;
+  const { fractions_requested: requested } = certificate;
   const warning = groupWarning(rows);
-  const counts = subsetCounts(rows).flatMap(({ subset, classes }) =>
-    Object.entries(classes).map(([label, count]) => ({ subset, label, count }))
+  const counts = subsetCounts(rows).flatMap(({ subset, classes: own }) =>
+    Object.entries(own).map(([label, count]) => ({ subset, label, count }))
   );
   return {
     rows,
     certificate,
     subsets: displayAll(
       warning === null ? null : notice(warning, "warning"),
-      splitChart({
-        rows: counts,
-        requested: requested ?? {},
-        classes: run.config.data.classes,
-        run: run.name,
-      }),
+      splitChart({ rows: counts, requested: requested ?? {}, classes, run: run.name }),
       htmlTable(splitTable(rows, requested), {
         caption: "Images of each class and their share in the subset; in the last row, in all",
       }),

@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import { fromRoot } from "../core/paths.ts";
 import type { ChosenDecision } from "../metrics/decision.ts";
 import { explainRun } from "../metrics/explain.ts";
@@ -15,15 +16,14 @@ import {
   rocChart,
   thresholdChart,
 } from "../show/curve_charts.ts";
-import { type Displayable, displayAll, htmlTable, notice } from "../show/display.ts";
+import { type Displayable, displayAll, htmlTable, notice, showProgress } from "../show/display.ts";
 import { explanationGrid } from "../show/explanations.ts";
 import { groupChart } from "../show/group_charts.ts";
-import { reviewNotices } from "../show/notices.ts";
 import { imageGrid } from "../show/pictures.ts";
-import { showProgress } from "../show/progress.ts";
 import { writeReport } from "../show/report.ts";
 import { savePlots } from "../show/save_plots.ts";
 import { confusionMatrixChart, scoreHistogram } from "../show/score_charts.ts";
+import { reviewNotices } from "../show/tables.ts";
 
 /** What notebook 06 shows of a test. */
 interface Tested {
@@ -75,11 +75,17 @@ export async function test(run: Run): Promise<Tested> {
 }
 
 async function testLoaded(run: Run, loaded: RunModel): Promise<Tested> {
-  const { name } = run;
   const tested = await testModel(run, { loaded, onProgress: showProgress("Testing") });
   const { predictions, reads, scores, card, verdict } = tested;
-  const { classes } = predictions;
-  const charts = chartsOf(predictions);
+  const charts = {
+    confusion: confusionMatrixChart(predictions),
+    histogram: scoreHistogram(predictions),
+    roc: rocChart(predictions),
+    precisionRecall: precisionRecallChart(predictions),
+    thresholds: thresholdChart(predictions),
+    reliability: reliabilityChart(predictions),
+    groups: groupChart(predictions),
+  };
   const review = await reviewRun(run, predictions);
   const why = await explainRun(run, predictions, {
     loaded: { model: loaded.model, card },
@@ -88,7 +94,7 @@ async function testLoaded(run: Run, loaded: RunModel): Promise<Tested> {
   const overlays = await Promise.all(
     why.groups.map((group) => explanationGrid(predictions, group)),
   );
-  const saved = await savePlots(name, {
+  const saved = await savePlots(run.name, {
     confusion_matrix: charts.confusion,
     score_histogram: charts.histogram,
     roc: charts.roc,
@@ -96,13 +102,10 @@ async function testLoaded(run: Run, loaded: RunModel): Promise<Tested> {
     threshold: charts.thresholds,
     reliability: charts.reliability,
     groups: charts.groups,
+    ...Object.fromEntries(overlays.map((figure, i) => [`explained_${i + 1}`, figure])),
   });
-  await savePlots(
-    name,
-    Object.fromEntries(overlays.map((figure, i) => [`explained_${i + 1}`, figure])),
-  );
   await writeModelCard(run, card, { scores, reads });
-  await writeReport(name);
+  await writeReport(run.name);
   const counted = describeTestReads(reads);
   const { check } = why;
   return {
@@ -121,26 +124,14 @@ async function testLoaded(run: Run, loaded: RunModel): Promise<Tested> {
       verdict.better ? "info" : "warning",
     ),
     reads: notice(counted.text, counted.isClean ? "info" : "warning"),
-    scores: showScores(run, scores, classes),
+    scores: showScores(run, scores, predictions.classes),
     saved,
     review: await showReview(run, review),
     explanations: displayAll(
       ...overlays,
       check && notice(check.sentence, check.doubtful ? "warning" : "info"),
     ),
-    report: notice(`The report: results/${name}/report.html, one page to send.`),
-  };
-}
-
-function chartsOf(predictions: Predictions) {
-  return {
-    confusion: confusionMatrixChart(predictions),
-    histogram: scoreHistogram(predictions),
-    roc: rocChart(predictions),
-    precisionRecall: precisionRecallChart(predictions),
-    thresholds: thresholdChart(predictions),
-    reliability: reliabilityChart(predictions),
-    groups: groupChart(predictions),
+    report: notice(`The report: results/${run.name}/report.html, one page to send.`),
   };
 }
 
@@ -176,24 +167,20 @@ function showScores({ config }: Run, scores: Scores, classes: readonly string[])
   );
 }
 
-/** Images of each kind that are shown; the list has them all. */
-const SHOWN = { mistakes: 15, uncertain: 10 };
-
+/** Of each kind some images are shown; the list has them all. */
 async function showReview({ config }: Run, review: ReviewRun): Promise<Displayable> {
   const tile = ({ path, label, probability }: ReviewRun["mistakes"][number]) => ({
     path: fromRoot(`${config.data.folder}/${path}`),
-    caption: `${path.split("/").at(-1)} · labelled ${label} · probability ${
-      probability.toFixed(3)
-    }`,
+    caption: `${basename(path)} · labelled ${label} · probability ${probability.toFixed(3)}`,
   });
-  const mistakes = review.mistakes.slice(0, SHOWN.mistakes).map(tile);
+  const mistakes = review.mistakes.slice(0, 15).map(tile);
   return displayAll(
     mistakes.length === 0
       ? notice("There is no mistake on the test images.")
       : await imageGrid(mistakes, {
         title: `${review.mistakesOf} of ${review.of} images were classified wrongly`,
       }),
-    await imageGrid(review.uncertain.slice(0, SHOWN.uncertain).map(tile), {
+    await imageGrid(review.uncertain.slice(0, 10).map(tile), {
       title: "The least certain of the rest",
     }),
     ...reviewNotices(review),

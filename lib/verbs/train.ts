@@ -2,12 +2,17 @@ import type { HistoryRow, TrainingEvent } from "../run/history.ts";
 import type { Run } from "../run/run.ts";
 import { readRuns } from "../run/runs.ts";
 import type { Figure } from "../show/card.ts";
-import { createLive, type Displayable, displayAll, htmlTable, show } from "../show/display.ts";
-import { outcomeNotices, trainingNotices } from "../show/notices.ts";
-import { showProgress } from "../show/progress.ts";
-import { runsChart, runsTable } from "../show/run_charts.ts";
+import {
+  createLive,
+  type Displayable,
+  displayAll,
+  htmlTable,
+  show,
+  showProgress,
+} from "../show/display.ts";
 import { savePlots } from "../show/save_plots.ts";
-import { learningCurves, learningRateChart } from "../show/training_charts.ts";
+import { outcomeNotices, runsTable, trainingNotices } from "../show/tables.ts";
+import { learningCurves, learningRateChart, runsChart } from "../show/training_charts.ts";
 import { findLearningRate as rangeTest } from "../training/learning_rate.ts";
 import { type TrainedRun, trainRun } from "../training/training.ts";
 
@@ -39,8 +44,8 @@ export async function train(run: Run): Promise<Trained> {
   const { training } = run.config;
   await show(trainingNotices(training));
   const chart = createLive();
-  const draw = (history: HistoryRow[], events: TrainingEvent[], epochs?: number) =>
-    learningCurves({ history, events, run: run.name, ...(epochs ? { epochs } : {}) });
+  const draw = (history: HistoryRow[], events: TrainingEvent[], epochs = 1) =>
+    learningCurves({ history, events, run: run.name, epochs });
   const trained = await trainRun(run, {
     onProgress: showProgress("Training"),
     onEpoch: (history, events) => chart.update(draw(history, events, training.epochs)),

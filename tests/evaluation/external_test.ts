@@ -13,7 +13,7 @@ import { createSample } from "../../lib/evaluation/tally.ts";
 import { newcombe } from "../../lib/metrics/intervals.ts";
 import { computeScores, type ScoredSample } from "../../lib/metrics/scores.ts";
 import { DEFAULT_DECISION } from "../../lib/run/decision.ts";
-import { externalScoresTable } from "../../lib/show/group_charts.ts";
+import { externalScoresTable } from "../../lib/show/tables.ts";
 import { askPython } from "../ask_python.ts";
 import { inFolder, put } from "../data/test_images.ts";
 import { CLASSES as NAMES, evaluate, putImages, withNewImages } from "./with_new_images.ts";

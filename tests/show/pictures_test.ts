@@ -38,13 +38,11 @@ Deno.test("imageGrid() embeds small pictures, and says which cannot be read", as
     await Deno.writeFile(join(folder, "truncated.png"), png.subarray(0, png.length / 2));
     await Deno.writeTextFile(join(folder, "text.png"), "no image");
     await Deno.writeTextFile(join(folder, "empty.png"), "");
-    const { html, text } = await imageGrid([
-      { path: good, caption: "<script>" },
-      ...["truncated.png", "text.png", "empty.png", "missing.png"].map((name) => ({
-        path: join(folder, name),
-        caption: name,
-      })),
-    ], { title: "A & B", columns: 2 });
+    const bad = ["truncated.png", "text.png", "empty.png", "missing.png"]
+      .map((caption) => ({ path: join(folder, caption), caption }));
+    const { html, text } = await imageGrid([{ path: good, caption: "<script>" }, ...bad], {
+      ...{ title: "A & B", columns: 2 },
+    });
     assert.doesNotMatch(html, /<script>|<b>/);
     assert.equal(html.match(/cannot be read/g)?.length, 4);
     assert.equal(html.match(/<tr/g)?.length, 3);
@@ -99,26 +97,17 @@ Deno.test("auditPictures() shows a strip or pairs a kind, but those that are onl
   assert.deepEqual(withoutPicture(findings), findings.slice(0, 2));
 });
 
-Deno.test("auditPictures() shows a pair that is named in both directions once", async () => {
-  const [pairs] = await auditPictures({
-    folder,
-    findings: [
-      finding("conflicting_labels", "a/1.png", "b/1.png"),
-      finding("conflicting_labels", "b/1.png", "a/1.png"),
-    ],
-    audit,
-  });
-  assert.equal(pairs!.html.match(/detail of/g)!.length, 1);
-  assert.match(pairs!.html, /detail of a\/1\.png/);
-});
-
-Deno.test("auditPictures() shows few of many, from the first to the last, and says so", async () => {
+Deno.test("auditPictures() shows a pair once, and of many a few, from the first to the last", async () => {
+  const twice = [
+    finding("conflicting_labels", "a/1.png", "b/1.png"),
+    finding("conflicting_labels", "b/1.png", "a/1.png"),
+  ];
+  const [pair] = await auditPictures({ folder, findings: twice, audit });
+  assert.deepEqual(pair!.html.match(/detail of [^<]+/g), ["detail of a/1.png"]);
   const many = Array.from({ length: 200 }, (_, i) => finding("blurred", `a/${i}.png`));
   const [strip] = await auditPictures({ folder, findings: many, audit });
   assert.equal(strip!.html.match(/detail of/g)!.length, 10);
-  assert.match(strip!.html, /200 images, 10 shown/);
-  assert.match(strip!.html, /a\/0\.png/);
-  assert.match(strip!.html, /a\/180\.png/);
+  assert.match(strip!.html, /200 images, 10 shown.*a\/0\.png.*a\/180\.png/);
   const twins = many.map(({ path }) => finding("duplicate", path, "a/x.png"));
   const [pairs] = await auditPictures({ folder, findings: twins, audit });
   assert.equal(pairs!.html.match(/detail of/g)!.length, 6);
@@ -161,14 +150,11 @@ const decode = { size: 48, resize: "squash" as const, maxMegapixels: 1 };
 
 /** The pictures of a grid, by row: [row][column] pixels. */
 async function picturesOf(html: string): Promise<Uint8Array[][]> {
+  const decode = async ([, encoded]: RegExpExecArray) =>
+    new Uint8Array(await sharp(Uint8Array.fromBase64(encoded!)).raw().toBuffer());
   return await Promise.all(
-    html.split("<tr").slice(1).map((row) =>
-      Promise.all(
-        [...row.matchAll(/base64,([^"]+)"/g)].map(async ([, encoded]) =>
-          new Uint8Array(await sharp(Uint8Array.fromBase64(encoded!)).raw().toBuffer())
-        ),
-      )
-    ),
+    html.split("<tr").slice(1)
+      .map((row) => Promise.all([...row.matchAll(/base64,([^"]+)"/g)].map(decode))),
   );
 }
 
@@ -224,9 +210,7 @@ Deno.test("augmentationGrid() ends with what training sees, where any augmentati
 
 Deno.test("describeAugmentations() judges every augmentation at the strength that is set", () => {
   const at = (augmentation: Augmentation) =>
-    Object.fromEntries(
-      describeAugmentations(augmentation).map((note) => [note.augmentation, note]),
-    );
+    Object.fromEntries(describeAugmentations(augmentation).map((n) => [n.augmentation, n]));
   const fields = Object.keys(OFF).filter((name) => name !== "stains");
   assert.deepEqual(Object.keys(at(OFF)).sort(), fields.sort());
   for (const { setting, safe, why } of Object.values(at(OFF))) {
@@ -241,9 +225,6 @@ Deno.test("describeAugmentations() judges every augmentation at the strength tha
   assert.deepEqual([0.5, 3].map((blur) => safety({ blur })), ["with care", "no"]);
   assert.deepEqual([90, 20].map((jpegQuality) => safety({ jpegQuality })), ["with care", "no"]);
   assert.equal(safety({ symmetries: true }), "yes");
-  const on = at(SHOWN_WHEN_OFF);
-  assert.deepEqual(
-    Object.values(on).map(({ setting }) => setting.startsWith("off")),
-    fields.map(() => false),
-  );
+  const on = Object.values(at(SHOWN_WHEN_OFF));
+  assert.ok(on.every(({ setting }) => !setting.startsWith("off")) && on.length === fields.length);
 });

@@ -11,7 +11,7 @@ import { writeManifest } from "../../lib/run/manifest.ts";
 import { writeSplit } from "../../lib/run/split_file.ts";
 import { reportPage } from "../../lib/show/report.ts";
 import { matchFiles, type ReportData, type RunFiles } from "../../lib/show/report_files.ts";
-import { type Content, type Html, html } from "../../lib/show/report_page.ts";
+import { type Content, html } from "../../lib/show/report_page.ts";
 import { inProjectCopy } from "../copy_project.ts";
 import { picture as drawn, put } from "../data/test_images.ts";
 import { bare, CLASSES, runFiles } from "./report_files.ts";
@@ -25,38 +25,32 @@ Deno.test("html`` escapes texts wherever they are, and leaves its own markup as 
   );
 });
 
-Deno.test("html`` lets no text become markup", () => {
+Deno.test("html`` lets no text and no other object become markup", () => {
   fc.assert(fc.property(fc.string({ unit: fc.constantFrom(...`<>&"'/ a\0\ud800`) }), (text) => {
     const { markup } = html`<p title="${text}">${text}</p>`;
     assert.match(markup, /^<p title="[^<>"']*">[^<>"']*<\/p>$/);
   }));
-});
-
-Deno.test("html`` takes no object for markup that was not made by it", () => {
-  const forged = { markup: "<script>" } as unknown as Html;
+  const forged = { markup: "<script>" };
   assert.throws(() => html`<p>${forged}</p>`, TypeError);
   assert.throws(() => html`<p>${JSON.parse("{}") as Content}</p>`, TypeError);
 });
 
 const good = (i: number, label: 0 | 1) => label === 1 ? 0.9 : i === 1 ? 0.6 : 0.1;
 
+const evaluation: RunFiles["evaluation"] = {
+  classified: 7,
+  unreadable: 1,
+  review: 2,
+  classes: [{ name: "a_b", images: 7 }],
+  shareText: null,
+  weightsSha256: null,
+};
+
 const picture = { source: "data:image/png;base64,AA", width: 2, height: 2, text: '"<b>' };
 
-const NO_FILES: RunFiles = {
-  config: null,
-  manifest: null,
-  findings: null,
-  split: null,
-  splitSha256: null,
-  certificate: null,
-  history: null,
-  events: null,
-  card: null,
-  metrics: null,
-  predictions: null,
-  mapCheck: null,
-  evaluation: null,
-};
+const NO_FILES = Object.fromEntries(
+  Object.keys(runFiles(good)).map((name) => [name, null]),
+) as unknown as RunFiles;
 
 function page(files: RunFiles, change: Partial<ReportData> = {}): string {
   return reportPage({ ...bare, ...matchFiles(files, bare.run), files, ...change });
@@ -95,21 +89,12 @@ Deno.test("a report tells a useless model from a good ranking behind a bad thres
 
 Deno.test("a report has the sections of TRIPOD+AI and CLAIM, with their numbers", () => {
   const markup = page(runFiles(good));
-  const titles = [...markup.matchAll(/<section id="[a-z]+"><h2>([^<]+)</g)].map(([, title]) =>
-    title
+  const ids = [...markup.matchAll(/<section id="([a-z]+)"><h2>[^<]+</g)].map(([, id]) => id);
+  assert.equal(
+    ids.join(),
+    "data,labels,partition,model,training,performance,explanations,errors,limitations," +
+      "reproducibility",
   );
-  assert.deepEqual(titles, [
-    "Data source and participants",
-    "Labels",
-    "Partition",
-    "Model",
-    "Training",
-    "Performance",
-    "Explanations",
-    "Errors",
-    "Limitations and intended use",
-    "Reproducibility",
-  ]);
   assert.match(markup, /<td class="text">globally sclerotic<\/td>\s*<td class="number">36</);
   assert.match(markup, /1 of 60 images was predicted otherwise than labelled/);
   assert.match(markup, /20\.0 % of the test images are “globally sclerotic”/);
@@ -140,14 +125,7 @@ Deno.test("a report lets no name become markup, and nothing run or load", () => 
   };
   files.card!.startingWeights.note = name;
   files.config!.data.groupPattern = name;
-  files.evaluation = {
-    classified: 1,
-    unreadable: 0,
-    review: 1,
-    classes: [{ name, images: 1 }],
-    shareText: name,
-    weightsSha256: null,
-  };
+  files.evaluation = { ...evaluation, classes: [{ name, images: 1 }], shareText: name };
   files.metrics!.scores.f1!.references = [{ name, value: 0.5, note: name }];
   const markup = page(files, {
     stopped: name,
@@ -183,11 +161,7 @@ Deno.test("a report of a run that has not come far says what is missing", () => 
 Deno.test("a report shows no scores of another model, threshold or split", () => {
   const damage: [string, (files: RunFiles) => void][] = [
     ["other weights", (files) => files.card!.weights.sha256 = "c".repeat(64)],
-    ["other threshold", (files) =>
-      files.card!.decision = {
-        ...files.card!.decision,
-        threshold: 0.25,
-      }],
+    ["other threshold", (files) => Object.assign(files.card!.decision, { threshold: 0.25 })],
     ["other split of the model", (files) => files.card!.data.splitSha256 = "d".repeat(64)],
     ["a corrected label", (files) => files.split!.at(-1)!.label += "x"],
     ["an image too few", (files) => files.predictions!.pop()],
@@ -202,14 +176,7 @@ Deno.test("a report shows no scores of another model, threshold or split", () =>
     assert.doesNotMatch(text, /Test scores</, what);
   }
   const files = runFiles(good);
-  files.evaluation = {
-    classified: 7,
-    unreadable: 1,
-    review: 2,
-    classes: [{ name: "a_b", images: 7 }],
-    shareText: null,
-    weightsSha256: files.card!.weights.sha256,
-  };
+  files.evaluation = { ...evaluation, weightsSha256: files.card!.weights.sha256 };
   assert.match(page(files), /7 images of a folder without labels were classified, 2 of which/);
   files.evaluation.weightsSha256 = "e".repeat(64);
   assert.doesNotMatch(page(files), /of a folder without labels/);
@@ -232,15 +199,12 @@ const SVG =
 
 /** A run on disk, its model as good as can be but for one mistake. */
 function withRun(
-  test: (run: {
-    root: string;
-    write: (stopped?: string) => Promise<string>;
-  }) => Promise<void>,
+  test: (root: string, write: (stopped?: string) => Promise<string>) => Promise<void>,
 ): () => Promise<void> {
   return () =>
     inProjectCopy(async ({ root, load }) => {
       const { writeReport } = await load<WriteReport>("lib/show/report.ts");
-      const files = runFiles((i, label) => label === 1 ? 0.9 : i === 1 ? 0.6 : 0.1);
+      const files = runFiles(good);
       const at = (name: string) => join(root, "results/try", name);
       const json = (name: string, value: unknown) =>
         put(root, `results/try/${name}`, JSON.stringify(value));
@@ -260,17 +224,14 @@ function withRun(
       await put(root, "results/try/plots/roc.svg", SVG);
       const wrong = files.predictions!.find((row) => row.label !== row.predicted)!;
       await put(root, `data/${wrong.path}`, await drawn(1, 40, 40).png().toBuffer());
-      await test({
-        root,
-        write: async (stopped) =>
-          await Deno.readTextFile(await writeReport("try", stopped ? { stopped } : {})),
-      });
+      await test(root, async (stopped) =>
+        await Deno.readTextFile(await writeReport("try", stopped ? { stopped } : {})));
     });
 }
 
 Deno.test(
   "writeReport() puts the files of a run on one page that needs nothing else",
-  withRun(async ({ write }) => {
+  withRun(async (_root, write) => {
     const page = await write();
     assert.match(page, /Better than always giving the more frequent answer/);
     assert.match(page, /1 of 60 images was predicted otherwise/);
@@ -289,7 +250,7 @@ Deno.test(
 
 Deno.test(
   "writeReport() makes a page of what there is, and names what is damaged or too large",
-  withRun(async ({ root, write }) => {
+  withRun(async (root, write) => {
     await put(root, "results/try/metrics.json", "{");
     await put(root, "results/try/plots/roc.svg", "no picture");
     await put(root, "results/try/plots/groups.svg", new Uint8Array(7e6));
@@ -307,7 +268,7 @@ Deno.test(
 
 Deno.test(
   "writeReport() counts what section 7 left",
-  withRun(async ({ root, write }) => {
+  withRun(async (root, write) => {
     await put(root, "results/try/evaluation.csv", "name,ground_truth\n");
     const rows = [CLASSES[0], CLASSES[1], CLASSES[1]].map((name, i) => `${i},${name},review`);
     const details = ["name,predicted,decision", ...rows].join("\n");

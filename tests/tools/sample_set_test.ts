@@ -213,7 +213,7 @@ Deno.test("planSampleSet() keeps the promised slides, class shares and formats",
   const shares = [...slides(old)].map((name) => share(old.filter((c) => c.slide.name === name)));
   assert.ok(Math.min(...shares) < 0.08 && Math.max(...shares) > 0.4, String(shares));
   for (const crop of crops) {
-    assert.equal(crop.pattern.sclerotic, crop.label === SCLEROTIC);
+    assert.equal(crop.sclerotic, crop.label === SCLEROTIC);
     assert.match(crop.name, /^slide_\d\d_\d{3}/);
     assert.ok(crop.name.startsWith(crop.slide.name));
   }

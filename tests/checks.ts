@@ -1,4 +1,5 @@
 import { projectRoot } from "../lib/core/paths.ts";
+import { textLines } from "../lib/core/python.ts";
 import { duration } from "../lib/core/terminal.ts";
 
 /** How many checks ended how. */
@@ -11,9 +12,9 @@ export interface Counts {
 /** Nothing checked yet. */
 export const NONE: Counts = { passed: 0, failed: 0, skipped: 0 };
 
-/** A single check that went well, and one that did not. */
-export const PASSED: Counts = { ...NONE, passed: 1 };
+const PASSED: Counts = { ...NONE, passed: 1 };
 
+/** A single check that did not go well. */
 export const FAILED: Counts = { ...NONE, failed: 1 };
 
 /** The sum of two counts. */
@@ -53,23 +54,39 @@ export function reportCheck(name: string, counts: Counts, start: number, details
   return counts;
 }
 
+/** Prints the outcome of one check: it failed if there are faults. */
+export function reportFaults(name: string, start: number, faults: readonly string[]): Counts {
+  return reportCheck(name, faults.length === 0 ? PASSED : FAILED, start, faults.join("\n"));
+}
+
 /** Runs a Deno command in the project as one check; its output is shown when it fails. */
 export async function checkDeno(name: string, args: readonly string[]): Promise<Counts> {
   const start = performance.now();
   const { success, output } = await runDeno(args);
-  return reportCheck(name, success ? PASSED : FAILED, start, output);
+  return reportFaults(name, start, success ? [] : [output]);
 }
 
-/** Runs a Deno command in the project and returns what it printed. */
+/** Runs a Deno command in the project and returns what it printed; `onLine` has it as it comes. */
 export async function runDeno(
   args: readonly string[],
+  onLine?: (line: string) => void,
 ): Promise<{ success: boolean; output: string }> {
-  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+  const child = new Deno.Command(Deno.execPath(), {
     args: [...args],
     cwd: projectRoot,
-    env: { NO_COLOR: "1" },
+    env: { NO_COLOR: "1", TF_CPP_MIN_LOG_LEVEL: "2", INIT_CWD: projectRoot },
     stdin: "null",
-  }).output();
-  const decoder = new TextDecoder();
-  return { success, output: `${decoder.decode(stdout)}${decoder.decode(stderr)}`.trim() };
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const lines: string[] = [];
+  const collect = async (stream: ReadableStream<Uint8Array>) => {
+    for await (const line of textLines(stream)) {
+      onLine?.(line);
+      lines.push(line);
+    }
+  };
+  const reading = [collect(child.stdout), collect(child.stderr)];
+  const [{ success }] = await Promise.all([child.status, ...reading]);
+  return { success, output: lines.join("\n").trim() };
 }

@@ -1,7 +1,6 @@
 import { join } from "node:path";
 import { projectRoot } from "../lib/core/paths.ts";
-import { textLines } from "../lib/core/python.ts";
-import { add, type Counts, FAILED, NONE, readTestCounts, reportCheck } from "./checks.ts";
+import { add, type Counts, FAILED, NONE, readTestCounts, reportCheck, runDeno } from "./checks.ts";
 
 /**
  * Rooms whose tests take longest, first, so that no long one is left to the end alone. All others
@@ -21,7 +20,7 @@ export async function runUnitTests(): Promise<Counts> {
   let counts = NONE;
   const work = async (): Promise<void> => {
     for (let room = waiting.shift(); room; room = waiting.shift()) {
-      const own = await testRoom(room); // before the sum is read: the other one adds to it meanwhile
+      const own = await testRoom(room.name, room.paths); // before the sum is read: the other one adds to it meanwhile
       counts = add(counts, own);
     }
   };
@@ -29,37 +28,20 @@ export async function runUnitTests(): Promise<Counts> {
   return counts;
 }
 
-/** A name, and what `deno test` is to be told. */
-interface Room {
-  name: string;
-  paths: string[];
-}
-
-async function listRooms(): Promise<Room[]> {
+async function listRooms() {
   const entries = await Array.fromAsync(Deno.readDir(join(projectRoot, "tests")));
   const folders = entries.filter(({ isDirectory }) => isDirectory).map(({ name }) => name).sort();
-  const [first, rest] = [LONG, folders.filter((name) => !LONG.includes(name))];
+  const rooms = [...LONG, ...folders.filter((name) => !LONG.includes(name))];
   const files = entries.map(({ name }) => name).filter((name) => name.endsWith("_test.ts")).sort();
   return [
-    ...[...first, ...rest].map((name) => ({ name, paths: [`tests/${name}/`] })),
+    ...rooms.map((name) => ({ name, paths: [`tests/${name}/`] })),
     { name: "all rooms", paths: files.map((name) => `tests/${name}`) },
   ];
 }
 
-async function testRoom({ name, paths }: Room): Promise<Counts> {
+async function testRoom(name: string, paths: readonly string[]): Promise<Counts> {
   const start = performance.now();
-  const child = new Deno.Command(Deno.execPath(), {
-    // Types have been checked before.
-    args: ["test", "-A", "--no-check", ...paths],
-    cwd: projectRoot,
-    env: { NO_COLOR: "1", TF_CPP_MIN_LOG_LEVEL: "2" },
-    stdin: "null",
-    stdout: "piped",
-    stderr: "inherit",
-  }).spawn();
-  const lines = await Array.fromAsync(textLines(child.stdout));
-  const { success } = await child.status;
-  const output = lines.join("\n");
+  const { success, output } = await runDeno(["test", "-A", "--no-check", ...paths]); // types: before
   console.log(`\n${output}`);
   const counts = readTestCounts(output) ?? FAILED;
   // A run that ends badly has failed, whatever it counted.

@@ -2,23 +2,14 @@ import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { ConfigError, reasonOf } from "../lib/core/errors.ts";
 
-/** What the command line of a command that takes a folder asks for. */
-export interface FolderArguments {
-  /** Absolute. */
-  folder: string;
-  /** Options that take a value, by name; those that were not given are missing. */
-  values: Record<string, string | undefined>;
-  /** Options without a value that were given. */
-  switches: ReadonlySet<string>;
-}
-
 /**
  * Reads `DIR [--NAME VALUE …] [--SWITCH …]`.
  *
  * @param cwd What a relative folder is meant from.
  * @param usage Shown as the remedy.
  * @param options The options there are, beside `--help`.
- * @returns `null` when only help is wanted.
+ * @returns The `folder`, absolute; `values` of options that were given, by name; `switches`: options
+ *   without a value that were given. `null` when only help is wanted.
  * @throws {ConfigError} For an unknown option, or when not just one folder is named.
  */
 export function parseFolderArguments(
@@ -26,14 +17,11 @@ export function parseFolderArguments(
   cwd: string,
   usage: string,
   options: Readonly<Record<string, { type: "string" | "boolean" }>>,
-): FolderArguments | null {
+) {
+  const withHelp = { ...options, help: { type: "boolean", short: "h" } } as const;
   let parsed;
   try {
-    parsed = parseArgs({
-      args,
-      allowPositionals: true,
-      options: { ...options, help: { type: "boolean", short: "h" } },
-    });
+    parsed = parseArgs({ args, allowPositionals: true, options: withHelp });
   } catch (cause) {
     throw new ConfigError(reasonOf(cause), usage, { cause });
   }
@@ -47,7 +35,7 @@ export function parseFolderArguments(
   const texts = entries.filter((entry): entry is [string, string] => typeof entry[1] === "string");
   return {
     folder: resolve(cwd, folder),
-    values: Object.fromEntries(texts),
+    values: Object.fromEntries(texts) as Record<string, string | undefined>,
     switches: new Set(entries.filter(([, value]) => value === true).map(([name]) => name)),
   };
 }

@@ -6,8 +6,6 @@ import { runTool, ToolError, venvFolder, venvPython } from "../lib/core/python.t
 import { digest, hasStamp, type Step, writeStamp } from "./step.ts";
 import { pip } from "./venv.ts";
 
-const ZIG = "ziglang==0.17.1";
-
 const packageFolder = join(projectRoot, "node_modules", "@tensorflow", "tfjs-node-gpu");
 
 const sourceFolder = join(packageFolder, "binding");
@@ -51,26 +49,14 @@ export function compileArguments(
   os: typeof Deno.build.os,
 ): string[] {
   const library = (name: string) =>
-    os === "darwin"
-      ? join(paths.tensorflow, `${name}.2.dylib`)
-      : join(paths.tensorflow, `${name}.so.2`);
+    join(paths.tensorflow, os === "darwin" ? `${name}.2.dylib` : `${name}.so.2`);
   return [
-    "-std=c++17",
-    "-O2",
-    "-fPIC",
-    "-shared",
-    "-DNAPI_VERSION=8",
+    ...["-std=c++17", "-O2", "-fPIC", "-shared", "-DNAPI_VERSION=8"],
     // The Node-API symbols are those of the running Deno; macOS wants to be told.
     ...(os === "darwin" ? ["-undefined", "dynamic_lookup"] : []),
-    "-I",
-    paths.nodeHeaders,
-    "-I",
-    join(paths.tensorflow, "include"),
-    "-o",
-    paths.output,
+    ...["-I", paths.nodeHeaders, "-I", join(paths.tensorflow, "include"), "-o", paths.output],
     ...paths.sources,
-    library("libtensorflow_cc"),
-    library("libtensorflow_framework"),
+    ...[library("libtensorflow_cc"), library("libtensorflow_framework")],
     `-Wl,-rpath,${paths.tensorflow}`,
   ];
 }
@@ -113,25 +99,22 @@ async function systemCompiler(): Promise<string[]> {
   const chosen = Deno.env.get("CXX")?.trim();
   if (chosen) return chosen.split(/\s+/);
   for (const command of ["g++", "clang++", "c++"]) {
-    const starts = await runTool(command, ["--version"]).then(() => true, () => false);
-    if (starts) return [command];
+    if (await runTool(command, ["--version"]).then(() => true, () => false)) return [command];
   }
   return [];
 }
 
 /** Zig's C++ compiler, which comes from PyPI and needs nothing of the system. */
 async function zigCompiler(report: (line: string) => void): Promise<string[]> {
-  await pip(["install", ZIG], report);
+  await pip(["install", "ziglang==0.17.1"], report);
   return [venvPython, "-m", "ziglang", "c++"];
 }
 
 /** Loads the binding in a process of its own: a crash there is a message here. */
 async function prove(): Promise<void> {
-  const script = join(import.meta.dirname!, "prove_binding.ts");
-  try {
-    const env = { TF_CPP_MIN_LOG_LEVEL: "0" }; // what it says before a crash is the reason
-    await runTool(Deno.execPath(), ["run", "-A", "--no-check", script], { cwd: projectRoot, env });
-  } catch (cause) {
+  const args = ["run", "-A", "--no-check", join(import.meta.dirname!, "prove_binding.ts")];
+  const env = { TF_CPP_MIN_LOG_LEVEL: "0" }; // what it says before a crash is the reason
+  await runTool(Deno.execPath(), args, { cwd: projectRoot, env }).catch(async (cause) => {
     // No notebook shall meet a binding that does not work.
     await Deno.remove(bindingPath);
     throw new SetupError(
@@ -140,7 +123,7 @@ async function prove(): Promise<void> {
         "machine's TensorFlow or compiler is not supported.",
       { cause },
     );
-  }
+  });
 }
 
 /** Paths of a folder's entries whose name matches, sorted. */

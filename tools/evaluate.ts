@@ -15,21 +15,19 @@ Classifies every image under DIR with the model of a run, as notebook 07 does. I
                   (default: results/RUN/evaluation.csv)
   --force         overwrite an evaluation of another folder or model
   --follow-links  classify what symbolic links in DIR lead to as well; every folder once
-  --format NAMES  other layouts beside the CSVs, separated by commas: parquet and jsonl (the
-                  details), timm (every class probability in a column)
+  --format NAMES  other formats beside the CSVs: parquet (the details)
   --sidecar FILE  a CSV of name,x,y,width,height[,slide] that tells where on its slide each crop
                   is: writes annotations for QuPath (.geojson)
   --shard I/N     evaluate part I of N, on this or another machine; every part has batches from
                   the whole of DIR (batch I, I + N, I + 2N … of 32 images)
   --merge         join the parts: the files are those of an undivided evaluation`;
 
-/** What the command line asks for; paths are absolute. */
+/** What the command line asks for; paths are absolute, `shard` and `format` as they were written. */
 export interface EvaluateRequest {
   folder: string;
   followLinks: boolean;
   run: string;
-  /** `shard` and `format` as they were written. */
-  options: { out?: string; sidecar?: string; shard?: string; format?: string } & {
+  options: Partial<Record<"out" | "sidecar" | "shard" | "format", string>> & {
     merge?: true;
     force?: true;
   };
@@ -73,9 +71,7 @@ if (import.meta.main) {
     const request = parseEvaluateArguments(Deno.args, Deno.env.get("INIT_CWD") ?? Deno.cwd());
     if (request === null) return console.log(USAGE);
     await setUp({ sampleImages: false });
-    const { evaluateFolder } = await later<typeof import("./evaluate_folder.ts")>(
-      "tools/evaluate_folder.ts",
-    );
-    return await evaluateFolder(request);
+    const path = "tools/evaluate_folder.ts";
+    return await (await later<typeof import("./evaluate_folder.ts")>(path)).evaluateFolder(request);
   });
 }

@@ -39,20 +39,21 @@ def emit(event, **fields):
     print(json.dumps({"event": event, **fields}), flush=True)
 
 
-def label_of(notebook, index):
+def label_of(cells, index):
     """The heading above a cell, else the cell's first line."""
-    for cell in reversed(notebook.cells[:index]):
-        if cell.cell_type == "markdown":
-            headings = re.findall(r"^#+\s+(.+)$", cell.source, re.M)
-            if headings:
-                return headings[-1].strip()
-    return first_line(notebook.cells[index].source)
+    above = "\n".join(cell.source for cell in cells[:index] if cell.cell_type == "markdown")
+    headings = re.findall(r"^#+\s+(.+)$", above, re.M)
+    return headings[-1].strip() if headings else first_line(cells[index].source)
 
 
 def first_line(source):
     lines = [line.strip() for line in source.splitlines()]
     code = [line for line in lines if line and not line.startswith("//")]
     return (code or lines or [""])[0][:200]
+
+
+def is_code(cell):
+    return cell.cell_type == "code" and cell.source.strip()
 
 
 def traceback_of(notebook):
@@ -115,21 +116,13 @@ def end_with_parent():
 
 def execute(source, output):
     notebook = nbformat.read(source, as_version=4)
-    code_cells = [
-        index
-        for index, cell in enumerate(notebook.cells)
-        if cell.cell_type == "code" and cell.source.strip()
-    ]
-    numbers = {index: number for number, index in enumerate(code_cells, 1)}
+    code_cells = [i for i, cell in enumerate(notebook.cells) if is_code(cell)]
 
     def started(cell, cell_index):
-        if cell_index in numbers:
-            emit(
-                "cell",
-                number=numbers[cell_index],
-                label=label_of(notebook, cell_index),
-                source=first_line(cell.source),
-            )
+        if cell_index in code_cells:
+            number = code_cells.index(cell_index) + 1
+            label = label_of(notebook.cells, cell_index)
+            emit("cell", number=number, label=label, source=first_line(cell.source))
 
     client = ReportingClient(
         notebook,
@@ -143,12 +136,8 @@ def execute(source, output):
     try:
         client.execute()
     except CellExecutionError as error:
-        emit(
-            "error",
-            name=error.ename,
-            message=ANSI.sub("", error.evalue),
-            traceback=ANSI.sub("", traceback_of(notebook)),
-        )
+        message, traceback = ANSI.sub("", error.evalue), ANSI.sub("", traceback_of(notebook))
+        emit("error", name=error.ename, message=message, traceback=traceback)
         return 1
     except DeadKernelError:
         emit("error", name="DeadKernelError", message="the kernel died", traceback="")

@@ -7,14 +7,9 @@ import { jupyterEnvironment } from "./venv.ts";
 /** JupyterLab on the project; further arguments are JupyterLab's own. */
 async function lab(): Promise<number> {
   await setUp();
+  const root = `--ServerApp.root_dir=${projectRoot}`;
   const child = new Deno.Command(venvPython, {
-    args: [
-      "-m",
-      "jupyterlab",
-      `--ServerApp.root_dir=${projectRoot}`,
-      "--LabApp.default_url=/lab/tree/notebooks",
-      ...Deno.args,
-    ],
+    args: ["-m", "jupyterlab", root, "--LabApp.default_url=/lab/tree/notebooks", ...Deno.args],
     cwd: projectRoot,
     env: jupyterEnvironment,
   }).spawn();

@@ -1,79 +1,92 @@
 import { join } from "node:path";
-import { mapAhead } from "../lib/core/ahead.ts";
-import { DataError, ImageError, ModelError } from "../lib/core/errors.ts";
+import { parseConfig } from "../lib/core/config.ts";
+import { DataError, ModelError } from "../lib/core/errors.ts";
 import { exists, writeAll } from "../lib/core/files.ts";
+import { runPaths } from "../lib/core/paths.ts";
 import { runTool, venvPython } from "../lib/core/python.ts";
 import type { OnProgress } from "../lib/core/stop.ts";
 import { listImages } from "../lib/data/list.ts";
-import { DECODES_IN_FLIGHT } from "../lib/data/open_image.ts";
-import { decodeImage } from "../lib/images/decode.ts";
 import { KERAS_FILE, readKerasCard } from "../lib/model/keras_files.ts";
 import { disposeModel } from "../lib/model/model.ts";
-import { createPredictor, decodeOptions } from "../lib/model/predict.ts";
+import { createPredictor, decodeOptions, predictImages } from "../lib/model/predict.ts";
 import { loadModel } from "../lib/model/saved.ts";
 import type { ModelCard } from "../lib/run/model_card.ts";
+import { showProgress } from "../lib/show/display.ts";
 
 const BATCH_SIZE = 32;
 
 const script = join(import.meta.dirname!, "parity_keras.py");
 
-/** How far this project and Python Keras are apart on the same pixels. */
-export interface Parity {
-  /** Images compared. */
-  images: number;
-  /** Images that could not be read, and so were not. */
-  unreadable: number;
-  /** Largest absolute difference of one probability, 0 to 1. */
-  difference: number;
-  /** Path of the image that has it, relative to the folder. */
-  worst: string;
-  /** The model's own `parity.tolerance`. */
-  tolerance: number;
-  /** Of the Python package that was asked. */
-  kerasVersion: string;
-}
-
-/** What {@linkcode measureParity} compares. */
-export interface ParityOptions {
-  /** Absolute path of any images. */
-  folder: string;
-  /** Absolute path of a model folder with a model.keras in it. */
-  modelFolder: string;
-  /** Images to compare at most: the first ones in code-point order. */
-  most: number;
-  onProgress?: OnProgress;
+/** Does what `deno task parity` was asked for, and prints what came out. @returns The exit code. */
+export async function parity(
+  request: { run: string; folder: string; most: number },
+): Promise<number> {
+  const modelFolder = runPaths(parseConfig({ run: request.run }).run).model;
+  const result = await measureParity({ ...request, modelFolder }, showProgress("Predicting"));
+  const { images, unreadable, difference, worst, tolerance, kerasVersion } = result;
+  const isWithin = difference <= tolerance;
+  console.log(
+    `${images} images compared with Keras ${kerasVersion} (${unreadable} could not be read).\n` +
+      `Largest difference of a probability: ${difference.toExponential(2)}, in ` +
+      `${JSON.stringify(worst)}: ${
+        isWithin ? "within" : "MORE THAN"
+      } the ${tolerance} on the card.`,
+  );
+  return isWithin ? 0 : 1;
 }
 
 /**
  * Predicts images with a saved model here and with Python Keras from the exported file, on the same
- * decoded pixels.
+ * decoded pixels. These go to a file, so that memory does not grow with their number.
  *
+ * @param options `folder` of any images and `modelFolder` with a model.keras in it, absolute; `most`:
+ *   images to compare at most, the first ones in code-point order.
  * @throws {ModelError} When the model or its Keras file is missing, damaged, or not of one training.
  * @throws {DataError} When the folder holds no readable image.
  * @throws {ToolError} When Python Keras fails.
  */
-export async function measureParity(options: ParityOptions): Promise<Parity> {
-  const { folder, modelFolder } = options;
+export async function measureParity(
+  { folder, modelFolder, most }: { folder: string; modelFolder: string; most: number },
+  onProgress?: OnProgress,
+) {
   const { model, card } = await loadModel(modelFolder);
   const predictor = createPredictor(model, card.preprocessing);
   const scratch = await Deno.makeTempDir();
   try {
     const kerasFile = await requireExport(modelFolder, card);
-    const names = (await listImages(folder)).paths.slice(0, options.most);
-    const pixelsPath = join(scratch, "pixels.bin");
-    const { read, ours } = await predictHere(predictor.predict, card, pixelsPath, names, options);
+    const names = (await listImages(folder)).paths.slice(0, most);
+    const [pixelsPath, out] = [join(scratch, "pixels.bin"), join(scratch, "probabilities.bin")];
+    using file = await Deno.open(pixelsPath, { write: true, create: true });
+    const recorder: typeof predictor = {
+      ...predictor,
+      predictWithFeatures: async (pixels) => {
+        await writeAll(file, pixels);
+        return await predictor.predictWithFeatures(pixels);
+      },
+    };
+    const read: string[] = [];
+    const ours: number[] = []; // [n, classes]
+    let done = 0;
+    const paths = names.map((name) => join(folder, name));
+    const options = { ...decodeOptions(card), batchSize: BATCH_SIZE };
+    for await (const image of predictImages(recorder, paths, options)) {
+      const name = names[done++]!;
+      onProgress?.(done, names.length, name);
+      if ("error" in image) continue;
+      read.push(name);
+      ours.push(...image.probabilities);
+    }
     if (read.length === 0) {
       throw new DataError(`There is no readable image in ${folder}.`, "Name a folder of images.");
     }
-    const out = join(scratch, "probabilities.bin");
     const kerasVersion = await runTool(venvPython, [script, kerasFile, pixelsPath, out]);
     const theirs = new Float32Array((await Deno.readFile(out)).buffer); // [n, classes]
-    const worst = largestDifference(ours, theirs);
+    const { difference, index } = largestDifference(ours, theirs);
     return {
-      images: read.length,
+      images: read.length, // compared
       unreadable: names.length - read.length,
-      difference: worst.difference,
-      worst: read[Math.floor(worst.index / card.architecture.classes.length)]!,
+      difference, // the largest of one probability, 0 to 1
+      worst: read[Math.floor(index / card.architecture.classes.length)]!, // the image that has it
       tolerance: card.parity.tolerance,
       kerasVersion: kerasVersion.trim(),
     };
@@ -94,51 +107,8 @@ async function requireExport(modelFolder: string, card: ModelCard): Promise<stri
   return path;
 }
 
-/** Decodes and predicts; the pixels go to a file, so that memory does not grow with their number. */
-async function predictHere(
-  predict: (pixels: Uint8Array) => Promise<Float32Array>,
-  card: ModelCard,
-  pixelsPath: string,
-  names: readonly string[],
-  { folder, onProgress }: ParityOptions,
-): Promise<{ read: string[]; ours: number[] }> {
-  const options = decodeOptions(card);
-  const { size } = options;
-  const read: string[] = [];
-  const ours: number[] = []; // [n, classes]
-  let waiting: Uint8Array[] = [];
-  using file = await Deno.open(pixelsPath, { write: true, create: true });
-  const flush = async () => {
-    const batch = new Uint8Array(waiting.length * size * size * 3); // [n, size, size, 3]
-    waiting.forEach((pixels, row) => batch.set(pixels, row * size * size * 3));
-    await writeAll(file, batch);
-    ours.push(...await predict(batch));
-    waiting = [];
-  };
-  const decode = (name: string) =>
-    decodeImage(join(folder, name), options).catch((error) => {
-      if (error instanceof ImageError) return null;
-      throw error;
-    });
-  const decoded = mapAhead(names, decode, { inFlight: DECODES_IN_FLIGHT, ahead: 2 * BATCH_SIZE });
-  let done = 0;
-  for await (const image of decoded) {
-    const name = names[done++]!;
-    onProgress?.(done, names.length, name);
-    if (image === null) continue;
-    read.push(name);
-    waiting.push(image.pixels);
-    if (waiting.length === BATCH_SIZE) await flush();
-  }
-  if (waiting.length > 0) await flush();
-  return { read, ours };
-}
-
 /** Where two lists differ most; anything that is no number differs without limit. */
-function largestDifference(
-  a: ArrayLike<number>,
-  b: ArrayLike<number>,
-): { difference: number; index: number } {
+function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>) {
   let worst = { difference: -1, index: 0 };
   for (let index = 0; index < Math.max(a.length, b.length); index++) {
     const apart = Math.abs(a[index]! - b[index]!);

@@ -9,19 +9,6 @@ import { jupyterEnvironment } from "./venv.ts";
 /** A cell of a notebook failed. */
 export class NotebookError extends ProjectError {}
 
-/** Which notebooks, and with what: see {@linkcode runNotebooks}. */
-export interface NotebookRun {
-  /** Folder of the notebooks. */
-  folder: string;
-  run: string;
-  /** First and last number, 1 to 7. */
-  from: number;
-  to: number;
-  /** Config values of the command line. */
-  overrides: Record<string, unknown>;
-  signal?: AbortSignal;
-}
-
 /** The numbered notebooks of a folder, in order. */
 export async function listNotebooks(folder: string, from = 1, to = 7): Promise<string[]> {
   const names: string[] = [];
@@ -33,47 +20,44 @@ export async function listNotebooks(folder: string, from = 1, to = 7): Promise<s
 }
 
 /**
- * Executes the notebooks in order, showing which notebook and cell it is in. The executed ones are
- * kept in results/RUN/notebooks/. It stops at the first that fails.
+ * Executes notebooks in order, showing which notebook and cell it is in. The executed ones are kept in
+ * results/RUN/notebooks/. It stops at the first that fails.
  *
+ * @param overrides Config values of the command line.
  * @throws {NotebookError} Naming the notebook, the cell and its error.
  */
-export async function runNotebooks(options: NotebookRun): Promise<void> {
-  const paths = runPaths(options.run);
+export async function runNotebooks(
+  notebooks: readonly string[],
+  run: string,
+  overrides: Record<string, unknown>,
+  signal: AbortSignal,
+): Promise<void> {
   const status = statusLine();
-  for (const path of await listNotebooks(options.folder, options.from, options.to)) {
+  const env = { [OVERRIDES_VARIABLE]: JSON.stringify(overrides) };
+  for (const path of notebooks) {
     const name = basename(path, ".ipynb");
-    const output = join(paths.notebooks, `${name}.ipynb`);
-    const display = notebookDisplay(name, status);
-    const complete = await executeNotebook(path, {
-      output,
-      env: { [OVERRIDES_VARIABLE]: JSON.stringify(options.overrides) },
-      onEvent: display.onEvent,
-      ...(options.signal ? { signal: options.signal } : {}),
-    }).finally(display.close);
-    if (options.signal?.aborted) return;
-    if (!complete) throw notebookError(name, output, display.failure());
+    const output = join(runPaths(run).notebooks, `${name}.ipynb`);
+    const { onEvent, failure, close } = notebookDisplay(name, status);
+    const complete = await executeNotebook(path, { output, env, onEvent, signal }).finally(close);
+    if (signal.aborted) return;
+    if (!complete) throw notebookError(name, output, failure());
   }
-}
-
-interface Failure {
-  cell: Extract<NotebookEvent, { event: "cell" }>;
-  error: Extract<NotebookEvent, { event: "error" }>;
 }
 
 /** Shows a notebook's events: the current cell live, and a line for every cell or notebook. */
 function notebookDisplay(name: string, status: StatusLine) {
   const start = performance.now();
   let cells = 0;
-  let cell: Failure["cell"] = { event: "cell", number: 0, label: "", source: "" };
+  let cell = { number: 0, label: "", source: "" };
   let cellStart = start;
   let line = "";
-  let error: Failure["error"] | undefined;
-  const where = () =>
-    cell.number === 0
+  let error = { name: "Error", message: "unknown", traceback: "" };
+  const where = () => {
+    const elapsed = duration(performance.now() - cellStart);
+    return cell.number === 0
       ? `${name}  starting the kernel`
-      : `${name}  cell ${cell.number}/${cells}  '${cell.label}'  ` +
-        duration(performance.now() - cellStart);
+      : `${name}  cell ${cell.number}/${cells}  '${cell.label}'  ${elapsed}`;
+  };
   const show = () => status.update(line ? `${where()}  ${line}` : where());
   const finishCell = () => {
     if (cell.number > 0) status.log(printable(where()));
@@ -97,15 +81,16 @@ function notebookDisplay(name: string, status: StatusLine) {
       }
       show();
     },
-    failure: (): Failure => ({
-      cell,
-      error: error ?? { event: "error", name: "Error", message: "unknown", traceback: "" },
-    }),
+    failure: () => ({ cell, error }),
     close: () => clearInterval(ticking),
   };
 }
 
-function notebookError(name: string, output: string, { cell, error }: Failure): NotebookError {
+function notebookError(
+  name: string,
+  output: string,
+  { cell, error }: ReturnType<ReturnType<typeof notebookDisplay>["failure"]>,
+): NotebookError {
   const dead = error.name === "DeadKernelError";
   // The traceback repeats the message; without it, the message is all there is.
   const details = (error.traceback.trim() || `${error.name}: ${error.message}`)
@@ -129,39 +114,31 @@ export type NotebookEvent =
   | { event: "error"; name: string; message: string; traceback: string }
   | { event: "end" };
 
-/** How to execute a notebook: see {@linkcode executeNotebook}. */
-export interface ExecuteOptions {
-  /** The executed notebook is written here, also when a cell fails. */
-  output: string;
-  /** Added to the kernel's environment. */
-  env?: Record<string, string>;
-  /** Ends the kernel. */
-  signal?: AbortSignal;
-  onEvent?: (event: NotebookEvent) => void;
-}
-
 /**
  * Executes one notebook in the Deno kernel of the .venv, in the notebook's own folder.
  *
+ * @param options `output`: the executed notebook is written here, also when a cell fails; `env` is
+ *   added to the kernel's environment; `signal` ends the kernel.
  * @returns Whether all its cells came to their end; what failed is in the "error" event.
  * @throws {SetupError} When it could not be executed at all.
  */
-export async function executeNotebook(path: string, options: ExecuteOptions): Promise<boolean> {
+export async function executeNotebook(
+  path: string,
+  { output, env, signal, onEvent }: {
+    output: string;
+    env?: Record<string, string>;
+    signal?: AbortSignal;
+    onEvent: (event: NotebookEvent) => void;
+  },
+): Promise<boolean> {
   const child = new Deno.Command(venvPython, {
-    args: [join(import.meta.dirname!, "execute_notebook.py"), path, options.output],
-    env: { ...jupyterEnvironment, ...options.env },
+    args: [join(import.meta.dirname!, "execute_notebook.py"), path, output],
+    env: { ...jupyterEnvironment, ...env },
+    ...(signal ? { signal } : {}),
     stdin: "piped",
     stdout: "piped",
     stderr: "piped",
   }).spawn();
-  const stop = () => {
-    try {
-      child.kill("SIGTERM");
-    } catch {
-      // it has ended by itself
-    }
-  };
-  options.signal?.addEventListener("abort", stop);
   let finished = false;
   let failed = false;
   const events = (async () => {
@@ -169,21 +146,19 @@ export async function executeNotebook(path: string, options: ExecuteOptions): Pr
       const event = JSON.parse(line) as NotebookEvent;
       finished ||= event.event === "end";
       failed ||= event.event === "error";
-      options.onEvent?.(event);
+      onEvent(event);
     }
   })();
-  const complaints: string[] = [];
+  let complaints: string[] = [];
   const errors = (async () => {
     for await (const line of textLines(child.stderr)) {
-      complaints.push(line);
-      if (complaints.length > 15) complaints.shift();
+      complaints = [...complaints.slice(-14), line];
     }
   })();
   await Promise.all([events, errors, child.status]);
-  options.signal?.removeEventListener("abort", stop);
   // Held open until here: when this process is killed it closes, and the other one ends.
   await child.stdin.close().catch(() => {});
-  if (!finished && !failed && !options.signal?.aborted) {
+  if (!finished && !failed && !signal?.aborted) {
     throw new SetupError(
       `${path} could not be executed:\n${complaints.join("\n")}`,
       "Run `deno task setup`; if that does not help, delete the folder .venv and run it again.",

@@ -7,15 +7,11 @@ import { later, setUp } from "./setup.ts";
 /** What `deno task run` was asked for. */
 export interface RunOptions {
   help: boolean;
-  /** `--data`, absolute. */
-  data?: string;
-  /** `--new`, absolute. */
+  data?: string; // absolute, as `new`
   new?: string;
   run?: string;
-  /** Each `--set`, as it was written. */
-  set: readonly string[];
-  /** First and last notebook to execute, 1 to 7. */
-  from: number;
+  set: readonly string[]; // each as it was written
+  from: number; // first and last notebook to execute, 1 to 7
   to: number;
 }
 
@@ -57,21 +53,15 @@ export function parseRunOptions(args: readonly string[], callerFolder: string): 
 }
 
 function parse(args: readonly string[]) {
+  const text = { type: "string" } as const;
+  const options = {
+    ...{ data: text, new: text, run: text, from: text, to: text },
+    set: { ...text, multiple: true },
+    help: { type: "boolean", short: "h" },
+  } as const;
   try {
-    return parseArgs({
-      // `deno task run -- --data DIR`, as npm wants it, means the same.
-      args: args[0] === "--" ? args.slice(1) : [...args],
-      options: {
-        data: { type: "string" },
-        new: { type: "string" },
-        run: { type: "string" },
-        set: { type: "string", multiple: true },
-        from: { type: "string" },
-        to: { type: "string" },
-        help: { type: "boolean", short: "h" },
-      },
-      strict: true,
-    });
+    // `deno task run -- --data DIR`, as npm wants it, means the same.
+    return parseArgs({ args: args[0] === "--" ? args.slice(1) : [...args], options });
   } catch (cause) {
     const message = cause instanceof Error ? cause.message.split(". ")[0] : String(cause);
     throw refuse(`${message}.`, cause);

@@ -1,4 +1,5 @@
 import { basename, dirname, extname, join, resolve } from "node:path";
+import { mean as average } from "d3-array";
 import { pMapIterable } from "p-map";
 import sharp, { type Sharp } from "sharp";
 import { parseConfig } from "../lib/core/config.ts";
@@ -11,21 +12,15 @@ import type { OnProgress } from "../lib/core/stop.ts";
 import { createDraw } from "./sample_drawing.ts";
 import { type CropPlan, planSampleSet } from "./sample_plan.ts";
 
-/** Crops that are encoded while the next one is painted. */
-const IN_FLIGHT = 4;
-
 /**
  * Makes the synthetic sample set: `folder`/CLASS/ for both classes of the default config,
  * `folder`/new/ (crops of other slides, no class in path or name), new_truth.csv (name,label),
- * faults.csv (path,fault,other_path: what was planted on purpose) and SYNTHETIC.md, which says what
- * the pictures are. The same seed gives the same bytes.
+ * faults.csv (path,fault,other_path: what was planted on purpose, on top of the crops) and
+ * SYNTHETIC.md, which says what the pictures are. The same seed gives the same bytes.
  *
- * Everything is made in a folder beside and renamed into place, so that an interruption leaves no
- * half of it. A sample set that is there already is left as it is. Two programs must not make the
- * same one at the same time.
+ * It is made in a folder beside and renamed, so that an interruption leaves no half of it. A sample
+ * set that is there already is left as it is. Two programs must not make the same one at once.
  *
- * @param options `seed`; `trainCrops` in the class folders (default 360); `newCrops` (default 60).
- *   The planted faults come on top.
  * @throws {DataError} When `folder` holds anything else.
  */
 export async function makeSampleSet(
@@ -46,7 +41,8 @@ export async function makeSampleSet(
     const crops = planSampleSet(seed, trainCrops, newCrops);
     const draw = createDraw(seed);
     let done = 0;
-    for await (const bytes of pMapIterable(crops, draw, { concurrency: IN_FLIGHT })) {
+    // Three are encoded while the next one is painted.
+    for await (const bytes of pMapIterable(crops, draw, { concurrency: 4 })) {
       const crop = crops[done++]!;
       await Deno.writeFile(join(making, cropPath(crop)), bytes);
       onProgress?.(done, crops.length, crop.name);
@@ -73,18 +69,12 @@ async function refuseForeign(target: string): Promise<void> {
 }
 
 /** Path of a crop in the sample set. */
-function cropPath(crop: CropPlan): string {
-  return `${crop.isNew ? "new" : crop.label}/${crop.name}`;
-}
+const cropPath = (crop: CropPlan) => `${crop.isNew ? "new" : crop.label}/${crop.name}`;
 
 /** A file planted on purpose, so that there is something to find. */
-interface Fault extends Record<"path" | "fault" | "other_path", string> {}
+type Fault = Record<"path" | "fault" | "other_path", string>;
 
-async function writeTables(
-  folder: string,
-  crops: readonly CropPlan[],
-  faults: readonly Fault[],
-): Promise<void> {
+async function writeTables(folder: string, crops: readonly CropPlan[], faults: readonly Fault[]) {
   const truth = new Map(crops.filter((c) => c.isNew).map((c) => [cropPath(c), c.label]));
   for (const { path, fault, other_path } of faults) {
     const label = truth.get(other_path);
@@ -96,11 +86,7 @@ async function writeTables(
   await writeCsv(join(folder, "faults.csv"), ["path", "fault", "other_path"], faults);
 }
 
-function describeSet(
-  seed: number,
-  crops: readonly CropPlan[],
-  faults: readonly Fault[],
-): string {
+function describeSet(seed: number, crops: readonly CropPlan[], faults: readonly Fault[]): string {
   const old = crops.filter((crop) => !crop.isNew);
   const slides = new Set(old.map((crop) => crop.slide.name)).size;
   return `# Synthetic sample set
@@ -126,13 +112,13 @@ result of these pictures says that they are synthetic.
 `;
 }
 
-/** A file to make from the bytes of a good crop. */
-interface Recipe {
-  fault: string;
-  extension?: string; // the source's own by default
-  make: (source: Uint8Array) => Promise<Uint8Array> | Uint8Array;
-  place?: "other slide" | "other class"; // beside which crops, by default those of the source
-}
+/** A file to make from the bytes of a good crop; `extension`: its own by default. */
+type Recipe = readonly [
+  fault: string,
+  extension: string | null,
+  make: (source: Uint8Array) => Promise<Uint8Array> | Uint8Array,
+  place?: "other slide" | "other class", // beside which crops, by default those of the source
+];
 
 /** Plants the faults among the crops under `folder`; their numbers go on from each slide's last. */
 async function plantFaults(
@@ -142,22 +128,22 @@ async function plantFaults(
   random: Random,
 ): Promise<Fault[]> {
   const faults: Fault[] = [];
-  const numbers = new Map<string, number>();
-  for (const { slide } of crops) numbers.set(slide.name, (numbers.get(slide.name) ?? 0) + 1);
+  const numbers: Record<string, number> = {};
+  for (const { slide } of crops) numbers[slide.name] = (numbers[slide.name] ?? 0) + 1;
   const labels = [...new Set(crops.map((crop) => crop.label))];
   for (const isNew of [false, true]) {
     const sources = random.shuffle(crops.filter((crop) => crop.isNew === isNew));
     // Among fewer crops than odd ones nothing would be odd.
     const odd = isNew || sources.length < ODD_CROPS.length ? [] : ODD_CROPS;
-    const copies = isNew ? DAMAGED_FILES.concat(DUPLICATE) : [...DAMAGED_FILES, ...COPIES];
-    for (const [i, recipe] of [...copies, ...odd].entries()) {
+    const copies = isNew ? COPIES.slice(0, 1) : COPIES;
+    for (const [i, recipe] of [...DAMAGED_FILES, ...copies, ...odd].entries()) {
       const source = sources[i % sources.length];
       if (!source) continue;
-      const { fault, extension = extname(source.name), place } = recipe;
+      const [fault, otherExtension, make, place] = recipe;
+      const extension = otherExtension ?? extname(source.name);
       const other = place === "other slide" && sources.find((crop) => crop.slide !== source.slide);
       const slide = (other || source).slide.name;
-      const number = (numbers.get(slide) ?? 0) + 1;
-      numbers.set(slide, number);
+      const number = ++numbers[slide]!;
       const label = labels.find((name) => (name !== source.label) === (place === "other class"));
       const name = `${slide}_${String(number).padStart(3, "0")}${extension}`;
       const path = `${isNew ? "new" : label ?? source.label}/${name}`;
@@ -165,8 +151,8 @@ async function plantFaults(
       const bytes = odd.includes(recipe)
         ? await draw({ ...source, name: name.replace(extension, ".png") })
         : await Deno.readFile(join(folder, cropPath(source)));
-      await Deno.writeFile(join(folder, path), await recipe.make(bytes));
-      const isAlone = odd.includes(recipe) || SOURCELESS.includes(fault);
+      await Deno.writeFile(join(folder, path), await make(bytes));
+      const isAlone = odd.includes(recipe) || ["zero_byte", "not_an_image"].includes(fault);
       faults.push({ path, fault, other_path: isAlone ? "" : cropPath(source) });
     }
   }
@@ -175,72 +161,41 @@ async function plantFaults(
 
 const asPng = (source: Uint8Array): Sharp => sharp(source).png();
 
+/** Over white, as every program saves it: without alpha, what transparency hides would show. */
+const asJpeg = (source: Uint8Array): Sharp => sharp(source).flatten({ background: "#fff" }).jpeg();
+
 const half = (bytes: Uint8Array) => bytes.slice(0, Math.floor(bytes.length * 0.55));
 
-const SOURCELESS: readonly string[] = ["zero_byte", "not_an_image"];
-
 const DAMAGED_FILES: readonly Recipe[] = [
-  {
-    fault: "truncated",
-    extension: ".png",
-    make: async (source) => half(await asPng(source).toBuffer()),
-  },
-  {
-    fault: "truncated",
-    extension: ".jpg",
-    make: async (source) => half(await sharp(source).removeAlpha().jpeg().toBuffer()),
-  },
-  { fault: "zero_byte", extension: ".png", make: () => new Uint8Array() },
-  {
-    fault: "not_an_image",
-    extension: ".png",
-    make: () => new TextEncoder().encode("Slide scanned again on Tuesday, see the other folder.\n"),
-  },
+  ["truncated", ".png", async (source) => half(await asPng(source).toBuffer())],
+  ["truncated", ".jpg", async (source) => half(await asJpeg(source).toBuffer())],
+  ["zero_byte", ".png", () => new Uint8Array()],
+  ["not_an_image", ".png", () => new TextEncoder().encode("Scanned again on Tuesday.\n")],
 ];
 
-const DUPLICATE: Recipe = { fault: "exact_duplicate", make: (source) => source };
-
 const COPIES: readonly Recipe[] = [
-  DUPLICATE,
-  { ...DUPLICATE, place: "other slide" },
-  { ...DUPLICATE, fault: "exact_duplicate_other_class", place: "other class" },
-  {
-    fault: "near_duplicate_reencoded",
-    extension: ".jpg",
-    // Over white, as every program saves it: without alpha, what transparency hides would show.
-    make: (source) =>
-      sharp(source).flatten({ background: "#fff" }).jpeg({ quality: 75 }).toBuffer(),
-  },
-  {
-    fault: "near_duplicate_rescaled",
-    extension: ".png",
-    make: async (source) => {
-      const { width } = await sharp(source).metadata();
-      return await asPng(source).resize(Math.round(width * 0.8)).toBuffer();
-    },
-    place: "other slide",
-  },
-  {
-    fault: "near_duplicate_flipped",
-    extension: ".png",
-    make: (source) => asPng(source).flop().toBuffer(),
-  },
+  ["exact_duplicate", null, (source) => source],
+  ["exact_duplicate", null, (source) => source, "other slide"],
+  ["exact_duplicate_other_class", null, (source) => source, "other class"],
+  ["near_duplicate_reencoded", ".jpg", (source) => asJpeg(source).toBuffer()],
+  ["near_duplicate_rescaled", ".png", async (source) => {
+    const { width } = await sharp(source).metadata();
+    return await asPng(source).resize(Math.round(width * 0.8)).toBuffer();
+  }, "other slide"],
+  ["near_duplicate_flipped", ".png", (source) => asPng(source).flop().toBuffer()],
 ];
 
 const WHITE = "#f4f2f5";
 
+type Change = (image: Sharp, width: number, height: number) => Sharp | Promise<Sharp>;
+
 /** A picture that is spoilt, or stored oddly, so much that a person sees it; from an RGBA PNG. */
-function odd(
-  fault: string,
-  extension: string,
-  change: (image: Sharp, width: number, height: number) => Sharp | Promise<Sharp>,
-): Recipe {
-  const make = async (source: Uint8Array) => {
+function odd(fault: string, extension: string, change: Change): Recipe {
+  return [fault, extension, async (source) => {
     const { width, height } = await sharp(source).metadata();
     const changed = await change(sharp(source).flatten({ background: WHITE }), width, height);
     return await (extension === ".jpg" ? changed.jpeg({ quality: 90 }) : changed.png()).toBuffer();
-  };
-  return { fault, extension, make };
+  }];
 }
 
 const ODD_CROPS: readonly Recipe[] = [
@@ -254,11 +209,9 @@ const ODD_CROPS: readonly Recipe[] = [
   odd("too_bright", ".png", (image) => withContrast(image, 7, 240)),
   odd("nearly_uniform", ".png", (image) => withContrast(image, 2, 190)),
   // Nearly half as much glass beside it; black bars above and below.
-  odd(
-    "empty_margin",
-    ".png",
-    (image, width) => image.extend({ left: Math.round(0.45 * width), background: WHITE }),
-  ),
+  odd("empty_margin", ".png", (image, width) => {
+    return image.extend({ left: Math.round(0.45 * width), background: WHITE });
+  }),
   odd("empty_margin", ".jpg", (image, _, height) => {
     const bar = Math.round(0.25 * height);
     return image.extend({ top: bar, bottom: bar, background: "#000" });
@@ -274,30 +227,18 @@ const ODD_CROPS: readonly Recipe[] = [
     return sharp(data, { raw: info }); // [height, width, 4]
   }),
   odd("size_outlier", ".png", (image) => image.resize(150)),
-  odd(
-    "aspect_outlier",
-    ".png",
-    (image, width, height) =>
-      image.extract({
-        left: 0,
-        top: Math.round(height / 3),
-        width,
-        height: Math.round(height / 3),
-      }),
-  ),
-  {
-    fault: "wrong_extension",
-    extension: ".png",
-    make: (source) => sharp(source).flatten({ background: WHITE }).jpeg().toBuffer(),
-  },
+  odd("aspect_outlier", ".png", (image, width, height) => {
+    const third = Math.round(height / 3);
+    return image.extract({ left: 0, top: third, width, height: third });
+  }),
+  ["wrong_extension", ".png", (source) => asJpeg(source).toBuffer()],
 ];
 
 /** With so much contrast (standard deviation) around a mean, both in grey levels. */
 async function withContrast(image: Sharp, contrast: number, mean: number): Promise<Sharp> {
   const { data, info } = await image.raw().toBuffer({ resolveWithObject: true });
   const { channels } = await sharp(data, { raw: info }).stats();
-  const average = (values: number[]) => values.reduce((a, b) => a + b) / values.length;
-  const slope = contrast / average(channels.map(({ stdev }) => stdev));
-  const own = average(channels.map((channel) => channel.mean));
+  const slope = contrast / average(channels, ({ stdev }) => stdev)!;
+  const own = average(channels, (channel) => channel.mean)!;
   return sharp(data, { raw: info }).linear(slope, mean - slope * own);
 }

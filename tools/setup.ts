@@ -8,26 +8,20 @@ import { bindingStep } from "./binding.ts";
 import { digest, hasStamp, runSteps, type Step, writeStamp } from "./step.ts";
 import { venvStep } from "./venv.ts";
 
-/** What {@linkcode setUp} may be told. */
-export interface SetUpOptions {
-  /** Whether sample images are made where data/ has none; true by default. */
-  sampleImages?: boolean;
-  /**
-   * Called as soon as the npm packages are there, before the longer steps: a look at what was asked
-   * for, so that a slip is told at once.
-   */
-  afterPackages?: () => Promise<void>;
-}
-
 /**
  * Brings the project to where notebooks run: npm packages, .venv, TensorFlow binding, Deno kernel,
  * sample images. What is there already is left alone (then it takes a second), what was interrupted
  * is continued; once done it needs no network. This module and what it imports use nothing but Deno
  * itself, for there are no packages yet; code that needs some is imported after it.
  *
+ * @param options `sampleImages`: whether some are made where data/ has none, true by default;
+ *   `afterPackages`: called as soon as the npm packages are there, before the longer steps, so that a
+ *   slip in what was asked for is told at once.
  * @throws {SetupError} Naming the step that failed, why, and what to do.
  */
-export async function setUp(options: SetUpOptions = {}): Promise<void> {
+export async function setUp(
+  options: { sampleImages?: boolean; afterPackages?: () => Promise<void> } = {},
+): Promise<void> {
   if (Deno.build.os !== "linux" && Deno.build.os !== "darwin") {
     throw new SetupError(
       `The project does not run on ${Deno.build.os}: TensorFlow's libraries cannot be obtained.`,
@@ -82,11 +76,8 @@ const packagesStep: Step = {
     "stopped.",
   isDone: async () => await hasStamp(stampPath, await packagesStamp()),
   run: async (report) => {
-    await runTool(Deno.execPath(), ["install", "--frozen"], {
-      cwd: projectRoot,
-      env: { NO_COLOR: "1" },
-      onLine: report,
-    });
+    const options = { cwd: projectRoot, env: { NO_COLOR: "1" }, onLine: report };
+    await runTool(Deno.execPath(), ["install", "--frozen"], options);
     await writeStamp(stampPath, await packagesStamp());
   },
 };
@@ -94,9 +85,6 @@ const packagesStep: Step = {
 async function packagesStamp(): Promise<string> {
   return digest([await Deno.readTextFile(join(projectRoot, "deno.lock")), Deno.build.target]);
 }
-
-/** Name under which Jupyter knows the kernel; the notebooks' metadata name it. */
-export const KERNEL_NAME = "deno";
 
 /**
  * The kernel of the notebooks, as Jupyter describes one: the Deno inside the .venv, because one that
@@ -114,7 +102,8 @@ export function kernelSpec(venv: string) {
   };
 }
 
-const kernelPath = join(venvFolder, "share", "jupyter", "kernels", KERNEL_NAME, "kernel.json");
+// Jupyter knows the kernel by the name of the folder; the notebooks' metadata name it.
+const kernelPath = join(venvFolder, "share", "jupyter", "kernels", "deno", "kernel.json");
 
 /** Registers the kernel for the Jupyter of the .venv, which VS Code finds as well. */
 const kernelStep: Step = {
@@ -133,9 +122,8 @@ const sampleStep: Step = {
   remedy: "Check the free disk space, then run the same command again.",
   isDone: async () => {
     if (await exists(fromRoot(SAMPLE_FOLDER))) return true;
-    const { parseConfig } = await later<typeof import("../lib/core/config.ts")>(
-      "lib/core/config.ts",
-    );
+    const path = "lib/core/config.ts";
+    const { parseConfig } = await later<typeof import("../lib/core/config.ts")>(path);
     return await holdsImages(fromRoot("data"), parseConfig({}).data.classes);
   },
   run: async (report) => {

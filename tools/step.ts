@@ -5,17 +5,11 @@ import { duration, type StatusLine } from "../lib/core/terminal.ts";
 
 /** One step of the set-up. It may be interrupted anywhere and started again. */
 export interface Step {
-  /** What it sets up, in a few words. */
-  name: string;
-  /** What to do when it fails. */
-  remedy: string;
+  name: string; // what it sets up, in a few words
+  remedy: string; // what to do when it fails
   /** A quick look at whether there is nothing to do. */
   isDone(): Promise<boolean>;
-  /**
-   * Does it, or goes on with it.
-   *
-   * @param report Says what it is doing.
-   */
+  /** Does it, or goes on with it; `report` says what it is doing. */
   run(report: (line: string) => void): Promise<void>;
 }
 

@@ -5,15 +5,11 @@ import { reasonOf, SetupError } from "../lib/core/errors.ts";
 import { exists } from "../lib/core/files.ts";
 import { fromRoot, isSynthetic, projectRoot, type RunPaths, runPaths } from "../lib/core/paths.ts";
 import { runTool } from "../lib/core/python.ts";
-import type { Config } from "../lib/core/settings.ts";
 import { duration } from "../lib/core/terminal.ts";
 import { SYNTHETIC_NOTE } from "../lib/core/words.ts";
 import { readMetrics, type Score, SUMMARY_SCORES } from "../lib/run/metrics_file.ts";
-import { runNotebooks } from "./notebooks.ts";
+import { listNotebooks, runNotebooks } from "./notebooks.ts";
 import type { RunOptions } from "./run.ts";
-
-/** Exit code of a command that Ctrl-C stopped. */
-const INTERRUPTED = 130;
 
 /**
  * Executes the notebooks, writes the report (also of a run that failed) and prints the summary.
@@ -30,14 +26,10 @@ export async function runAndSummarise(options: RunOptions): Promise<number> {
   Deno.addSignalListener("SIGINT", onInterrupt);
   Deno.addSignalListener("SIGTERM", onInterrupt);
   try {
-    await runNotebooks({
-      folder: join(projectRoot, "notebooks"),
-      run: config.run,
-      from: options.from,
-      to: options.to,
-      overrides: { ...input, run: config.run }, // not the one that a notebook named last
-      signal: stop.signal,
-    });
+    const { from, to } = options;
+    const notebooks = await listNotebooks(join(projectRoot, "notebooks"), from, to);
+    const overrides = { ...input, run: config.run }; // not the one that a notebook named last
+    await runNotebooks(notebooks, config.run, overrides, stop.signal);
   } catch (error) {
     // The page shows how far it came; should it fail too, the first error is the one to tell.
     const why = error instanceof Error ? error.message : String(error);
@@ -49,15 +41,12 @@ export async function runAndSummarise(options: RunOptions): Promise<number> {
   }
   if (stop.signal.aborted) {
     console.log(`\nStopped. What was done so far is in ${paths.results}.`);
-    return INTERRUPTED;
+    return 130; // as a command that Ctrl-C stopped
   }
   await writeReport(config.run, null);
   const { data } = await readRunConfig(config.run); // in force, as the notebooks left it
-  const summary = await readSummary(config.run, paths, {
-    synthetic: await isSynthetic(fromRoot(data.folder)),
-    executed: { from: options.from, to: options.to },
-  });
-  console.log(formatSummary(summary));
+  const synthetic = await isSynthetic(fromRoot(data.folder));
+  console.log(formatSummary(await readSummary(config.run, paths, synthetic, options)));
   console.log(`\nFinished in ${duration(performance.now() - start)}.`);
   return 0;
 }
@@ -69,9 +58,7 @@ export async function runAndSummarise(options: RunOptions): Promise<number> {
  * @returns `input`: what goes to the notebooks, only what was asked for; `config`: with all defaults.
  * @throws {ConfigError} For a field that does not exist or a value that cannot be used.
  */
-export function buildOverrides(
-  options: Pick<RunOptions, "data" | "new" | "run" | "set">,
-): { input: Record<string, unknown>; config: Config } {
+export function buildOverrides(options: Pick<RunOptions, "data" | "new" | "run" | "set">) {
   const named = {
     ...(options.run === undefined ? {} : { run: options.run }),
     ...(options.data === undefined ? {} : { data: { folder: options.data } }),
@@ -88,19 +75,17 @@ export function buildOverrides(
  * @param stopped Why the run ended early; `null`: it did not.
  * @throws {SetupError} When the page could not be made.
  */
-export async function writeReport(run: string, stopped: string | null): Promise<void> {
+async function writeReport(run: string, stopped: string | null): Promise<void> {
   const script = join(projectRoot, "lib/show/report.ts");
-  try {
-    const args = ["run", "-A", "--no-check", script, run, ...(stopped === null ? [] : [stopped])];
-    await runTool(Deno.execPath(), args, { cwd: projectRoot });
-  } catch (cause) {
+  const args = ["run", "-A", "--no-check", script, run, ...(stopped === null ? [] : [stopped])];
+  await runTool(Deno.execPath(), args, { cwd: projectRoot }).catch((cause) => {
     const file = runPaths(run).report;
     throw new SetupError(
       `${file} could not be made: ${reasonOf(cause)}`,
       "The executed notebooks beside it are complete; run again for the page.",
       { cause, file },
     );
-  }
+  });
 }
 
 /** What a run left behind. */
@@ -110,46 +95,42 @@ export type Summary = Awaited<ReturnType<typeof readSummary>>;
  * Reads what a run left. What is not there is left out, and so is what an earlier run left of
  * notebooks that were not executed now: it may belong to another model.
  *
- * @param options `executed`: numbers of the first and the last notebook that were.
+ * @param executed Numbers of the first and the last notebook that were.
  * @throws {DataError} For a file that is there and is damaged.
  */
 export async function readSummary(
   run: string,
   paths: RunPaths,
-  options: { synthetic: boolean; executed: { from: number; to: number } },
+  synthetic: boolean,
+  executed: { from: number; to: number },
 ) {
-  const { synthetic, executed: { from, to } } = options;
   const written = async (path: string, notebook: number) =>
-    from <= notebook && notebook <= to && await exists(path);
+    executed.from <= notebook && notebook <= executed.to && await exists(path);
   const rows = async (path: string) =>
     await exists(path) ? (await readCsv(path, ["name"], "Run notebook 07 again.")).length : 0;
-  const scores = await written(paths.metrics, 6) ? await summaryScores(paths.metrics) : {};
-  const evaluation = await written(paths.evaluation, 7)
-    ? {
-      classified: await rows(paths.evaluation),
-      unreadable: await rows(paths.evaluation.replace(/\.csv$/, "_errors.csv")),
-    }
-    : null;
+  const hasEvaluation = await written(paths.evaluation, 7);
   return {
     run,
     results: relative(projectRoot, paths.results),
     model: relative(projectRoot, paths.model),
     report: await exists(paths.report),
     synthetic,
-    scores,
-    evaluation,
+    scores: await written(paths.metrics, 6) ? await summaryScores(paths.metrics) : {},
+    evaluation: !hasEvaluation ? null : {
+      classified: await rows(paths.evaluation),
+      unreadable: await rows(paths.evaluation.replace(/\.csv$/, "_errors.csv")),
+    },
   };
 }
 
 /** The scores that are shown, by name. */
-type ShownScores = Readonly<Record<string, Pick<Score, "value" | "low" | "high" | "baseline">>>;
-
 async function summaryScores(path: string): Promise<ShownScores> {
   const { scores } = await readMetrics(path);
-  return Object.fromEntries(
-    SUMMARY_SCORES.flatMap((name) => scores[name] ? [[name, scores[name]]] : []),
-  );
+  const names = SUMMARY_SCORES.filter((name) => scores[name]);
+  return Object.fromEntries(names.map((name) => [name, scores[name]!]));
 }
+
+type ShownScores = Readonly<Record<string, Pick<Score, "value" | "low" | "high" | "baseline">>>;
 
 /** The closing words of `deno task run`. */
 export function formatSummary(summary: Summary): string {
@@ -176,10 +157,7 @@ export function formatSummary(summary: Summary): string {
   return lines.join("\n");
 }
 
-function scoreRow(name: string, value: string, interval: string, baseline: string): string {
-  return `${name.padEnd(22)}${value.padEnd(8)}${interval.padEnd(18)}${baseline}`;
-}
+const scoreRow = (name: string, value: string, interval: string, baseline: string) =>
+  `${name.padEnd(22)}${value.padEnd(8)}${interval.padEnd(18)}${baseline}`;
 
-function fixed(value: number | null): string {
-  return value === null ? "-" : value.toFixed(3);
-}
+const fixed = (value: number | null) => value === null ? "-" : value.toFixed(3);

@@ -97,72 +97,47 @@ export function uvEnvironment(
 }
 
 /** Runs the environment's pip. */
-export async function pip(
-  args: readonly string[],
-  report: (line: string) => void,
-): Promise<string> {
+export async function pip(args: string[], report: (line: string) => void): Promise<string> {
   const command = ["-m", "pip", "--disable-pip-version-check", "--no-input", ...args];
   return await runTool(venvPython, command, { cwd: projectRoot, onLine: report });
 }
 
 async function tensorflow(): Promise<string> {
-  return tensorflowRequirement({
-    os: Deno.build.os,
-    arch: Deno.build.arch,
-    hasGpu: await hasNvidiaGpu(),
-  });
+  const { os, arch } = Deno.build;
+  const gpus = await runTool("nvidia-smi", ["-L"]).catch(() => "");
+  return tensorflowRequirement({ os, arch, hasGpu: gpus.includes("GPU ") });
 }
 
 async function wanted(wheel: string): Promise<string> {
   return digest([await Deno.readTextFile(requirements), wheel, Deno.build.target]);
 }
 
-async function hasNvidiaGpu(): Promise<boolean> {
-  try {
-    return (await runTool("nvidia-smi", ["-L"])).includes("GPU ");
-  } catch {
-    return false;
-  }
-}
-
 async function createVenv(report: (line: string) => void): Promise<void> {
   const { executable, version } = await findPython();
   report(`making .venv with ${executable}`);
-  const failures: unknown[] = [];
-  for (const module of ["venv", "virtualenv"]) {
-    try {
-      await runTool(executable, ["-m", module, "--clear", venvFolder]);
-      return;
-    } catch (error) {
-      failures.push(error);
-    }
-  }
-  throw new SetupError(
-    `${executable} cannot make a virtual environment: ${reasonOf(failures[0])}`,
-    `Install Python's venv module (Debian and Ubuntu: the package python${
-      version.join(".")
-    }-venv) ` +
-      "or virtualenv (pip install --user virtualenv), then run the same command again.",
-    { cause: failures[0] },
+  const make = (module: string) => runTool(executable, ["-m", module, "--clear", venvFolder]);
+  await make("venv").catch((cause) =>
+    make("virtualenv").catch(() => {
+      throw new SetupError(
+        `${executable} cannot make a virtual environment: ${reasonOf(cause)}`,
+        `Install Python's venv module (Debian and Ubuntu: python${version.join(".")}-venv) or ` +
+          "virtualenv (pip install --user virtualenv), then run the same command again.",
+        { cause },
+      );
+    })
   );
 }
 
 /** A Python of this machine. */
 export interface Python {
-  /** Absolute path of the interpreter itself, not of a shim. */
-  executable: string;
+  executable: string; // absolute path of the interpreter itself, not of a shim
   version: readonly [major: number, minor: number];
 }
 
 /** Oldest and newest minor version of Python 3 for which all of requirements.txt has wheels. */
-export const PYTHON_MINORS = { oldest: 11, newest: 13 } as const;
+const [OLDEST, NEWEST] = [11, 13];
 
 const CANDIDATES = ["python3", "python", "python3.13", "python3.12", "python3.11"];
-
-/** Whether the .venv can be made with this version. */
-export function isSupportedPython([major, minor]: Python["version"]): boolean {
-  return major === 3 && minor >= PYTHON_MINORS.oldest && minor <= PYTHON_MINORS.newest;
-}
 
 /**
  * The first of `python3`, `python`, `python3.13` … on the PATH that is of a supported version.
@@ -176,10 +151,11 @@ export async function findPython(
   for (const command of CANDIDATES) {
     const python = await probe(command);
     if (python === null) continue;
-    if (isSupportedPython(python.version)) return python;
+    const [major, minor] = python.version;
+    if (major === 3 && minor >= OLDEST && minor <= NEWEST) return python;
     found.push(`${command} is ${python.version.join(".")}`);
   }
-  const range = `3.${PYTHON_MINORS.oldest} to 3.${PYTHON_MINORS.newest}`;
+  const range = `3.${OLDEST} to 3.${NEWEST}`;
   throw new SetupError(
     found.length === 0
       ? `No Python was found (looked for ${CANDIDATES.join(", ")}).`
@@ -192,12 +168,7 @@ export async function findPython(
 /** What `command` starts, or null when it is not there or no Python. */
 export async function probePython(command: string): Promise<Python | null> {
   const program = "import sys; print(*sys.version_info[:2], sys.executable)";
-  try {
-    const answer = await runTool(command, ["-I", "-c", program]);
-    const [, major, minor, executable] = /^(\d+) (\d+) (.+)$/.exec(answer.trim()) ?? [];
-    if (!major || !minor || !executable) return null;
-    return { executable, version: [Number(major), Number(minor)] };
-  } catch {
-    return null;
-  }
+  const answer = await runTool(command, ["-I", "-c", program]).catch(() => "");
+  const [, major, minor, executable] = /^(\d+) (\d+) (.+)$/.exec(answer.trim()) ?? [];
+  return executable ? { executable, version: [Number(major), Number(minor)] } : null;
 }

@@ -9,9 +9,8 @@ code 1 when anything was changed since.`;
 
 async function verify(run: string): Promise<number> {
   const { verifyRun } = await later<typeof import("../lib/split/verify.ts")>("lib/split/verify.ts");
-  const { showProgress } = await later<typeof import("../lib/show/display.ts")>(
-    "lib/show/display.ts",
-  );
+  const path = "lib/show/display.ts";
+  const { showProgress } = await later<typeof import("../lib/show/display.ts")>(path);
   const { problems, checked, unchecked } = await verifyRun(run, showProgress);
   for (const line of checked) console.log(`checked: ${line}`);
   for (const line of unchecked) console.log(`NOT checked: ${line}`);

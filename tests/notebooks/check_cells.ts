@@ -1,6 +1,6 @@
 import { basename, join } from "node:path";
 import { projectRoot } from "../../lib/core/paths.ts";
-import { add, checkDeno, type Counts, FAILED, PASSED, reportCheck } from "../checks.ts";
+import { add, checkDeno, type Counts, reportFaults } from "../checks.ts";
 import { cellsAsModule, type Notebook, uncleanCells } from "./code_cells.ts";
 
 /** Checks the notebooks as they are committed: no outputs, and cells that type-check and lint. */
@@ -18,11 +18,10 @@ export async function checkCells(paths: readonly string[]): Promise<Counts> {
       modules.push(module);
       await Deno.writeTextFile(module, cellsAsModule(notebook));
     }
-    const clean = unclean.length === 0 ? PASSED : FAILED;
-    const without = "notebooks are without outputs";
-    let counts = reportCheck(without, clean, start, unclean.join("\n"));
-    counts = add(counts, await checkDeno("types of the notebooks' cells", ["check", ...modules]));
-    return add(counts, await checkDeno("lint of the notebooks' cells", ["lint", ...modules]));
+    const without = reportFaults("notebooks are without outputs", start, unclean);
+    const types = await checkDeno("types of the notebooks' cells", ["check", ...modules]);
+    const lint = await checkDeno("lint of the notebooks' cells", ["lint", ...modules]);
+    return [types, lint].reduce(add, without);
   } finally {
     for (const module of modules) await Deno.remove(module).catch(() => {});
   }

@@ -1,5 +1,5 @@
 import { basename, join } from "node:path";
-import { type Counts, FAILED, PASSED, reportCheck, runDeno } from "../checks.ts";
+import { type Counts, reportFaults, runDeno } from "../checks.ts";
 
 /**
  * Checks that formatting the notebooks would change nothing, on copies.
@@ -21,8 +21,7 @@ export async function checkFormat(paths: readonly string[]): Promise<Counts> {
       );
       if (before !== after) faults.push(`${basename(path)}: run \`deno fmt\``);
     }
-    const counts = faults.length === 0 ? PASSED : FAILED;
-    return reportCheck("formatting of the notebooks", counts, start, faults.join("\n"));
+    return reportFaults("formatting of the notebooks", start, faults);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

@@ -1,10 +1,8 @@
 import { basename, join } from "node:path";
-import { exists } from "../../lib/core/files.ts";
-import { projectRoot, runPaths } from "../../lib/core/paths.ts";
-import { textLines } from "../../lib/core/python.ts";
+import { runPaths } from "../../lib/core/paths.ts";
 import { SYNTHETIC_NOTE } from "../../lib/core/words.ts";
 import { makeSampleSet } from "../../tools/sample.ts";
-import { add, type Counts, FAILED, NONE, PASSED, reportCheck } from "../checks.ts";
+import { add, type Counts, NONE, reportCheck, reportFaults, runDeno } from "../checks.ts";
 import { executionFaults, type Notebook } from "./code_cells.ts";
 
 /** Notebooks that show a chart or a picture. */
@@ -53,28 +51,19 @@ export async function checkRun(notebooks: readonly string[]): Promise<Counts> {
 
 async function checkRunCommand(run: string, data: string): Promise<Counts> {
   const start = performance.now();
-  const { success, output } = await runScript("tools/run.ts", [
-    "--data",
-    data,
-    "--new",
-    join(data, "new"),
-    "--run",
-    run,
-    ...SETTINGS.flatMap((setting) => ["--set", setting]),
-  ]);
-  return reportCheck("run command", success ? PASSED : FAILED, start, output);
+  const settings = SETTINGS.flatMap((setting) => ["--set", setting]);
+  const args = ["--data", data, "--new", join(data, "new"), "--run", run, ...settings];
+  return reportFaults("run command", start, await runScript("tools/run.ts", args));
 }
 
 async function checkNotebook(name: string, executed: string): Promise<Counts> {
   const start = performance.now();
-  const path = join(executed, name);
-  const faults = await exists(path)
-    ? executionFaults(JSON.parse(await Deno.readTextFile(path)) as Notebook, {
-      chart: WITH_CHART.test(name),
-    })
-    : ["it was not executed"];
-  const counts = faults.length === 0 ? PASSED : FAILED;
-  return reportCheck(`notebook ${name}`, counts, start, faults.join("\n"));
+  const text = await Deno.readTextFile(join(executed, name)).catch(() => null);
+  const needs = { chart: WITH_CHART.test(name) };
+  const faults = text === null
+    ? ["it was not executed"]
+    : executionFaults(JSON.parse(text) as Notebook, needs);
+  return reportFaults(`notebook ${name}`, start, faults);
 }
 
 /** What cannot be checked because a notebook before it failed. */
@@ -85,13 +74,11 @@ function skip(name: string): Counts {
 async function checkReport(path: string): Promise<Counts> {
   const start = performance.now();
   const page = await Deno.readTextFile(path).catch(() => "");
-  const faults = [
+  const outside = /<(script|link)\b|(src|href)="(https?:)?\/\//i.exec(page);
+  return reportFaults("report page", start, [
     ...(page.includes(SYNTHETIC_NOTE) ? [] : ["it does not say that the images are synthetic"]),
-    ...(/<(script|link)\b|(src|href)="(https?:)?\/\//i.exec(page) ?? []).slice(0, 1)
-      .map((found) => `it refers to something outside: ${found}`),
-  ];
-  const counts = page !== "" && faults.length === 0 ? PASSED : FAILED;
-  return reportCheck("report page", counts, start, faults.join("\n"));
+    ...(outside ? [`it refers to something outside: ${outside[0]}`] : []),
+  ]);
 }
 
 async function checkEvaluate(
@@ -103,39 +90,18 @@ async function checkEvaluate(
   const start = performance.now();
   const out = join(folder, "evaluation.csv");
   const args = [join(data, "new"), "--run", run, "--out", out];
-  const { success, output } = await runScript("tools/evaluate.ts", args);
+  const faults = await runScript("tools/evaluate.ts", args);
   const [expected, found] = await Promise.all(
     [fromNotebook, out].map((path) => Deno.readTextFile(path).catch(() => null)),
   );
-  const same = success && expected !== null && expected === found;
-  const details = same ? "" : `${output}\nevaluation.csv is not that of notebook 07`;
-  return reportCheck("evaluate command", same ? PASSED : FAILED, start, details);
+  const same = expected !== null && expected === found;
+  if (!same) faults.push("evaluation.csv is not that of notebook 07");
+  return reportFaults("evaluate command", start, faults);
 }
 
-/** Runs one of the project's commands, showing its lines as they come. */
-async function runScript(
-  script: string,
-  args: readonly string[],
-): Promise<{ success: boolean; output: string }> {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", join(projectRoot, script), ...args],
-    cwd: projectRoot,
-    env: { NO_COLOR: "1", TF_CPP_MIN_LOG_LEVEL: "2", INIT_CWD: projectRoot },
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const lines: string[] = [];
-  const collect = async (stream: ReadableStream<Uint8Array>) => {
-    for await (const line of textLines(stream)) {
-      console.log(`        ${line}`);
-      lines.push(line);
-    }
-  };
-  const [status] = await Promise.all([
-    child.status,
-    collect(child.stdout),
-    collect(child.stderr),
-  ]);
-  return { success: status.success, output: lines.slice(-15).join("\n") };
+/** Runs one of the project's commands, showing its lines as they come; gives the last if it fails. */
+async function runScript(script: string, args: readonly string[]): Promise<string[]> {
+  const show = (line: string) => console.log(`        ${line}`);
+  const { success, output } = await runDeno(["run", "-A", "--no-check", script, ...args], show);
+  return success ? [] : output.split("\n").slice(-15);
 }

@@ -3,17 +3,14 @@ export interface Notebook {
   cells: readonly NotebookCell[];
 }
 
-/** One cell of a {@linkcode Notebook}. */
-export interface NotebookCell {
+interface NotebookCell {
   cell_type: string;
-  /** Lines with their ends, or one text. */
-  source: string | readonly string[];
+  source: string | readonly string[]; // lines with their ends, or one text
   execution_count?: number | null;
   outputs?: readonly NotebookOutput[];
 }
 
-/** One output of a cell. */
-export interface NotebookOutput {
+interface NotebookOutput {
   output_type: string;
   data?: Readonly<Record<string, unknown>>;
   ename?: string;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { ConfigError, DataError } from "../../lib/core/errors.ts";
 import { checkFolders, parseRunOptions } from "../../tools/run.ts";
 import { buildOverrides } from "../../tools/summary.ts";
+import { inFolder } from "../data/test_images.ts";
 
 Deno.test("parseRunOptions() runs all notebooks when nothing is asked for", () => {
   assert.deepEqual(parseRunOptions([], "/home/me"), { help: false, set: [], from: 1, to: 7 });
@@ -9,19 +10,13 @@ Deno.test("parseRunOptions() runs all notebooks when nothing is asked for", () =
 
 Deno.test("parseRunOptions() takes relative folders from where the command was typed", () => {
   const options = parseRunOptions(["--data", "../crops", "--new=/tmp/new"], "/home/me/project");
-  assert.equal(options.data, "/home/me/crops");
-  assert.equal(options.new, "/tmp/new");
+  assert.deepEqual([options.data, options.new], ["/home/me/crops", "/tmp/new"]);
 });
 
 Deno.test("parseRunOptions() reads numbers with or without the zero, and repeated --set", () => {
   const args = ["--from", "04", "--to", "6", "--set", "seed=1", "--set", "run=a", "--run", "b"];
-  assert.deepEqual(parseRunOptions(["--", ...args], "/"), {
-    help: false,
-    run: "b",
-    set: ["seed=1", "run=a"],
-    from: 4,
-    to: 6,
-  });
+  const expected = { help: false, run: "b", set: ["seed=1", "run=a"], from: 4, to: 6 };
+  assert.deepEqual(parseRunOptions(["--", ...args], "/"), expected);
 });
 
 Deno.test("parseRunOptions() refuses what makes no sense, naming it", () => {
@@ -44,15 +39,12 @@ Deno.test("parseRunOptions() refuses what makes no sense, naming it", () => {
 });
 
 Deno.test("checkFolders() refuses a folder that is not there and a file", async () => {
-  const folder = await Deno.makeTempDir();
-  try {
+  await inFolder(async (folder) => {
     await checkFolders({ data: folder });
     await assert.rejects(checkFolders({ data: `${folder}/no` }), DataError);
     await Deno.writeTextFile(`${folder}/file`, "");
     await assert.rejects(checkFolders({ new: `${folder}/file` }), /is a file/);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  });
 });
 
 Deno.test("buildOverrides() gives only what was asked for, validated", () => {

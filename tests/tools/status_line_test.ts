@@ -39,13 +39,8 @@ Deno.test("printable() takes away what moves the cursor", () => {
 });
 
 Deno.test("duration() is in words", () => {
-  assert.deepEqual([400, 12_000, 59_600, 185_000, 3_725_000].map(duration), [
-    "0.4 s",
-    "12 s",
-    "1 min 0 s",
-    "3 min 5 s",
-    "1 h 2 min",
-  ]);
+  const durations = [400, 12_000, 59_600, 185_000, 3_725_000].map(duration);
+  assert.deepEqual(durations, ["0.4 s", "12 s", "1 min 0 s", "3 min 5 s", "1 h 2 min"]);
 });
 
 Deno.test("textLines() puts lines together across pieces, progress displays included", async () => {

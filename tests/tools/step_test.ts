@@ -3,18 +3,7 @@ import { SetupError } from "../../lib/core/errors.ts";
 import { runTool, ToolError } from "../../lib/core/python.ts";
 import { statusLine } from "../../lib/core/terminal.ts";
 import { digest, hasStamp, runSteps, type Step, writeStamp } from "../../tools/step.ts";
-
-/** A log in memory and the status line that writes to it. */
-function log() {
-  const lines: string[] = [];
-  const status = statusLine({
-    isTerminal: false,
-    write: (text) => lines.push(text),
-    columns: () => 80,
-    now: () => 0,
-  });
-  return { lines, status };
-}
+import { inFolder } from "../data/test_images.ts";
 
 const step: Step = {
   name: "thing",
@@ -23,51 +12,45 @@ const step: Step = {
   run: () => Promise.resolve(),
 };
 
-Deno.test("runSteps() does nothing when there is nothing to do", async () => {
-  const { lines, status } = log();
+/** Runs one step; gives what was printed. */
+async function runOne(changes: Partial<Step>): Promise<string> {
+  let text = "";
+  const write = (more: string) => void (text += more);
+  const status = statusLine({ isTerminal: false, write, columns: () => 80, now: () => 0 });
+  await runSteps([{ ...step, ...changes }], status);
+  return text;
+}
+
+Deno.test("runSteps() runs what is not done, and prints one line for a step", async () => {
   const run = () => Promise.reject(new Error("should not run"));
-  await runSteps([{ ...step, isDone: () => Promise.resolve(true), run }], status);
-  assert.match(lines.join(""), /^set-up {2}thing +ready\n$/);
+  const ready = await runOne({ isDone: () => Promise.resolve(true), run });
+  assert.match(ready, /^set-up {2}thing +ready\n$/);
+  assert.match(await runOne({}), /^set-up {2}thing +done \(0\.\d s\)\n$/);
 });
 
-Deno.test("runSteps() prints one line for a step that was done", async () => {
-  const { lines, status } = log();
-  await runSteps([step], status);
-  assert.match(lines.join(""), /^set-up {2}thing +done \(0\.\d s\)\n$/);
-});
-
-Deno.test("runSteps() says which step failed, why and what to do", async () => {
-  const { status } = log();
-  const run = () => Promise.reject(new ToolError("g++ exited with 1\nno such header"));
-  await assert.rejects(runSteps([{ ...step, run }], status), (error) => {
-    assert.ok(error instanceof SetupError);
-    assert.match(error.what, /"thing"[^]*no such header$/);
-    assert.equal(error.remedy, step.remedy);
-    return true;
-  });
-});
-
-Deno.test("runSteps() keeps the advice of an error that brings its own", async () => {
-  const { status } = log();
-  const run = () => Promise.reject(new SetupError("No Python.", "Install Python."));
-  await assert.rejects(runSteps([{ ...step, run }], status), {
-    name: "SetupError",
-    remedy: "Install Python.",
-  });
+Deno.test("runSteps() says which step failed, why and what to do: the error's own advice first", async () => {
+  const cases: [Error, RegExp, string][] = [
+    [new ToolError("g++ exited with 1\nno such header"), /"thing"[^]*no such header$/, step.remedy],
+    [new SetupError("No Python.", "Install Python."), /"thing"[^]*No Python\.$/, "Install Python."],
+  ];
+  for (const [cause, what, remedy] of cases) {
+    await assert.rejects(runOne({ run: () => Promise.reject(cause) }), (error) => {
+      assert.ok(error instanceof SetupError);
+      assert.match(error.what, what);
+      assert.equal(error.remedy, remedy);
+      return true;
+    });
+  }
 });
 
 Deno.test("hasStamp() holds for the same inputs only, and not for an interrupted step", async () => {
-  const folder = await Deno.makeTempDir();
-  try {
+  await inFolder(async (folder) => {
     const path = `${folder}/stamp`;
     assert.equal(await hasStamp(path, digest(["a", "b"])), false);
     await writeStamp(path, digest(["a", "b"]));
     assert.equal(await hasStamp(path, digest(["a", "b"])), true);
     assert.equal(await hasStamp(path, digest(["a", "c"])), false);
-    assert.equal(await hasStamp(path, digest(["ab"])), false);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  });
 });
 
 Deno.test("digest() keeps apart lists that run together", () => {

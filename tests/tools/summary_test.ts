@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { runPaths } from "../../lib/core/paths.ts";
 import { SYNTHETIC_NOTE } from "../../lib/core/words.ts";
 import { formatSummary, readSummary, type Summary } from "../../tools/summary.ts";
+import { inFolder } from "../data/test_images.ts";
 
 const summary: Summary = {
   run: "default",
@@ -34,20 +35,14 @@ New images: 58 classified (evaluation.csv); 2 could not be read (evaluation_erro
 });
 
 Deno.test("formatSummary() says nothing of what was not done, and that images are synthetic", () => {
-  const text = formatSummary({
-    ...summary,
-    report: false,
-    synthetic: true,
-    scores: {},
-    evaluation: null,
-  });
+  const nothing = { report: false, scores: {}, evaluation: null };
+  const text = formatSummary({ ...summary, ...nothing, synthetic: true });
   assert.doesNotMatch(text, /scores|New images|report/);
   assert.ok(text.endsWith(SYNTHETIC_NOTE));
 });
 
 Deno.test("readSummary() counts rows, and leaves out notebooks that were not executed", async () => {
-  const folder = await Deno.makeTempDir();
-  try {
+  await inFolder(async (folder) => {
     const paths = {
       ...runPaths("x"),
       metrics: join(folder, "metrics.json"),
@@ -57,14 +52,11 @@ Deno.test("readSummary() counts rows, and leaves out notebooks that were not exe
     await Deno.writeTextFile(paths.metrics, '{"accuracy": {"value": 0.9}}');
     await Deno.writeTextFile(paths.evaluation, 'name,ground_truth\n"a\nb.png",x\nc.png,y\n');
     await Deno.writeTextFile(join(folder, "evaluation_errors.csv"), "name,error\nd.png,cut\n");
-    const all = await readSummary("x", paths, { synthetic: false, executed: { from: 1, to: 7 } });
+    const all = await readSummary("x", paths, false, { from: 1, to: 7 });
     assert.deepEqual(all.evaluation, { classified: 2, unreadable: 1 });
     assert.equal(all.scores["accuracy"]?.value, 0.9);
     assert.equal(all.report, false);
-    const part = await readSummary("x", paths, { synthetic: false, executed: { from: 1, to: 5 } });
-    assert.deepEqual(part.scores, {});
-    assert.equal(part.evaluation, null);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+    const part = await readSummary("x", paths, false, { from: 1, to: 5 });
+    assert.deepEqual([part.scores, part.evaluation], [{}, null]);
+  });
 });

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { projectRoot } from "../lib/core/paths.ts";
-import { textLines } from "../lib/core/python.ts";
+import { textLines } from "../lib/core/terminal.ts";
 import { add, type Counts, FAILED, NONE, readTestCounts, reportCheck } from "./checks.ts";
 
 /**

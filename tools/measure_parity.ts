@@ -1,9 +1,8 @@
 import { join } from "node:path";
-import { mapAhead } from "../lib/core/ahead.ts";
 import { DataError, ImageError, ModelError } from "../lib/core/errors.ts";
 import { exists, writeAll } from "../lib/core/files.ts";
-import { runTool, venvPython } from "../lib/core/python.ts";
-import type { OnProgress } from "../lib/core/stop.ts";
+import { runTool, venvPython } from "../lib/core/terminal.ts";
+import { mapAhead, type OnProgress } from "../lib/core/stop.ts";
 import { listImages } from "../lib/data/list.ts";
 import { DECODES_IN_FLIGHT } from "../lib/data/open_image.ts";
 import { decodeImage } from "../lib/images/decode.ts";

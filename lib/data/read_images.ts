@@ -1,11 +1,10 @@
 import { createHash } from "node:crypto";
 import { join, resolve } from "node:path";
 import sharp from "sharp";
-import { mapAhead } from "../core/ahead.ts";
 import { ImageError } from "../core/errors.ts";
 import { sha256Of, writeAll, writeAtomicWith } from "../core/files.ts";
 import { projectRoot } from "../core/paths.ts";
-import type { OnProgress } from "../core/stop.ts";
+import { mapAhead, type OnProgress } from "../core/stop.ts";
 import { type Look, lookAt } from "./look.ts";
 import { DECODES_IN_FLIGHT, readImageFile } from "./open_image.ts";
 

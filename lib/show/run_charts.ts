@@ -9,7 +9,7 @@ import {
   rankRuns,
   type Runs,
   type RunSummary,
-} from "../run/runs.ts";
+} from "../run/run.ts";
 import {
   card,
   type ChartOptions,

@@ -1,7 +1,7 @@
 import { basename, join } from "node:path";
 import { exists } from "../../lib/core/files.ts";
 import { projectRoot, runPaths } from "../../lib/core/paths.ts";
-import { textLines } from "../../lib/core/python.ts";
+import { textLines } from "../../lib/core/terminal.ts";
 import { SYNTHETIC_NOTE } from "../../lib/core/words.ts";
 import { makeSampleSet } from "../../tools/sample.ts";
 import { add, type Counts, FAILED, NONE, PASSED, reportCheck } from "../checks.ts";

@@ -11,12 +11,12 @@ import {
   writeEvents,
   writeHistory,
 } from "../../lib/run/history.ts";
-import { configDifferences, rankRuns, writeTrainingRecord } from "../../lib/run/runs.ts";
+import { configDifferences, rankRuns, writeTrainingRecord } from "../../lib/run/run.ts";
 import { inProjectCopy } from "../copy_project.ts";
 import { inFolder, put } from "../data/test_images.ts";
 import { historyOf, runSummary } from "./run_summaries.ts";
 
-type RunsModule = typeof import("../../lib/run/runs.ts");
+type RunsModule = typeof import("../../lib/run/run.ts");
 
 const names = (runs: readonly { run: string }[]) => runs.map(({ run }) => run);
 
@@ -43,7 +43,7 @@ const METRICS = JSON.stringify({
 /** Runs with a project of its own, and what {@linkcode readRuns} finds in it. */
 const withRuns = (test: (root: string, readRuns: RunsModule["readRuns"]) => Promise<void>) => () =>
   inProjectCopy(async ({ root, load }) => {
-    const { readRuns } = await load<RunsModule>("lib/run/runs.ts");
+    const { readRuns } = await load<RunsModule>("lib/run/run.ts");
     await test(root, readRuns);
   });
 

@@ -11,13 +11,13 @@ import { disposeModel } from "../../lib/model/model.ts";
 import { loadModel, saveModel } from "../../lib/model/saved.ts";
 import { fitStainReference } from "../../lib/model/start.ts";
 import type { StainReference } from "../../lib/run/model_card.ts";
-import { readSplit, writeSplit } from "../../lib/run/split_file.ts";
+import { readSplit } from "../../lib/run/split_file.ts";
 import { measureParity } from "../../tools/measure_parity.ts";
 import { inFolder, put } from "../data/test_images.ts";
 import { evaluateRows } from "../evaluation/with_new_images.ts";
 import { testCard } from "../model/model_card.ts";
 import { SMALL, smallModel } from "../model/small_model.ts";
-import { CLASSES, withToyProject } from "./toy.ts";
+import { CLASSES, putSplit, withToyProject } from "./toy.ts";
 
 type TestRun = typeof import("../../lib/metrics/test.ts");
 
@@ -45,12 +45,7 @@ async function scanAgain(root: string): Promise<void> {
     ...row,
     sha256: await sha256File(join(root, "data", row.path)),
   })));
-  await writeSplit(path, rows);
-  await put(
-    root,
-    "results/default/split_certificate.json",
-    JSON.stringify({ manifest_sha256: "a".repeat(64), split_sha256: await sha256File(path) }),
-  );
+  await putSplit(root, rows);
 }
 
 for (const method of ["reinhard", "macenko"] as const) {

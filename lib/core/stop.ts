@@ -153,23 +153,18 @@ export async function* mapAhead<T, R>(
   }
 }
 
-/** A limit on what pieces of work hold at one time, in a unit of the caller's. */
-interface Budget {
-  /**
-   * Runs `work` once `amount` is free, in the order of the calls, and gives it back at its end. An
-   * amount above the whole limit waits until it has the budget to itself.
-   */
-  spend<T>(amount: number, work: () => Promise<T>): Promise<T>;
-}
-
 /**
+ * A limit on what pieces of work hold at one time, in a unit of the caller's.
+ *
+ * @returns `spend` runs `work` once `amount` is free, in the order of the calls, and gives it back at
+ *   its end. An amount above the whole limit waits until it has the budget to itself.
  * @example
  * ```ts
  * const memory = createBudget(256e6);
  * const image = await memory.spend(width * height * 4, () => decode(path));
  * ```
  */
-export function createBudget(limit: number): Budget {
+export function createBudget(limit: number) {
   const waiting: { amount: number; begin: () => void }[] = [];
   let spent = 0;
   const admit = (): void => {
@@ -180,7 +175,7 @@ export function createBudget(limit: number): Budget {
     }
   };
   return {
-    spend: async (amount, work) => {
+    spend: async <T>(amount: number, work: () => Promise<T>): Promise<T> => {
       await new Promise<void>((begin) => {
         waiting.push({ amount, begin });
         admit();

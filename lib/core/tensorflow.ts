@@ -1,7 +1,7 @@
 import nodeUtil from "node:util";
 import type * as TensorFlow from "@tensorflow/tfjs-node-gpu";
 import sharp from "sharp";
-import { SetupError } from "./errors.ts";
+import { reasonOf, SetupError } from "./errors.ts";
 
 export type { TensorFlow };
 
@@ -23,9 +23,7 @@ async function loadTensorFlow(): Promise<typeof TensorFlow> {
     module = await import("@tensorflow/tfjs-node-gpu");
   } catch (cause) {
     throw new SetupError(
-      `TensorFlow's native binding cannot be loaded: ${
-        cause instanceof Error ? cause.message.split("\n")[0] : cause
-      }`,
+      `TensorFlow's native binding cannot be loaded: ${reasonOf(cause).split("\n")[0]}`,
       "Run `deno task setup` in the project's folder (it builds what is missing), then restart " +
         "the kernel.",
       { cause },
@@ -134,10 +132,7 @@ export function environment(): { name: string; value: string }[] {
   const gigabytes = (Deno.systemMemoryInfo().total / 1e9).toFixed(0);
   return [
     ...Object.entries(versions()).map(([name, value]) => ({ name, value })),
-    {
-      name: "computes on",
-      value: nativeBackend().isUsingGpuDevice ? "GPU (CUDA)" : "CPU",
-    },
+    { name: "computes on", value: nativeBackend().isUsingGpuDevice ? "GPU (CUDA)" : "CPU" },
     { name: "processor cores", value: String(navigator.hardwareConcurrency) },
     { name: "memory", value: `${gigabytes} GB` },
     { name: "system", value: `${Deno.build.os} ${Deno.build.arch}` },

@@ -15,39 +15,32 @@ export interface StatusLine {
 /** Away from a terminal, a line of {@linkcode StatusLine.update} at most this often. */
 const QUIET_MS = 20_000;
 
-/** What {@linkcode statusLine} writes to; the defaults are the process's own terminal. */
-interface StatusLineTarget {
-  isTerminal: boolean;
-  write(text: string): void;
-  columns(): number;
-  /** A clock, in milliseconds. */
-  now(): number;
-}
-
 const encoder = new TextEncoder();
 
-const console_: StatusLineTarget = {
+/** The process's own terminal, or what stands in its place. */
+const terminal = {
   isTerminal: Deno.stdout.isTerminal(),
-  write: (text) => {
+  write: (text: string): void => {
     // A pipe may take a long text in pieces.
     let bytes = encoder.encode(text);
     while (bytes.length > 0) bytes = bytes.subarray(Deno.stdout.writeSync(bytes));
   },
-  columns: () => {
+  columns: (): number => {
     try {
       return Deno.consoleSize().columns || 80;
     } catch {
       return 80;
     }
   },
-  now: () => performance.now(),
+  /** A clock, in milliseconds. */
+  now: (): number => performance.now(),
 };
 
 /**
  * A status line: on a terminal one line that is written over; in a pipe or a log an ordinary line,
  * but only every 20 seconds, so that it shows that work goes on and stays readable.
  */
-export function statusLine(target: StatusLineTarget = console_): StatusLine {
+export function statusLine(target: typeof terminal = terminal): StatusLine {
   let shown = false;
   let lastWritten = target.now();
   const clear = () => shown ? "\r\x1b[2K" : "";
@@ -115,38 +108,29 @@ export class ToolError extends Error {
   override name = "ToolError";
 }
 
-/** How {@linkcode runTool} runs a tool. */
-interface ToolOptions {
-  cwd?: string;
-  env?: Record<string, string>;
-  /** Receives each line of output and of errors as it comes. */
-  onLine?: (line: string) => void;
-}
-
 /** Lines of a failing tool's output that its error quotes. */
 const TAIL = 15;
 
 /**
  * Runs a tool to its end, without a standard input.
  *
+ * @param options `onLine` receives each line of output and of errors as it comes.
  * @returns What it wrote to standard output.
  * @throws {ToolError} When it is not there, or exits with another code than 0.
  */
 export async function runTool(
   command: string,
   args: readonly string[],
-  options: ToolOptions = {},
+  { onLine, ...options }: {
+    cwd?: string;
+    env?: Record<string, string>;
+    onLine?: (line: string) => void;
+  } = {},
 ): Promise<string> {
   let child: Deno.ChildProcess;
   try {
-    child = new Deno.Command(command, {
-      args: [...args],
-      ...(options.cwd ? { cwd: options.cwd } : {}),
-      ...(options.env ? { env: options.env } : {}),
-      stdin: "null",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
+    const streams = { stdin: "null", stdout: "piped", stderr: "piped" } as const;
+    child = new Deno.Command(command, { args: [...args], ...options, ...streams }).spawn();
   } catch (cause) {
     throw new ToolError(`${command} could not be started: ${reasonOf(cause)}`, { cause });
   }
@@ -158,7 +142,7 @@ export async function runTool(
       if (line.trim() === "") continue;
       tail.push(line);
       if (tail.length > TAIL) tail.shift();
-      options.onLine?.(line);
+      onLine?.(line);
     }
   };
   const [status] = await Promise.all([

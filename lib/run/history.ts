@@ -85,15 +85,7 @@ export async function readEvents(path: string): Promise<TrainingEvent[]> {
   }));
 }
 
-/**
- * The three callbacks as pure state machines: a state and an epoch's value in, the next state and
- * the decision out. Semantics are those of Keras 3 (`keras.callbacks.ReduceLROnPlateau`,
- * `EarlyStopping`, `ModelCheckpoint(save_best_only=True)`), with `mode="auto"`: losses are better
- * when lower, everything else when higher. A value of `null` is one that the history lacks (AUC
- * with one class absent).
- */
-
-/** Whether lower values of a monitored quantity are better. */
+/** Whether lower values of a monitored quantity are better: of a loss, as in Keras' `mode="auto"`. */
 export function lowerIsBetter(monitor: Monitor): boolean {
   return monitor === "val_loss";
 }

@@ -1,9 +1,6 @@
 import { readCsv, writeCsv } from "../core/csv.ts";
 import { DataError } from "../core/errors.ts";
 
-/** Where predictions come from. */
-type PredictionSource = "validation" | "test" | "new folder";
-
 /** One image with what the model predicted for it. */
 export interface Prediction {
   /** Relative to the folder of images. */
@@ -28,7 +25,7 @@ export interface Prediction {
 export interface Predictions {
   /** Name of the run. */
   run: string;
-  source: PredictionSource;
+  source: "validation" | "test" | "new folder";
   /** Class folder names, in the model's order. */
   classes: readonly string[];
   /**
@@ -113,7 +110,7 @@ export type PredictionRow = Pick<Prediction, (typeof COLUMNS)[number]>;
 
 /** Writes predictions_test.csv, atomically. */
 export async function writePredictions(path: string, { rows }: Predictions): Promise<void> {
-  await writeCsv(path, COLUMNS, rows.map((row) => ({ ...row })));
+  await writeCsv(path, COLUMNS, rows);
 }
 
 /**
@@ -126,12 +123,8 @@ export async function readPredictions(path: string): Promise<PredictionRow[]> {
   const rows = await readCsv(path, COLUMNS, remedy);
   return rows.map((row, i) => {
     const probability = row.probability === "" ? NaN : Number(row.probability);
-    if (!(probability >= 0 && probability <= 1)) {
-      throw new DataError(
-        `${path}, row ${i + 1}: ${JSON.stringify(row.probability)} is no probability.`,
-        remedy,
-      );
-    }
-    return { ...row, probability };
+    if (probability >= 0 && probability <= 1) return { ...row, probability };
+    const what = `${path}, row ${i + 1}: ${JSON.stringify(row.probability)} is no probability.`;
+    throw new DataError(what, remedy);
   });
 }

@@ -132,7 +132,8 @@ export function certifySplit(
   const crossing = findCrossings(rows, nearDuplicates);
   if (crossing.length > 0) {
     throw new DataError(
-      `The split leaks between its subsets:${listLines(crossing)}`,
+      `The split leaks between its subsets, ${crossing.length} ` +
+        `${crossing.length === 1 ? "time" : "times"}:${listLines(crossing)}`,
       requested === null
         ? "Correct your split file (split.file): all images of a group, and all that show the same, " +
           "belong in one subset."

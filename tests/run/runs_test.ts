@@ -34,10 +34,22 @@ async function putRun(root: string, run: string): Promise<void> {
   await writeEvents(join(folder, "training_events.csv"), events);
 }
 
+const score = (value: number | null) => {
+  return { value, low: null, high: null, baseline: null, n: 4, method: "none" };
+};
+
+const READER = {
+  weights_sha256: "a",
+  calibration: { method: "none", slope: 1, intercept: 0 },
+  threshold: 0.5,
+  reads: 1,
+};
+
 const METRICS = JSON.stringify({
-  roc_auc: { value: 0.75 },
-  balanced_accuracy: { value: null },
+  roc_auc: score(0.75),
+  balanced_accuracy: score(null),
   secret: { value: 1 },
+  test_reads: { count: 1, test_sha256: "b", readers: [READER] },
 });
 
 /** Runs with a project of its own, and what {@linkcode readRuns} finds in it. */

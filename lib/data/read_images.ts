@@ -110,13 +110,11 @@ async function stampOf(path: string): Promise<string | null> {
 }
 
 /** What is remembered of one image file: a line of the cache. */
-export interface CachedImage {
+export interface CachedImage extends Pick<ReadImage, "sha256"> {
   /** Relative to the data folder. */
   path: string;
   /** See `stampOf`. */
   stamp: string | null;
-  /** SHA-256 of the file's bytes, hexadecimal. */
-  sha256: string;
   look: Look;
 }
 

@@ -165,10 +165,12 @@ function withGroups(images: readonly LabelledImage[], pattern: string | null): L
     group ?? (someGiven && pattern === null ? null : groupOf(path, pattern));
   const unmatched = used.filter((image) => find(image) === null);
   if (unmatched.length > 0) {
-    const finder = pattern === null ? LABELS_FILE : `data.groupPattern ${pattern}`;
+    const count = `${unmatched.length} of ${used.length}`;
+    const what = pattern === null
+      ? `${LABELS_FILE} gives no group to ${count} images:`
+      : `data.groupPattern ${pattern} finds no group in ${count} image paths:`;
     throw new DataError(
-      `${finder} gives no group to ${unmatched.length} of ${used.length} images:` +
-        listLines(unmatched.map(({ path }) => quote(path))),
+      what + listLines(unmatched.map(({ path }) => quote(path))),
       someGiven
         ? `Give every image a group in ${LABELS_FILE}, or set data.groupPattern for the others.`
         : "Correct the pattern or rename the files. With data.groupPattern: null every image is " +

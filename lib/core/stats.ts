@@ -172,8 +172,7 @@ function logGammaOfHalf(freedom: number): number {
 }
 
 function powerSeries(a: number, x: number): number {
-  let term = 1 / a;
-  let sum = term;
+  let [term, sum] = [1 / a, 1 / a];
   for (let n = 1; n < MOST_TERMS && term > sum * Number.EPSILON; n++) {
     term *= x / (a + n);
     sum += term;
@@ -183,9 +182,7 @@ function powerSeries(a: number, x: number): number {
 
 function continuedFraction(a: number, x: number): number {
   let b = x + 1 - a;
-  let c = Infinity;
-  let d = 1 / b;
-  let value = d;
+  let [c, d, value] = [Infinity, 1 / b, 1 / b];
   for (let n = 1; n < MOST_TERMS; n++) {
     const numerator = -n * (n - a);
     b += 2;

@@ -56,11 +56,8 @@ export async function stoppable<T>(work: (stopRequested: StopRequested) => Promi
  * @throws {StoppedError} When the person has asked to stop.
  */
 export function throwIfStopped(stopRequested: StopRequested): void {
-  if (!stopRequested()) return;
-  throw new StoppedError(
-    "Stopped as you asked.",
-    "Run this again to go on; what was finished is not done twice.",
-  );
+  const remedy = "Run this again to go on; what was finished is not done twice.";
+  if (stopRequested()) throw new StoppedError("Stopped as you asked.", remedy);
 }
 
 function onInterrupt(): void {
@@ -95,23 +92,19 @@ export function currentKernel(): Kernel | null {
  */
 export const SETTLE = 50;
 
-/** What progress is said of, where a count of units says too little. */
-export interface ProgressPlace {
-  /** Stands in place of the count: "epoch 3 of at most 25, batch 7 of 42". */
-  place: string;
-  /** What the units are, in the plural: the speed is said in them. */
-  unit: string;
-}
+/**
+ * Where the work is, in place of a count ("epoch 3 of at most 25, batch 7 of 42"), and what its units
+ * are, in the plural: the speed is said in them.
+ */
+export type ProgressPlace = { place: string; unit: string };
 
 /**
- * Called by long work as it goes on. The core only reports; `lib/show/progress.ts` shows it in
- * a notebook or a terminal with the speed and the time left. Work of several phases starts to count
- * again in each.
+ * Called by long work as it goes on, for `lib/show/progress.ts` to show. Work of several phases starts
+ * to count again in each.
  *
  * @param done Units finished so far, 0 to total.
  * @param total All units; it may shrink when work ends early.
  * @param note What is being worked on, in a few words.
- * @param place Where the work is.
  */
 export type OnProgress = (
   done: number,

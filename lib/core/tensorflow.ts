@@ -35,25 +35,14 @@ async function loadTensorFlow(): Promise<typeof TensorFlow> {
 }
 
 /** An attribute of an operation; `type` and type-like values are numbers of the binding. */
-interface OpAttribute {
-  name: string;
-  type: number;
-  value: boolean | number | string | number[];
-}
+type OpAttribute = { name: string; type: number; value: boolean | number | string | number[] };
+
+type Operation = [name: string, attributes: OpAttribute[], inputs: TensorFlow.TensorInfo[]];
 
 /** What the native backend offers beyond the public tfjs API. */
 interface NativeBackend {
-  executeSingleOutput(
-    name: string,
-    attributes: OpAttribute[],
-    inputs: TensorFlow.TensorInfo[],
-  ): TensorFlow.Tensor;
-  executeMultipleOutputs(
-    name: string,
-    attributes: OpAttribute[],
-    inputs: TensorFlow.TensorInfo[],
-    outputs: number,
-  ): TensorFlow.Tensor[];
+  executeSingleOutput(...operation: Operation): TensorFlow.Tensor;
+  executeMultipleOutputs(...operation: [...Operation, outputs: number]): TensorFlow.Tensor[];
   isUsingGpuDevice: boolean;
   binding:
     & Record<

@@ -2,15 +2,8 @@ import { join } from "node:path";
 import { ProjectError, reasonOf } from "./errors.ts";
 import { projectRoot } from "./paths.ts";
 
-/** Where long work says what it is doing: see {@linkcode statusLine}. */
-export interface StatusLine {
-  /** What is going on now. It gives way to the next one. */
-  update(text: string): void;
-  /** A finished step: a line in a pipe or a log; on a terminal the live line has shown it. */
-  log(text: string): void;
-  /** A line that stays. */
-  print(text: string): void;
-}
+/** Where long work says what it is doing. */
+export type StatusLine = ReturnType<typeof statusLine>;
 
 /** Away from a terminal, a line of {@linkcode StatusLine.update} at most this often. */
 const QUIET_MS = 20_000;
@@ -40,7 +33,7 @@ const terminal = {
  * A status line: on a terminal one line that is written over; in a pipe or a log an ordinary line,
  * but only every 20 seconds, so that it shows that work goes on and stays readable.
  */
-export function statusLine(target: typeof terminal = terminal): StatusLine {
+export function statusLine(target: typeof terminal = terminal) {
   let shown = false;
   let lastWritten = target.now();
   const clear = () => shown ? "\r\x1b[2K" : "";
@@ -50,7 +43,8 @@ export function statusLine(target: typeof terminal = terminal): StatusLine {
     lastWritten = target.now();
   };
   return {
-    update(text) {
+    /** Shows what is going on now. It gives way to the next one. */
+    update(text: string): void {
       const line = printable(text);
       if (target.isTerminal) {
         target.write(`${clear()}${shorten(line, target.columns() - 1)}`);
@@ -60,9 +54,11 @@ export function statusLine(target: typeof terminal = terminal): StatusLine {
         lastWritten = target.now();
       }
     },
-    log(text) {
+    /** A finished step: a line in a pipe or a log; on a terminal the live line has shown it. */
+    log(text: string): void {
       if (!target.isTerminal) print(text);
     },
+    /** A line that stays. */
     print,
   };
 }

@@ -63,14 +63,12 @@ export async function listImages(
         skipped.hidden++;
         continue;
       }
-      const kind = isDirectory
+      const kind = isSymlink
+        ? await links?.kindOf(join(path, name)) ?? "link"
+        : isDirectory
         ? "folder"
         : isFile
         ? "file"
-        : isSymlink && links
-        ? await links.kindOf(join(path, name))
-        : isSymlink
-        ? "link"
         : "other";
       if (kind === "link") skipped.links++;
       else if (kind === "other" || !isListed(name, kind)) skipped.otherType++;
@@ -87,9 +85,7 @@ export async function listImages(
 }
 
 /** Whether a name is that of a hidden file or folder, or of one that operating systems leave. */
-function isPassedOver(name: string): boolean {
-  return name.startsWith(".") || SYSTEM_NAMES.has(name);
-}
+const isPassedOver = (name: string) => name.startsWith(".") || SYSTEM_NAMES.has(name);
 
 /** Whether a file or folder of this name is listed where it lies. */
 function isListed(name: string, kind: "file" | "folder"): boolean {

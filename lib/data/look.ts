@@ -2,8 +2,7 @@ import sharp from "sharp";
 import { type OpenedImage, openImage } from "./open_image.ts";
 
 /** What is learnt about an image from its content alone, whatever its name and place. */
-export interface Look
-  extends Pick<OpenedImage, "format" | "width" | "height" | "channels" | "mode"> {
+export interface Look extends Omit<OpenedImage, "toRgb" | "toRgba"> {
   /** Transparent pixels lie over a part of the picture. */
   hidesTissue: boolean;
   measures: Measures;
@@ -25,9 +24,9 @@ export async function lookAt(
 ): Promise<Look> {
   const image = await openImage(bytes, path, maxMegapixels);
   const preview = await makePreview(image);
-  const { format, width, height, channels, mode } = image;
+  const { toRgb: _, toRgba: __, ...header } = image;
   return {
-    ...{ format, width, height, channels, mode },
+    ...header,
     hidesTissue: await hidesTissue(image, preview),
     measures: measure(preview),
     fingerprint: await fingerprintOf(preview),

@@ -48,12 +48,12 @@ export async function readImages(
     if (before && stamp !== null && before.stamp === stamp) {
       return { sha256: before.sha256, look: before.look, error: "" };
     }
-    const now = await readImage(join(folder, path), maxMegapixels, contents);
-    if (now.look) {
-      memory.set(path, { path, stamp, sha256: now.sha256, look: now.look });
+    const { sha256, look, error } = await readImage(join(folder, path), maxMegapixels, contents);
+    if (look) {
+      memory.set(path, { path, stamp, sha256, look });
       isStale = true;
     }
-    return now;
+    return { sha256, look, error };
   };
 
   const images: ReadImage[] = [];

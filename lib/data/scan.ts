@@ -42,9 +42,8 @@ export async function scanRun(
  * duplicates among the rest, then near-duplicates among what still remains.
  *
  * @param folder Absolute path of the folder that holds one folder per class.
- * @param config `config.data`.
- * @param options `progress`: called at the beginning of each of two stretches of work, reading and
- *   comparing; `cachePath`: from `scanCachePath`, to remember what was read; `null`: every file is read.
+ * @param options `progress`: called at the beginning of reading and of comparing; `cachePath`: from
+ *   `scanCachePath`, to remember what was read; `null`: every file is read.
  * @returns The manifest, in code-point order of the paths, and what was found. Images whose status
  *   is not `ok` are in the manifest but are not used.
  * @throws {DataError} When a class folder is missing, empty or holds no image that can be used, or

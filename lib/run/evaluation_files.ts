@@ -220,14 +220,12 @@ export async function refuseOverwriting(
 ): Promise<void> {
   if (!await exists(files.evaluation)) return;
   const previous = await readOrigin(files.summary);
+  if (previous?.folder === origin.folder && previous.model.weights_sha256 === origin.model) return;
   const reason = previous === null
     ? "it is there already, and nothing tells where it comes from"
     : previous.folder !== origin.folder
     ? `it holds the results of another folder, ${previous.folder}`
-    : previous.model.weights_sha256 !== origin.model
-    ? "it holds the results of another model"
-    : null;
-  if (reason === null) return;
+    : "it holds the results of another model";
   throw new DataError(
     `${files.evaluation} is not overwritten: ${reason}.`,
     "Name another file with --out, or overwrite it with --force.",
@@ -241,13 +239,11 @@ export async function refuseOverwriting(
  * @throws {DataError} When the file would be in the folder, links followed.
  */
 export async function refuseInside(evaluation: string, folder: string): Promise<void> {
-  const parent = await realParent(evaluation);
-  if (namesBetween(await realpath(folder), parent) !== null) {
-    throw new DataError(
-      `${evaluation} would be written into the folder of the images, ${folder}.`,
-      "Name a file outside it with --out. Nothing is ever written among the images.",
-    );
-  }
+  if (namesBetween(await realpath(folder), await realParent(evaluation)) === null) return;
+  throw new DataError(
+    `${evaluation} would be written into the folder of the images, ${folder}.`,
+    "Name a file outside it with --out. Nothing is ever written among the images.",
+  );
 }
 
 /** The folder that a file is or would be in, links followed. */

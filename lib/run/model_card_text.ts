@@ -66,9 +66,10 @@ function modelDetails(card: ModelCard): string[] {
         `“${escape(classes.at(-1)!)}”`,
     "Weights": `SHA-256 \`${card.weights.sha256}\``,
     "Made": card.created,
-    "Versions": Object.entries(card.versions).map(([name, version]) =>
-      `${escape(name)} ${escape(version)}`
-    ).join(", ") || "not recorded",
+    "Versions": Object.entries(card.versions).map((pair) =>
+      pair.map(escape).join(" ")
+    ).join(", ") ||
+      "not recorded",
   })];
 }
 
@@ -82,11 +83,10 @@ function intendedUse({ architecture: { classes } }: ModelCard): string[] {
 }
 
 function factors({ data, preprocessing }: ModelCard): string[] {
-  const groups = data.groupPattern === null
+  const pattern = data.groupPattern?.replaceAll("`", "'");
+  const groups = pattern === undefined
     ? "Images were not grouped by patient or slide."
-    : `Images were grouped by patient or slide with the pattern \`${
-      data.groupPattern.replaceAll("`", "'")
-    }\`.`;
+    : `Images were grouped by patient or slide with the pattern \`${pattern}\`.`;
   const colours = preprocessing.stain
     ? "brought to those of the training images"
     : "left as they are";
@@ -138,9 +138,16 @@ function analyses(test: ModelTest | null): string[] {
   const number = (value: number | null) => value === null ? "–" : value.toFixed(4);
   const rows = Object.entries(test.scores).map(([name, score]) => {
     const interval = score.low === null ? "–" : `${number(score.low)} to ${number(score.high)}`;
-    return `| ${escape(scoreTitle(name))} | ${number(score.value)} | ${interval} | ${
-      number(score.baseline)
-    } | ${score.n} | ${escape(score.method)} |`;
+    const [value, baseline] = [number(score.value), number(score.baseline)];
+    const cells = [
+      escape(scoreTitle(name)),
+      value,
+      interval,
+      baseline,
+      score.n,
+      escape(score.method),
+    ];
+    return `| ${cells.join(" | ")} |`;
   });
   return [[
     "| score | value | 95 % interval | baseline | n | method |",

@@ -39,11 +39,10 @@ export interface Predictions {
   rows: readonly Prediction[];
   /** Whether the true class is the positive one: 1 or 0. */
   labels: readonly number[];
-  /** Whether the predicted class is the positive one: 1 or 0. */
+  /** The same of the predicted class. */
   predicted: readonly number[];
   /** True class, by its place in `classes`. */
   trueClasses: readonly number[];
-  /** Predicted class, by its place in `classes`. */
   predictedClasses: readonly number[];
   /** Of the positive class, calibrated, 0 to 1. */
   probabilities: readonly number[];
@@ -66,18 +65,15 @@ export type PredictionsContext = Pick<Predictions, "run" | "source" | "classes" 
  */
 export function predictionsOf(
   rows: readonly Prediction[],
-  { run, source, classes, seed, threshold }: PredictionsContext,
+  context: PredictionsContext,
 ): Predictions {
-  const positive = classes.length - 1;
+  const { classes, threshold } = context;
   const trueClasses = rows.map(({ label }) => classIndex(classes, label));
   const predictedClasses = rows.map(({ predicted }) => classIndex(classes, predicted));
-  const isPositive = (index: number) => index === positive ? 1 : 0;
+  const isPositive = (index: number) => index === classes.length - 1 ? 1 : 0;
   return {
-    run,
-    source,
-    classes,
+    ...context,
     threshold: classes.length === 2 ? threshold : null,
-    seed,
     rows,
     labels: trueClasses.map(isPositive),
     predicted: predictedClasses.map(isPositive),

@@ -45,13 +45,11 @@ export async function isSyntheticRun({ config: { data, evaluation } }: Run): Pro
   return await isSynthetic(fromRoot(data.folder)) || await isSynthetic(fromRoot(evaluation.folder));
 }
 
-/** What a run's history was trained with; config.json may have been changed since. */
-export interface TrainingRecord {
-  /** With the backbone and the weights that were in fact started from. */
-  config: Config;
-  /** Of split.csv. */
-  splitSha256: string;
-}
+/**
+ * training.json: what a run's history was trained with, since config.json may have been changed, and
+ * the SHA-256 of its split.csv. The config has the backbone and weights in fact started from.
+ */
+export type TrainingRecord = { config: Config; splitSha256: string };
 
 /** A trained run, for comparison with others. */
 export interface RunSummary extends TrainingRecord {

@@ -64,7 +64,7 @@ export function nativeBackend(): NativeBackend {
  *
  * Where the C library cannot be reached, or `TF_CPP_MIN_LOG_LEVEL` is 0, all is written as it comes.
  */
-async function withoutGreeting<T>(work: () => Promise<T>): Promise<T> {
+export async function withoutGreeting<T>(work: () => Promise<T>): Promise<T> {
   const restore = Deno.env.get("TF_CPP_MIN_LOG_LEVEL") === "0" ? null : await divertStderr();
   try {
     return await work();

@@ -1,6 +1,5 @@
 import { projectRoot } from "../lib/core/paths.ts";
-import { venvPython } from "../lib/core/python.ts";
-import { runMain } from "../lib/core/terminal.ts";
+import { runMain, venvPython } from "../lib/core/terminal.ts";
 import { setUp } from "./setup.ts";
 import { jupyterEnvironment } from "./venv.ts";
 

@@ -3,7 +3,7 @@ import { parseConfig } from "../lib/core/config.ts";
 import { DataError, ModelError } from "../lib/core/errors.ts";
 import { exists, writeAll } from "../lib/core/files.ts";
 import { runPaths } from "../lib/core/paths.ts";
-import { runTool, venvPython } from "../lib/core/python.ts";
+import { runTool, venvPython } from "../lib/core/terminal.ts";
 import type { OnProgress } from "../lib/core/stop.ts";
 import { listImages } from "../lib/data/list.ts";
 import { KERAS_FILE, readKerasCard } from "../lib/model/keras_files.ts";

@@ -13,14 +13,14 @@ export function parseConfig(input: unknown): Config {
   const parsed = configSchema.safeParse(input);
   if (parsed.success) return parsed.data;
   const lines = parsed.error.issues.map((issue) => {
-    const keys = issue.code === "unrecognized_keys" ? issue.keys : [];
-    const fields = keys.length > 0 ? keys.map((key) => [...issue.path, key]) : [issue.path];
-    const names = fields.map((path) => path.join(".") || "config").join(", ");
-    return keys.length > 0 ? `${names}: there is no such field` : `${names}: ${issue.message}`;
+    if (issue.code !== "unrecognized_keys") {
+      return `${issue.path.join(".") || "config"}: ${issue.message}`;
+    }
+    const names = issue.keys.map((key) => [...issue.path, key].join("."));
+    return `${names.join(", ")}: there is no such field`;
   });
   throw new ConfigError(
-    `The config has ${lines.length === 1 ? "a field" : "fields"} that cannot be used:\n  - ` +
-      lines.join("\n  - "),
+    `The config has fields that cannot be used:\n  - ${lines.join("\n  - ")}`,
     "Correct the config cell (or --set); the README lists every field with its default.",
   );
 }
@@ -29,13 +29,12 @@ export function parseConfig(input: unknown): Config {
  * The config in force for a notebook, written to results/RUN/config.json.
  *
  * A notebook owns the sections that its cell names: they are the defaults with the cell's values,
- * so that a line taken out of the cell is back at its default. All other sections are what the
- * notebooks that own them left in config.json. Folders that are not there yet get their stand-ins
- * (`withDefaultFolders`). Values from the command line (`--data`, `--new`,
- * `--run`, `--set`) win over both.
+ * so that a line taken out of the cell is back at its default. All other sections are what other
+ * notebooks left in config.json. Missing folders get their stand-ins ({@linkcode withDefaultFolders}).
+ * Values from the command line (`--data`, `--new`, `--run`, `--set`) win over both.
  *
- * A run that a notebook names is remembered, and is the run of those that name none, in this and in
- * other kernels. One that the command line names is not: it is that command's alone.
+ * A run that a notebook names is remembered for those that name none, in other kernels too. One that
+ * the command line names is that command's alone.
  *
  * @example
  * ```ts
@@ -96,52 +95,29 @@ export const OVERRIDES_VARIABLE = "GLOMERULI_CONFIG";
 
 function commandLineOverrides(): Record<string, unknown> {
   const text = Deno.env.get(OVERRIDES_VARIABLE);
-  if (!text) return {};
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    // not an object either
-  }
+  const value = text ? jsonOf(text) : {};
   if (isRecord(value)) return value;
   throw new ConfigError(`${OVERRIDES_VARIABLE} is not a JSON object.`, "Unset it.");
 }
 
-/** One row of the table of config fields. */
-export interface ConfigField {
-  /** Dotted path, as `--set` takes it. */
-  field: string;
-  value: unknown;
-  default: unknown;
-  meaning: string;
-}
-
-/** Every field of a config with its value, default and meaning, in order. */
-export function describeConfig(config: Config = parseConfig({})): ConfigField[] {
-  const rows: ConfigField[] = [];
+/** Every field of a config (its dotted path, as for `--set`), its value, default and meaning. */
+export function describeConfig(
+  config: Config = parseConfig({}),
+): { field: string; value: unknown; default: unknown; meaning: string }[] {
   const at = (values: unknown, name: string) => isRecord(values) ? values[name] : undefined;
   const walk = (
-    schema: z.core.JSONSchema.BaseSchema,
+    { properties = {} }: z.core.JSONSchema.BaseSchema,
     values: unknown,
     defaults: unknown,
-    path: string[],
-  ): void => {
-    for (const [name, field] of Object.entries(schema.properties ?? {})) {
-      if (typeof field === "boolean") continue;
-      const [value, fallback] = [at(values, name), at(defaults, name)];
-      if (field.properties) walk(field, value, fallback, [...path, name]);
-      else {
-        rows.push({
-          field: [...path, name].join("."),
-          value,
-          default: fallback,
-          meaning: field.description ?? "",
-        });
-      }
-    }
-  };
-  walk(z.toJSONSchema(configSchema, { io: "input" }), config, parseConfig({}), []);
-  return rows;
+    path: string,
+  ): ReturnType<typeof describeConfig> =>
+    Object.entries(properties).flatMap(([name, schema]) => {
+      if (typeof schema === "boolean") return [];
+      const [value, fallback, field] = [at(values, name), at(defaults, name), `${path}${name}`];
+      if (schema.properties) return walk(schema, value, fallback, `${field}.`);
+      return [{ field, value, default: fallback, meaning: schema.description ?? "" }];
+    });
+  return walk(z.toJSONSchema(configSchema, { io: "input" }), config, parseConfig({}), "");
 }
 
 /**
@@ -158,16 +134,20 @@ export function parseAssignment(text: string): Record<string, unknown> {
       "Write it as --set training.epochs=3.",
     );
   }
-  let value: unknown = text.slice(at + 1);
+  const written = text.slice(at + 1);
+  const parsed = jsonOf(written);
+  const value = parsed === undefined ? written : parsed;
+  return text.slice(0, at).split(".")
+    .reduceRight<unknown>((inner, key) => ({ [key]: inner }), value) as Record<string, unknown>;
+}
+
+/** The value of a text that is JSON; else `undefined`. */
+function jsonOf(text: string): unknown {
   try {
-    value = JSON.parse(text.slice(at + 1));
+    return JSON.parse(text);
   } catch {
-    // not JSON: plain text, as in --set model.weights=random
+    return undefined;
   }
-  return text.slice(0, at).split(".").reduceRight<unknown>(
-    (inner, key) => ({ [key]: inner }),
-    value,
-  ) as Record<string, unknown>;
 }
 
 /** `change` laid over `base`, object by object; neither is altered. */
@@ -195,25 +175,22 @@ const DATA_FOLDER = "data";
 const NEW_FOLDER = "data/new";
 
 /**
- * A config whose folders are there, as far as that can be: while a person has put no images into
- * data/, the sample set stands in for it; while there is no data/new/, the sample's new images do,
- * or, for a person's own data, that data itself, so that section 7 always has something to show.
- * The sample set is divided by slide, as any data should be.
- * Folders that were chosen are left as they are.
+ * A config whose folders are there: while data/ has no images, the sample set, divided by slide,
+ * stands in for it; while there is no data/new/, the sample's new images do, or a person's own data,
+ * so that section 7 always has something to show. Folders that were chosen are left as they are.
  */
 export async function withDefaultFolders(config: Config): Promise<Config> {
-  const { data, evaluation } = config;
-  const useSample = data.folder === DATA_FOLDER &&
-    !await holdsImages(fromRoot(DATA_FOLDER), data.classes) &&
-    await exists(fromRoot(SAMPLE_FOLDER));
-  const folder = useSample ? SAMPLE_FOLDER : data.folder;
-  const isDefault = evaluation.folder === NEW_FOLDER && !await exists(fromRoot(NEW_FOLDER));
-  const standIn = folder === SAMPLE_FOLDER ? `${SAMPLE_FOLDER}/new` : folder;
-  return {
-    ...config,
-    data: useSample
-      ? { ...data, folder, groupPattern: data.groupPattern ?? SAMPLE_GROUP_PATTERN }
-      : data,
-    evaluation: { ...evaluation, folder: isDefault ? standIn : evaluation.folder },
-  };
+  let { data, evaluation } = config;
+  if (
+    data.folder === DATA_FOLDER && await exists(fromRoot(SAMPLE_FOLDER)) &&
+    !await holdsImages(fromRoot(DATA_FOLDER), data.classes)
+  ) {
+    const groupPattern = data.groupPattern ?? SAMPLE_GROUP_PATTERN;
+    data = { ...data, folder: SAMPLE_FOLDER, groupPattern };
+  }
+  if (evaluation.folder === NEW_FOLDER && !await exists(fromRoot(NEW_FOLDER))) {
+    const folder = data.folder === SAMPLE_FOLDER ? `${SAMPLE_FOLDER}/new` : data.folder;
+    evaluation = { ...evaluation, folder };
+  }
+  return { ...config, data, evaluation };
 }

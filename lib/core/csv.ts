@@ -29,19 +29,13 @@ export function toCsv<C extends string>(
   rows: Iterable<Readonly<Record<C, CsvValue>>>,
   options: { header?: boolean } = {},
 ): string {
-  const cells: string[][] = [];
-  for (const row of rows) {
-    cells.push(columns.map((column) => {
+  const cells = Array.from(rows, (row) =>
+    columns.map((column) => {
       const value = row[column];
-      if (value === null) return "";
-      return typeof value === "string" ? escapeFormula(value) : String(value);
+      return typeof value === "string" ? escapeFormula(value) : String(value ?? "");
     }));
-  }
-  return stringify(cells, {
-    header: options.header ?? true,
-    columns: [...columns],
-    quoted_match: /[\r\n]/,
-  });
+  const header = options.header ?? true;
+  return stringify(cells, { header, columns: [...columns], quoted_match: /[\r\n]/ });
 }
 
 /** Rows that are turned into text at a time. */

@@ -1,7 +1,4 @@
-/**
- * Every error a user can meet: what happened to which file, and what to do about it, in words that
- * need no programming. The message is both, for whoever prints it.
- */
+/** An error for people: what happened to which file, and what to do. The message is both. */
 export class ProjectError extends Error {
   /** What happened, naming the file, field or step; without the remedy. */
   readonly what: string;

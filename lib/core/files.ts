@@ -9,10 +9,8 @@ import { DataError } from "./errors.ts";
  * @throws The file system's own error (disk full, no permission); the old file is then untouched.
  */
 export async function writeAtomic(path: string, content: string | Uint8Array): Promise<void> {
-  await writeAtomicWith(path, async (file) => {
-    const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
-    await writeAll(file, bytes);
-  });
+  const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
+  await writeAtomicWith(path, (file) => writeAll(file, bytes));
 }
 
 /**
@@ -25,10 +23,8 @@ export async function writeAtomicWith(
   write: (file: Deno.FsFile) => Promise<void>,
 ): Promise<void> {
   await Deno.mkdir(dirname(path), { recursive: true });
-  const temporary = join(
-    dirname(path),
-    `.${basename(path)}.${Deno.pid}.${crypto.randomUUID().slice(0, 8)}.tmp`,
-  );
+  const unique = `${Deno.pid}.${crypto.randomUUID().slice(0, 8)}`;
+  const temporary = join(dirname(path), `.${basename(path)}.${unique}.tmp`);
   try {
     {
       using file = await Deno.open(temporary, { write: true, createNew: true });
@@ -65,9 +61,8 @@ export async function exists(path: string): Promise<boolean> {
     await Deno.stat(path);
     return true;
   } catch (error) {
-    const isAbsent = error instanceof Deno.errors.NotFound ||
-      error instanceof Deno.errors.NotADirectory;
-    if (isAbsent) return false;
+    const { NotFound, NotADirectory } = Deno.errors;
+    if (error instanceof NotFound || error instanceof NotADirectory) return false;
     throw error;
   }
 }

@@ -1,4 +1,4 @@
-import { dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { exists } from "./files.ts";
 import { compareCodePoints } from "./words.ts";
 
@@ -85,12 +85,8 @@ export const MARKER = "SYNTHETIC.md";
 
 /** Whether a folder, or one of the three above it, is a synthetic sample set. */
 export async function isSynthetic(folder: string): Promise<boolean> {
-  let place = resolve(folder);
-  for (let level = 0; level <= 3; level++) {
-    if (await hasMarker(place)) return true;
-    place = dirname(place);
-  }
-  return false;
+  const places = [".", "..", "../..", "../../.."].map((up) => hasMarker(resolve(folder, up)));
+  return (await Promise.all(places)).includes(true);
 }
 
 /** Whether a folder is a synthetic sample set itself. */

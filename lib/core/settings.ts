@@ -7,7 +7,11 @@ const positive = (meaning: string, fallback: number) =>
 const count = (meaning: string, fallback: number, least = 1) =>
   z.int().min(least).default(fallback).describe(meaning);
 
+const fraction = z.number().gt(0).lt(1);
+
 const monitors = ["val_loss", "val_accuracy", "val_auc"] as const;
+
+const watched = z.enum(monitors).default("val_loss");
 
 const policies = ["drop", "warn", "keep"] as const;
 
@@ -69,11 +73,10 @@ const dataSchema = z.strictObject({
 });
 
 const splitSchema = z.strictObject({
-  train: z.number().gt(0).lt(1).default(0.7).describe("Fraction of the images to learn from"),
-  validation: z.number().gt(0).lt(1).default(0.15)
+  train: fraction.default(0.7).describe("Fraction of the images to learn from"),
+  validation: fraction.default(0.15)
     .describe("Fraction that decides when to stop and which epoch to keep"),
-  test: z.number().gt(0).lt(1).default(0.15)
-    .describe("Fraction that is looked at once, in section 6"),
+  test: fraction.default(0.15).describe("Fraction that is looked at once, in section 6"),
   file: z.string().min(1).nullable().default(null).describe(
     "A split of your own: a CSV of path,subset, relative to the project. null: one is made",
   ),
@@ -161,20 +164,19 @@ const trainingSchema = z.strictObject({
   augmentation: augmentationSchema.prefault({})
     .describe("Random changes to training images, never to others"),
   checkpoint: z.strictObject({
-    monitor: z.enum(monitors).default("val_loss")
-      .describe("The epoch with the best value is the model that is kept"),
+    monitor: watched.describe("The epoch with the best value is the model that is kept"),
     minutes: positive("Time between two checkpoints within a long epoch, in minutes", 10),
   }).prefault({}).describe("Keras ModelCheckpoint(save_best_only=True)"),
   reduceLROnPlateau: z.strictObject({
-    monitor: z.enum(monitors).default("val_loss").describe("Watched quantity"),
-    factor: z.number().gt(0).lt(1).default(0.1).describe("Multiplies the learning rate"),
+    monitor: watched.describe("Watched quantity"),
+    factor: fraction.default(0.1).describe("Multiplies the learning rate"),
     patience: count("Epochs without improvement before it does", 3),
     minDelta: z.number().min(0).default(1e-4).describe("Smaller changes are no improvement"),
     cooldown: count("Epochs to wait after a reduction", 0, 0),
     minLearningRate: z.number().min(0).default(1e-6).describe("Never below this"),
   }).prefault({}).describe("Keras ReduceLROnPlateau"),
   earlyStopping: z.strictObject({
-    monitor: z.enum(monitors).default("val_loss").describe("Watched quantity"),
+    monitor: watched.describe("Watched quantity"),
     patience: count("Epochs without improvement before training stops", 18),
     minDelta: z.number().min(0).default(0).describe("Smaller changes are no improvement"),
     restoreBest: z.boolean().default(true).describe("Go back to the best epoch's weights"),

@@ -31,10 +31,7 @@ export function rankByProbability(probabilities: ArrayLike<number>): Ranking {
   return { order, endsTie };
 }
 
-/**
- * How often each image counts in a resample, with the ranking that was worked out before: what
- * makes two thousand resamples of a rank-based score cheap.
- */
+/** How often each image counts in a resample, with the ranking, which is worked out only once. */
 export interface Resample {
   ranking: Ranking;
   weights: ArrayLike<number>;
@@ -71,23 +68,14 @@ export function rocAuc(
   return positives === 0 || negatives === 0 ? null : area / (positives * negatives);
 }
 
-/** The middle of some numbers and how far they usually lie from it. */
-interface RobustScale {
-  median: number;
-  /**
-   * 1.4826 times the median distance from the median: of a normal distribution the standard
-   * deviation (Rousseeuw & Croux, 1993). Half of the numbers may be anything without moving it far.
-   */
-  spread: number;
-}
-
-/** Median and scaled median absolute deviation; NaN of no numbers. */
-export function robustScale(values: readonly number[]): RobustScale {
+/**
+ * Median, and `spread`: 1.4826 times the median distance from it, of a normal distribution the
+ * standard deviation (Rousseeuw & Croux, 1993). NaN of no numbers.
+ */
+export function robustScale(values: readonly number[]): { median: number; spread: number } {
   const middle = median(values);
-  return {
-    median: middle,
-    spread: 1.4826 * median(values.map((value) => Math.abs(value - middle))),
-  };
+  const spread = 1.4826 * median(values.map((value) => Math.abs(value - middle)));
+  return { median: middle, spread };
 }
 
 /**
@@ -184,8 +172,7 @@ function logGammaOfHalf(freedom: number): number {
 }
 
 function powerSeries(a: number, x: number): number {
-  let term = 1 / a;
-  let sum = term;
+  let [term, sum] = [1 / a, 1 / a];
   for (let n = 1; n < MOST_TERMS && term > sum * Number.EPSILON; n++) {
     term *= x / (a + n);
     sum += term;
@@ -195,9 +182,7 @@ function powerSeries(a: number, x: number): number {
 
 function continuedFraction(a: number, x: number): number {
   let b = x + 1 - a;
-  let c = Infinity;
-  let d = 1 / b;
-  let value = d;
+  let [c, d, value] = [Infinity, 1 / b, 1 / b];
   for (let n = 1; n < MOST_TERMS; n++) {
     const numerator = -n * (n - a);
     b += 2;

@@ -1,3 +1,4 @@
+import { pMapIterable } from "p-map";
 import { StoppedError } from "./errors.ts";
 
 /** Whether the person has asked to stop since the work began. */
@@ -55,11 +56,8 @@ export async function stoppable<T>(work: (stopRequested: StopRequested) => Promi
  * @throws {StoppedError} When the person has asked to stop.
  */
 export function throwIfStopped(stopRequested: StopRequested): void {
-  if (!stopRequested()) return;
-  throw new StoppedError(
-    "Stopped as you asked.",
-    "Run this again to go on; what was finished is not done twice.",
-  );
+  const remedy = "Run this again to go on; what was finished is not done twice.";
+  if (stopRequested()) throw new StoppedError("Stopped as you asked.", remedy);
 }
 
 function onInterrupt(): void {
@@ -94,23 +92,19 @@ export function currentKernel(): Kernel | null {
  */
 export const SETTLE = 50;
 
-/** What progress is said of, where a count of units says too little. */
-export interface ProgressPlace {
-  /** Stands in place of the count: "epoch 3 of at most 25, batch 7 of 42". */
-  place: string;
-  /** What the units are, in the plural: the speed is said in them. */
-  unit: string;
-}
+/**
+ * Where the work is, in place of a count ("epoch 3 of at most 25, batch 7 of 42"), and what its units
+ * are, in the plural: the speed is said in them.
+ */
+export type ProgressPlace = { place: string; unit: string };
 
 /**
- * Called by long work as it goes on. The core only reports; `lib/show/display.ts` shows it in
- * a notebook or a terminal with the speed and the time left. Work of several phases starts to count
- * again in each.
+ * Called by long work as it goes on, for `lib/show/display.ts` to show. Work of several phases starts
+ * to count again in each.
  *
  * @param done Units finished so far, 0 to total.
  * @param total All units; it may shrink when work ends early.
  * @param note What is being worked on, in a few words.
- * @param place Where the work is.
  */
 export type OnProgress = (
   done: number,
@@ -118,3 +112,73 @@ export type OnProgress = (
   note?: string,
   place?: ProgressPlace,
 ) => void;
+
+/**
+ * Maps items through an asynchronous function and yields the results in the items' order, working
+ * ahead of the consumer.
+ *
+ * At most `inFlight` calls run at a time and at most `ahead` results are started but not yet taken,
+ * so memory is bounded however long the list is. A call that fails throws when its turn comes, after
+ * all results before it. A consumer that stops early (`break`, an error) waits for the calls that
+ * are running and starts no more.
+ *
+ * @example
+ * ```ts
+ * for await (const image of mapAhead(paths, decode, { inFlight: 4, ahead: 64 })) show(image);
+ * ```
+ */
+export async function* mapAhead<T, R>(
+  items: Iterable<T>,
+  work: (item: T) => Promise<R>,
+  { inFlight, ahead }: { inFlight: number; ahead: number },
+): AsyncGenerator<R, void, void> {
+  const running = new Set<Promise<R>>();
+  const start = (item: T): Promise<R> => {
+    const result = work(item).finally(() => running.delete(result));
+    running.add(result);
+    return result;
+  };
+  const pace = { concurrency: Math.min(inFlight, ahead), backpressure: ahead };
+  try {
+    yield* pMapIterable(items, start, pace) as AsyncIterable<R>;
+  } finally {
+    await Promise.allSettled(running);
+  }
+}
+
+/**
+ * A limit on what pieces of work hold at one time, in a unit of the caller's.
+ *
+ * @returns `spend` runs `work` once `amount` is free, in the order of the calls, and gives it back at
+ *   its end. An amount above the whole limit waits until it has the budget to itself.
+ * @example
+ * ```ts
+ * const memory = createBudget(256e6);
+ * const image = await memory.spend(width * height * 4, () => decode(path));
+ * ```
+ */
+export function createBudget(limit: number) {
+  const waiting: { amount: number; begin: () => void }[] = [];
+  let spent = 0;
+  const admit = (): void => {
+    while (waiting.length > 0 && (spent === 0 || spent + waiting[0]!.amount <= limit)) {
+      const { amount, begin } = waiting.shift()!;
+      spent += amount;
+      begin();
+    }
+  };
+  return {
+    spend: async <T>(amount: number, work: () => Promise<T>): Promise<T> => {
+      await new Promise<void>((begin) => {
+        waiting.push({ amount, begin });
+        admit();
+      });
+      try {
+        return await work();
+      } finally {
+        spent -= amount;
+        admit();
+      }
+    },
+  };
+}

@@ -1,7 +1,7 @@
 import nodeUtil from "node:util";
 import type * as TensorFlow from "@tensorflow/tfjs-node-gpu";
 import sharp from "sharp";
-import { SetupError } from "./errors.ts";
+import { reasonOf, SetupError } from "./errors.ts";
 
 export type { TensorFlow };
 
@@ -23,9 +23,7 @@ async function loadTensorFlow(): Promise<typeof TensorFlow> {
     module = await import("@tensorflow/tfjs-node-gpu");
   } catch (cause) {
     throw new SetupError(
-      `TensorFlow's native binding cannot be loaded: ${
-        cause instanceof Error ? cause.message.split("\n")[0] : cause
-      }`,
+      `TensorFlow's native binding cannot be loaded: ${reasonOf(cause).split("\n")[0]}`,
       "Run `deno task setup` in the project's folder (it builds what is missing), then restart " +
         "the kernel.",
       { cause },
@@ -37,25 +35,14 @@ async function loadTensorFlow(): Promise<typeof TensorFlow> {
 }
 
 /** An attribute of an operation; `type` and type-like values are numbers of the binding. */
-interface OpAttribute {
-  name: string;
-  type: number;
-  value: boolean | number | string | number[];
-}
+type OpAttribute = { name: string; type: number; value: boolean | number | string | number[] };
+
+type Operation = [name: string, attributes: OpAttribute[], inputs: TensorFlow.TensorInfo[]];
 
 /** What the native backend offers beyond the public tfjs API. */
 interface NativeBackend {
-  executeSingleOutput(
-    name: string,
-    attributes: OpAttribute[],
-    inputs: TensorFlow.TensorInfo[],
-  ): TensorFlow.Tensor;
-  executeMultipleOutputs(
-    name: string,
-    attributes: OpAttribute[],
-    inputs: TensorFlow.TensorInfo[],
-    outputs: number,
-  ): TensorFlow.Tensor[];
+  executeSingleOutput(...operation: Operation): TensorFlow.Tensor;
+  executeMultipleOutputs(...operation: [...Operation, outputs: number]): TensorFlow.Tensor[];
   isUsingGpuDevice: boolean;
   binding:
     & Record<
@@ -77,7 +64,7 @@ export function nativeBackend(): NativeBackend {
  *
  * Where the C library cannot be reached, or `TF_CPP_MIN_LOG_LEVEL` is 0, all is written as it comes.
  */
-async function withoutGreeting<T>(work: () => Promise<T>): Promise<T> {
+export async function withoutGreeting<T>(work: () => Promise<T>): Promise<T> {
   const restore = Deno.env.get("TF_CPP_MIN_LOG_LEVEL") === "0" ? null : await divertStderr();
   try {
     return await work();
@@ -134,10 +121,7 @@ export function environment(): { name: string; value: string }[] {
   const gigabytes = (Deno.systemMemoryInfo().total / 1e9).toFixed(0);
   return [
     ...Object.entries(versions()).map(([name, value]) => ({ name, value })),
-    {
-      name: "computes on",
-      value: nativeBackend().isUsingGpuDevice ? "GPU (CUDA)" : "CPU",
-    },
+    { name: "computes on", value: nativeBackend().isUsingGpuDevice ? "GPU (CUDA)" : "CPU" },
     { name: "processor cores", value: String(navigator.hardwareConcurrency) },
     { name: "memory", value: `${gigabytes} GB` },
     { name: "system", value: `${Deno.build.os} ${Deno.build.arch}` },

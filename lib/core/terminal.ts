@@ -1,52 +1,40 @@
-import { ProjectError } from "./errors.ts";
+import { join } from "node:path";
+import { ProjectError, reasonOf } from "./errors.ts";
+import { projectRoot } from "./paths.ts";
 
-/** Where long work says what it is doing: see {@linkcode statusLine}. */
-export interface StatusLine {
-  /** What is going on now. It gives way to the next one. */
-  update(text: string): void;
-  /** A finished step: a line in a pipe or a log; on a terminal the live line has shown it. */
-  log(text: string): void;
-  /** A line that stays. */
-  print(text: string): void;
-}
+/** Where long work says what it is doing. */
+export type StatusLine = ReturnType<typeof statusLine>;
 
 /** Away from a terminal, a line of {@linkcode StatusLine.update} at most this often. */
 const QUIET_MS = 20_000;
 
-/** What {@linkcode statusLine} writes to; the defaults are the process's own terminal. */
-interface StatusLineTarget {
-  isTerminal: boolean;
-  write(text: string): void;
-  columns(): number;
-  /** A clock, in milliseconds. */
-  now(): number;
-}
-
 const encoder = new TextEncoder();
 
-const console_: StatusLineTarget = {
+/** The process's own terminal, or what stands in its place. */
+const terminal = {
   isTerminal: Deno.stdout.isTerminal(),
-  write: (text) => {
+  write: (text: string): void => {
     // A pipe may take a long text in pieces.
     let bytes = encoder.encode(text);
     while (bytes.length > 0) bytes = bytes.subarray(Deno.stdout.writeSync(bytes));
   },
-  columns: () => {
+  columns: (): number => {
     try {
       return Deno.consoleSize().columns || 80;
     } catch {
       return 80;
     }
   },
-  now: () => performance.now(),
+  /** A clock, in milliseconds. */
+  now: (): number => performance.now(),
 };
 
 /**
  * A status line: on a terminal one line that is written over; in a pipe or a log an ordinary line,
  * but only every 20 seconds, so that it shows that work goes on and stays readable.
  */
-export function statusLine(change: Partial<StatusLineTarget> = {}): StatusLine {
-  const target = { ...console_, ...change };
+export function statusLine(change: Partial<typeof terminal> = {}) {
+  const target = { ...terminal, ...change };
   let shown = false;
   let lastWritten = target.now();
   const clear = () => shown ? "\r\x1b[2K" : "";
@@ -56,7 +44,8 @@ export function statusLine(change: Partial<StatusLineTarget> = {}): StatusLine {
     lastWritten = target.now();
   };
   return {
-    update(text) {
+    /** Shows what is going on now. It gives way to the next one. */
+    update(text: string): void {
       const line = printable(text);
       if (target.isTerminal) {
         target.write(`${clear()}${shorten(line, target.columns() - 1)}`);
@@ -66,9 +55,11 @@ export function statusLine(change: Partial<StatusLineTarget> = {}): StatusLine {
         lastWritten = target.now();
       }
     },
-    log(text) {
+    /** A finished step: a line in a pipe or a log; on a terminal the live line has shown it. */
+    log(text: string): void {
       if (!target.isTerminal) print(text);
     },
+    /** A line that stays. */
     print,
   };
 }
@@ -108,3 +99,79 @@ export async function runMain(command: () => Promise<number | void>): Promise<ne
     Deno.exit(1);
   }
 }
+
+/** A tool could not be started, or ended with an error. The message holds its last lines. */
+export class ToolError extends Error {
+  override name = "ToolError";
+}
+
+/** Lines of a failing tool's output that its error quotes. */
+const TAIL = 15;
+
+/**
+ * Runs a tool to its end, without a standard input.
+ *
+ * @param options `onLine` receives each line of output and of errors as it comes.
+ * @returns What it wrote to standard output.
+ * @throws {ToolError} When it is not there, or exits with another code than 0.
+ */
+export async function runTool(
+  command: string,
+  args: readonly string[],
+  { onLine, ...options }: {
+    cwd?: string;
+    env?: Record<string, string>;
+    onLine?: (line: string) => void;
+  } = {},
+): Promise<string> {
+  let child: Deno.ChildProcess;
+  try {
+    const streams = { stdin: "null", stdout: "piped", stderr: "piped" } as const;
+    child = new Deno.Command(command, { args: [...args], ...options, ...streams }).spawn();
+  } catch (cause) {
+    throw new ToolError(`${command} could not be started: ${reasonOf(cause)}`, { cause });
+  }
+  const output: string[] = [];
+  const tail: string[] = [];
+  const collect = async (stream: ReadableStream<Uint8Array>, keep: boolean) => {
+    for await (const line of textLines(stream)) {
+      if (keep) output.push(line);
+      if (line.trim() === "") continue;
+      tail.push(line);
+      if (tail.length > TAIL) tail.shift();
+      onLine?.(line);
+    }
+  };
+  const [status] = await Promise.all([
+    child.status,
+    collect(child.stdout, true),
+    collect(child.stderr, false),
+  ]);
+  if (!status.success) {
+    const how = status.signal ? `was ended by ${status.signal}` : `exited with ${status.code}`;
+    throw new ToolError([`${command} ${how}`, ...tail].join("\n"));
+  }
+  return output.join("\n");
+}
+
+/**
+ * The lines of a byte stream as they come, without their ends (`\n`, `\r\n`, or the lone `\r` with
+ * which progress displays start over). A last line without an end counts too.
+ */
+export async function* textLines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  for await (const bytes of stream) {
+    const parts = (rest + decoder.decode(bytes, { stream: true })).split(/\r?\n|\r(?!$)/);
+    rest = parts.pop() ?? "";
+    yield* parts;
+  }
+  rest += decoder.decode();
+  if (rest !== "") yield rest;
+}
+
+/** The project's own Python environment. */
+export const venvFolder: string = join(projectRoot, ".venv");
+
+/** Its interpreter. Tools are started as `python -m TOOL`, which survives moving the project. */
+export const venvPython: string = join(venvFolder, "bin", "python");

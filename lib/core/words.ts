@@ -22,32 +22,12 @@ export function listLines(lines: readonly string[], most = 20): string {
   return lines.length > most ? `${shown}\n  … and ${lines.length - most} more` : shown;
 }
 
-/** The scores, by the names they have in metrics.json and in `metrics.references`. */
-export const SCORE_NAMES = [
-  "accuracy",
-  "balanced_accuracy",
-  "sensitivity",
-  "specificity",
-  "precision",
-  "f1",
-  "mcc",
-  "kappa",
-  "roc_auc",
-  "average_precision",
-  "brier",
-  "log_loss",
-  "ece",
-  "macro_precision",
-  "macro_f1",
-  "macro_average_precision",
-] as const;
-
-/** Name of a score; a `macro_` score is the mean over both sides, the positive class and the rest. */
-export type ScoreName = (typeof SCORE_NAMES)[number];
-
-/** What each score is called and what it says, for people; in the order in which they are shown. */
-export const SCORE_MEANINGS: Readonly<Record<ScoreName, { title: string; meaning: string }>> = {
-  accuracy: { title: "Accuracy", meaning: "share of images answered rightly" },
+/**
+ * What each score is called and what it says, for people, by the names they have in metrics.json and
+ * in `metrics.references`; in the order in which they are shown.
+ */
+export const SCORE_MEANINGS = {
+  accuracy: { title: "Accuracy", meaning: "share of images predicted rightly" },
   balanced_accuracy: {
     title: "Balanced accuracy",
     meaning: "mean of sensitivity and specificity",
@@ -56,7 +36,7 @@ export const SCORE_MEANINGS: Readonly<Record<ScoreName, { title: string; meaning
   specificity: { title: "Specificity", meaning: "share of other images that are left alone" },
   precision: { title: "Precision", meaning: "share of images called positive that are" },
   f1: { title: "F1", meaning: "harmonic mean of precision and sensitivity" },
-  mcc: { title: "MCC", meaning: "Matthews' correlation of answers and labels; 0: chance" },
+  mcc: { title: "MCC", meaning: "Matthews' correlation of predictions and labels; 0: chance" },
   kappa: { title: "Cohen's kappa", meaning: "agreement beyond chance; 0: chance" },
   roc_auc: {
     title: "ROC-AUC",
@@ -75,7 +55,13 @@ export const SCORE_MEANINGS: Readonly<Record<ScoreName, { title: string; meaning
   macro_precision: { title: "Macro precision", meaning: "mean over both sides" },
   macro_f1: { title: "Macro F1", meaning: "mean over both sides" },
   macro_average_precision: { title: "Macro average precision", meaning: "mean over both sides" },
-};
+} as const;
+
+/** Name of a score; a `macro_` score is the mean over both sides, the positive class and the rest. */
+export type ScoreName = keyof typeof SCORE_MEANINGS;
+
+/** The names of all scores. */
+export const SCORE_NAMES = Object.keys(SCORE_MEANINGS) as ScoreName[];
 
 /** A score's name for people; of one that is not known, the name itself. */
 export function scoreTitle(name: string): string {
@@ -84,14 +70,10 @@ export function scoreTitle(name: string): string {
 
 /**
  * Compares two texts by code point, for `sort`: the order of their UTF-8 bytes, the same on every
- * machine and in every language. (JavaScript's own order is that of UTF-16 units, in which an emoji
- * sorts before some Chinese characters; `localeCompare` depends on the machine.)
- *
- * @returns Negative, zero or positive.
+ * machine. (JavaScript's own order is that of UTF-16 units; `localeCompare` depends on the machine.)
  */
 export function compareCodePoints(a: string, b: string): number {
-  const length = Math.min(a.length, b.length);
-  for (let i = 0; i < length; i++) {
+  for (let i = 0; i < a.length && i < b.length; i++) {
     const difference = rank(a.charCodeAt(i)) - rank(b.charCodeAt(i));
     if (difference !== 0) return difference;
   }

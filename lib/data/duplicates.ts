@@ -28,7 +28,6 @@ export function setAsideDuplicates(
     const same = row.status === "ok" ? copies.get(row.sha256)! : [];
     const first = same.find(({ label }) => label === row.label);
     const contrary = same.find(({ label }) => label !== row.label);
-    let status = row.status;
     if (contrary) {
       const isDropped = audit.conflictingLabels === "drop";
       findings.push({
@@ -43,34 +42,28 @@ export function setAsideDuplicates(
       }
     }
     if (first && first !== row) {
-      const isDropped = audit.duplicate === "drop";
-      const isOwnGroup = row.group === row.path;
-      const groups = first.group === row.group || isOwnGroup
+      const groups = [first.group, row.path].includes(row.group)
         ? ""
         : `, in the groups ${first.group} and ${row.group}`;
+      const use = audit.duplicate === "drop" ? "only the other is" : "both are";
       findings.push({
         path: row.path,
         finding: "duplicate",
-        detail: `The same file twice${groups}; ` +
-          `${isDropped ? "only the other is" : "both are"} used.`,
+        detail: `The same file twice${groups}; ${use} used.`,
         other_path: first.path,
       });
-      if (isDropped) status = `duplicate of ${first.path}`;
+      if (audit.duplicate === "drop") return { ...row, status: `duplicate of ${first.path}` };
     }
-    return { ...row, status };
+    return { ...row };
   });
   return { rows: result, findings };
 }
 
-/** Images that show the same: in the order of `images`, `first` before `second`. */
-interface NearDuplicate {
-  first: number;
-  second: number;
-  /** Pearson correlation of their grey thumbnails, 0.95 to 1. */
-  correlation: number;
-  /** How `second` has to be turned to lie on `first`. */
-  symmetry: Symmetry;
-}
+/**
+ * Images that show the same, by their places, the Pearson correlation of their grey thumbnails (0.95
+ * to 1), and how `second` has to be turned to lie on `first`, which comes before it.
+ */
+type NearDuplicate = { first: number; second: number; correlation: number; symmetry: Symmetry };
 
 /**
  * Finds images that show the same and sets them aside where the policies say `drop`. Of a cluster
@@ -86,9 +79,10 @@ export async function setAsideNearDuplicates(
   audit: Pick<AuditPolicies, "nearDuplicate" | "conflictingNearDuplicate">,
   onProgress?: OnProgress,
 ): Promise<{ rows: ManifestRow[]; findings: Finding[] }> {
-  const used = [...rows.keys()].filter((i) => rows[i]!.status === "ok" && fingerprints[i]);
-  const pairs = await findNearDuplicates(used.map((i) => fingerprints[i]!), onProgress);
-  const images = used.map((i) => rows[i]!);
+  const isUsed = (_: unknown, i: number) => rows[i]!.status === "ok" && fingerprints[i] !== null;
+  const images = rows.filter(isUsed);
+  const prints = fingerprints.filter(isUsed) as Fingerprint[];
+  const pairs = await findNearDuplicates(prints, onProgress);
   const statuses = statusesOf(images, pairs, audit);
   return {
     rows: rows.map((row) => ({ ...row, status: statuses.get(row.path) ?? row.status })),
@@ -131,17 +125,14 @@ function describePair(
     : statuses.has(b.path)
     ? "only the other is used."
     : "both stay in one subset.";
-  const labels = a.label === b.label
-    ? ""
-    : ` Their labels differ (${b.label}, ${a.label}): look at both.`;
   const turned = symmetry === "as it is" ? "" : `, ${symmetry}`;
-  return {
-    path: b.path,
-    finding: a.label === b.label ? "near_duplicate" : "conflicting_near_duplicate",
-    detail: `Shows the same as the other${turned} (correlation ${correlation.toFixed(3)}); ` +
-      use + labels,
-    other_path: a.path,
-  };
+  const same = `Shows the same as the other${turned} (correlation ${
+    correlation.toFixed(3)
+  }); ${use}`;
+  const pair = { path: b.path, other_path: a.path };
+  if (a.label === b.label) return { ...pair, finding: "near_duplicate", detail: same };
+  const detail = `${same} Their labels differ (${b.label}, ${a.label}): look at both.`;
+  return { ...pair, finding: "conflicting_near_duplicate", detail };
 }
 
 /**
@@ -223,35 +214,30 @@ function correlation(a: Uint8Array, b: Uint8Array): number {
 /** Largest number of bits in which two hashes count as near. */
 const MAX_DISTANCE = 7;
 
-/** 64-bit hashes that can be searched for near ones. */
-interface HashIndex {
-  /** Adds a hash of 16 hexadecimal digits; its number is how many were there before. */
-  add(hash: string): void;
-  /** Numbers of the hashes that differ in at most seven bits, rising. */
-  near(hash: string): number[];
-}
-
 /**
+ * 64-bit hashes of 16 hexadecimal digits, numbered as they are added, that can be searched.
+ *
  * Multi-index hashing (Norouzi, Punjani & Fleet 2012): of four 16-bit bands at least one differs in
  * at most one bit when two hashes differ in at most seven, so that 68 look-ups find all of them. A
  * BK-tree needs 15 times as long for 10,000 images.
  *
  * @param capacity Most hashes that will be added.
  */
-function createHashIndex(capacity: number): HashIndex {
+function createHashIndex(capacity: number) {
   const [high, low] = [new Int32Array(capacity), new Int32Array(capacity)];
   const metIn = new Int32Array(capacity).fill(-1); // the search that last met a hash
   const buckets: (number[] | undefined)[] = new Array(4 << 16).fill(undefined);
   let [count, searches] = [0, 0];
   return {
-    add: (hash) => {
+    add: (hash: string): void => {
       [high[count], low[count]] = wordsOf(hash);
       for (const key of bandsOf(high[count]!, low[count]!)) {
         (buckets[key] ??= []).push(count);
       }
       count++;
     },
-    near: (hash) => {
+    /** Numbers of the hashes that differ in at most seven bits, rising. */
+    near: (hash: string): number[] => {
       const [a, b] = wordsOf(hash);
       const found: number[] = [];
       const search = searches++;

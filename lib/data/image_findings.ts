@@ -75,10 +75,7 @@ export function imageFindings(images: readonly { path: string; look: Look }[]): 
 type Details = Partial<Record<FindingKind, string | false>>;
 
 /** A quantity among all images: the usual value, and how far from it is far. */
-interface Comparison {
-  median: number;
-  reach: number;
-}
+type Comparison = { median: number; reach: number };
 
 function compare(values: readonly number[]): Comparison {
   if (values.length < LEAST_IMAGES) return { median: 0, reach: Infinity };
@@ -93,10 +90,9 @@ function showsSomething({ measures: { dark, bright, contrast } }: Look): boolean
 
 /** The way an image is stored; grey is grey in a file with three equal channels too. */
 function describeMode(look: Look): string {
-  const { mode, measures } = look;
-  const isGrey = !mode.includes("grey") && showsSomething(look) &&
-    measures.colour <= LIMITS.colour;
-  return isGrey ? `${mode} grey`.trim() : mode;
+  const isGrey = !look.mode.includes("grey") && showsSomething(look) &&
+    look.measures.colour <= LIMITS.colour;
+  return isGrey ? `${look.mode} grey`.trim() : look.mode;
 }
 
 function describeShape({ width, height }: Look, size: Comparison, aspect: Comparison): Details {
@@ -112,8 +108,10 @@ function describeShape({ width, height }: Look, size: Comparison, aspect: Compar
   };
 }
 
-function describeContent({ measures }: Look, { median, reach }: Comparison): Details {
-  const { blur, margin } = measures;
+function describeContent(
+  { measures: { blur, margin } }: Look,
+  { median, reach }: Comparison,
+): Details {
   return {
     blurred: blur !== null && blur > Math.max(LIMITS.blur, median + reach) &&
       `Blur ${blur.toFixed(2)} of 1; the median is ${median.toFixed(2)}.`,

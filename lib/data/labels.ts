@@ -1,17 +1,19 @@
 import { join, posix } from "node:path";
 import { distance } from "fastest-levenshtein";
 import { readCsv } from "../core/csv.ts";
-import { DataError } from "../core/errors.ts";
+import { DataError, reasonOf } from "../core/errors.ts";
 import { exists } from "../core/files.ts";
 import { LABELS_FILE } from "../core/paths.ts";
 import type { Config } from "../core/settings.ts";
 import { compareCodePoints, listLines } from "../core/words.ts";
 import type { Finding } from "../run/findings.ts";
 import type { ManifestRow } from "../run/manifest.ts";
-import { describeSkipped, listImages, type Skipped } from "./list.ts";
+import { describeSkipped, listImages } from "./list.ts";
 
 /** An image before it is read. */
 type ListedImage = Pick<ManifestRow, "path" | "label" | "group">;
+
+type DataRules = Pick<Config["data"], "classes" | "groupPattern" | "followLinks">;
 
 /**
  * The images of a data folder with their labels and groups. A label comes from labels.csv where that
@@ -27,10 +29,7 @@ type ListedImage = Pick<ManifestRow, "path" | "label" | "group">;
  */
 export async function listLabelled(
   folder: string,
-  { classes, groupPattern, followLinks }: Pick<
-    Config["data"],
-    "classes" | "groupPattern" | "followLinks"
-  >,
+  { classes, groupPattern, followLinks }: DataRules,
 ): Promise<{ listed: ListedImage[]; findings: Finding[] }> {
   const file = join(folder, LABELS_FILE);
   const hasLabels = await exists(file);
@@ -38,7 +37,7 @@ export async function listLabelled(
   if (!hasLabels) checkFolders(folder, present, classes);
   const folders = await Promise.all(
     classes.filter((label) => present.includes(label))
-      .map((label) => listClassFolder(folder, label, { followLinks, mayBeEmpty: hasLabels })),
+      .map((label) => listClassFolder(folder, label, followLinks, hasLabels)),
   );
   const images = new Map<string, LabelledImage>();
   for (const { label, paths } of folders) {
@@ -74,8 +73,7 @@ async function foldersIn(folder: string): Promise<string[]> {
     }
   } catch (cause) {
     throw new DataError(
-      `The data folder ${quote(folder)} cannot be read: ` +
-        `${cause instanceof Error ? cause.message : String(cause)}.`,
+      `The data folder ${quote(folder)} cannot be read: ${reasonOf(cause)}.`,
       "Set data.folder (or --data) to the folder that holds one folder per class.",
       { cause },
     );
@@ -84,11 +82,7 @@ async function foldersIn(folder: string): Promise<string[]> {
 }
 
 /** @throws {DataError} When a class folder is missing, or another has nearly the name of a class. */
-function checkFolders(
-  folder: string,
-  present: readonly string[],
-  classes: readonly string[],
-): void {
+function checkFolders(folder: string, present: string[], classes: readonly string[]): void {
   const missing = classes.filter((label) => !present.includes(label));
   const others = present.filter((name) => !classes.includes(name));
   if (missing.length > 0) {
@@ -101,15 +95,12 @@ function checkFolders(
     );
   }
   const misspelt = others.find((name) => classes.some((label) => isAlike(name, label)));
-  if (misspelt !== undefined) {
-    throw new DataError(
-      `${quote(misspelt)} in ${
-        quote(folder)
-      } looks like a class folder with a misspelt name; its ` +
-        "images would be left out.",
-      "Move its images into the class folder, or rename it or move it elsewhere.",
-    );
-  }
+  if (misspelt === undefined) return;
+  throw new DataError(
+    `${quote(misspelt)} in ${quote(folder)} looks like a class folder with a misspelt name; its ` +
+      "images would be left out.",
+    "Move its images into the class folder, or rename it or move it elsewhere.",
+  );
 }
 
 /** Equal but for case, spaces and punctuation, or up to two typing errors in a long name. */
@@ -126,16 +117,17 @@ function isAlike(name: string, label: string): boolean {
 async function listClassFolder(
   folder: string,
   label: string,
-  { followLinks, mayBeEmpty }: { followLinks: boolean; mayBeEmpty: boolean },
-): Promise<{ label: string; paths: string[]; skipped: Skipped }> {
+  followLinks: boolean,
+  mayBeEmpty: boolean,
+) {
   const { paths, skipped } = await listImages(join(folder, label), { followLinks });
   if (paths.length === 0 && !mayBeEmpty) {
+    const others = skipped.links + skipped.otherType > 0 ? ` (${describeSkipped(skipped)})` : "";
+    const follow = skipped.links > 0 && !followLinks ? ", or set data.followLinks: true" : "";
     throw new DataError(
-      `The class folder ${quote(join(folder, label))} holds no images` +
-        `${skipped.links + skipped.otherType > 0 ? ` (${describeSkipped(skipped)})` : ""}.`,
-      "Put .jpg, .png, .tif, .bmp or .webp files into it" +
-        (skipped.links > 0 && !followLinks ? ", or set data.followLinks: true" : "") +
-        ": learning needs examples of every class.",
+      `The class folder ${quote(join(folder, label))} holds no images${others}.`,
+      `Put .jpg, .png, .tif, .bmp or .webp files into it${follow}: learning needs examples of ` +
+        "every class.",
     );
   }
   return { label, paths: paths.map((path) => `${label}/${path}`), skipped };
@@ -150,11 +142,7 @@ function describeUnlabelled(paths: readonly string[]): Finding[] {
 }
 
 /** @throws {DataError} When a class has no image. */
-function checkLabels(
-  folder: string,
-  images: readonly LabelledImage[],
-  classes: readonly string[],
-): void {
+function checkLabels(folder: string, images: LabelledImage[], classes: readonly string[]): void {
   const present = new Set(images.map(({ label }) => label));
   const missing = classes.filter((name) => !present.has(name));
   if (missing.length === 0) return;
@@ -177,11 +165,12 @@ function withGroups(images: readonly LabelledImage[], pattern: string | null): L
     group ?? (someGiven && pattern === null ? null : groupOf(path, pattern));
   const unmatched = used.filter((image) => find(image) === null);
   if (unmatched.length > 0) {
+    const count = `${unmatched.length} of ${used.length}`;
+    const what = pattern === null
+      ? `${LABELS_FILE} gives no group to ${count} images:`
+      : `data.groupPattern ${pattern} finds no group in ${count} image paths:`;
     throw new DataError(
-      (pattern === null
-        ? `${LABELS_FILE} gives no group to ${unmatched.length} of ${used.length} images:`
-        : `data.groupPattern ${pattern} finds no group in ${unmatched.length} of ` +
-          `${used.length} image paths:`) + listLines(unmatched.map(({ path }) => quote(path))),
+      what + listLines(unmatched.map(({ path }) => quote(path))),
       someGiven
         ? `Give every image a group in ${LABELS_FILE}, or set data.groupPattern for the others.`
         : "Correct the pattern or rename the files. With data.groupPattern: null every image is " +
@@ -211,13 +200,11 @@ export function groupOf(path: string, pattern: string | null): string | null {
   return new RegExp(pattern).exec(path)?.[1] || null;
 }
 
-/** What a folder of new images says about one of them. */
-interface FolderLabel {
-  /** Class name, as the model has it. */
-  label: string;
-  /** Patient or slide from labels.csv; `null`: it does not say. */
-  group: string | null;
-}
+/**
+ * What a folder of new images says about one of them: its class, as the model names it, and its
+ * patient or slide from labels.csv (`null`: it does not say).
+ */
+type FolderLabel = { label: string; group: string | null };
 
 /**
  * The true classes of a folder of new images, where it tells them: by a labels.csv, else by the
@@ -283,11 +270,7 @@ export async function readLabels(
   const remedy = "Write it as path,label[,group], one row an image, paths relative to its folder " +
     "(of links that are followed too: data.followLinks, evaluation.followLinks); the labels are " +
     `${classes.map(quote).join(", ")}, or empty to leave an image out.`;
-  const rows: { path: string; label: string; group?: string }[] = await readCsv(
-    file,
-    ["path", "label"],
-    remedy,
-  );
+  const rows = await readCsv<"path" | "label" | "group">(file, ["path", "label"], remedy);
   const find = classFinder(classes);
   const { found, problems } = matchRows(
     // as spreadsheets leave them at the end
@@ -337,10 +320,8 @@ export function unusableRows(
   remedy: string,
 ): DataError {
   const count = `${problems.length} ${problems.length === 1 ? "problem" : "problems"}`;
-  return new DataError(
-    `${subject} has ${count}, and cannot be used:${listLines(problems)}`,
-    remedy,
-  );
+  const what = `${subject} has ${count}, and cannot be used:${listLines(problems)}`;
+  return new DataError(what, remedy);
 }
 
 /**

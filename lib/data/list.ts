@@ -1,6 +1,6 @@
 import { realpath, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { DataError } from "../core/errors.ts";
+import { DataError, reasonOf } from "../core/errors.ts";
 import { namesBetween } from "../core/files.ts";
 import { breathe } from "../core/stop.ts";
 import { compareCodePoints } from "../core/words.ts";
@@ -33,28 +33,21 @@ export function describeSkipped({ hidden, links, otherType }: Skipped): string {
   return some.length === 0 ? "" : `${some.join(", ")} not looked at`;
 }
 
-/** The images of a folder. */
-interface ImageList {
-  /** Relative to the folder with `/` separators, in code-point order: the same on every machine. */
-  paths: string[];
-  skipped: Skipped;
-  /** Real paths of the folders elsewhere that links led to. */
-  outside: readonly string[];
-}
-
 /**
  * The images under a folder, at any depth: `.jpg .jpeg .png .tif .tiff .bmp .webp` in any case.
  *
  * @param folder May itself be a link.
  * @param options.followLinks Lists what symbolic links lead to as well, under the links' names, but
  *   no folder twice. By default none is followed: no loop, no way out of the folder.
+ * @returns `paths` relative to the folder with `/` separators, in code-point order: the same on every
+ *   machine; `outside`: real paths of the folders elsewhere that links led to.
  * @throws {DataError} When the folder, or one inside it, is missing or may not be read: its images
  *   would be lost in silence.
  */
 export async function listImages(
   folder: string,
   { followLinks = false }: { followLinks?: boolean } = {},
-): Promise<ImageList> {
+): Promise<{ paths: string[]; skipped: Skipped; outside: readonly string[] }> {
   const paths: string[] = [];
   const skipped: Skipped = { hidden: 0, links: 0, otherType: 0 };
   const links = followLinks ? await createLinkFollower(folder) : null;
@@ -70,14 +63,12 @@ export async function listImages(
         skipped.hidden++;
         continue;
       }
-      const kind = isDirectory
+      const kind = isSymlink
+        ? await links?.kindOf(join(path, name)) ?? "link"
+        : isDirectory
         ? "folder"
         : isFile
         ? "file"
-        : isSymlink && links
-        ? await links.kindOf(join(path, name))
-        : isSymlink
-        ? "link"
         : "other";
       if (kind === "link") skipped.links++;
       else if (kind === "other" || !isListed(name, kind)) skipped.otherType++;
@@ -94,9 +85,7 @@ export async function listImages(
 }
 
 /** Whether a name is that of a hidden file or folder, or of one that operating systems leave. */
-function isPassedOver(name: string): boolean {
-  return name.startsWith(".") || SYSTEM_NAMES.has(name);
-}
+const isPassedOver = (name: string) => name.startsWith(".") || SYSTEM_NAMES.has(name);
 
 /** Whether a file or folder of this name is listed where it lies. */
 function isListed(name: string, kind: "file" | "folder"): boolean {
@@ -112,7 +101,7 @@ async function* readFolder(folder: string): AsyncGenerator<Deno.DirEntry, void, 
       ? "is not there"
       : cause instanceof Deno.errors.NotADirectory
       ? "is a file, and the folder that holds the images is needed"
-      : `cannot be read (${cause instanceof Error ? cause.message : String(cause)})`;
+      : `cannot be read (${reasonOf(cause)})`;
     throw new DataError(
       `The folder ${JSON.stringify(folder)} ${reason}.`,
       "Check the path and the permission to read it.",

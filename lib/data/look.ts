@@ -2,8 +2,7 @@ import sharp from "sharp";
 import { type OpenedImage, openImage } from "./open_image.ts";
 
 /** What is learnt about an image from its content alone, whatever its name and place. */
-export interface Look
-  extends Pick<OpenedImage, "format" | "width" | "height" | "channels" | "mode"> {
+export interface Look extends Omit<OpenedImage, "toRgb" | "toRgba"> {
   /** Transparent pixels lie over a part of the picture. */
   hidesTissue: boolean;
   measures: Measures;
@@ -25,9 +24,9 @@ export async function lookAt(
 ): Promise<Look> {
   const image = await openImage(bytes, path, maxMegapixels);
   const preview = await makePreview(image);
-  const { format, width, height, channels, mode } = image;
+  const { toRgb: _, toRgba: __, ...header } = image;
   return {
-    ...{ format, width, height, channels, mode },
+    ...header,
     hidesTissue: await hidesTissue(image, preview),
     measures: measure(preview),
     fingerprint: await fingerprintOf(preview),
@@ -35,14 +34,7 @@ export async function lookAt(
 }
 
 /** A small RGB copy of an image, for everything that the audit measures. */
-interface Preview {
-  width: number;
-  height: number;
-  /** 8-bit sRGB over white, row-major [height, width, 3]. */
-  rgb: Uint8Array;
-  /** Share of the pixels that are more transparent than opaque, 0 to 1. */
-  hidden: number;
-}
+type Preview = Awaited<ReturnType<typeof makePreview>>;
 
 /** Longer side of a preview, in pixels: about the detail that a model sees. */
 const SIDE = 256;
@@ -56,8 +48,11 @@ const HIDDEN = 128;
 /**
  * Decodes an image to at most 256 pixels a side, and never larger than it is. All picture data are
  * decoded, so a file that is cut short is found.
+ *
+ * @returns `rgb`: 8-bit sRGB over white, row-major [height, width, 3]; `hidden`: share of the pixels
+ *   that are more transparent than opaque, 0 to 1.
  */
-export async function makePreview(image: OpenedImage): Promise<Preview> {
+export async function makePreview(image: OpenedImage) {
   const scale = Math.min(1, SIDE / Math.max(image.width, image.height));
   const shrink = (side: number) => Math.max(Math.round(side * scale), Math.min(side, LEAST));
   const [width, height] = [shrink(image.width), shrink(image.height)];
@@ -108,11 +103,8 @@ async function hidesTissue(image: OpenedImage, preview: Preview): Promise<boolea
     greys[Math.round(lumaOf(rgba[i]!, rgba[i + 1]!, rgba[i + 2]!))]!++;
   }
   const usual = greys.indexOf(Math.max(...greys));
-  const others = greys.reduce(
-    (sum, count, grey) => Math.abs(grey - usual) > FLAT_GREY ? sum + count : sum,
-    0,
-  );
-  return others >= LEAST_SHARE * pixels;
+  const others = greys.filter((_, grey) => Math.abs(grey - usual) > FLAT_GREY);
+  return others.reduce((sum, count) => sum + count, 0) >= LEAST_SHARE * pixels;
 }
 
 /** What the audit measures on an image of at most 256 pixels a side. Grey values are 0 to 255. */

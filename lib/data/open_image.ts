@@ -1,5 +1,5 @@
 import sharp, { type Metadata, type Sharp } from "sharp";
-import { ImageError } from "../core/errors.ts";
+import { ImageError, reasonOf } from "../core/errors.ts";
 
 // The threads go to decoding several images side by side; within one image more threads cost more
 // than they bring. No file is opened twice, so a cache would only hold memory.
@@ -81,11 +81,9 @@ export async function readImageFile(path: string, maxMegapixels: number): Promis
     const { size } = await Deno.stat(path);
     const limit = maxMegapixels * 1e6 * 8 + 2 ** 26; // 16-bit RGBA, uncompressed, and its metadata
     if (size <= limit) return await Deno.readFile(path);
-    throw new ImageError(
-      path,
-      `the file has ${Math.round(size / 1e6)} MB, more than an image of ${maxMegapixels} ` +
-        "megapixels (data.maxMegapixels) can need.",
-    );
+    const what = `the file has ${Math.round(size / 1e6)} MB, more than an image of ` +
+      `${maxMegapixels} megapixels (data.maxMegapixels) can need.`;
+    throw new ImageError(path, what);
   } catch (cause) {
     if (cause instanceof ImageError) throw cause;
     throw new ImageError(path, explainReadError(path, cause), { cause });
@@ -130,13 +128,10 @@ export async function openImage(
       sharp(bytes, { ...options, limitInputPixels: false }).metadata()
     );
     checkSize(metadata, path, limitInputPixels);
-    if (!["uchar", "ushort"].includes(metadata.depth)) {
-      throw new ImageError(
-        path,
-        `its samples are of type ${metadata.depth}; save it with 8 or 16 bits.`,
-      );
+    const { depth, channels, autoOrient: { width, height } } = metadata;
+    if (!["uchar", "ushort"].includes(depth)) {
+      throw new ImageError(path, `its samples are of type ${depth}; save it with 8 or 16 bits.`);
     }
-    const { channels, autoOrient: { width, height } } = metadata;
     return decodable(image, { format, width, height, channels, mode: modeOf(metadata) }, path);
   } catch (cause) {
     if (cause instanceof ImageError) throw cause;
@@ -198,11 +193,9 @@ function checkSize(
  * being read at the time, so that they differ from one scan to the next.
  */
 function damaged(path: string, cause: unknown, detail = ""): ImageError {
-  return new ImageError(
-    path,
-    `the file is damaged, cut short or of an unsupported kind${detail && ` (${detail})`}.`,
-    { cause },
-  );
+  const more = detail && ` (${detail})`;
+  const what = `the file is damaged, cut short or of an unsupported kind${more}.`;
+  return new ImageError(path, what, { cause });
 }
 
 function explainReadError(path: string, error: unknown): string {
@@ -212,7 +205,7 @@ function explainReadError(path: string, error: unknown): string {
       : "the file is not there (any more).";
   }
   if (error instanceof Deno.errors.PermissionDenied) return "there is no permission to read it.";
-  return `${error instanceof Error ? error.message : String(error)}.`;
+  return `${reasonOf(error)}.`;
 }
 
 function explainNoImage(bytes: Uint8Array): string {
@@ -236,28 +229,19 @@ function sniffFormat(bytes: Uint8Array): ImageFormat | null {
   return formats.find((format) => FORMATS[format].signatures.some(matches)) ?? null;
 }
 
-/** A decoded bitmap. */
-interface Bitmap {
-  width: number;
-  height: number;
-  /** RGB, row-major [height, width, 3]. */
-  pixels: Uint8Array;
-  /** It has a palette of greys alone. */
-  isGrey: boolean;
-}
-
 /**
  * Decodes an uncompressed BMP file: 8-bit palette, 24- or 32-bit. The fourth byte of 32-bit files is
  * padding by definition (BI_RGB) and ignored. sharp reads no BMP; fast-bmp ignores palettes, refuses
  * plain 32-bit files, and takes the negative height of one stored from the top for four billion.
  *
  * @param checkSize Called before any memory is taken.
+ * @returns `pixels`: RGB, row-major [height, width, 3]; `isGrey`: it has a palette of greys alone.
  * @throws {Error} When the file is compressed, of another bit depth, or cut short.
  */
 function decodeBmp(
   bytes: Uint8Array,
   checkSize: (size: { width: number; height: number }) => void,
-): Bitmap {
+) {
   if (bytes.length < 54) throw new Error("BMP file is cut short");
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const [pixelsAt, headerSize] = [view.getUint32(10, true), view.getUint32(14, true)];

@@ -1,11 +1,10 @@
 import { createHash } from "node:crypto";
 import { join, resolve } from "node:path";
 import sharp from "sharp";
-import { mapAhead } from "../core/ahead.ts";
 import { ImageError } from "../core/errors.ts";
 import { sha256Of, writeAll, writeAtomicWith } from "../core/files.ts";
 import { projectRoot } from "../core/paths.ts";
-import type { OnProgress } from "../core/stop.ts";
+import { mapAhead, type OnProgress } from "../core/stop.ts";
 import { type Look, lookAt } from "./look.ts";
 import { DECODES_IN_FLIGHT, readImageFile } from "./open_image.ts";
 
@@ -49,12 +48,12 @@ export async function readImages(
     if (before && stamp !== null && before.stamp === stamp) {
       return { sha256: before.sha256, look: before.look, error: "" };
     }
-    const now = await readImage(join(folder, path), maxMegapixels, contents);
-    if (now.look) {
-      memory.set(path, { path, stamp, sha256: now.sha256, look: now.look });
+    const { sha256, look, error } = await readImage(join(folder, path), maxMegapixels, contents);
+    if (look) {
+      memory.set(path, { path, stamp, sha256, look });
       isStale = true;
     }
-    return now;
+    return { sha256, look, error };
   };
 
   const images: ReadImage[] = [];
@@ -111,13 +110,11 @@ async function stampOf(path: string): Promise<string | null> {
 }
 
 /** What is remembered of one image file: a line of the cache. */
-export interface CachedImage {
+export interface CachedImage extends Pick<ReadImage, "sha256"> {
   /** Relative to the data folder. */
   path: string;
   /** See `stampOf`. */
   stamp: string | null;
-  /** SHA-256 of the file's bytes, hexadecimal. */
-  sha256: string;
   look: Look;
 }
 

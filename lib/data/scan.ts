@@ -1,8 +1,8 @@
-import type { Run } from "../run/run.ts";
 import { DataError } from "../core/errors.ts";
 import { fromRoot } from "../core/paths.ts";
 import type { Config } from "../core/settings.ts";
 import type { OnProgress } from "../core/stop.ts";
+import { listLines } from "../core/words.ts";
 import {
   type AuditPolicies,
   type Finding,
@@ -11,6 +11,7 @@ import {
   writeFindings,
 } from "../run/findings.ts";
 import { type ManifestRow, usable, writeManifest } from "../run/manifest.ts";
+import type { Run } from "../run/run.ts";
 import { findCaseCollisions, setAsideDuplicates, setAsideNearDuplicates } from "./duplicates.ts";
 import { imageFindings } from "./image_findings.ts";
 import { listLabelled } from "./labels.ts";
@@ -28,8 +29,8 @@ export async function scanRun(
   progress?: (label: string) => OnProgress,
 ): Promise<{ rows: ManifestRow[]; findings: Finding[] }> {
   const folder = fromRoot(config.data.folder);
-  const options = { progress, cachePath: scanCachePath(folder) };
-  const scan = await scanDataset(folder, config.data, options);
+  const cachePath = scanCachePath(folder);
+  const scan = await scanDataset(folder, config.data, { progress, cachePath });
   await writeManifest(paths.manifest, scan.rows);
   await writeFindings(paths.audit, scan.findings);
   return scan;
@@ -41,9 +42,8 @@ export async function scanRun(
  * duplicates among the rest, then near-duplicates among what still remains.
  *
  * @param folder Absolute path of the folder that holds one folder per class.
- * @param config `config.data`.
- * @param options `progress`: called at the beginning of each of two stretches of work, reading and
- *   comparing; `cachePath`: from `scanCachePath`, to remember what was read; `null`: every file is read.
+ * @param options `progress`: called at the beginning of reading and of comparing; `cachePath`: from
+ *   `scanCachePath`, to remember what was read; `null`: every file is read.
  * @returns The manifest, in code-point order of the paths, and what was found. Images whose status
  *   is not `ok` are in the manifest but are not used.
  * @throws {DataError} When a class folder is missing, empty or holds no image that can be used, or
@@ -66,10 +66,9 @@ export async function scanDataset(
 
   const found = [
     ...listFindings,
-    ...paths.flatMap((path, i): Finding[] => {
-      const { look, error } = images[i]!;
-      return look ? [] : [{ path, finding: "unreadable", detail: error, other_path: "" }];
-    }),
+    ...images.flatMap(({ look, error }, i): Finding[] =>
+      look ? [] : [{ path: paths[i]!, finding: "unreadable", detail: error, other_path: "" }]
+    ),
     ...imageFindings(paths.flatMap((path, i) => looks[i] ? [{ path, look: looks[i] }] : [])),
   ];
   const single = listed.map((image, i): ManifestRow => ({
@@ -102,9 +101,8 @@ function setAside(
   const dropped = findings.filter(({ finding }) => policyOf(finding, audit) === "drop");
   const reasons = new Map(dropped.toReversed().map((finding) => [finding.path, finding]));
   return rows.map((row) => {
-    const reason = reasons.get(row.path);
-    if (!reason) return row;
-    const { finding, detail } = reason;
+    const { finding, detail } = reasons.get(row.path) ?? {};
+    if (!finding) return row;
     const meaning = finding === "unreadable" ? finding : FINDING_MEANINGS[finding];
     return { ...row, status: `${meaning}: ${detail}` };
   });
@@ -115,12 +113,10 @@ function checkClasses(rows: readonly ManifestRow[], classes: readonly string[]):
   for (const label of classes) {
     const own = rows.filter((row) => row.label === label);
     if (own.some(({ status }) => status === "ok")) continue;
-    const shown = own.slice(0, 3)
-      .map(({ path, status }) => `\n  - ${JSON.stringify(path)}: ${status}`).join("");
+    const reasons = own.map(({ path, status }) => `${JSON.stringify(path)}: ${status}`);
     throw new DataError(
-      `None of the ${own.length} images of the class ${label} can be used:${shown}`,
-      "Replace these files, or set data.audit to leave out less; learning needs examples of every " +
-        "class.",
+      `None of the ${own.length} images of the class ${label} can be used:${listLines(reasons, 3)}`,
+      "Replace these files, or set data.audit to leave out less: learning needs every class.",
     );
   }
 }
@@ -137,13 +133,9 @@ export function classCounts(
   return classes.map((label) => {
     const own = rows.filter((row) => row.label === label);
     const used = usable(own);
-    return {
-      label,
-      images: used.length,
-      share: total === 0 ? 0 : used.length / total,
-      groups: new Set(used.map(({ group }) => group)).size,
-      left_out: own.length - used.length,
-    };
+    const share = total === 0 ? 0 : used.length / total;
+    const groups = new Set(used.map(({ group }) => group)).size;
+    return { label, images: used.length, share, groups, left_out: own.length - used.length };
   });
 }
 

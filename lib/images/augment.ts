@@ -132,11 +132,7 @@ export function warp(
  * @param brightness Added to every value, as a fraction of the range.
  * @param contrast Factor of every value's distance from the mean over all pixels and channels.
  */
-export function changeLight(
-  pixels: Uint8Array,
-  brightness: number,
-  contrast: number,
-): Uint8Array {
+export function changeLight(pixels: Uint8Array, brightness: number, contrast: number): Uint8Array {
   let sum = 0;
   for (let i = 0; i < pixels.length; i++) sum += pixels[i]!;
   const mean = sum / pixels.length;
@@ -144,9 +140,7 @@ export function changeLight(
     { length: 256 },
     (_, value) => Math.floor(mean + (value - mean) * contrast + 255 * brightness + 0.5),
   );
-  const result = new Uint8Array(pixels.length);
-  for (let i = 0; i < pixels.length; i++) result[i] = table[pixels[i]!]!;
-  return result;
+  return Uint8Array.from(pixels, (value) => table[value]!);
 }
 
 /**
@@ -169,11 +163,7 @@ function reflect(index: number, n: number): number {
  * @param pixels [size, size, 3]; not changed.
  * @param quality 1 to 100.
  */
-export async function recompress(
-  pixels: Uint8Array,
-  size: number,
-  quality: number,
-): Promise<Uint8Array> {
+export async function recompress(pixels: Uint8Array, size: number, quality: number) {
   const jpeg = await sharp(pixels, { raw: { width: size, height: size, channels: 3 } })
     .jpeg({ quality, chromaSubsampling: "4:2:0" }).toBuffer();
   return new Uint8Array(await sharp(jpeg).raw().toBuffer());
@@ -254,10 +244,8 @@ function halfKernel(deviation: number): Float64Array {
 /**
  * Changes how much of each stain the section took, as thicker sections and longer baths do: the
  * stains are separated in optical density (Ruifrok and Johnston, 2001), scaled, and put together
- * again. As the H&E colour augmentation of D. Tellez et al., "Whole-slide mitosis detection in H&E
- * breast histology using PHH3 as a reference to train distilled stain-invariant convolutional
- * networks", IEEE Trans. Med. Imaging 37 (2018), without its offsets: those would tint the empty
- * slide. What neither stain explains is left as it is.
+ * again. As the H&E colour augmentation of D. Tellez et al., IEEE Trans. Med. Imaging 37 (2018),
+ * without its offsets: those would tint the empty slide. What neither stain explains is left as it is.
  *
  * @param pixels 8-bit RGB, [n, 3]; not changed.
  * @param stains Which two stains.

@@ -1,4 +1,4 @@
-import { createBudget, mapAhead } from "../core/ahead.ts";
+import { createBudget, mapAhead } from "../core/stop.ts";
 import { ImageError } from "../core/errors.ts";
 import { sha256Of } from "../core/files.ts";
 import { createRandom } from "../core/random.ts";
@@ -19,15 +19,13 @@ export interface DecodeOptions {
   stain?: StainReference | null;
 }
 
-/** An image as a model sees it. */
+/** An image as a model sees it, and the size of its file, in pixels, as displayed. */
 export interface DecodedImage {
   /** 8-bit sRGB, row-major [size, size, 3]. */
   pixels: Uint8Array;
   /** The same before stains were normalised; `pixels` themselves where they were not. */
   original: Uint8Array;
-  /** Of the file, in pixels, as displayed. */
   width: number;
-  /** Of the file, in pixels, as displayed. */
   height: number;
 }
 
@@ -72,28 +70,16 @@ export async function decodeImage(
   return await files.spend(fileSize, async () => {
     const bytes = await readImageFile(path, maxMegapixels);
     if (sha256 && await sha256Of(bytes) !== sha256) {
-      throw new ImageError(
-        path,
-        "it has changed since notebook 02 read it; run the notebooks again from 02.",
-      );
+      const what = "it has changed since notebook 02 read it; run the notebooks again from 02.";
+      throw new ImageError(path, what);
     }
     const image = await openImage(bytes, path, maxMegapixels);
-    const { width, height } = image;
-    const original = await decoded.spend( // [size, size, 3]
-      width * height * image.channels,
-      () => image.toRgb(size, size, FITS[resize]),
-    );
+    const { width, height, channels } = image;
+    const toSquare = () => image.toRgb(size, size, FITS[resize]); // [size, size, 3]
+    const original = await decoded.spend(width * height * channels, toSquare);
     const pixels = stain ? normaliseStain(original, stain) : original;
     return { pixels, original, width, height };
   });
-}
-
-/** Some images, decoded. */
-interface Batch {
-  /** 8-bit sRGB, row-major [n, size, size, 3]. */
-  pixels: Uint8Array;
-  /** Their files: n of them. */
-  paths: string[];
 }
 
 /** Batches that are decoded ahead of the one in use. */
@@ -105,6 +91,7 @@ const AHEAD = 2;
  *
  * @param paths Absolute.
  * @param options `batchSize`: images a batch; the last one holds what remains.
+ * @returns `pixels`: 8-bit sRGB, row-major [n, size, size, 3]; `paths`: the n files.
  * @throws {ImageError} When the turn of an image comes that cannot be decoded: no image ever becomes
  *   zeros. Batches before it are whole. A consumer that stops early leaves nothing running.
  * @example
@@ -117,7 +104,7 @@ const AHEAD = 2;
 export async function* batches(
   paths: readonly string[],
   { batchSize, ...options }: DecodeOptions & { batchSize: number },
-): AsyncGenerator<Batch, void, void> {
+): AsyncGenerator<{ pixels: Uint8Array; paths: string[] }, void, void> {
   const decoded = mapAhead(
     paths,
     async (path) => (await decodeImage(path, options)).pixels,
@@ -128,10 +115,7 @@ export async function* batches(
     for (let start = 0; start < paths.length; start += batchSize) {
       const own = paths.slice(start, start + batchSize);
       const pixels = new Uint8Array(own.length * length); // [n, size, size, 3]
-      for (const i of own.keys()) {
-        const { value } = await decoded.next();
-        pixels.set(value!, i * length);
-      }
+      for (const i of own.keys()) pixels.set((await decoded.next()).value!, i * length);
       yield { pixels, paths: own };
     }
   } finally {
@@ -140,23 +124,7 @@ export async function* batches(
 }
 
 /** Decoded images in memory, for those that are read in every epoch. */
-export interface PixelCache {
-  /**
-   * The pixels of a file, which are the caller's own: from memory when they are there and the file
-   * has not changed since, else from `decode`.
-   *
-   * @throws {ImageError} When the file is gone, or `decode` cannot read it.
-   */
-  pixels(path: string, decode: () => Promise<Uint8Array>): Promise<Uint8Array>;
-  /** Images held. */
-  count(): number;
-}
-
-interface Entry {
-  /** Size and time of the file that was decoded. */
-  version: string;
-  pixels: Uint8Array;
-}
+export type PixelCache = ReturnType<typeof createPixelCache>;
 
 /**
  * A cache of decoded images. The first ones that fit stay for good: an epoch reads every image once,
@@ -164,11 +132,17 @@ interface Entry {
  *
  * @param megabytes `config.training.pixelCacheMegabytes`.
  */
-export function createPixelCache(megabytes: number): PixelCache {
-  const entries = new Map<string, Entry>();
+export function createPixelCache(megabytes: number) {
+  const entries = new Map<string, { version: string; pixels: Uint8Array }>();
   let left = megabytes * 1e6;
   return {
-    pixels: async (path, decode) => {
+    /**
+     * The pixels of a file, which are the caller's own: from memory when they are there and the file
+     * has not changed since, else from `decode`.
+     *
+     * @throws {ImageError} When the file is gone, or `decode` cannot read it.
+     */
+    pixels: async (path: string, decode: () => Promise<Uint8Array>): Promise<Uint8Array> => {
       const version = await versionOf(path);
       const held = entries.get(path);
       if (held?.version === version) return new Uint8Array(held.pixels);
@@ -182,10 +156,12 @@ export function createPixelCache(megabytes: number): PixelCache {
       }
       return pixels;
     },
+    /** Images held. */
     count: () => entries.size,
   };
 }
 
+/** Size and time of a file. */
 async function versionOf(path: string): Promise<string> {
   try {
     const { size, mtime } = await Deno.stat(path);
@@ -203,15 +179,6 @@ export interface Draw {
   view: number;
 }
 
-/** How an epoch's images are chosen. */
-interface DrawOptions {
-  seed: number;
-  /** From 1. */
-  epoch: number;
-  /** `config.training.sampling`. */
-  sampling: Config["training"]["sampling"];
-}
-
 /**
  * The images of an epoch, in order: as many as there are, the same each time for the same seed.
  *
@@ -223,6 +190,7 @@ interface DrawOptions {
  * seen equally often (to within one), which a draw with replacement leaves to chance.
  *
  * @param labels Class of each image: [n].
+ * @param options `epoch`: from 1; `sampling`: `config.training.sampling`.
  * @example
  * ```ts
  * epochDraws([0, 0, 0, 1], { seed: 42, epoch: 1, sampling: "balanced" }) // image 3 twice
@@ -230,7 +198,11 @@ interface DrawOptions {
  */
 export function epochDraws(
   labels: readonly number[],
-  { seed, epoch, sampling }: DrawOptions,
+  { seed, epoch, sampling }: {
+    seed: number;
+    epoch: number;
+    sampling: Config["training"]["sampling"];
+  },
 ): Draw[] {
   if (sampling === "natural") {
     const indices = createRandom(`${seed}/epoch/${epoch}`).shuffle([...labels.keys()]);
@@ -241,20 +213,13 @@ export function epochDraws(
     const members = [...labels.keys()].filter((index) => labels[index] === label);
     // what is left over by the division goes to the first classes
     const share = Math.floor((labels.length + classes.length - 1 - place) / classes.length);
-    return deal(members, {
-      from: (epoch - 1) * share,
-      count: share,
-      seed: `${seed}/balanced/${label}`,
-    });
+    return deal(members, (epoch - 1) * share, share, `${seed}/balanced/${label}`);
   });
   return createRandom(`${seed}/balanced/epoch/${epoch}`).shuffle(draws);
 }
 
 /** The turns from `from` on in an endless sequence of shuffled rounds through the members. */
-function deal(
-  members: readonly number[],
-  { from, count, seed }: { from: number; count: number; seed: string },
-): Draw[] {
+function deal(members: readonly number[], from: number, count: number, seed: string): Draw[] {
   const draws: Draw[] = [];
   for (let turn = from; turn < from + count;) {
     const round = Math.floor(turn / members.length);

@@ -58,11 +58,9 @@ export function macenkoColours(pixels: Uint8Array): MacenkoColours | null {
 export function normaliseMacenko(pixels: Uint8Array, reference: MacenkoColours): Uint8Array {
   const own = macenkoColours(pixels);
   if (!own) return new Uint8Array(pixels);
-  const scale = [0, 1].map((stain) => reference.amounts[stain]! / own.amounts[stain]!);
-  return mapDensities(
-    pixels,
-    rescaling(withResidual(...own.stains), scale, withResidual(...reference.stains)),
-  );
+  const scale = own.amounts.map((amount, stain) => reference.amounts[stain]! / amount);
+  const change = rescaling(withResidual(...own.stains), scale, withResidual(...reference.stains));
+  return mapDensities(pixels, change);
 }
 
 /** The outermost directions of optical densities [m, 3], the one with more red first. */
@@ -114,18 +112,14 @@ function covariance(rows: Float64Array): Matrix {
 }
 
 /** The vector at right angles to two others (right-handed). */
-function cross(a: Vector3, b: Vector3): Vector3 {
-  return [
-    a[1] * b[2] - a[2] * b[1],
-    a[2] * b[0] - a[0] * b[2],
-    a[0] * b[1] - a[1] * b[0],
-  ];
+function cross([a, b, c]: Vector3, [x, y, z]: Vector3): Vector3 {
+  return [b * z - c * y, c * x - a * z, a * y - b * x];
 }
 
 /** The vector of length 1 in the direction of three numbers; of zeros NaN. */
-export function unit(vector: readonly number[]): Vector3 {
-  const length = Math.hypot(...vector);
-  return vector.map((x) => x / length) as unknown as Vector3;
+export function unit([x = 0, y = 0, z = 0]: readonly number[]): Vector3 {
+  const length = Math.hypot(x, y, z);
+  return [x / length, y / length, z / length];
 }
 
 /** Two stains and, at right angles to both, the residual, all of length 1: rows of [3, 3]. */
@@ -244,12 +238,11 @@ function tissueDensities(pixels: Uint8Array): Float64Array | null {
   return used < LEAST_SHARE * pixels.length ? null : densities.subarray(0, used);
 }
 
-/** Colours of a slide after Reinhard: of its tissue, in lαβ (lightness, yellow-blue, red-green). */
-interface ReinhardColours {
-  mean: Vector3;
-  /** Standard deviations, above 0. */
-  deviation: Vector3;
-}
+/**
+ * Colours of a slide after Reinhard: mean and standard deviations (above 0) of its tissue, in lαβ
+ * (lightness, yellow-blue, red-green).
+ */
+type ReinhardColours = { mean: Vector3; deviation: Vector3 };
 
 /**
  * Least standard deviations that are structure. Below them is the noise of a plain surface, which

@@ -15,9 +15,8 @@ export interface ImageTraits {
   blueness: number;
   /** Blur effect, 0 (sharp) to 1; of a picture without any edge 1. */
   blur: number;
-  /** Luma, 0 to 255: 5 % of the pixels are darker than this. */
+  /** Luma, 0 to 255: 5 % of the pixels are darker than this, and 5 % brighter than `bright`. */
   dark: number;
-  /** Luma, 0 to 255: 5 % of the pixels are brighter than this. */
   bright: number;
 }
 
@@ -41,13 +40,9 @@ export function imageTraits(
 ): ImageTraits {
   const luma = new Float32Array(size * size); // [size, size]
   const greys = new Uint32Array(256);
-  let red = 0; // sums of optical densities
-  let green = 0;
-  let blue = 0;
+  let [red, green, blue] = [0, 0, 0]; // sums of optical densities
   for (let i = 0, at = 0; i < luma.length; i++, at += 3) {
-    const r = pixels[at]!;
-    const g = pixels[at + 1]!;
-    const b = pixels[at + 2]!;
+    const [r, g, b] = [pixels[at]!, pixels[at + 1]!, pixels[at + 2]!];
     const grey = 0.299 * r + 0.587 * g + 0.114 * b; // ITU-R BT.601
     luma[i] = grey;
     greys[(grey + 0.5) | 0]!++;

@@ -12,15 +12,11 @@ export interface Placement {
   shift: readonly [number, number];
 }
 
-/** A square inside a square image. */
-export interface Hole {
-  /** Its side, as a fraction of the image's. */
-  side: number;
-  /** Where it is, from the left (0) to the right (1) border. */
-  x: number;
-  /** Where it is, from the top (0) to the bottom (1) border. */
-  y: number;
-}
+/**
+ * A square inside a square image: its side as a fraction of the image's, and where it is, from the
+ * left (0) to the right (1) and from the top (0) to the bottom (1) border.
+ */
+export type Hole = Record<"side" | "x" | "y", number>;
 
 /** What is done to one image. */
 export interface Changes {
@@ -92,22 +88,20 @@ export function viewRandom(seed: number, view: number, index: number): Random {
 /** Fields of the config that are augmentations of their own. */
 type AugmentationName = Exclude<keyof Augmentation, "stains">;
 
-/** What is known about one augmentation. */
-interface AugmentationKind {
-  name: AugmentationName;
-  /** Strengths up to this leave the diagnosis as it is. */
-  safeUpTo: number;
-  /** Strengths up to this are to be used with care; stronger ones not at all. */
-  careUpTo: number;
-  /** Why, for this tissue. */
-  why: string;
-}
+type AugmentationKind = (typeof AUGMENTATION_KINDS)[number];
 
 /**
- * Every augmentation, in the order in which they are applied. The limits are judgements: they follow
- * from what tells a globally sclerotic tuft from others, and were not measured.
+ * Every augmentation, in the order in which they are applied. Strengths up to `safeUpTo` leave the
+ * diagnosis as it is, those up to `careUpTo` need care, stronger ones are not to be used. The limits
+ * are judgements: they follow from what tells a globally sclerotic tuft from others, and were not
+ * measured.
  */
-export const AUGMENTATION_KINDS: readonly AugmentationKind[] = [
+export const AUGMENTATION_KINDS: readonly {
+  name: AugmentationName;
+  safeUpTo: number;
+  careUpTo: number;
+  why: string;
+}[] = [
   {
     name: "symmetries",
     safeUpTo: 1,
@@ -239,7 +233,7 @@ export function strongestChanges(
       hole: {
         side: augmentation.cutOut,
         x: [0.3, 0.8, 0.5, 0.1][variant]!,
-        y: variant % 2 ? 0.35 : 0.6,
+        y: sign > 0 ? 0.6 : 0.35,
       },
     },
   };
@@ -274,29 +268,23 @@ export const SHOWN_WHEN_OFF: Augmentation = {
   cutOut: 0.25,
 };
 
-/**
- * The settings at which an augmentation is shown and judged: the configured ones where it is on.
- */
-export function shownSettings(
-  { name }: AugmentationKind,
-  augmentation: Augmentation,
-): Augmentation {
-  return strengthOf(name, augmentation) > 0
-    ? augmentation
-    : { ...SHOWN_WHEN_OFF, stains: augmentation.stains };
+/** The settings at which an augmentation is shown and judged: the configured ones where it is on. */
+export function shownSettings({ name }: AugmentationKind, augmentation: Augmentation) {
+  const isOn = strengthOf(name, augmentation) > 0;
+  return isOn ? augmentation : { ...SHOWN_WHEN_OFF, stains: augmentation.stains };
 }
 
 /** Every augmentation with its setting, and whether it is safe for this tissue and why. */
 export function describeAugmentations(augmentation: Augmentation): AugmentationNote[] {
   return AUGMENTATION_KINDS.map((kind) => {
+    const { name, safeUpTo, careUpTo, why } = kind;
     const shown = shownSettings(kind, augmentation);
-    const [setting, strength] = [settingOf(kind.name, shown), strengthOf(kind.name, shown)];
-    const { safeUpTo, careUpTo } = kind;
+    const [setting, strength] = [settingOf(name, shown), strengthOf(name, shown)];
     return {
-      augmentation: kind.name,
+      augmentation: name,
       setting: shown === augmentation ? setting : `off (shown: ${setting})`,
       safe: strength <= safeUpTo ? "yes" : strength <= careUpTo ? "with care" : "no",
-      why: kind.why,
+      why,
     };
   });
 }

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { ModelError } from "../core/errors.ts";
 import { sha256File, writeAll, writeAtomicWith } from "../core/files.ts";
-import { runTool, venvPython } from "../core/python.ts";
+import { runTool, venvPython } from "../core/terminal.ts";
 import { type ModelCard, modelCardSchema } from "../run/model_card.ts";
 import { requireWeight } from "./forward.ts";
 import {

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { ModelError, WeightsMissingError } from "../core/errors.ts";
 import { exists, sha256File } from "../core/files.ts";
-import { runTool, ToolError, venvFolder, venvPython } from "../core/python.ts";
+import { runTool, ToolError, venvFolder, venvPython } from "../core/terminal.ts";
 import { lite0Blocks } from "./architectures.ts";
 import { sizeOf, type WeightSpec } from "./graph.ts";
 

@@ -3,32 +3,30 @@ import { DataError } from "../core/errors.ts";
 import { exists, readJson, writeJson } from "../core/files.ts";
 import { writtenListSchema } from "./evaluation_files.ts";
 
+const text = z.string();
+
 const testedImagesSchema = z.object({
   created: z.iso.datetime(),
-  predictions: z.array(z.object({
-    path: z.string(),
-    label: z.string(),
-    predicted: z.string(),
-    probability: z.number(),
-  })),
+  predictions: z.array(
+    z.object({ path: text, label: text, predicted: text, probability: z.number() }),
+  ),
 });
 
 /** The test images with their labels and predictions when a list for review was written. */
 export type TestedImages = z.infer<typeof testedImagesSchema>;
 
 const reviewRecordSchema = z.object({
+  /** The lists. */
   written: z.array(writtenListSchema),
+  /** The test that the newest list is of. */
   current: testedImagesSchema,
+  /** The last test before labels were corrected; `null`: none have been. */
   corrected: testedImagesSchema.nullable(),
 });
 
 /**
  * review.json: what was written for review, so that a person's edits are recognised and corrections
  * can be compared with what was there before them.
- *
- * - `written`: the lists.
- * - `current`: the test that the newest list is of.
- * - `corrected`: the last test before labels were corrected; `null`: none have been.
  */
 type ReviewRecord = z.infer<typeof reviewRecordSchema>;
 
@@ -47,24 +45,23 @@ export async function writeReviewRecord(path: string, record: ReviewRecord): Pro
 const correlation = z.number().nullable();
 
 const mapCheckSchema = z.object({
+  /** How many were checked. */
   images: z.int().min(0),
+  /** Rank correlation with the maps of a model whose head is randomised. */
   randomHead: correlation,
+  /** The same where the last 30 other layers are randomised too. */
   randomLastLayers: correlation,
+  /** Pearson correlation with occlusion sensitivity. */
   occlusion: correlation,
+  /** The maps would look much the same had the model learnt nothing: they are no reasons. */
   doubtful: z.boolean(),
+  /** All of it in words. */
   sentence: z.string(),
 });
 
 /**
  * explanation_check.json: whether heat maps can be believed. Correlations are means over images;
  * `null`: undefined in all.
- *
- * - `images`: how many were checked.
- * - `randomHead`: rank correlation with the maps of a model whose head is randomised.
- * - `randomLastLayers`: the same where the last 30 other layers are randomised too.
- * - `occlusion`: Pearson correlation with occlusion sensitivity.
- * - `doubtful`: the maps would look much the same had the model learnt nothing: they are no reasons.
- * - `sentence`: all of it in words.
  */
 export type MapCheck = z.infer<typeof mapCheckSchema>;
 

@@ -13,37 +13,26 @@ import {
   writeJson,
 } from "../core/files.ts";
 
-/** The files of an evaluation. */
-export interface EvaluationFiles {
-  /** `name,ground_truth`: one row a readable image. */
-  evaluation: string;
-  /** One row a readable image, with probability and decision. */
-  details: string;
-  /** One row a patient or slide and one for all: images called positive, and their share. */
-  groups: string;
-  /**
-   * Images for a person to review, in the form of labels.csv, those with the greatest need first;
-   * …_review_2.csv and so on where a person has edited that.
-   */
-  review: string;
-  /** `name,error`: one row an image that could not be read. */
-  errors: string;
-  /** What was evaluated with what, and the counts. */
-  summary: string;
-  /** Folder of the work files, from which an interrupted evaluation goes on. */
-  parts: string;
-}
+/** Paths of the files of an evaluation. */
+export type EvaluationFiles = ReturnType<typeof evaluationFiles>;
 
-/** The files' paths: all others lie beside the main one, with its name. */
-export function evaluationFiles(evaluation: string): EvaluationFiles {
+/** The paths of an evaluation's files: all others lie beside the main one, with its name. */
+export function evaluationFiles(evaluation: string) {
   const beside = (ending: string) => besideEvaluation(evaluation, ending);
   return {
+    /** `name,ground_truth`: one row a readable image. */
     evaluation,
+    /** One row a readable image, with probability and decision. */
     details: beside("_details.csv"),
+    /** One row a patient or slide and one for all: images called positive, and their share. */
     groups: beside("_groups.csv"),
+    /** Images for a person to review, those with the greatest need first; see {@linkcode writeList}. */
     review: beside("_review.csv"),
+    /** `name,error`: one row an image that could not be read. */
     errors: beside("_errors.csv"),
+    /** What was evaluated with what, and the counts. */
     summary: beside("_summary.json"),
+    /** Folder of the work files, from which an interrupted evaluation goes on. */
     parts: beside("_parts"),
   };
 }
@@ -91,27 +80,10 @@ export interface ErrorRow {
   error: string;
 }
 
-/** A row of evaluation_groups.csv; numbers are `null` where there is none. */
-interface GroupRow {
-  /** Patient or slide; empty: all images. */
-  group: string;
-  n: number;
-  positive: number;
-  share: number | null;
-  low: number | null;
-  high: number | null;
-  corrected_share: number | null;
-}
+const SHARE_COLUMNS = ["n", "positive", "share", "low", "high", "corrected_share"] as const;
 
-const GROUP_COLUMNS = [
-  "group",
-  "n",
-  "positive",
-  "share",
-  "low",
-  "high",
-  "corrected_share",
-] as const satisfies (keyof GroupRow)[];
+/** A row of evaluation_groups.csv: a patient or slide, or all images (`group` is empty). */
+type GroupRow = { group: string } & Record<(typeof SHARE_COLUMNS)[number], number | null>;
 
 /**
  * Writes the four tables, each atomically; evaluation.csv last, so that it speaks for all. Memory
@@ -124,39 +96,21 @@ export async function writeEvaluation(
   groups: readonly GroupRow[],
   images: () => AsyncIterable<DetailsRow | ErrorRow>,
 ): Promise<void> {
-  await writeCsv(files.groups, GROUP_COLUMNS, groups.map((row) => ({ ...row })));
-  const errors = choose(images(), (row) => "error" in row ? { ...row } : null);
+  await writeCsv(files.groups, ["group", ...SHARE_COLUMNS], groups);
+  const errors = choose(images(), (row) => "error" in row ? [row] : []);
   await writeCsv(files.errors, ["name", "error"], errors);
-  const details = choose(images(), (row) => "error" in row ? null : { ...row });
+  const details = choose(images(), (row) => "error" in row ? [] : [row]);
   await writeCsv(files.details, DETAILS_COLUMNS, details);
   const predictions = choose(
     images(),
-    (row) => "error" in row ? null : { name: row.name, ground_truth: row.predicted },
+    (row) => "error" in row ? [] : [{ name: row.name, ground_truth: row.predicted }],
   );
   await writeCsv(files.evaluation, ["name", "ground_truth"], predictions);
 }
 
-/** What `pick` makes of each row, but for `null`. */
-async function* choose<T, R>(
-  rows: AsyncIterable<T>,
-  pick: (row: T) => R | null,
-): AsyncGenerator<R, void, void> {
-  for await (const row of rows) {
-    const picked = pick(row);
-    if (picked !== null) yield picked;
-  }
+async function* choose<T, R>(rows: AsyncIterable<T>, pick: (row: T) => R[]) {
+  for await (const row of rows) yield* pick(row);
 }
-
-/** The first two columns are those of labels.csv. */
-const REVIEW_COLUMNS = [
-  "path",
-  "label",
-  "predicted",
-  "probability",
-  "suggested",
-  "flags",
-  "need",
-] as const;
 
 /**
  * Images to review as evaluation_review.csv, in the form of labels.csv: put into the folder of new
@@ -170,19 +124,15 @@ export function reviewCsv(
     need: number;
   })[],
 ): string {
-  const rows = images.map(({ name, predicted, probability, flags, need }) => {
-    const suggested = flags.length === 0 ? predicted : "";
-    return {
-      path: name,
-      label: "",
-      predicted,
-      probability,
-      suggested,
-      flags: flags.join(" "),
-      need,
-    };
-  });
-  return toCsv(REVIEW_COLUMNS, rows);
+  const columns = ["predicted", "probability", "suggested", "flags", "need"] as const;
+  const rows = images.map(({ name, flags, ...image }) => ({
+    ...image,
+    path: name,
+    label: "",
+    suggested: flags.length === 0 ? image.predicted : "",
+    flags: flags.join(" "),
+  }));
+  return toCsv(["path", "label", ...columns], rows); // as in labels.csv first
 }
 
 /** A list for review as it was written: another SHA-256 now is a person's work. */
@@ -229,7 +179,7 @@ const summarySchema = z.object({
   classified: count,
   unreadable: count,
   review: count,
-  classes: z.array(z.looseObject({ name: z.string(), images: count })),
+  classes: z.array(z.object({ name: z.string(), images: count })),
   class_share: z.looseObject({ text: z.string() }).nullable(),
   review_lists: z.array(writtenListSchema).default([]),
 });
@@ -270,14 +220,12 @@ export async function refuseOverwriting(
 ): Promise<void> {
   if (!await exists(files.evaluation)) return;
   const previous = await readOrigin(files.summary);
+  if (previous?.folder === origin.folder && previous.model.weights_sha256 === origin.model) return;
   const reason = previous === null
     ? "it is there already, and nothing tells where it comes from"
     : previous.folder !== origin.folder
     ? `it holds the results of another folder, ${previous.folder}`
-    : previous.model.weights_sha256 !== origin.model
-    ? "it holds the results of another model"
-    : null;
-  if (reason === null) return;
+    : "it holds the results of another model";
   throw new DataError(
     `${files.evaluation} is not overwritten: ${reason}.`,
     "Name another file with --out, or overwrite it with --force.",
@@ -291,13 +239,11 @@ export async function refuseOverwriting(
  * @throws {DataError} When the file would be in the folder, links followed.
  */
 export async function refuseInside(evaluation: string, folder: string): Promise<void> {
-  const parent = await realParent(evaluation);
-  if (namesBetween(await realpath(folder), parent) !== null) {
-    throw new DataError(
-      `${evaluation} would be written into the folder of the images, ${folder}.`,
-      "Name a file outside it with --out. Nothing is ever written among the images.",
-    );
-  }
+  if (namesBetween(await realpath(folder), await realParent(evaluation)) === null) return;
+  throw new DataError(
+    `${evaluation} would be written into the folder of the images, ${folder}.`,
+    "Name a file outside it with --out. Nothing is ever written among the images.",
+  );
 }
 
 /** The folder that a file is or would be in, links followed. */
@@ -308,38 +254,27 @@ async function realParent(path: string): Promise<string> {
     : join(await realParent(parent), basename(parent));
 }
 
-/** What became of an evaluation, in numbers. */
-interface EvaluationCounts {
-  classified: number;
-  unreadable: number;
-  /** Images that a person should look at. */
-  review: number;
-  /** Images that were predicted as each class. */
-  classes: { name: string; images: number }[];
-  /** What was done about another prevalence; `null`: nothing is known of it. */
-  shareText: string | null;
-  /** SHA-256 of the model's weights; `null`: not known. */
-  weightsSha256: string | null;
-}
-
 /**
  * Reads what section 7 left: its summary where there is one, else counted from its tables.
  *
  * @param evaluation Path of evaluation.csv.
+ * @returns Numbers of images, and `shareText`: what was done about another prevalence; that and the
+ *   SHA-256 of the model's weights are `null` without a summary.
  * @throws {DataError} When a file is damaged, or of another version of the project.
  */
-export async function readEvaluationCounts(evaluation: string): Promise<EvaluationCounts> {
+export async function readEvaluationCounts(evaluation: string) {
   const { summary, details, errors } = evaluationFiles(evaluation);
   if (await exists(summary)) {
     const { data } = summarySchema.omit({ folder: true }).safeParse(await readJson(summary, ""));
     if (!data) {
       throw new DataError(`${summary} is damaged, or of another version of the project.`, "");
     }
-    const { classified, unreadable, review, model, class_share } = data;
-    const classes = data.classes.map(({ name, images }) => ({ name, images }));
-    const shareText = class_share?.text ?? null;
-    const weightsSha256 = model.weights_sha256;
-    return { classified, unreadable, review, classes, shareText, weightsSha256 };
+    const { classified, unreadable, review, classes, model, class_share } = data;
+    return {
+      ...{ classified, unreadable, review, classes },
+      shareText: class_share?.text ?? null,
+      weightsSha256: model.weights_sha256 as string | null,
+    };
   }
   const rows = await readCsv(details, ["predicted", "decision"], "");
   return {

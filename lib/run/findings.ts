@@ -70,32 +70,17 @@ export function nearDuplicatePairs(findings: readonly Finding[]): [string, strin
 /** What is done about each kind of finding: `config.data.audit`. */
 export type AuditPolicies = Config["data"]["audit"];
 
-/** The field of `config.data.audit` that rules each kind of finding; `null`: it is no choice. */
-const FIELDS: Readonly<Record<FindingKind, keyof AuditPolicies | null>> = {
-  unreadable: null,
-  left_out_by_labels: null,
-  wrong_extension: "wrongExtension",
-  unusual_mode: "unusualMode",
-  size_outlier: "sizeOutlier",
-  aspect_outlier: "aspectOutlier",
-  blurred: "blurred",
-  too_dark: "tooDark",
-  too_bright: "tooBright",
-  nearly_uniform: "nearlyUniform",
-  empty_margin: "emptyMargin",
-  duplicate: "duplicate",
-  conflicting_labels: "conflictingLabels",
-  near_duplicate: "nearDuplicate",
-  conflicting_near_duplicate: "conflictingNearDuplicate",
-  case_collision: null,
-  skipped: null,
-};
-
 /** What is done about a kind of finding: what cannot be decoded is left out, hints are only shown. */
 export function policyOf(kind: FindingKind, audit: AuditPolicies): Policy {
-  const field = FIELDS[kind];
+  const field = fieldOf(kind, audit);
   if (field !== null) return audit[field];
   return kind === "unreadable" || kind === "left_out_by_labels" ? "drop" : "warn";
+}
+
+/** The field that rules a kind of finding, of the same name in camel case; `null`: it is no choice. */
+function fieldOf(kind: FindingKind, audit: AuditPolicies): keyof AuditPolicies | null {
+  const field = kind.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+  return Object.hasOwn(audit, field) ? field as keyof AuditPolicies : null;
 }
 
 const EFFECTS: Readonly<Record<Policy, string>> = {
@@ -116,20 +101,15 @@ const DROPS: Partial<Record<FindingKind, string>> = {
   conflicting_near_duplicate: "left out, every one of them",
 };
 
-/** A kind of finding and what is done about it, for a table. */
-interface PolicyRow {
-  finding: FindingKind;
-  meaning: string;
-  /** Field and value in the config. */
-  policy: string;
-  /** What becomes of the images, in words. */
-  effect: string;
-}
+const KINDS = Object.keys(FINDING_MEANINGS) as FindingKind[];
 
-/** Every kind of finding with what is done about it, for a table before anything is left out. */
-export function auditPolicies(audit: AuditPolicies): PolicyRow[] {
-  return kinds().map((finding) => {
-    const [field, policy] = [FIELDS[finding], policyOf(finding, audit)];
+/**
+ * Every kind of finding with its field and value in the config, and what becomes of the images, for
+ * a table before anything is left out.
+ */
+export function auditPolicies(audit: AuditPolicies) {
+  return KINDS.map((finding) => {
+    const [field, policy] = [fieldOf(finding, audit), policyOf(finding, audit)];
     return {
       finding,
       meaning: FINDING_MEANINGS[finding],
@@ -140,19 +120,12 @@ export function auditPolicies(audit: AuditPolicies): PolicyRow[] {
 }
 
 /** How much was found of each kind, in the order of {@linkcode auditPolicies}, for a table. */
-export function auditCounts(
-  findings: readonly Finding[],
-  audit: AuditPolicies,
-): { finding: FindingKind; meaning: string; policy: Policy; count: number }[] {
+export function auditCounts(findings: readonly Finding[], audit: AuditPolicies) {
   const counts = Map.groupBy(findings, ({ finding }) => finding);
-  return kinds().filter((kind) => counts.has(kind)).map((finding) => ({
+  return KINDS.filter((kind) => counts.has(kind)).map((finding) => ({
     finding,
     meaning: FINDING_MEANINGS[finding],
     policy: policyOf(finding, audit),
     count: counts.get(finding)!.length,
   }));
-}
-
-function kinds(): FindingKind[] {
-  return Object.keys(FINDING_MEANINGS) as FindingKind[];
 }

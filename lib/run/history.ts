@@ -62,10 +62,8 @@ export async function readHistory(path: string): Promise<HistoryRow[]> {
     const row = Object.fromEntries(
       columns.map((name) => [name, record[name] === "" ? null : Number(record[name])]),
     );
-    if (Object.values(row).some(Number.isNaN)) {
-      throw new DataError(`${path} holds something that is not a number.`, remedy);
-    }
-    return row as unknown as HistoryRow;
+    if (!Object.values(row).some(Number.isNaN)) return row as unknown as HistoryRow;
+    throw new DataError(`${path} holds something that is not a number.`, remedy);
   });
 }
 
@@ -78,22 +76,12 @@ export async function writeEvents(path: string, events: readonly TrainingEvent[]
 export async function readEvents(path: string): Promise<TrainingEvent[]> {
   if (!await exists(path)) return [];
   const records = await readCsv(path, eventColumns, "Run notebook 05 (training) again.");
-  return records.map((record) => ({
-    epoch: Number(record.epoch),
-    kind: record.kind as TrainingEvent["kind"],
-    note: record.note,
-  }));
+  return records.map(({ epoch, kind, note }) => {
+    return { epoch: Number(epoch), kind: kind as TrainingEvent["kind"], note };
+  });
 }
 
-/**
- * The three callbacks as pure state machines: a state and an epoch's value in, the next state and
- * the decision out. Semantics are those of Keras 3 (`keras.callbacks.ReduceLROnPlateau`,
- * `EarlyStopping`, `ModelCheckpoint(save_best_only=True)`), with `mode="auto"`: losses are better
- * when lower, everything else when higher. A value of `null` is one that the history lacks (AUC
- * with one class absent).
- */
-
-/** Whether lower values of a monitored quantity are better. */
+/** Whether lower values of a monitored quantity are better: of a loss, as in Keras' `mode="auto"`. */
 export function lowerIsBetter(monitor: Monitor): boolean {
   return monitor === "val_loss";
 }

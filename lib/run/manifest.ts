@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import pl from "nodejs-polars";
-import { DataError } from "../core/errors.ts";
+import { DataError, reasonOf } from "../core/errors.ts";
 import { writeAtomic } from "../core/files.ts";
 
 /** One image of the data folder: a row of manifest.parquet. */
@@ -15,9 +15,8 @@ export interface ManifestRow {
   sha256: string;
   /** See `differenceHash`; empty when it could not be decoded. */
   dhash: string;
-  /** In pixels, after EXIF orientation; 0 when it could not be decoded. */
+  /** In pixels, after EXIF orientation, as is the height; 0 when it could not be decoded. */
   width: number;
-  /** In pixels, after EXIF orientation; 0 when it could not be decoded. */
   height: number;
   /** In the file: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA or CMYK; 0 when unknown. */
   channels: number;
@@ -62,8 +61,7 @@ export async function readManifest(path: string): Promise<ManifestRow[]> {
   try {
     table = pl.readParquet(await readFile(path));
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new DataError(`${path} cannot be read: ${reason}`, remedy, { cause });
+    throw new DataError(`${path} cannot be read: ${reasonOf(cause)}`, remedy, { cause });
   }
   const missing = MANIFEST_COLUMNS.filter((name) => !table.columns.includes(name));
   if (missing.length > 0) {

@@ -11,16 +11,29 @@ import type { SplitRow } from "./split_file.ts";
 const number = z.number().nullable();
 
 const scoreSchema = z.object({
+  /** `null` when undefined, never 0; `reason` then says why. */
   value: number,
+  /** 95 % interval; `null` where there is none, with the reason. */
   low: number,
   high: number,
+  /** The same score of the majority baseline; `null` where that is undefined. */
   baseline: number,
+  /** Images the score is a share or mean of: for sensitivity, the positive ones. */
   n: z.int().min(0),
+  /** How the interval was found. */
   method: z.string(),
+  /** Why value, interval or baseline is `null`. */
   reason: z.string().exactOptional(),
+  /** Published values (`config.metrics.references`), each with what limits the comparison. */
   references: z.array(z.object({ name: z.string(), value: z.number(), note: z.string() }))
     .exactOptional(),
 });
+
+/** One score with what is needed to judge it. */
+export type Score = z.infer<typeof scoreSchema>;
+
+/** Every score by name. */
+export type Scores = Record<ScoreName, Score>;
 
 /** What metrics.json holds. */
 export interface Metrics {
@@ -51,37 +64,6 @@ export async function readMetrics(path: string): Promise<Metrics> {
   return { scores, reads };
 }
 
-/** A published value of a score, with what limits the comparison (`config.metrics.references`). */
-interface Reference {
-  /** Who reported it. */
-  name: string;
-  value: number;
-  /** The caveat: other images, other labels, another question. */
-  note: string;
-}
-
-/** One score with what is needed to judge it. */
-export interface Score {
-  /** `null` when undefined, never 0; `reason` then says why. */
-  value: number | null;
-  /** 95 % interval; `null` where there is none, with the reason. */
-  low: number | null;
-  high: number | null;
-  /** The same score of the majority baseline; `null` where that is undefined. */
-  baseline: number | null;
-  /** Images the score is a share or mean of: for sensitivity, the positive ones. */
-  n: number;
-  /** How the interval was found. */
-  method: string;
-  /** Why value, interval or baseline is `null`. */
-  reason?: string;
-  /** Published values of this score; measured elsewhere. */
-  references?: Reference[];
-}
-
-/** Every score by name. */
-export type Scores = Record<ScoreName, Score>;
-
 const readerSchema = z.object({
   weights_sha256: z.string(),
   calibration: decisionSchema.shape.calibration,
@@ -108,12 +90,6 @@ const testReadsSchema = z.object({
  */
 export type TestReads = z.infer<typeof testReadsSchema>;
 
-/** Who reads: a model and its decision. */
-interface TestReader {
-  weightsSha256: string;
-  decision: Decision;
-}
-
 /**
  * The count after one more read. What is in metrics.json counts; without it, or with one of other
  * test images, this is the first read.
@@ -125,7 +101,10 @@ interface TestReader {
 export async function countTestRead(
   path: string,
   rows: readonly SplitRow[],
-  { weightsSha256, decision: { calibration, threshold } }: TestReader,
+  { weightsSha256, decision: { calibration, threshold } }: {
+    weightsSha256: string;
+    decision: Decision;
+  },
 ): Promise<Omit<TestReads, "other_runs">> {
   const text = rows.map((row) => JSON.stringify([row.path, row.sha256])).sort().join("\n");
   const test_sha256 = createHash("sha256").update(text).digest("hex");
@@ -139,15 +118,14 @@ export async function countTestRead(
   return { count: all.reduce((sum, reader) => sum + reader.reads, 0), test_sha256, readers: all };
 }
 
-async function readEarlier(path: string): Promise<TestReads | null> {
-  if (!await exists(path)) return null;
+async function readEarlier(path: string): Promise<TestReads | undefined> {
+  if (!await exists(path)) return undefined;
   const metrics = await readJson(
     path,
     "Delete it and run notebook 06 again; the count of how often the test images have been read " +
       "then starts anew.",
   );
-  const { data } = z.object({ test_reads: testReadsSchema }).safeParse(metrics);
-  return data?.test_reads ?? null;
+  return z.object({ test_reads: testReadsSchema }).safeParse(metrics).data?.test_reads;
 }
 
 /** What the count means for the scores, in words; `isClean` while only one reader has seen them. */
@@ -156,28 +134,25 @@ export function describeTestReads({ count, readers, other_runs }: TestReads): {
   isClean: boolean;
 } {
   const times = count === 1 ? "once" : `${count} times`;
-  const read = `The test images have been read ${times} in this run`;
-  const own = readers.length > 1
-    ? `${read}, by ${readers.length} different models or decisions. Whatever was changed after a ` +
-      "test score had been seen makes the scores here look better than they will be on new images."
-    : count === 1
-    ? `${read}.`
-    : `${read}, always with this model and threshold: a repeat adds nothing.`;
-  const text = other_runs.length === 0 ? own : `${own} ${describeOthers(other_runs)}`;
-  return { text, isClean: readers.length === 1 && other_runs.length === 0 };
+  const own = `The test images have been read ${times} in this run` +
+    (readers.length > 1
+      ? `, by ${readers.length} different models or decisions. Whatever was changed after a test ` +
+        "score had been seen makes the scores here look better than they will be on new images."
+      : count === 1
+      ? "."
+      : ", always with this model and threshold: a repeat adds nothing.");
+  if (other_runs.length === 0) return { text: own, isClean: readers.length === 1 };
+  const more = other_runs.length - MOST_NAMES;
+  const names = other_runs.slice(0, MOST_NAMES).map((run) => `“${run}”`).join(", ") +
+    (more > 0 ? ` and ${more} more` : "");
+  const who = other_runs.length === 1 ? "Another run was" : `${other_runs.length} other runs were`;
+  const text = `${own} ${who} tested on the same images (${names}): choose between runs by their ` +
+    "validation scores, since the best of several test scores owes part of itself to luck.";
+  return { text, isClean: false };
 }
 
 /** Other runs that are named; of the rest their number is enough. */
 const MOST_NAMES = 5;
-
-function describeOthers(runs: readonly string[]): string {
-  const more = runs.length - MOST_NAMES;
-  const names = runs.slice(0, MOST_NAMES).map((run) => `“${run}”`).join(", ") +
-    (more > 0 ? ` and ${more} more` : "");
-  const who = runs.length === 1 ? "Another run was" : `${runs.length} other runs were`;
-  return `${who} tested on the same images (${names}): choose between runs by their validation ` +
-    "scores, since the best of several test scores owes part of itself to luck.";
-}
 
 const metricsSchema = z.object({ test_reads: testReadsSchema.pick({ test_sha256: true }) });
 

@@ -2,12 +2,8 @@ import { scoreTitle } from "../core/words.ts";
 import type { Score } from "./metrics_file.ts";
 import { describeHead, type ModelCard } from "./model_card.ts";
 
-/** The test of a model, for its card. */
-interface ModelTest {
-  scores: Readonly<Record<string, Score>>;
-  /** How often the test images have been read; `null`: not counted. */
-  reads: number | null;
-}
+/** A model's scores on its test images, and how often these have been read (`null`: not counted). */
+type ModelTest = { scores: Readonly<Record<string, Score>>; reads: number | null };
 
 /**
  * A model card in Markdown, under the headings of Mitchell and others (Model Cards for Model
@@ -24,36 +20,36 @@ export function modelCardMarkdown(card: ModelCard, test: ModelTest | null): stri
     ["Evaluation data", evaluationData(card, test)],
     ["Training data", trainingData(card)],
     ["Quantitative analyses", analyses(test)],
-    ["Ethical considerations", ethics()],
+    ["Ethical considerations", [ETHICS]],
     ["Caveats and recommendations", caveats(card)],
   ];
-  const warning = card.data.synthetic
-    ? [
-      "> **Synthetic images.** This model learnt from and was tested on pictures that a program " +
-      "drew. Nothing here says anything about tissue.",
-    ]
-    : [];
   return [
     `# Model card: run ${escape(card.run)}`,
-    ...warning,
+    ...(card.data.synthetic ? [SYNTHETIC] : []),
     ...sections.flatMap(([title, paragraphs]) => [`## ${title}`, ...paragraphs]),
   ].join("\n\n") + "\n";
 }
+
+const SYNTHETIC =
+  "> **Synthetic images.** This model learnt from and was tested on pictures that a program drew. " +
+  "Nothing here says anything about tissue.";
+
+const ETHICS =
+  "Images of patients may be used only as their consent and the law allow. File names can name a " +
+  "patient; they stand in the split and in every list of results. Whether the model works equally " +
+  "well for all patients (age, sex, origin, disease) was not examined.";
+
+const namesOf = (classes: readonly string[]) =>
+  classes.map((name) => `“${escape(name)}”`).join(", ");
 
 function modelDetails(card: ModelCard): string[] {
   const { architecture, frozen, startingWeights, training, preprocessing, decision } = card;
   const { calibration, threshold, rule } = decision;
   const { imageSize: size, backbone, classes } = architecture;
-  const threshed = classes.length > 2
-    ? "none: the most probable class is the answer"
-    : `${threshold} (rule: ${rule}), from which probability on an image is called ` +
-      `“${escape(classes.at(-1)!)}”`;
   return [list({
     "Network": `${backbone} with ${describeHead(architecture)}, ${size} × ${size} pixels, ` +
       `${card.weights.parameters.toLocaleString("en-GB")} parameters`,
-    "Classes": `${
-      classes.map((name) => `“${escape(name)}”`).join(", ")
-    } (the last is the positive)`,
+    "Classes": `${namesOf(classes)} (the last is the positive)`,
     "Started from": escape(startingWeights.note),
     "Trained layers": `the last ${frozen.unfreezeLast} of the backbone and the head; ` +
       `BatchNorm ${frozen.batchNorm}`,
@@ -64,37 +60,39 @@ function modelDetails(card: ModelCard): string[] {
       ? "none"
       : `${calibration.method} (slope ${calibration.slope.toPrecision(4)}, intercept ` +
         `${calibration.intercept.toPrecision(4)})`,
-    "Threshold": threshed,
+    "Threshold": classes.length > 2
+      ? "none: the most probable class is predicted"
+      : `${threshold} (rule: ${rule}), from which probability on an image is called ` +
+        `“${escape(classes.at(-1)!)}”`,
     "Weights": `SHA-256 \`${card.weights.sha256}\``,
     "Made": card.created,
-    "Versions": Object.entries(card.versions).map(([name, version]) =>
-      `${escape(name)} ${escape(version)}`
-    ).join(", ") || "not recorded",
+    "Versions": Object.entries(card.versions).map((pair) =>
+      pair.map(escape).join(" ")
+    ).join(", ") ||
+      "not recorded",
   })];
 }
 
 function intendedUse({ architecture: { classes } }: ModelCard): string[] {
   return [
-    `Sorting cropped images of single glomeruli into ${
-      classes.map((name) => `“${escape(name)}”`).join(", ")
-    }, in research and teaching, with a person looking at what the model is unsure of.`,
+    `Sorting cropped images of single glomeruli into ${namesOf(classes)}, in research and ` +
+    "teaching, with a person looking at what the model is unsure of.",
     "Not for diagnosis, and not a medical device. Not for whole slides, for crops of several " +
-    "glomeruli, or for anything that is no glomerulus: it has no answer for “none of these”.",
+    "glomeruli, or for anything that is no glomerulus: it knows no “none of these”.",
   ];
 }
 
 function factors({ data, preprocessing }: ModelCard): string[] {
-  const groups = data.groupPattern === null
+  const pattern = data.groupPattern?.replaceAll("`", "'");
+  const groups = pattern === undefined
     ? "Images were not grouped by patient or slide."
-    : `Images were grouped by patient or slide with the pattern \`${
-      data.groupPattern.replaceAll("`", "'")
-    }\`.`;
+    : `Images were grouped by patient or slide with the pattern \`${pattern}\`.`;
+  const colours = preprocessing.stain
+    ? "brought to those of the training images"
+    : "left as they are";
   return [
     "Stain, scanner, section thickness, centre, the way crops were cut, and who labelled them may " +
-    `all change how well it works. ${groups} ` +
-    (preprocessing.stain
-      ? "Colours are brought to those of the training images."
-      : "Colours are taken as they are."),
+    `all change how well it works. ${groups} Colours are ${colours}.`,
   ];
 }
 
@@ -107,8 +105,8 @@ function metrics({ decision }: ModelCard): string[] {
     : "";
   return [
     "Scores are those of the positive class, with 95 % intervals (bootstrap by patient or slide " +
-    "where there are such; Wilson for shares of single images) and beside always giving the more " +
-    `frequent answer. Calibration and threshold were chosen on validation images.${counts}`,
+    "where there are such; Wilson for shares of single images) and beside always predicting the " +
+    `more frequent class. Calibration and threshold were chosen on validation images.${counts}`,
   ];
 }
 
@@ -140,9 +138,16 @@ function analyses(test: ModelTest | null): string[] {
   const number = (value: number | null) => value === null ? "–" : value.toFixed(4);
   const rows = Object.entries(test.scores).map(([name, score]) => {
     const interval = score.low === null ? "–" : `${number(score.low)} to ${number(score.high)}`;
-    return `| ${escape(scoreTitle(name))} | ${number(score.value)} | ${interval} | ${
-      number(score.baseline)
-    } | ${score.n} | ${escape(score.method)} |`;
+    const [value, baseline] = [number(score.value), number(score.baseline)];
+    const cells = [
+      escape(scoreTitle(name)),
+      value,
+      interval,
+      baseline,
+      score.n,
+      escape(score.method),
+    ];
+    return `| ${cells.join(" | ")} |`;
   });
   return [[
     "| score | value | 95 % interval | baseline | n | method |",
@@ -151,20 +156,14 @@ function analyses(test: ModelTest | null): string[] {
   ].join("\n")];
 }
 
-function ethics(): string[] {
-  return [
-    "Images of patients may be used only as their consent and the law allow. File names can name a " +
-    "patient; they stand in the split and in every list of results. Whether the model works " +
-    "equally well for all patients (age, sex, origin, disease) was not examined.",
-  ];
-}
-
 function caveats({ architecture: { classes }, decision }: ModelCard): string[] {
   const band = decision.acceptBand
-    ? `Accept answers of a probability at most ${decision.acceptBand.low.toPrecision(3)} or at ` +
-      `least ${decision.acceptBand.high.toPrecision(3)} alone, which were chosen for ` +
+    ? `Accept only predictions of a probability at most ${
+      decision.acceptBand.low.toPrecision(3)
+    } ` +
+      `or at least ${decision.acceptBand.high.toPrecision(3)}, which were chosen for ` +
       `${(100 * decision.acceptBand.errorRate).toFixed(0)} % errors on validation images.`
-    : "Let a person look at every answer: no range of probabilities was found on validation " +
+    : "Let a person look at every prediction: no range of probabilities was found on validation " +
       "images that may be accepted without.";
   return [
     `On images with another share of “${escape(classes.at(-1)!)}”, or from another scanner or ` +

@@ -1,9 +1,6 @@
 import { readCsv, writeCsv } from "../core/csv.ts";
 import { DataError } from "../core/errors.ts";
 
-/** Where predictions come from. */
-type PredictionSource = "validation" | "test" | "new folder";
-
 /** One image with what the model predicted for it. */
 export interface Prediction {
   /** Relative to the folder of images. */
@@ -28,7 +25,7 @@ export interface Prediction {
 export interface Predictions {
   /** Name of the run. */
   run: string;
-  source: PredictionSource;
+  source: "validation" | "test" | "new folder";
   /** Class folder names, in the model's order. */
   classes: readonly string[];
   /**
@@ -42,11 +39,10 @@ export interface Predictions {
   rows: readonly Prediction[];
   /** Whether the true class is the positive one: 1 or 0. */
   labels: readonly number[];
-  /** Whether the predicted class is the positive one: 1 or 0. */
+  /** The same of the predicted class. */
   predicted: readonly number[];
   /** True class, by its place in `classes`. */
   trueClasses: readonly number[];
-  /** Predicted class, by its place in `classes`. */
   predictedClasses: readonly number[];
   /** Of the positive class, calibrated, 0 to 1. */
   probabilities: readonly number[];
@@ -69,18 +65,15 @@ export type PredictionsContext = Pick<Predictions, "run" | "source" | "classes" 
  */
 export function predictionsOf(
   rows: readonly Prediction[],
-  { run, source, classes, seed, threshold }: PredictionsContext,
+  context: PredictionsContext,
 ): Predictions {
-  const positive = classes.length - 1;
+  const { classes, threshold } = context;
   const trueClasses = rows.map(({ label }) => classIndex(classes, label));
   const predictedClasses = rows.map(({ predicted }) => classIndex(classes, predicted));
-  const isPositive = (index: number) => index === positive ? 1 : 0;
+  const isPositive = (index: number) => index === classes.length - 1 ? 1 : 0;
   return {
-    run,
-    source,
-    classes,
+    ...context,
     threshold: classes.length === 2 ? threshold : null,
-    seed,
     rows,
     labels: trueClasses.map(isPositive),
     predicted: predictedClasses.map(isPositive),
@@ -113,7 +106,7 @@ export type PredictionRow = Pick<Prediction, (typeof COLUMNS)[number]>;
 
 /** Writes predictions_test.csv, atomically. */
 export async function writePredictions(path: string, { rows }: Predictions): Promise<void> {
-  await writeCsv(path, COLUMNS, rows.map((row) => ({ ...row })));
+  await writeCsv(path, COLUMNS, rows);
 }
 
 /**
@@ -126,12 +119,8 @@ export async function readPredictions(path: string): Promise<PredictionRow[]> {
   const rows = await readCsv(path, COLUMNS, remedy);
   return rows.map((row, i) => {
     const probability = row.probability === "" ? NaN : Number(row.probability);
-    if (!(probability >= 0 && probability <= 1)) {
-      throw new DataError(
-        `${path}, row ${i + 1}: ${JSON.stringify(row.probability)} is no probability.`,
-        remedy,
-      );
-    }
-    return { ...row, probability };
+    if (probability >= 0 && probability <= 1) return { ...row, probability };
+    const what = `${path}, row ${i + 1}: ${JSON.stringify(row.probability)} is no probability.`;
+    throw new DataError(what, remedy);
   });
 }

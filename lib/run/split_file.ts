@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { readCsv, toCsv } from "../core/csv.ts";
 import { DataError } from "../core/errors.ts";
-import { readJson, writeAtomic, writeJson } from "../core/files.ts";
+import { exists, readJson, sha256File, writeAtomic, writeJson } from "../core/files.ts";
 import { fromRoot } from "../core/paths.ts";
 import type { Config } from "../core/settings.ts";
 import { compareCodePoints, listLines } from "../core/words.ts";
@@ -26,6 +26,8 @@ export interface SplitRow extends Pick<ManifestRow, "path" | "label" | "group" |
 
 const COLUMNS = ["path", "label", "group", "sha256", "subset"] as const;
 
+const REMEDY = "Run notebook 03 again; it writes this file.";
+
 /**
  * The text of split.csv: rows in code-point order of their paths, so that the same split is the same
  * file, byte for byte.
@@ -45,45 +47,30 @@ export async function writeSplit(path: string, rows: readonly SplitRow[]): Promi
  * @throws {DataError} When it is missing, damaged or names an unknown subset.
  */
 export async function readSplit(path: string): Promise<SplitRow[]> {
-  const remedy = "Run notebook 03 again; it writes this file.";
-  const rows = await readCsv(path, COLUMNS, remedy);
+  const rows = await readCsv(path, COLUMNS, REMEDY);
   return rows.map((row, i) => {
     const subset = SUBSETS.find((name) => name === row.subset);
-    if (subset === undefined) {
-      throw new DataError(
-        `${path}, row ${i + 1}: ${JSON.stringify(row.subset)} is not one of ${SUBSETS.join(", ")}.`,
-        remedy,
-      );
-    }
-    return { ...row, subset };
+    if (subset) return { ...row, subset };
+    throw new DataError(
+      `${path}, row ${i + 1}: ${JSON.stringify(row.subset)} is not one of ${SUBSETS.join(", ")}.`,
+      REMEDY,
+    );
   });
 }
 
-/** How much there is in one subset. */
-interface SubsetCount {
-  subset: Subset;
-  images: number;
-  /** Share of all images, 0 to 1. */
-  fraction: number;
-  groups: number;
-  /** Images of each class, by label. */
-  classes: Record<string, number>;
-}
-
-/** Images, groups and classes a subset, in the order of the subsets. */
-export function subsetCounts(rows: readonly SplitRow[]): SubsetCount[] {
+/**
+ * How much is in each subset, in their order: images, their fraction of all (0 to 1), groups, and
+ * images of each class by label.
+ */
+export function subsetCounts(rows: readonly SplitRow[]) {
   const labels = [...new Set(rows.map(({ label }) => label))].sort();
   return SUBSETS.map((subset) => {
     const own = rows.filter((row) => row.subset === subset);
-    return {
-      subset,
-      images: own.length,
-      fraction: own.length / rows.length,
-      groups: new Set(own.map(({ group }) => group)).size,
-      classes: Object.fromEntries(
-        labels.map((label) => [label, own.filter((row) => row.label === label).length]),
-      ),
-    };
+    const classes: Record<string, number> = Object.fromEntries(
+      labels.map((label) => [label, own.filter((row) => row.label === label).length]),
+    );
+    const groups = new Set(own.map(({ group }) => group)).size;
+    return { subset, images: own.length, fraction: own.length / rows.length, groups, classes };
   });
 }
 
@@ -106,37 +93,19 @@ export function groupWarning(rows: readonly { path: string; group: string }[]): 
     : "No groups: one patient may be in both training and test, so scores are likely too good.";
 }
 
-/** The content of split_certificate.json: proof that nothing leaks between the subsets. */
-export interface SplitCertificate {
-  /** Of the form of this file. */
-  version: 2;
-  /** `made` from the seed, so that it can be made again; or `given` by a person. */
-  source: "made" | "given";
-  /** `null` for a given split, as are the fractions requested. */
-  seed: number | null;
-  fractions_requested: Record<Subset, number> | null;
-  fractions_achieved: Record<Subset, number>;
-  /** Images a class and subset. */
-  counts: Record<Subset, Record<string, number>>;
-  /** Groups a subset. */
-  groups: Record<Subset, number>;
-  /** SHA-256 over all rows of the manifest, in the order of their paths; see `manifestHash`. */
-  manifest_sha256: string;
-  /** SHA-256 of split.csv, as `sha256sum` gives it. */
-  split_sha256: string;
-  /** Pairs of near-duplicates that were checked. */
-  near_duplicate_pairs: number;
-  /** SHA-256 over these pairs, in order. */
-  near_duplicates_sha256: string;
-  /** Always empty: a split with crossings gets no certificate. */
-  groups_crossing: [];
-  /** Always empty. */
-  duplicates_crossing: [];
-  /** Always empty. */
-  near_duplicates_crossing: [];
-  /** What limits the proof: that there are no groups; else `null`. */
-  note: string | null;
-}
+/**
+ * The content of split_certificate.json: proof that nothing leaks between the subsets.
+ *
+ * - `source`: `made` from the seed, so that it can be made again, or `given` by a person; then
+ *   `seed` and `fractions_requested` are `null`.
+ * - `counts`: images a subset and class; `groups`: groups a subset.
+ * - `manifest_sha256`: over all rows of the manifest, see {@linkcode manifestHash}.
+ * - `split_sha256`: of split.csv, as `sha256sum` gives it.
+ * - `near_duplicate_pairs`: how many were checked; `near_duplicates_sha256`: over them, in order.
+ * - `…_crossing`: always empty, since a split with crossings gets no certificate.
+ * - `note`: what limits the proof, namely that there are no groups; else `null`.
+ */
+export type SplitCertificate = z.infer<typeof certificateSchema>;
 
 /** What a split was made from. */
 export interface SplitRequest {
@@ -172,16 +141,16 @@ export function certifySplit(
     );
   }
   const counts = subsetCounts(rows);
-  const perSubset = <T>(value: (count: (typeof counts)[number]) => T) =>
+  const bySubset = <T>(value: (count: (typeof counts)[number]) => T) =>
     Object.fromEntries(counts.map((count) => [count.subset, value(count)])) as Record<Subset, T>;
   return {
     version: 2,
     source: requested === null ? "given" : "made",
     seed: requested?.seed ?? null,
     fractions_requested: requested?.fractions ?? null,
-    fractions_achieved: perSubset(({ fraction }) => fraction),
-    counts: perSubset(({ classes }) => classes),
-    groups: perSubset(({ groups }) => groups),
+    fractions_achieved: bySubset(({ fraction }) => fraction),
+    counts: bySubset(({ classes }) => classes),
+    groups: bySubset(({ groups }) => groups),
     manifest_sha256: manifestHash(manifest),
     split_sha256: sha256(splitText(rows)),
     near_duplicate_pairs: nearDuplicates.length,
@@ -205,7 +174,7 @@ const count = z.int().min(0);
 const perSubset = <T extends z.ZodType>(value: T) =>
   z.object({ train: value, validation: value, test: value });
 
-const certificateSchema: z.ZodType<SplitCertificate> = z.object({
+const certificateSchema = z.object({
   version: z.literal(2),
   source: z.enum(["made", "given"]),
   seed: z.int().nullable(),
@@ -227,13 +196,18 @@ const certificateSchema: z.ZodType<SplitCertificate> = z.object({
  * Reads split_certificate.json. It says what was certified, not that it still holds: see
  * {@linkcode verifyCertificate}.
  *
- * @throws {DataError} When it is missing or damaged.
+ * @param split Path of split.csv, to check that it is, byte for byte, the file that was certified.
+ * @throws {DataError} When it is missing, damaged or, while there is a split.csv, not of that.
  */
-export async function readCertificate(path: string): Promise<SplitCertificate> {
-  const remedy = "Run notebook 03 again; it writes this file.";
-  const { success, data } = certificateSchema.safeParse(await readJson(path, remedy));
-  if (success) return data;
-  throw new DataError(`${path} is damaged, or of another version of the project.`, remedy);
+export async function readCertificate(path: string, split?: string): Promise<SplitCertificate> {
+  const { success, data } = certificateSchema.safeParse(await readJson(path, REMEDY));
+  if (!success) {
+    throw new DataError(`${path} is damaged, or of another version of the project.`, REMEDY);
+  }
+  if (split && await exists(split) && await sha256File(split) !== data.split_sha256) {
+    throw new DataError(`${split} is not the split that ${path} vouches for.`, REMEDY);
+  }
+  return data;
 }
 
 /**
@@ -250,9 +224,8 @@ export function verifyCertificate(
   nearDuplicates: readonly (readonly [string, string])[],
 ): string[] {
   const given = (certificate ?? {}) as Record<string, unknown>;
-  const requested = requestOf(given);
   const expected: Record<string, unknown> = {
-    ...certifySplit(rows, manifest, nearDuplicates, requested),
+    ...certifySplit(rows, manifest, nearDuplicates, requestOf(given)),
   };
   return [...new Set([...Object.keys(expected), ...Object.keys(given)])]
     .filter((name) => !isDeepStrictEqual(expected[name], given[name]));
@@ -267,8 +240,7 @@ export function requestOf(certificate: Record<string, unknown>): SplitRequest | 
   const { data } = requestSchema.safeParse(certificate);
   if (!data) {
     throw new DataError(
-      "The split certificate is damaged, or of another version of the project: it does not say " +
-        "how the split came about.",
+      "The split certificate is damaged: it does not say how the split came about.",
       "Make the split anew with notebook 03.",
     );
   }
@@ -355,20 +327,18 @@ export function subsetItems(
   classes: readonly string[],
 ): LabelledFile[] {
   return rows.filter((row) => row.subset === subset)
-    .map(({ path, label, sha256 }) => ({
-      path: join(folder, path),
-      label: classes.indexOf(label),
-      sha256,
-    }));
+    .map(({ path, label, sha256 }) => {
+      return { path: join(folder, path), label: classes.indexOf(label), sha256 };
+    });
 }
 
 /** An image file to learn from or to score. */
 export interface LabelledFile {
-  /** Absolute path. */
+  /** Absolute. */
   path: string;
   /** Class index. */
   label: number;
-  /** SHA-256 of the file's content, in hexadecimal; where given, other content is an error. */
+  /** Of the file's content, in hexadecimal; where given, other content is an error. */
   sha256?: string;
 }
 

@@ -14,7 +14,7 @@ import {
   rankRuns,
   type Runs,
   type RunSummary,
-} from "../run/runs.ts";
+} from "../run/run.ts";
 import type { TrainedRun } from "../training/training.ts";
 import { classLabel, counted } from "./card.ts";
 import { NO_GROUP } from "./group_charts.ts";

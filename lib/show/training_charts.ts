@@ -2,7 +2,7 @@ import * as Plot from "@observablehq/plot";
 import { extent, max, min, range, sum } from "d3-array";
 import type { Config } from "../core/settings.ts";
 import type { HistoryRow, TrainingEvent } from "../run/history.ts";
-import { rankRuns, type RunSummary } from "../run/runs.ts";
+import { rankRuns, type RunSummary } from "../run/run.ts";
 import type { RangeTest } from "../training/learning_rate.ts";
 import {
   card,

@@ -1,9 +1,6 @@
-import type { Run } from "../run/run.ts";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import { z } from "zod";
-import { DataError } from "../core/errors.ts";
-import { exists, readJson, sha256File, writeAtomic } from "../core/files.ts";
+import { exists, writeAtomic } from "../core/files.ts";
 import { FEATURES_FOLDER, fromRoot, type RunPaths } from "../core/paths.ts";
 import { type Config, DEFAULT_HEAD } from "../core/settings.ts";
 import { type OnProgress, stoppable } from "../core/stop.ts";
@@ -16,8 +13,14 @@ import { DEFAULT_DECISION } from "../run/decision.ts";
 import { type HistoryRow, type TrainingEvent, writeEvents, writeHistory } from "../run/history.ts";
 import { MODEL_FORMAT, PARITY_TOLERANCE } from "../run/model_card.ts";
 import { modelCardMarkdown } from "../run/model_card_text.ts";
-import { type TrainingRecord, writeTrainingRecord } from "../run/runs.ts";
-import { type Subset, subsetItems, SUBSETS } from "../run/split_file.ts";
+import { type Run, type TrainingRecord, writeTrainingRecord } from "../run/run.ts";
+import {
+  readCertificate,
+  type SplitCertificate,
+  type Subset,
+  subsetItems,
+  SUBSETS,
+} from "../run/split_file.ts";
 import { latestCheckpoint, removeCheckpoints } from "./checkpoint.ts";
 import { fit, type TrainingResult } from "./fit.ts";
 import { tensorboardLog } from "./tensorboard.ts";
@@ -48,7 +51,7 @@ export async function trainRun(
   } = {},
 ): Promise<TrainedRun> {
   const { config, paths } = run;
-  const certificate = await readCertificate(paths);
+  const certificate = await readCertificate(paths.splitCertificate, paths.split);
   const start = await startRun(run, onProgress);
   const { split, decode, model, startingWeights } = start;
   const items = (subset: Subset) =>
@@ -100,23 +103,6 @@ export async function trainRun(
 
 type Start = Awaited<ReturnType<typeof startRun>>;
 
-const certificateSchema = z.object({ manifest_sha256: z.string(), split_sha256: z.string() });
-
-type Certificate = z.infer<typeof certificateSchema>;
-
-/** @throws {DataError} When the certificate is missing, damaged, or not that of split.csv. */
-async function readCertificate(
-  { split, splitCertificate }: Pick<RunPaths, "split" | "splitCertificate">,
-): Promise<Certificate> {
-  const remedy = "Run notebook 03 again; it writes this file.";
-  const { data } = certificateSchema.safeParse(await readJson(splitCertificate, remedy));
-  if (!data) throw new DataError(`${splitCertificate} is not a certificate.`, remedy);
-  if (await exists(split) && await sha256File(split) !== data.split_sha256) {
-    throw new DataError(`${split} is not the split that ${splitCertificate} vouches for.`, remedy);
-  }
-  return data;
-}
-
 /** Writes the saved model once more as a Keras file, and its card for people. */
 async function exportBest(paths: Pick<RunPaths, "model" | "modelCardText">): Promise<void> {
   const { model, card } = await loadModel(paths.model);
@@ -132,7 +118,7 @@ async function exportBest(paths: Pick<RunPaths, "model" | "modelCardText">): Pro
 function trainingRecord(
   config: Config,
   { model, startingWeights: { kind } }: Start,
-  { split_sha256: splitSha256 }: Certificate,
+  { split_sha256: splitSha256 }: SplitCertificate,
 ): TrainingRecord {
   const { backbone } = model.architecture;
   const weights = kind === "random" ? kind : config.model.weights;
@@ -143,7 +129,7 @@ function trainingRecord(
 function fingerprint(
   config: Config,
   { model, startingWeights: { kind, sha256 } }: Start,
-  { split_sha256: splitSha256 }: Certificate,
+  { split_sha256: splitSha256 }: SplitCertificate,
 ): string {
   const noInfluence = /^(epochs|logs|startAnew|checkpoint|\w+(Mega|Giga)bytes)$/;
   const training = Object.entries(config.training).filter(([name]) => !noInfluence.test(name));
@@ -170,7 +156,7 @@ function fingerprint(
 function describeModel(
   config: Config,
   { model: { architecture }, decode, startingWeights, split, synthetic }: Start,
-  { manifest_sha256: manifestSha256, split_sha256: splitSha256 }: Certificate,
+  certificate: SplitCertificate,
   { epoch, val_loss, val_accuracy, val_auc }: HistoryRow,
 ): CardDraft {
   const { backbone } = architecture; // of the model itself, which may not be the config's
@@ -193,8 +179,8 @@ function describeModel(
     versions: versions(),
     data: {
       synthetic,
-      manifestSha256,
-      splitSha256,
+      manifestSha256: certificate.manifest_sha256,
+      splitSha256: certificate.split_sha256,
       images: Object.fromEntries(
         SUBSETS.map((name) => [name, split.filter(({ subset }) => subset === name).length]),
       ) as Record<Subset, number>,

@@ -1,6 +1,5 @@
 import type { HistoryRow, TrainingEvent } from "../run/history.ts";
-import type { Run } from "../run/run.ts";
-import { readRuns } from "../run/runs.ts";
+import { readRuns, type Run } from "../run/run.ts";
 import type { Figure } from "../show/card.ts";
 import {
   createLive,

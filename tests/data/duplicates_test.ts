@@ -105,11 +105,9 @@ Deno.test("findNearDuplicates() finds copies in all eight positions, rescaled an
 });
 
 Deno.test("findNearDuplicates() links the same clusters in any order, without a cycle", async () => {
+  const copy = (i: number) => positioned(picture(200 + i % 5, 120, 120), i % 8);
   const kinds = await Promise.all(
-    Array.from(
-      { length: 24 },
-      async (_, i) => await look(sharp(await positioned(picture(200 + i % 5, 120, 120), i % 8))),
-    ),
+    Array.from(Array(24), async (_, i) => look(sharp(await copy(i)))),
   );
   await fc.assert(
     fc.asyncProperty(fc.shuffledSubarray([...kinds.keys()], { minLength: 2 }), async (chosen) => {

@@ -10,16 +10,7 @@ import { inFolder, put } from "./test_images.ts";
 
 Deno.test("listImages() finds images at any depth, in code-point order", () =>
   inFolder(async (folder) => {
-    const sorted = [
-      "Z.webp",
-      "a.tif",
-      "a/b/c.TIFF",
-      "a/z.Jpeg",
-      "a/é.bmp",
-      "b.PNG",
-      "ﬀ.png",
-      "😀.jpg",
-    ];
+    const sorted = "Z.webp a.tif a/b/c.TIFF a/z.Jpeg a/é.bmp b.PNG ﬀ.png 😀.jpg".split(" ");
     for (const name of sorted.toReversed()) await put(folder, name, "");
     assert.deepEqual((await listImages(folder)).paths, sorted);
   }));
@@ -34,12 +25,9 @@ Deno.test("listImages() keeps hostile names as they are", () =>
 
 Deno.test("listImages() passes over hidden files, links and other types, and counts them", () =>
   inFolder(async (folder) => {
-    await put(folder, "in/a.png", "");
-    await put(folder, "in/._a.png", "");
-    await put(folder, "in/.cache/b.png", "");
-    await put(folder, "in/Thumbs.db", "");
-    await put(folder, "in/notes.txt", "");
-    await put(folder, "in/scan.svs", "");
+    for (const name of ["a.png", "._a.png", ".cache/b.png", "Thumbs.db", "notes.txt", "scan.svs"]) {
+      await put(folder, `in/${name}`, "");
+    }
     await put(folder, "out/secret.png", "");
     await Deno.symlink(join(folder, "in"), join(folder, "in/loop"));
     await Deno.symlink(join(folder, "out"), join(folder, "in/out"));
@@ -55,11 +43,8 @@ Deno.test("listImages() passes over hidden files, links and other types, and cou
 
 Deno.test("listImages() follows links when asked, into every folder once", () =>
   inFolder(async (folder) => {
-    await put(folder, "in/real/a.png", "");
-    await put(folder, "in/.store/stored.png", "");
-    await put(folder, "out/b.png", "");
-    await put(folder, "out/deep/c.png", "");
-    await put(folder, "elsewhere/d.png", "");
+    const files = "in/real/a.png in/.store/stored.png out/b.png out/deep/c.png elsewhere/d.png";
+    for (const path of files.split(" ")) await put(folder, path, "");
     const link = (target: string, path: string) =>
       Deno.symlink(join(folder, target), join(folder, path));
     await link("in/real", "in/again"); // is listed under its own name
@@ -77,12 +62,7 @@ Deno.test("listImages() follows links when asked, into every folder once", () =>
     await Deno.symlink("/dev/zero", join(folder, "in/endless.png"));
     const { paths, skipped, outside } = await listImages(join(folder, "in"), { followLinks: true });
     assert.deepEqual(paths, [
-      "a_part_of_out/c.png",
-      "dangling.png",
-      "one.png",
-      "out/b.png",
-      "real/a.png",
-      "self.png",
+      ...["a_part_of_out/c.png", "dangling.png", "one.png", "out/b.png", "real/a.png", "self.png"],
       "stored.png",
     ]);
     // again, a_again.png, loop, around, out/deep/loop, out/back, out/deep and endless.png
@@ -109,11 +89,8 @@ Deno.test("listImages() throws on a missing folder, and on a file, following lin
   for (const followLinks of [false, true]) {
     const list = (folder: string) => listImages(folder, { followLinks });
     await assert.rejects(list(import.meta.filename!), /test\.ts" is a file, and the folder/);
-    await assert.rejects(list("/no/such/folder"), (error: unknown) => {
-      assert(error instanceof DataError, String(error));
-      assert.match(error.message, /"\/no\/such\/folder" is not there/);
-      return true;
-    });
+    const message = /"\/no\/such\/folder" is not there/;
+    await assert.rejects(list("/no/such/folder"), { name: DataError.name, message });
   }
 });
 
@@ -147,31 +124,15 @@ Deno.test("sortCodePoints() sorts as one sort would, however many there are", as
   for (const letters of ["ab./", "a\ue000😀"]) {
     const characters = [...letters];
     for (const count of [0, 1, 8192, 8193, 30000]) {
-      const texts = Array.from(
-        { length: count },
-        () =>
-          Array.from({ length: 6 }, () => characters[random.integer(characters.length)]).join(""),
-      );
+      const letter = () => characters[random.integer(characters.length)];
+      const texts = Array.from({ length: count }, () => Array.from(Array(6), letter).join(""));
       assert.deepEqual(await sortCodePoints(texts), texts.toSorted(compareCodePoints));
     }
   }
 });
 
 Deno.test("compareCodePoints() orders as UTF-8 bytes do", () => {
-  const texts = [
-    "",
-    "a",
-    "ab",
-    "Z",
-    "é",
-    "\ud7ff",
-    "\ue000",
-    "\uffff",
-    "😀",
-    "😁",
-    "a😀",
-    "a\uffff",
-  ];
+  const texts = ",a,ab,Z,é,\ud7ff,\ue000,\uffff,😀,😁,a😀,a\uffff".split(",");
   const bytes = (text: string) => new TextEncoder().encode(text);
   for (const a of texts) {
     for (const b of texts) {

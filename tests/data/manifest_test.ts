@@ -13,16 +13,8 @@ import { inFolder } from "./test_images.ts";
 const hostile = "non/=cmd(),\"a'\n<script>.png";
 
 const row = (path: string, status = "ok"): ManifestRow => ({
-  path,
-  label: "non",
-  group: "S1",
-  sha256: "ab".repeat(32),
-  dhash: "ffffffffffffffff",
-  width: 711,
-  height: 733,
-  channels: 4,
-  format: "png",
-  status,
+  ...{ path, label: "non", group: "S1", sha256: "ab".repeat(32), dhash: "f".repeat(16) },
+  ...{ width: 711, height: 733, channels: 4, format: "png", status },
 });
 
 Deno.test("readManifest() returns what writeManifest() wrote", () =>

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import sharp from "sharp";
 import { ImageError } from "../../lib/core/errors.ts";
+import { runTool, venvPython } from "../../lib/core/terminal.ts";
 import { type OpenedImage, openImage, readImageFile } from "../../lib/data/open_image.ts";
 import { boundByPermissions } from "../bound_by_permissions.ts";
 import { hugePng, inFolder, picture, picturePixels, put } from "./test_images.ts";
@@ -112,17 +113,16 @@ Deno.test("openImage() converts CMYK to RGB of about the same colours", async ()
 });
 
 Deno.test("openImage() names how unusual files store their pixels, and nothing of usual ones", async () => {
-  const mode = async (bytes: Uint8Array) => (await open(bytes)).mode;
-  assert.equal(await mode(await picture(4).png().toBuffer()), "");
-  assert.equal(await mode(await picture(4).ensureAlpha(0.5).png().toBuffer()), "");
-  assert.equal(await mode(await picture(4).jpeg().toBuffer()), "");
-  assert.equal(await mode(await picture(4).toColourspace("b-w").png().toBuffer()), "grey");
-  assert.equal(await mode(await picture(4).toColourspace("rgb16").png().toBuffer()), "16-bit");
-  assert.equal(
-    await mode(await picture(4).toColourspace("grey16").png().toBuffer()),
-    "16-bit grey",
-  );
-  assert.equal(await mode(await picture(4).toColourspace("cmyk").jpeg().toBuffer()), "CMYK");
+  const cases = [
+    [picture(4).png(), ""],
+    [picture(4).ensureAlpha(0.5).png(), ""],
+    [picture(4).jpeg(), ""],
+    [picture(4).toColourspace("b-w").png(), "grey"],
+    [picture(4).toColourspace("rgb16").png(), "16-bit"],
+    [picture(4).toColourspace("grey16").png(), "16-bit grey"],
+    [picture(4).toColourspace("cmyk").jpeg(), "CMYK"],
+  ] as const;
+  for (const [image, mode] of cases) assert.equal((await open(await image.toBuffer())).mode, mode);
 });
 
 Deno.test("openImage() takes the first frame of animated files", async () => {
@@ -146,26 +146,24 @@ Deno.test("openImage() applies the EXIF orientation", async () => {
   assert.equal(largestDifference(await decode(bytes), upright), 0);
 });
 
-Deno.test("openImage() refuses floating-point samples", async () => {
-  await inFolder(async (folder) => {
+Deno.test("openImage() refuses floating-point samples", () =>
+  inFolder(async (folder) => {
     const script = "import sys, numpy; from PIL import Image; " +
       "Image.fromarray(numpy.full((20, 20), .5, 'float32')).save(sys.argv[1])";
     const path = join(folder, "float.tif");
-    await python(script, path);
+    await runTool(venvPython, ["-c", script, path]);
     await refuses(await Deno.readFile(path), /samples are of type float/);
-  });
-});
+  }));
 
 Deno.test("openImage() agrees with Pillow on every kind of BMP", async () => {
   await inFolder(async (folder) => {
     await put(folder, "in.png", await picture(8, 23, 17).png().toBuffer());
-    await python(
+    const script =
       "import sys; from PIL import Image; d = sys.argv[1]; i = Image.open(d + '/in.png')\n" +
-        "for mode in ['L', 'P', 'RGB', 'RGBA']:\n" +
-        "    j = i.convert(mode); j.save(f'{d}/{mode}.bmp'); j.convert('RGB').save(f'{d}/{mode}.png')\n" +
-        "i.convert('1').save(d + '/bits.bmp')",
-      folder,
-    );
+      "for mode in ['L', 'P', 'RGB', 'RGBA']:\n" +
+      "    j = i.convert(mode); j.save(f'{d}/{mode}.bmp'); j.convert('RGB').save(f'{d}/{mode}.png')\n" +
+      "i.convert('1').save(d + '/bits.bmp')";
+    await runTool(venvPython, ["-c", script, folder]);
     for (const [mode, channels] of [["L", 1], ["P", 3], ["RGB", 3], ["RGBA", 3]] as const) {
       const bmp = await Deno.readFile(join(folder, `${mode}.bmp`));
       const image = await open(bmp);
@@ -182,11 +180,9 @@ Deno.test("openImage() agrees with Pillow on every kind of BMP", async () => {
 Deno.test("openImage() shrinks as Pillow's BILINEAR does", async () => {
   await inFolder(async (folder) => {
     await put(folder, "in.png", await picture(9, 711, 733).png().toBuffer());
-    await python(
-      "import sys; from PIL import Image; d = sys.argv[1]\n" +
-        "Image.open(d + '/in.png').resize((224, 224), Image.BILINEAR).save(d + '/out.png')",
-      folder,
-    );
+    const script = "import sys; from PIL import Image; d = sys.argv[1]\n" +
+      "Image.open(d + '/in.png').resize((224, 224), Image.BILINEAR).save(d + '/out.png')";
+    await runTool(venvPython, ["-c", script, folder]);
     const ours = await (await open(await Deno.readFile(join(folder, "in.png")))).toRgb(224, 224);
     const theirs = await decode(await Deno.readFile(join(folder, "out.png")));
     assert(largestDifference(ours, theirs) <= 3, `${largestDifference(ours, theirs)} of 255`);
@@ -228,10 +224,3 @@ Deno.test({
       assert.equal(new TextDecoder().decode(stdout), "there is no permission to read it.\n");
     }),
 });
-
-async function python(script: string, argument: string): Promise<void> {
-  const { success, stderr } = await new Deno.Command(".venv/bin/python", {
-    args: ["-c", script, argument],
-  }).output();
-  assert(success, new TextDecoder().decode(stderr));
-}

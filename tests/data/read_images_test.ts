@@ -41,10 +41,8 @@ async function readLater(folder: string, cachePath: string, paths = NAMES): Prom
 
 /** Changes what the cache says of every image, so that what comes from it can be told. */
 async function mark(cachePath: string, change: Partial<CachedImage> = {}): Promise<void> {
-  const images = await readScanCache(cachePath, MAX);
-  const marked = images.map((image) => {
-    return { ...image, look: { ...image.look, width: 999 }, ...change };
-  });
+  const marked = (await readScanCache(cachePath, MAX))
+    .map((image) => ({ ...image, look: { ...image.look, width: 999 }, ...change }));
   await writeScanCache(cachePath, marked, MAX);
 }
 

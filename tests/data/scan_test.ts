@@ -40,12 +40,8 @@ Deno.test("scanDataset() describes every image and finds nothing in a clean fold
     );
     assert.deepEqual(findings, []);
     assert.deepEqual(rows.map(({ path }) => path), [
-      "non/S0-2.png",
-      "non/S0-4.png",
-      "non/S1-1.png",
-      "non/S1-5.png",
-      "sclerotic/S0-0.png",
-      "sclerotic/S1-3.png",
+      ...["non/S0-2.png", "non/S0-4.png", "non/S1-1.png", "non/S1-5.png"],
+      ...["sclerotic/S0-0.png", "sclerotic/S1-3.png"],
     ]);
     const bytes = await Deno.readFile(join(folder, "non/S0-2.png"));
     const { dhash, ...rest } = rows[0]!;
@@ -93,18 +89,19 @@ Deno.test("scanDataset() finds every planted fault and loses no image", () =>
       "conflicting_near_duplicate|sclerotic/S1-3.png|non/small.jpg",
     ]);
     const status = new Map(rows.map((row) => [row.path, row.status]));
-    assert.equal(status.get("non/S1-1.png"), "ok");
-    assert.equal(status.get("non/copy.png"), "duplicate of non/S1-1.png");
-    assert.match(status.get("non/bomb.png")!, /^unreadable: it has 30000 × 30000 pixels/);
-    assert.match(status.get("non/empty.png")!, /^unreadable: the file is empty/);
-    assert.match(status.get("non/both.png")!, /^conflicting labels/);
-    assert.equal(status.get("non/jpeg.png"), "ok");
-    assert.equal(status.get("non/small.jpg"), "ok");
+    for (
+      const [path, expected] of Object.entries({
+        "non/S1-1.png": /^ok$/,
+        "non/copy.png": /^duplicate of non\/S1-1\.png$/,
+        "non/bomb.png": /^unreadable: it has 30000 × 30000 pixels/,
+        "non/empty.png": /^unreadable: the file is empty/,
+        "non/both.png": /^conflicting labels/,
+        "non/jpeg.png": /^ok$/,
+        "non/small.jpg": /^ok$/,
+      })
+    ) assert.match(status.get(path)!, expected);
     assert.match(findings.at(-1)!.detail, /labels differ/);
-    assert.match(
-      findings[0]!.detail,
-      /^1 link, 1 file of another type, 1 hidden file not looked at$/,
-    );
+    assert.match(findings[0]!.detail, /^1 link, 1 file of another type, 1 hidden file/);
   }));
 
 Deno.test("scanDataset() reports names that differ by case alone", () =>
@@ -121,15 +118,13 @@ Deno.test("scanDataset() stops when a class has no usable image", () =>
   inFolder(async (folder) => {
     await put(folder, "non/a.png", await png(1));
     await put(folder, "sclerotic/a.png", "");
-    await assert.rejects(
-      scanDataset(folder, config),
-      /None of the 1 images of the class sclerotic/,
-    );
+    await assert.rejects(scanDataset(folder, config), /None of the 1 images of .* sclerotic/);
   }));
 
-const statuses = async (folder: string, policies: Partial<AuditPolicies>) => {
+/** The images that these policies leave out, each with its status. */
+const leftOut = async (folder: string, policies: Partial<AuditPolicies>) => {
   const { rows } = await scanDataset(folder, withAudit(policies));
-  return Object.fromEntries(rows.map(({ path, status }) => [path, status]));
+  return rows.filter(({ status }) => status !== "ok").map(({ path, status }) => [path, status]);
 };
 
 Deno.test("scanDataset() leaves out what the policies say, and nothing else", () =>
@@ -139,26 +134,17 @@ Deno.test("scanDataset() leaves out what the policies say, and nothing else", ()
     await put(folder, "non/copy.png", await png(1));
     await put(folder, "non/both.png", await png(22));
     await put(folder, "sclerotic/both.png", await png(22));
-    const keep = await statuses(folder, {
-      duplicate: "keep",
-      conflictingLabels: "warn",
-      wrongExtension: "warn",
-    });
-    assert.deepEqual(new Set(Object.values(keep)), new Set(["ok"]));
-    const drop = await statuses(folder, { wrongExtension: "drop" });
-    assert.deepEqual(
-      Object.entries(drop).filter(([, status]) => status !== "ok"),
-      [
-        ["non/both.png", "conflicting labels: the same file as sclerotic/both.png"],
-        ["non/copy.png", "duplicate of non/S1-1.png"],
-        [
-          "non/jpeg.png",
-          "content of another format than the name says: The content is JPEG, other than the " +
-          "name says.",
-        ],
-        ["sclerotic/both.png", "conflicting labels: the same file as non/both.png"],
-      ],
-    );
+    const used = { duplicate: "keep", conflictingLabels: "warn", wrongExtension: "warn" } as const;
+    assert.deepEqual(await leftOut(folder, used), []);
+    const drop = await leftOut(folder, { wrongExtension: "drop" });
+    const [[format, why]] = drop.splice(2, 1) as [[string, string]];
+    assert.equal(format, "non/jpeg.png");
+    assert.match(why, /^content of another format than the name says: The content is JPEG/);
+    assert.deepEqual(drop, [
+      ["non/both.png", "conflicting labels: the same file as sclerotic/both.png"],
+      ["non/copy.png", "duplicate of non/S1-1.png"],
+      ["sclerotic/both.png", "conflicting labels: the same file as non/both.png"],
+    ]);
   }));
 
 Deno.test("scanDataset() pairs exact copies that are used as near-duplicates, for the split", () =>
@@ -181,18 +167,15 @@ Deno.test("scanDataset() keeps the first near-duplicate of each label, or none o
     await put(folder, "non/x2.png", await scaled(60));
     await put(folder, "sclerotic/x3.png", await scaled(70));
     await put(folder, "sclerotic/x4.png", await scaled(80));
-    const left = async (policies: Partial<AuditPolicies>) =>
-      Object.entries(await statuses(folder, policies)).filter(([, status]) => status !== "ok");
-    assert.deepEqual(await left({}), []);
-    assert.deepEqual(await left({ nearDuplicate: "drop" }), [
+    assert.deepEqual(await leftOut(folder, {}), []);
+    assert.deepEqual(await leftOut(folder, { nearDuplicate: "drop" }), [
       ["non/x2.png", "near-duplicate of non/x1.png"],
       ["sclerotic/x4.png", "near-duplicate of sclerotic/x3.png"],
     ]);
-    assert.deepEqual(await left({ conflictingNearDuplicate: "drop" }), [
-      ["non/x1.png", "conflicting labels: shows the same as sclerotic/x3.png"],
-      ["non/x2.png", "conflicting labels: shows the same as sclerotic/x3.png"],
-      ["sclerotic/x3.png", "conflicting labels: shows the same as non/x1.png"],
-      ["sclerotic/x4.png", "conflicting labels: shows the same as non/x1.png"],
+    const same = "conflicting labels: shows the same as";
+    assert.deepEqual(await leftOut(folder, { conflictingNearDuplicate: "drop" }), [
+      ...["non/x1.png", "non/x2.png"].map((path) => [path, `${same} sclerotic/x3.png`]),
+      ...["sclerotic/x3.png", "sclerotic/x4.png"].map((path) => [path, `${same} non/x1.png`]),
     ]);
   }));
 

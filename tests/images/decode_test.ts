@@ -3,7 +3,7 @@ import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import sharp from "sharp";
 import { ImageError } from "../../lib/core/errors.ts";
-import { venvPython } from "../../lib/core/python.ts";
+import { venvPython } from "../../lib/core/terminal.ts";
 import { batches, createPixelCache, decodeImage } from "../../lib/images/decode.ts";
 import { inFolder, picture, picturePixels, put } from "../data/test_images.ts";
 
@@ -39,12 +39,8 @@ Deno.test("decodeImage() names the file and the reason", () =>
   inFolder(async (folder) => {
     await put(folder, '"a",\n<b>.png', "");
     const path = join(folder, '"a",\n<b>.png');
-    await assert.rejects(decodeImage(path, squash), (error: unknown) => {
-      assert(error instanceof ImageError);
-      assert.equal(error.path, path);
-      assert.equal(error.reason, "the file is empty (0 bytes).");
-      return true;
-    });
+    const reason = "the file is empty (0 bytes).";
+    await assert.rejects(decodeImage(path, squash), { name: ImageError.name, path, reason });
   }));
 
 /** Pillow's picture at a size, [height, width, 3]: BILINEAR widens when shrinking, as ours does. */
@@ -74,10 +70,7 @@ Deno.test("decodeImage() letterboxes and crops as Pillow does, after the EXIF or
         const { pixels, width, height } = await decodeImage(path, { ...squash, size: 48, resize });
         assert.deepEqual([width, height], orientation === 1 ? [192, 96] : [96, 192]);
         const expected = await pillow(path, code[resize]);
-        const worst = pixels.reduce(
-          (most, value, i) => Math.max(most, Math.abs(value - expected[i]!)),
-          0,
-        );
+        const worst = Math.max(...pixels.map((value, i) => Math.abs(value - expected[i]!)));
         // Both round after each of the two passes; none is the exact one.
         assert.ok(worst <= 2, `${resize}, orientation ${orientation}: ${worst} grey levels apart`);
       }
@@ -154,11 +147,7 @@ Deno.test("batches() ends with the name of a file that breaks, never with zeros"
       for await (const { paths } of batches(files, { ...squash, batchSize: 2 })) {
         seen.push(...paths);
       }
-    }, (error: unknown) => {
-      assert(error instanceof ImageError);
-      assert.equal(error.path, files[5]);
-      return true;
-    });
+    }, { name: ImageError.name, path: files[5] });
     assert.deepEqual(seen, files.slice(0, 4));
   }));
 
@@ -213,10 +202,8 @@ Deno.test("createPixelCache() sees a file that changes, and names one that vanis
     const cache = createPixelCache(1);
     const read = () =>
       Promise.all(paths.map(async (path) => {
-        const pixels = await cache.pixels(
-          path,
-          async () => (await decodeImage(path, squash)).pixels,
-        );
+        const decode = async () => (await decodeImage(path, squash)).pixels;
+        const pixels = await cache.pixels(path, decode);
         const before = new Uint8Array(pixels);
         pixels.fill(99); // a transform
         return before;
@@ -229,9 +216,5 @@ Deno.test("createPixelCache() sees a file that changes, and names one that vanis
     assert.deepEqual([changed[0], changed[2]], [first[0], first[2]]);
     assert.notDeepEqual(changed[1], first[1]);
     await Deno.remove(paths[2]!);
-    await assert.rejects(read(), (error: unknown) => {
-      assert(error instanceof ImageError);
-      assert.equal(error.path, paths[2]!);
-      return true;
-    });
+    await assert.rejects(read(), { name: ImageError.name, path: paths[2]! });
   }));

@@ -18,10 +18,8 @@ const spread = (values: Iterable<number>) => Math.max(...values) - Math.min(...v
 
 /** The draws of the first epochs. */
 function epochs(labels: number[], seed: number, n: number): Draw[][] {
-  return Array.from(
-    { length: n },
-    (_, i) => epochDraws(labels, { seed, epoch: i + 1, sampling: "balanced" }),
-  );
+  const draw = (epoch: number) => epochDraws(labels, { seed, epoch, sampling: "balanced" });
+  return Array.from(Array(n), (_, i) => draw(i + 1));
 }
 
 Deno.test("epochDraws() draws every image once where sampling is natural, in another order every epoch", () => {
@@ -67,7 +65,7 @@ Deno.test("epochDraws() comes by all images of a class equally often, each view 
         const views = draws.filter((draw) => draw.index === index).map(({ view }) => view);
         assert.deepEqual(
           views.toSorted((a, b) => a - b),
-          Array.from({ length: times }, (_, i) => i + 1),
+          Array.from(Array(times), (_, i) => i + 1),
         );
       }
     }),
@@ -87,14 +85,8 @@ Deno.test("epochDraws() gives another order each epoch, the same for the same se
 
 Deno.test("parseConfig() refuses to balance the classes twice, and says what to change", () => {
   const training = { classWeights: "balanced", sampling: "balanced" };
-  assert.throws(() => parseConfig({ training }), (error: unknown) => {
-    assert(error instanceof ConfigError);
-    assert.match(
-      error.message,
-      /training\.sampling: balances the classes twice: set classWeights to "none" or sampling to "natural"/,
-    );
-    return true;
-  });
+  const message = /training\.sampling: balances .* classWeights to "none" or sampling to "natural"/;
+  assert.throws(() => parseConfig({ training }), { name: ConfigError.name, message });
   for (const name of ["classWeights", "sampling"]) {
     parseConfig({ training: { [name]: "balanced" } });
   }

@@ -26,7 +26,7 @@ Deno.test("modelCardMarkdown() has the headings of Mitchell and others, and says
   assert.match(text, /^> \*\*Synthetic images\.\*\*/m);
   assert.match(text, /4,203,810 parameters/);
   assert.match(text, /Not tested yet/);
-  assert.match(text, /Let a person look at every answer/);
+  assert.match(text, /Let a person look at every prediction/);
   assert.match(text, /AUC undefined/);
   assert.doesNotMatch(text, /undefined,|NaN|null|\[object/);
   assert.doesNotMatch(

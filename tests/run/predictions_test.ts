@@ -9,6 +9,7 @@ import {
   readPredictions,
   writePredictions,
 } from "../../lib/run/predictions.ts";
+import { inFolder } from "../data/test_images.ts";
 
 const context: PredictionsContext = {
   run: "mine",
@@ -54,51 +55,31 @@ Deno.test("predictionsOf() refuses a class that the model does not have", () => 
   assert.throws(() => predictionsOf([row("other", "non")], context), DataError);
 });
 
-Deno.test("readPredictions() reads what writePredictions() wrote, whatever the names", async () => {
-  const folder = await Deno.makeTempDir();
-  const path = join(folder, "predictions_test.csv");
-  const name = fc.string({ minLength: 1, unit: "binary" }).filter((text) => text.isWellFormed());
-  try {
+Deno.test("readPredictions() reads what writePredictions() wrote, whatever the names", () =>
+  inFolder(async (folder) => {
+    const file = join(folder, "predictions_test.csv");
+    const drawn = fc.record({
+      path: fc.string({ minLength: 1, unit: "binary" }).filter((text) => text.isWellFormed()),
+      predicted: fc.constantFrom("non", "sclerotic"),
+      probability: fc.double({ min: 0, max: 1, noNaN: true }),
+    });
     await fc.assert(
-      fc.asyncProperty(
-        fc.array(
-          fc.record({
-            path: name,
-            positive: fc.boolean(),
-            probability: fc.double({ min: 0, max: 1, noNaN: true }),
-          }),
-        ),
-        async (drawn) => {
-          const rows = drawn.map(({ path, positive, probability }) => ({
-            ...row("non", positive ? "sclerotic" : "non", probability),
-            path,
-          }));
-          await writePredictions(path, predictionsOf(rows, context));
-          const expected = rows.map(({ path, label, predicted, probability }) => {
-            return { path, label, predicted, probability };
-          });
-          assert.deepEqual(await readPredictions(path), expected);
-        },
-      ),
+      fc.asyncProperty(fc.array(drawn), async (images) => {
+        const expected = images.map((image) => ({ ...image, label: "non" }));
+        const rows = expected.map((image) => ({ ...row("non", "non"), ...image }));
+        await writePredictions(file, predictionsOf(rows, context));
+        assert.deepEqual(await readPredictions(file), expected);
+      }),
       { seed: 1, numRuns: 50 },
     );
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-});
+  }));
 
-Deno.test("readPredictions() refuses what is no probability, and names the file", async () => {
-  const folder = await Deno.makeTempDir();
-  const path = join(folder, "predictions_test.csv");
-  try {
+Deno.test("readPredictions() refuses what is no probability, and names the file", () =>
+  inFolder(async (folder) => {
+    const path = join(folder, "predictions_test.csv");
     for (const bad of ["", "x", "1.5", "-0.1", "NaN"]) {
       await Deno.writeTextFile(path, `path,label,predicted,probability\na.png,non,non,${bad}\n`);
-      await assert.rejects(
-        readPredictions(path),
-        (error) => error instanceof DataError && error.message.includes(path),
-      );
+      const refused = { name: DataError.name, message: /predictions_test\.csv, row 1/ };
+      await assert.rejects(readPredictions(path), refused);
     }
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-});
+  }));

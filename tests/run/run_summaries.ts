@@ -1,7 +1,7 @@
 import { parseConfig } from "../../lib/core/config.ts";
 import type { ConfigInput } from "../../lib/core/settings.ts";
 import type { HistoryRow } from "../../lib/run/history.ts";
-import type { RunSummary } from "../../lib/run/runs.ts";
+import type { RunSummary } from "../../lib/run/run.ts";
 
 /** A history whose validation losses are these; the AUC is 1 minus a tenth of the loss. */
 export function historyOf(losses: readonly number[]): HistoryRow[] {

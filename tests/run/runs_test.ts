@@ -11,12 +11,12 @@ import {
   writeEvents,
   writeHistory,
 } from "../../lib/run/history.ts";
-import { configDifferences, rankRuns, writeTrainingRecord } from "../../lib/run/runs.ts";
+import { configDifferences, rankRuns, writeTrainingRecord } from "../../lib/run/run.ts";
 import { inProjectCopy } from "../copy_project.ts";
 import { inFolder, put } from "../data/test_images.ts";
 import { historyOf, runSummary } from "./run_summaries.ts";
 
-type RunsModule = typeof import("../../lib/run/runs.ts");
+type RunsModule = typeof import("../../lib/run/run.ts");
 
 const names = (runs: readonly { run: string }[]) => runs.map(({ run }) => run);
 
@@ -34,28 +34,28 @@ async function putRun(root: string, run: string): Promise<void> {
   await writeEvents(join(folder, "training_events.csv"), events);
 }
 
-const score = { value: 0.75, low: null, high: null, baseline: 0.5, n: 8, method: "none" };
+const score = (value: number | null) => {
+  return { value, low: null, high: null, baseline: null, n: 4, method: "none" };
+};
+
+const READER = {
+  weights_sha256: "a",
+  calibration: { method: "none", slope: 1, intercept: 0 },
+  threshold: 0.5,
+  reads: 1,
+};
 
 const METRICS = JSON.stringify({
-  roc_auc: score,
-  balanced_accuracy: { ...score, value: null },
-  secret: score,
-  test_reads: {
-    count: 1,
-    test_sha256: "a".repeat(64),
-    readers: [{
-      weights_sha256: "b".repeat(64),
-      calibration: { method: "none", slope: 1, intercept: 0 },
-      threshold: 0.5,
-      reads: 1,
-    }],
-  },
+  roc_auc: score(0.75),
+  balanced_accuracy: score(null),
+  secret: { value: 1 },
+  test_reads: { count: 1, test_sha256: "b", readers: [READER] },
 });
 
 /** Runs with a project of its own, and what {@linkcode readRuns} finds in it. */
 const withRuns = (test: (root: string, readRuns: RunsModule["readRuns"]) => Promise<void>) => () =>
   inProjectCopy(async ({ root, load }) => {
-    const { readRuns } = await load<RunsModule>("lib/run/runs.ts");
+    const { readRuns } = await load<RunsModule>("lib/run/run.ts");
     await test(root, readRuns);
   });
 

@@ -10,10 +10,6 @@ export function manifestRow(i: number, positive: boolean, group?: string): Manif
     group: group ?? path,
     sha256: i.toString(16).padStart(64, "0"),
     dhash: i.toString(16).padStart(16, "0"),
-    width: 700,
-    height: 730,
-    channels: 4,
-    format: "png",
-    status: "ok",
+    ...{ width: 700, height: 730, channels: 4, format: "png", status: "ok" },
   };
 }

@@ -18,12 +18,6 @@ const CLASSES = ["non", "sclerotic"];
 
 const image = (i: number) => `data/${CLASSES[i % 2]}/S${i % 8}_${i}.png`;
 
-type Edit = (
-  file: string,
-  from: string | RegExp,
-  to: string | ((...found: string[]) => string),
-) => Promise<void>;
-
 /** A project with 25 images of 8 slides and a run whose files can be tampered with. */
 const withRun = (
   test: (run: {
@@ -35,7 +29,11 @@ const withRun = (
     verify: () => Promise<{ problems: string[]; checked: string[]; unchecked: string[] }>;
     manifest: Manifest;
     /** Changes a text file of the run. */
-    edit: Edit;
+    edit: (
+      file: string,
+      from: string | RegExp,
+      to: string | ((...found: string[]) => string),
+    ) => Promise<void>;
   }) => Promise<void>,
 ) =>
   inProjectCopy(async ({ root, load }) => {
@@ -57,20 +55,19 @@ const withRun = (
       await scanRun(config);
       await splitRun(config);
     };
-    const edit: Edit = async (file, from, to) => {
-      const path = join(root, "results/default", file);
-      const text = await Deno.readTextFile(path);
-      const changed = text.replace(from, to as string);
-      assert.notEqual(changed, text, `${file} was changed`);
-      await Deno.writeTextFile(path, changed);
-    };
     await test({
       root,
       make,
       split: async () => void await splitRun(config),
       verify: () => verifyRun("default"),
       manifest,
-      edit,
+      edit: async (file, from, to) => {
+        const path = join(root, "results/default", file);
+        const text = await Deno.readTextFile(path);
+        const changed = text.replace(from, to as string);
+        assert.notEqual(changed, text, `${file} was changed`);
+        await Deno.writeTextFile(path, changed);
+      },
     });
   });
 
@@ -263,7 +260,7 @@ Deno.test("verifyRun() verifies a given split, and says what it cannot check", (
     await edit("split.csv", /^[^]+$/, swapSlides);
     assert.match(
       (await verify()).problems.join("\n"),
-      /"non\/S2_2\.png" is in \w+; its file puts it into test/,
+      /S2_2\.png" is in \w+; its file puts it into/,
     );
     await make(input);
     await edit("split_certificate.json", '"given"', '"made"');
@@ -274,20 +271,15 @@ Deno.test("verifyRun() verifies a given split, and says what it cannot check", (
     await Deno.rename(join(root, "data"), join(root, "elsewhere"));
     const remote = await verify();
     assert.deepEqual(remote.problems, []);
-    assert.match(
-      remote.unchecked.join("\n"),
-      /the file that brought it is not there\nthe images: "data" is not there/,
-    );
+    assert.match(remote.unchecked.join("\n"), /brought it is not there\nthe images: "data" is not/);
     await Deno.rename(join(root, "elsewhere"), join(root, "data"));
 
     // S0 and S1 are in training, and show the same
     await put(root, "mine.csv", mine("test"));
-    await assert.rejects(make(input), (error: Error) => {
-      assert.match(error.message, /the group S1 is in test and train/);
-      assert.match(error.message, /near-duplicates: "non\/S1_copy\.png" is in test, "non\/S0_0/);
-      assert.match(error.message, /Correct your split file/);
-      return true;
-    });
+    const leak =
+      /S1 is in test and train[^]*near-duplicates: "non\/S1_copy\.png" is in test, "non\/S0_0/;
+    await assert.rejects(make(input), leak);
+    await assert.rejects(make(input), /Correct your split file/);
   }));
 
 Deno.test("verifyRun() names a run that is not there, and a file that is damaged", () =>

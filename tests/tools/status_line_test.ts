@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
-import { textLines } from "../../lib/core/python.ts";
-import { duration, printable, statusLine } from "../../lib/core/terminal.ts";
+import { duration, printable, statusLine, textLines } from "../../lib/core/terminal.ts";
 
 /** A screen in memory. */
 function screen(isTerminal: boolean) {

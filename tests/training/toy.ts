@@ -12,12 +12,19 @@ import { epochDraws } from "../../lib/images/decode.ts";
 import { preprocess } from "../../lib/model/forward.ts";
 import { backbones, createModel, estimateMoments, type Model } from "../../lib/model/model.ts";
 import type { HistoryRow } from "../../lib/run/history.ts";
-import { type LabelledFile, type SplitRow, SUBSETS, writeSplit } from "../../lib/run/split_file.ts";
+import {
+  certifySplit,
+  type LabelledFile,
+  type SplitRow,
+  SUBSETS,
+  writeCertificate,
+  writeSplit,
+} from "../../lib/run/split_file.ts";
 import { featureSource } from "../../lib/training/features.ts";
 import { fit, type TrainingJob, type TrainingResult } from "../../lib/training/fit.ts";
 import { cutModel, trainStep, withWeights } from "../../lib/training/trainable.ts";
 import { inProjectCopy, type OfConfig, ofConfig, type ProjectCopy } from "../copy_project.ts";
-import { inFolder, put } from "../data/test_images.ts";
+import { inFolder } from "../data/test_images.ts";
 
 /** Side of the toy model's input: the least that there is, for speed. */
 export const SIZE = 32;
@@ -203,6 +210,16 @@ export interface ToyProject extends ProjectCopy {
   findLearningRate: OfConfig<LearningRate["findLearningRate"]>;
 }
 
+/** Writes the split of the default run with its certificate, as notebook 03 does. */
+export async function writeToySplit(root: string, rows: readonly SplitRow[]): Promise<void> {
+  const manifest = rows.map(({ subset: _, ...row }) => {
+    return { ...row, dhash: "", width: 32, height: 32, channels: 3, format: "png", status: "ok" };
+  });
+  const certificate = certifySplit(rows, manifest, [], null);
+  await writeSplit(join(root, "results/default/split.csv"), rows);
+  await writeCertificate(join(root, "results/default/split_certificate.json"), certificate);
+}
+
 /** Declares a test in a {@linkcode ToyProject} of its own. */
 export function testToyProject(name: string, body: (project: ToyProject) => Promise<void>): void {
   Deno.test(name, () =>
@@ -230,12 +247,4 @@ export function testToyProject(name: string, body: (project: ToyProject) => Prom
       const findLearningRate = await of<Find>("learning_rate", "findLearningRate");
       await body({ root, load, config, trainRun, findLearningRate });
     }));
-}
-
-/** Writes the run's split with its certificate, as notebook 03 does. */
-export async function writeToySplit(root: string, rows: readonly SplitRow[]): Promise<void> {
-  const split = join(root, "results/default/split.csv");
-  await writeSplit(split, rows);
-  const hashes = { manifest_sha256: "a".repeat(64), split_sha256: await sha256File(split) };
-  await put(root, "results/default/split_certificate.json", JSON.stringify(hashes));
 }

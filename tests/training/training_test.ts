@@ -10,7 +10,7 @@ import { askPython } from "../ask_python.ts";
 import { type CellAnswer, runCells } from "../run_cells.ts";
 import { CLASSES, testToyProject as test } from "./toy.ts";
 
-type Runs = typeof import("../../lib/run/runs.ts");
+type Runs = typeof import("../../lib/run/run.ts");
 
 /** What TensorBoard's own reader finds: steps and values by tag, of both runs. */
 type Log = Record<string, { tags: Record<string, [number, number, number][]> }>;
@@ -45,7 +45,7 @@ test("trainRun() logs every epoch once for TensorBoard, over a kill, and none wh
 });
 
 test("trainRun() records the config that the history is of, with the weights really started from", async ({ load, trainRun, config }) => {
-  const { readRuns } = await load<Runs>("lib/run/runs.ts");
+  const { readRuns } = await load<Runs>("lib/run/run.ts");
   assert.deepEqual((await readRuns()).remarks, [
     { run: "default", text: "left out: it is no run of this project" },
   ]);

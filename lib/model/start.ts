@@ -220,12 +220,11 @@ export async function loadWeights(model: Model, given: string): Promise<Starting
 }
 
 async function fromFile(model: Model, path: string, given: string): Promise<StartingWeights> {
-  const inputs = inputShape(model.architecture);
-  const specs = weightSpecs(model.graph, inputs);
+  const specs = weightSpecs(model.graph, inputShape(model.architecture));
   const { values, sha256 } = await readKerasWeights(path, {
     required: specs.filter(({ layer }) => !isHeadLayer(layer)),
     optional: specs.filter(({ layer }) => isHeadLayer(layer)),
-    topology: kerasTopology("", model.graph, inputs),
+    topology: kerasTopology(model),
   });
   const found = specs.filter(({ name }) => values.has(name));
   replaceWeights(model, found, values);

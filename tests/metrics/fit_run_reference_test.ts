@@ -51,12 +51,15 @@ Deno.test("fitRunReference() looks at training and validation images, writes, an
     assert.deepEqual(await fit(split), reference);
 
     const { predictSubset } = await load<Predict>("lib/model/predict.ts");
-    const run = { model, card, split };
-    const plain = await predictSubset(run, "validation", config);
-    const seen = await predictSubset(run, "validation", config, () => {}, { withAppearance: true });
+    const trained = { model, card, split };
+    const { config } = run;
+    const plain = await predictSubset(trained, "validation", config);
+    const seen = await predictSubset(trained, "validation", config, () => {}, {
+      withAppearance: true,
+    });
     assert.deepEqual(seen.map(({ appearance: _, ...row }) => row), plain);
     const count = (done: number, total: number) => progress.push([done, total]);
-    const again = (await fitRunReference(run, config, count, seen))!;
+    const again = (await fitRunReference(trained, run, count, seen))!;
     assert.deepEqual(progress.at(-1), [24, 24], "the validation images are not predicted again");
     assert.deepEqual(again.traits, reference?.traits);
     const [a, b] = [again, reference!].map(({ features }) => features.distances.median);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import sharp, { type Sharp } from "sharp";
+import { writeJson } from "../../lib/core/files.ts";
 import { createRandom } from "../../lib/core/random.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
 import { imageTraits } from "../../lib/images/traits.ts";
@@ -14,8 +15,8 @@ import {
   type Model,
 } from "../../lib/model/model.ts";
 import { type Appearance, createPredictor, type Predictor } from "../../lib/model/predict.ts";
-import { fitReference, type Flag, readFlagger, writeReference } from "../../lib/model/reference.ts";
-import { loadEfficientnetLite0 } from "../../lib/model/torch_tensors.ts";
+import { fitReference, type Flag, readFlagger, REFERENCE_FILE } from "../../lib/model/reference.ts";
+import { loadEfficientnetLite0 } from "../../lib/model/imagenet.ts";
 import { createDraw } from "../../tools/sample_drawing.ts";
 import { planSampleSet } from "../../tools/sample_plan.ts";
 import { inFolder } from "../data/test_images.ts";
@@ -59,7 +60,7 @@ async function flagsOf(
     assert.ok(reference !== null);
     const flags: string[][] = [];
     await inFolder(async (folder) => {
-      await writeReference(folder, reference);
+      await writeJson(join(folder, REFERENCE_FILE), reference);
       const card = { weights: { sha256: SHA256, parameters: 1 } };
       const flag = await readFlagger(folder, model, card);
       const seen = await appearances(predictor, others, SIZE);

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import fc from "fast-check";
-import { readJson, writeJson } from "../../lib/core/files.ts";
+import { writeJson } from "../../lib/core/files.ts";
+import { ProjectError } from "../../lib/core/errors.ts";
 import { createRandom } from "../../lib/core/random.ts";
 import { imageTraits } from "../../lib/images/traits.ts";
 import { createModel, disposeModel } from "../../lib/model/model.ts";
@@ -13,7 +14,6 @@ import {
   type Reference,
   REFERENCE_FILE,
   usualRange,
-  writeReference,
 } from "../../lib/model/reference.ts";
 import { inFolder, picturePixels } from "../data/test_images.ts";
 
@@ -55,10 +55,10 @@ Deno.test("fitReference() says what it rests on, and nothing of too few images",
   assert.equal(fitReference({ train, validation: validation.slice(0, 9) }, options), null);
 });
 
-Deno.test("readFlagger() reads what writeReference() wrote, for these weights alone", () =>
+Deno.test("readFlagger() reads a reference, for these weights alone", () =>
   inFolder(async (folder) => {
     assert.equal(await readFlagger(folder, model, card), null);
-    await writeReference(folder, reference);
+    await writeJson(join(folder, REFERENCE_FILE), reference);
     const flagger = (await readFlagger(folder, model, card))!;
     const [{ features }] = validation as [Appearance];
     const original = picturePixels(100, SIZE, SIZE);
@@ -78,18 +78,17 @@ Deno.test("readFlagger() refuses a file that was tampered with, before it makes 
     const path = join(folder, REFERENCE_FILE);
     const refused = async (pattern: RegExp) =>
       await assert.rejects(readFlagger(folder, model, card), (error: unknown) => {
-        assert(error instanceof Error && error.name === "ModelError", String(error));
+        assert(error instanceof ProjectError, String(error));
         assert.match(error.message, pattern);
         assert.match(error.message, /notebook 06/);
         return true;
       });
     const change = async (edit: (copy: Reference) => unknown) => {
-      await writeReference(folder, reference);
-      const copy = await readJson(path, "") as Reference;
+      const copy = structuredClone(reference);
       edit(copy);
       await writeJson(path, copy);
     };
-    for (const [text, pattern] of [["{", /not JSON/], ["[]", /this version/]] as const) {
+    for (const [text, pattern] of [["{", /not valid JSON/], ["[]", /this version/]] as const) {
       await Deno.writeTextFile(path, text);
       await refused(pattern);
     }

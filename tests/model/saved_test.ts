@@ -1,23 +1,24 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { ModelError } from "../../lib/core/errors.ts";
-import { parseConfig } from "../../lib/core/config.ts";
+import { DataError, ModelError } from "../../lib/core/errors.ts";
 import { sha256File } from "../../lib/core/files.ts";
 import { type TensorFlow, tf } from "../../lib/core/tensorflow.ts";
 import { preprocess } from "../../lib/model/forward.ts";
-import { backbones, disposeModel, type Model } from "../../lib/model/model.ts";
+import {
+  backbones,
+  disposeModel,
+  type Model,
+  readTensors,
+  writeTensors,
+} from "../../lib/model/model.ts";
 import { createPredictor } from "../../lib/model/predict.ts";
-import { loadModel, saveModel } from "../../lib/model/saved.ts";
-import { readTensors, writeTensors } from "../../lib/model/tensor_file.ts";
+import { loadModel, loadRunModel, saveModel } from "../../lib/model/saved.ts";
+import type { Run } from "../../lib/run/run.ts";
 import { writeSplit } from "../../lib/run/split_file.ts";
-import { inProjectCopy } from "../copy_project.ts";
 import { inFolder, put } from "../data/test_images.ts";
-
 import { someImages } from "./ask_keras.ts";
 import { testCard } from "./model_card.ts";
 import { SMALL, smallModel } from "./small_model.ts";
-
-type Saved = typeof import("../../lib/model/saved.ts");
 
 const PIXELS = someImages(6, SMALL);
 
@@ -356,34 +357,20 @@ Deno.test("readTensors() refuses a file that is missing, of another size or of o
     assert.equal(tf.memory().numTensors, before);
   }));
 
-Deno.test("sharedRunModel() loads a run's weights once, with the card of now, and refuses another split", () =>
-  inProjectCopy(async ({ root, load }) => {
-    const { sharedRunModel, saveModel, updateCard } = await load<Saved>("lib/model/saved.ts");
-    const before = tf.memory().numTensors;
-    const [split, folder] = [join(root, "results/default/split.csv"), join(root, "model/default")];
+Deno.test("loadRunModel() refuses a split that the model was not trained on", () =>
+  inFolder(async (folder) => {
+    const paths = { split: join(folder, "split.csv"), model: folder } as Run["paths"];
     const row = { path: "a/1.png", label: "a", group: "1", sha256: "0".repeat(64) };
-    await writeSplit(split, [{ ...row, subset: "train" }]);
-    const draft = async (model: Model) => {
-      const card = testCard(model.architecture);
-      return { ...card, data: { ...card.data, splitSha256: await sha256File(split) } };
-    };
+    await writeSplit(paths.split, [{ ...row, subset: "train" }]);
     const model = smallModel();
-    const card = await saveModel(folder, model, await draft(model));
-    const config = parseConfig({});
-    const first = await sharedRunModel(config);
-    const changed = { ...card, decision: { ...card.decision, threshold: 0.25 } };
-    await updateCard(folder, model, changed);
-    const second = await sharedRunModel(config);
-    assert.equal(second.model, first.model);
-    assert.deepEqual([first.card, second.card], [card, changed]);
-    model.weights.get("predictions/bias")!.dispose();
-    model.weights.set("predictions/bias", tf.tensor([1, -1]));
-    await saveModel(folder, model, await draft(model));
-    const third = await sharedRunModel(config);
-    assert.notEqual(third.model, first.model);
-    assert.equal(first.model.weights.size, 0, "freed");
-    await Deno.writeTextFile(split, (await Deno.readTextFile(split)).replaceAll("train", "test"));
-    await assert.rejects(sharedRunModel(config), /is not the split/);
-    [model, third.model].forEach(disposeModel);
+    const card = testCard(model.architecture);
+    const data = { ...card.data, splitSha256: await sha256File(paths.split) };
+    await saveModel(folder, model, { ...card, data });
+    const loaded = await loadRunModel({ paths } as Run);
+    assert.deepEqual(loaded.split.map(({ subset }) => subset), ["train"]);
+    await writeSplit(paths.split, [{ ...row, subset: "test" }]);
+    const before = tf.memory().numTensors;
+    await assert.rejects(loadRunModel({ paths } as Run), DataError);
     assert.equal(tf.memory().numTensors, before);
+    [model, loaded.model].forEach(disposeModel);
   }));

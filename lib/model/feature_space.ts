@@ -132,7 +132,7 @@ export function principalComponents(
       );
     for (let round = 0; round < ROUNDS; round++) {
       const projected = data.matMul(orthonormal(), false, true); // [n, followed]
-      basis = projected.matMul(data, true); // [followed, width]
+      basis = projected.matMul(data, true) as TensorFlow.Tensor2D; // [followed, width]
     }
     const directions = orthonormal();
     const projected = data.matMul(directions, false, true); // [n, followed]

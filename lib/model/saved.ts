@@ -56,7 +56,7 @@ export async function saveModel(
   return card;
 }
 
-/** A topology of some 200 layers takes 100 kB; nothing honest comes near this. */
+/** Bytes of model.json; one of 200 layers takes 100 kB. */
 const MAX_MODEL_JSON_BYTES = 5_000_000;
 
 const modelJsonSchema = z.object({
@@ -84,15 +84,15 @@ export async function loadModel(folder: string): Promise<{ model: Model; card: M
   const { architecture } = card;
   const graph = buildGraph(architecture);
   const specs = weightSpecs(graph, inputShape(architecture));
-  const mismatch = specs.findIndex((spec, index) =>
-    entries[index]?.name !== spec.name ||
-    entries[index].shape.join() !== spec.shape.join()
+  const missing = specs.find(({ name, shape }, index) =>
+    entries[index]?.name !== name || entries[index].shape.join() !== shape.join()
   );
-  if (mismatch >= 0 || entries.length !== specs.length) {
-    const spec = specs[mismatch];
+  if (missing || entries.length > specs.length) {
     throw new ModelError(
       `${path} does not hold the weights of ${architecture.backbone}: ` +
-        (spec ? `${spec.name} [${spec.shape}] is missing or misshapen.` : "it has too many."),
+        (missing
+          ? `${missing.name} [${missing.shape}] is missing or misshapen.`
+          : "it has too many."),
       NO_MODEL,
     );
   }

@@ -38,26 +38,27 @@ interface StartingModel {
   startingWeights: StartingWeights;
 }
 
-/** A run as training finds it; the caller disposes its model. */
-interface Start extends StartingModel {
-  split: SplitRow[];
-  /** Whether the images are the synthetic sample set. */
-  synthetic: boolean;
-  /** How the run's images are read: with colours fitted to its training images, if at all. */
-  decode: DecodeOptions;
-}
-
 /**
  * The run's split and the model that training starts from. Only the sample set may start without
  * the ImageNet weights that were asked for: then `model.architecture` says which backbone it is.
  *
  * @param onProgress Of downloading a weights file, in megabytes.
+ * @returns The model, which the caller disposes, and where its weights came from; the split;
+ * `synthetic`, whether the images are the sample set; `decode`, how the run's images are read.
  * @throws {DataError} When notebook 03 has not been run.
  * @throws {ModelError} When the starting weights cannot be obtained.
  */
-export async function startRun(run: Run, onProgress?: OnProgress): Promise<Start> {
-  refuseOwnFolder(run);
-  const { config, paths } = run;
+export async function startRun({ name, config, paths }: Run, onProgress?: OnProgress) {
+  // it would overwrite what it starts from, and be another run each time
+  if (namesBetween(paths.model, fromRoot(config.model.weights)) !== null) {
+    throw new ModelError(
+      `The run ${
+        JSON.stringify(name)
+      } cannot start from ${config.model.weights}, where it puts its ` +
+        "own model.",
+      'Give the new training a name of its own (run: "...").',
+    );
+  }
   const split = await readSplit(paths.split);
   const folder = fromRoot(config.data.folder);
   const synthetic = await isSynthetic(folder);
@@ -70,15 +71,6 @@ export async function startRun(run: Run, onProgress?: OnProgress): Promise<Start
   return { split, synthetic, decode, ...start };
 }
 
-/** A run that starts from its own result would overwrite it, and be another run each time. */
-function refuseOwnFolder({ name, config: { model: { weights } }, paths }: Run): void {
-  if (namesBetween(paths.model, fromRoot(weights)) === null) return;
-  throw new ModelError(
-    `The run ${JSON.stringify(name)} cannot start from ${weights}, where it puts its own model.`,
-    'Give the new training a name of its own (run: "...").',
-  );
-}
-
 /** Its ImageNet weights come with the installation: the way out where nothing can be downloaded. */
 const ALWAYS_THERE: Architecture["backbone"] = "efficientnet_lite0";
 
@@ -86,8 +78,7 @@ const ALWAYS_THERE: Architecture["backbone"] = "efficientnet_lite0";
 export interface StartingOptions {
   /**
    * Go on where ImageNet weights cannot be obtained: with the backbone whose weights always can, else
-   * at random. For the sample set only: on real data that would quietly give another model than was
-   * asked for.
+   * at random. For the sample set only: real data would quietly get another model than asked for.
    */
   fallBack: boolean;
   /** How images are read, for a random start. */
@@ -280,16 +271,18 @@ export async function fitStainReference(
 ): Promise<StainReference | null> {
   if (method === "none") return null;
   const chosen = createRandom(`${seed}/stain`).shuffle(paths.toSorted()).slice(0, STAIN_IMAGES);
-  const found: number[][][] = []; // [image, kind of value, channel or stain]
-  for (const path of chosen) { // one image at a time is in memory
-    const { pixels } = await decodeImage(path, decode);
+  const coloursOf = (pixels: Uint8Array): number[][] | null => {
     if (method === "reinhard") {
       const colours = reinhardColours(pixels);
-      if (colours) found.push([[...colours.mean], [...colours.deviation]]);
-    } else {
-      const colours = macenkoColours(pixels);
-      if (colours) found.push([...colours.stains, colours.amounts].map((values) => [...values]));
+      return colours && [[...colours.mean], [...colours.deviation]];
     }
+    const colours = macenkoColours(pixels);
+    return colours && [...colours.stains, colours.amounts].map((values) => [...values]);
+  };
+  const found: number[][][] = []; // [image, kind of value, channel or stain]
+  for (const path of chosen) { // one image at a time is in memory
+    const colours = coloursOf((await decodeImage(path, decode)).pixels);
+    if (colours) found.push(colours);
   }
   const medians =
     found[0]?.map((values, kind) =>

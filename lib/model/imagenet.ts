@@ -15,9 +15,8 @@ export interface ImagenetWeights {
   /** For people and for the model card. */
   title: string;
   /**
-   * Reads or downloads the wanted weights.
+   * Reads or downloads the wanted weights (progress in megabytes).
    *
-   * @param onProgress Of the download, in megabytes, where there is one.
    * @throws {WeightsMissingError} When they cannot be obtained here.
    * @throws {ModelError} When they are there but damaged.
    */
@@ -75,8 +74,18 @@ export async function loadKerasFile(
   const path = join(folder, file.name);
   const url = baseUrl + file.name;
   if (!await exists(path)) {
-    await download(file, url, path, waitSeconds, onProgress).catch((error) => {
-      throw error instanceof DownloadError ? missing(file, folder, url, error) : error;
+    await download(file, url, path, waitSeconds, onProgress).catch((cause) => {
+      if (!(cause instanceof DownloadError)) throw cause;
+      throw new WeightsMissingError(
+        `The ImageNet weights ${file.name} are not in ${folder}, and could not be downloaded from ` +
+          `${url}, because ${cause.message}.`,
+        `Check the network (behind a proxy, HTTPS_PROXY must name it) and run again. Or choose one of these:
+  - download that address on another computer, and put ${file.name} (MD5 ${file.md5}) into ${folder};
+  - model.backbone: "efficientnet_lite0", whose ImageNet weights are installed with the project;
+  - model.weights: the path of a Keras file or of a model folder with weights of this backbone;
+  - model.weights: "random", which needs far more images for a far worse model.`,
+        { cause },
+      );
     });
   }
   if (createHash("md5").update(await Deno.readFile(path)).digest("hex") !== file.md5) {
@@ -86,27 +95,6 @@ export async function loadKerasFile(
     );
   }
   return await readKerasWeights(path, { required: specs });
-}
-
-function missing(
-  { name, md5 }: KerasFile,
-  folder: string,
-  url: string,
-  cause: DownloadError,
-): WeightsMissingError {
-  return new WeightsMissingError(
-    `The ImageNet weights ${name} are not in ${folder}, and could not be downloaded from ${url}, ` +
-      `because ${cause.message}.`,
-    [
-      "Check the network (behind a proxy, HTTPS_PROXY must name it) and run again. Or choose one of " +
-      "these:",
-      `- download that address on another computer, and put ${name} (MD5 ${md5}) into ${folder};`,
-      `- model.backbone: "efficientnet_lite0", whose ImageNet weights are installed with the project;`,
-      `- model.weights: the path of a Keras file or of a model folder with weights of this backbone;`,
-      `- model.weights: "random", which needs far more images for a far worse model.`,
-    ].join("\n  "),
-    { cause },
-  );
 }
 
 /** A file could not be downloaded: the message says why, in words that complete "because ...". */

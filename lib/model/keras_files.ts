@@ -9,9 +9,6 @@ import { inputShape, type Model, orderedWeights, writeTensors } from "./model.ts
 /** Name of the Keras file in a model folder. */
 export const KERAS_FILE = "model.keras";
 
-/** The form that is written; later versions of Keras 3 read it. */
-const KERAS_VERSION = "3.0.0";
-
 /**
  * Writes a model as model.keras into its folder, atomically: `keras.models.load_model` of Python's
  * Keras 3 opens it without custom objects. Layers have the names that keras.applications gives them.
@@ -28,34 +25,28 @@ const KERAS_VERSION = "3.0.0";
  */
 export async function saveKeras(folder: string, model: Model, card: ModelCard): Promise<string> {
   const path = join(folder, KERAS_FILE);
-  try {
-    await inScratch(async (scratch) => {
-      const [values, out] = [join(scratch, "values.bin"), join(scratch, KERAS_FILE)];
-      await writeTensors(values, orderedWeights(model));
-      await callPython("write", scratch, {
-        topology: kerasTopology(model),
-        metadata: {
-          keras_version: KERAS_VERSION,
-          date_saved: card.created.replace("T", "@").slice(0, 19),
-          model_card: card,
-        },
-        weights: weightSpecs(model.graph, inputShape(model.architecture)),
-        values,
-        out,
-      });
-      using made = await Deno.open(out);
-      await writeAtomicWith(path, async (file) => {
-        for await (const bytes of made.readable) await writeAll(file, bytes);
-      });
+  await inScratch(async (scratch) => {
+    const [values, out] = [join(scratch, "values.bin"), join(scratch, KERAS_FILE)];
+    const { entries: weights } = await writeTensors(values, orderedWeights(model));
+    const metadata = {
+      keras_version: "3.0.0", // later versions of Keras 3 read its form
+      date_saved: card.created.replace("T", "@").slice(0, 19),
+      model_card: card,
+    };
+    const request = { topology: kerasTopology(model), metadata, weights, values, out };
+    await callPython("write", scratch, request);
+    using made = await Deno.open(out);
+    await writeAtomicWith(path, async (file) => {
+      for await (const bytes of made.readable) await writeAll(file, bytes);
     });
-  } catch (cause) {
+  }).catch((cause) => {
     throw new ModelError(
       `${path} could not be written: ${reasonOf(cause)}`,
       "The trained model itself is saved. Free disk space, or repair .venv with `deno task setup`; " +
         "then run notebook 05 again.",
       { cause },
     );
-  }
+  });
   return path;
 }
 

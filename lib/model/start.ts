@@ -11,7 +11,7 @@ import { tf } from "../core/tensorflow.ts";
 import { batches, decodeImage, type DecodeOptions } from "../images/decode.ts";
 import { macenkoColours, reinhardColours, unit } from "../images/stain.ts";
 import { type ModelCard, type StainReference, stainReferenceSchema } from "../run/model_card.ts";
-import { readSplit, type SplitRow, subsetItems } from "../run/split_file.ts";
+import { readSplit, subsetItems } from "../run/split_file.ts";
 import { isHeadLayer } from "./architectures.ts";
 import { preprocess } from "./forward.ts";
 import { type WeightSpec, weightSpecs } from "./graph.ts";
@@ -108,7 +108,16 @@ export async function startingModel(
   const { backbone, weights } = config.model;
   const randomStart = (note: string) =>
     startFrom(config, backbone, () => true, async (model) => {
-      await estimateFromImages(model, decode, trainingImages);
+      const files = trainingImages.slice(0, MOMENT_IMAGES);
+      for await (const { pixels } of batches(files, { ...decode, batchSize: MOMENT_IMAGES })) {
+        const images = preprocess(
+          pixels,
+          config.model.imageSize,
+          backbones[backbone].preprocessing,
+        );
+        estimateMoments(model, images);
+        images.dispose();
+      }
       note += "; BatchNorm statistics from training images";
       return { kind: "random", note, sha256: null };
     });
@@ -161,20 +170,6 @@ async function startFrom(
 /** Images whose statistics a random start takes; one batch of 64 settles means to a few percent. */
 const MOMENT_IMAGES = 64;
 
-async function estimateFromImages(
-  model: Model,
-  decode: DecodeOptions,
-  paths: readonly string[],
-): Promise<void> {
-  const { imageSize, backbone } = model.architecture;
-  const files = paths.slice(0, MOMENT_IMAGES);
-  for await (const { pixels } of batches(files, { ...decode, batchSize: MOMENT_IMAGES })) {
-    const images = preprocess(pixels, imageSize, backbones[backbone].preprocessing);
-    estimateMoments(model, images);
-    images.dispose();
-  }
-}
-
 /** Puts values, which must be complete, into a model's weights of these names. */
 function replaceWeights(
   model: Model,
@@ -219,23 +214,22 @@ async function fromFile(model: Model, path: string, given: string): Promise<Star
   });
   const found = specs.filter(({ name }) => values.has(name));
   replaceWeights(model, found, values);
-  const what = found.length === specs.length
-    ? "backbone and head"
-    : "the backbone; the head starts at random";
+  const whole = found.length === specs.length;
+  const what = whole ? "backbone and head" : "the backbone; the head starts at random";
   return { kind: "file", note: `Keras file ${given}: ${what}`, sha256 };
 }
 
 async function fromFolder(model: Model, folder: string, given: string): Promise<StartingWeights> {
   const { model: source, card } = await loadModel(folder);
   const [ours, theirs] = [model.architecture, source.architecture];
-  const fields: [name: string, ours: unknown, theirs: unknown][] = [
-    ["model.backbone", ours.backbone, theirs.backbone],
-    ["data.classes", ours.classes, theirs.classes],
-    ["model.head", ours.head ?? DEFAULT_HEAD, theirs.head ?? DEFAULT_HEAD],
-  ];
-  const other = fields.find(([, ours, theirs]) => !isDeepStrictEqual(ours, theirs));
-  if (other) {
-    const [name, wanted, found] = other;
+  for (
+    const [name, wanted, found] of [
+      ["model.backbone", ours.backbone, theirs.backbone],
+      ["data.classes", ours.classes, theirs.classes],
+      ["model.head", ours.head ?? DEFAULT_HEAD, theirs.head ?? DEFAULT_HEAD],
+    ] as const
+  ) {
+    if (isDeepStrictEqual(wanted, found)) continue;
     disposeModel(source);
     throw new ModelError(
       `The model in ${folder} cannot be trained further here: it has ${JSON.stringify(found)} ` +
@@ -245,8 +239,8 @@ async function fromFolder(model: Model, folder: string, given: string): Promise<
   }
   disposeModel(model);
   for (const [name, tensor] of source.weights) model.weights.set(name, tensor);
-  const note = `model ${given} (run ${card.run}, epoch ${card.training.bestEpoch}): ` +
-    "backbone and head";
+  const origin = `run ${card.run}, epoch ${card.training.bestEpoch}`;
+  const note = `model ${given} (${origin}): backbone and head`;
   return { kind: "model", note, sha256: card.weights.sha256 };
 }
 
@@ -271,18 +265,16 @@ export async function fitStainReference(
 ): Promise<StainReference | null> {
   if (method === "none") return null;
   const chosen = createRandom(`${seed}/stain`).shuffle(paths.toSorted()).slice(0, STAIN_IMAGES);
-  const coloursOf = (pixels: Uint8Array): number[][] | null => {
+  const found: (readonly number[])[][] = []; // [image, kind of value, channel or stain]
+  for (const path of chosen) { // one image at a time is in memory
+    const { pixels } = await decodeImage(path, decode);
     if (method === "reinhard") {
       const colours = reinhardColours(pixels);
-      return colours && [[...colours.mean], [...colours.deviation]];
+      if (colours) found.push([colours.mean, colours.deviation]);
+    } else {
+      const colours = macenkoColours(pixels);
+      if (colours) found.push([...colours.stains, colours.amounts]);
     }
-    const colours = macenkoColours(pixels);
-    return colours && [...colours.stains, colours.amounts].map((values) => [...values]);
-  };
-  const found: number[][][] = []; // [image, kind of value, channel or stain]
-  for (const path of chosen) { // one image at a time is in memory
-    const colours = coloursOf((await decodeImage(path, decode)).pixels);
-    if (colours) found.push(colours);
   }
   const medians =
     found[0]?.map((values, kind) =>

@@ -3,7 +3,7 @@ import { ModelError, reasonOf } from "../core/errors.ts";
 import { sha256File, writeAll, writeAtomicWith } from "../core/files.ts";
 import { runTool, venvPython } from "../core/python.ts";
 import { type ModelCard, modelCardSchema } from "../run/model_card.ts";
-import { type Layer, type Shape, sizeOf, type WeightSpec, weightSpecs } from "./graph.ts";
+import { type Layer, type Shape, sizeOf, type WeightSpec } from "./graph.ts";
 import { inputShape, type Model, orderedWeights, writeTensors } from "./model.ts";
 
 /** Name of the Keras file in a model folder. */

@@ -11,7 +11,6 @@ import {
   conformalLimit,
   fitReference,
   readFlagger,
-  type Reference,
   REFERENCE_FILE,
   usualRange,
 } from "../../lib/model/reference.ts";
@@ -83,35 +82,32 @@ Deno.test("readFlagger() refuses a file that was tampered with, before it makes 
         assert.match(error.message, /notebook 06/);
         return true;
       });
-    const change = async (edit: (copy: Reference) => unknown) => {
-      const copy = structuredClone(reference);
-      edit(copy);
-      await writeJson(path, copy);
-    };
     for (const [text, pattern] of [["{", /not valid JSON/], ["[]", /this version/]] as const) {
       await Deno.writeTextFile(path, text);
       await refused(pattern);
     }
-    await change((copy) => Object.assign(copy, { format: 2 }));
-    await refused(/this version \(format/);
-    await change((copy) => copy.features.channels = 1e9);
-    await refused(/features\.channels/);
-    await change((copy) => copy.features.channels = 2048);
-    await refused(/this model's features/);
-    await change((copy) => copy.features.mean = copy.features.mean.slice(4));
-    await refused(/this model's features/);
-    await change((copy) => copy.features.directions = "!".repeat(copy.features.directions.length));
-    await refused(/this model's features/);
-    await change((copy) => copy.features.mean = new Uint8Array(2 * CHANNELS).fill(0x7d).toBase64());
-    await refused(/this model's features/); // NaN
-    await change((copy) => copy.features.variances.push(1));
-    await refused(/this model's features/);
-    await change((copy) => copy.features.rest = 0);
-    await refused(/features\.rest/);
-    await change((copy) => delete (copy.traits.ranges as Record<string, unknown>)["blur"]);
-    await refused(/traits\.ranges/);
-    await change((copy) => copy.traits.limit = 0);
-    await refused(/traits\.limit/);
+    const { mean, directions, variances } = reference.features;
+    const NaNs = new Uint8Array(2 * CHANNELS).fill(0x7d).toBase64();
+    const { blur: _, ...ranges } = reference.traits.ranges;
+    for (
+      const [part, change, pattern] of [
+        ["", { format: 2 }, /this version \(format/],
+        ["features", { channels: 1e9 }, /features\.channels/],
+        ["features", { channels: 2048 }, /this model's features/],
+        ["features", { mean: mean.slice(4) }, /this model's features/],
+        ["features", { directions: "!".repeat(directions.length) }, /this model's features/],
+        ["features", { mean: NaNs }, /this model's features/],
+        ["features", { variances: [...variances, 1] }, /this model's features/],
+        ["features", { rest: 0 }, /features\.rest/],
+        ["traits", { ranges }, /traits\.ranges/],
+        ["traits", { limit: 0 }, /traits\.limit/],
+      ] as const
+    ) {
+      const copy = structuredClone(reference);
+      Object.assign(part === "" ? copy : copy[part], change);
+      await writeJson(path, copy);
+      await refused(pattern);
+    }
     await Deno.writeFile(path, new Uint8Array(3_000_000));
     await refused(/too large/);
   }));

@@ -1,5 +1,5 @@
 import type { Config } from "../core/settings.ts";
-import type { Graph, Layer, Operation, Padding } from "./graph.ts";
+import type { Activation, Graph, Layer, Operation, Padding } from "./graph.ts";
 
 /** Name of the layer whose output is the image's features: the feature map's mean, [channels]. */
 export const FEATURE_LAYER = "head_pool";
@@ -21,14 +21,20 @@ const EPSILON = 1e-3;
 /** Keras builds ResNet50 with this BatchNorm epsilon, not with its default. */
 const RESNET_EPSILON = 1.001e-5;
 
-/** Layers that grow by one with each call of `add`, which returns the new one's name. */
-function createLayers() {
+/** Layers that grow by one with each call of a function, which returns the new one's name. */
+function createLayers(activation: Activation = "relu", epsilon = EPSILON) {
   const layers: Layer[] = [];
   const add = (name: string, input: string | string[], operation: Operation): string => {
     layers.push({ name, inputs: [input].flat(), ...operation });
     return name;
   };
-  return { layers, add };
+  return {
+    layers,
+    add,
+    batchNorm: (name: string, input: string) =>
+      add(name, input, { op: "batchNorm", epsilon, momentum: MOMENTUM }),
+    activate: (name: string, input: string) => add(name, input, { op: "activation", activation }),
+  };
 }
 
 /**
@@ -40,11 +46,7 @@ function createLayers() {
  * Input [size, size, 3], output [size/32, size/32, 2048].
  */
 export function resnet50(): Graph {
-  const { layers, add } = createLayers();
-  const batchNorm = (name: string, input: string) =>
-    add(name, input, { op: "batchNorm", epsilon: RESNET_EPSILON, momentum: MOMENTUM });
-  const relu = (name: string, input: string) =>
-    add(name, input, { op: "activation", activation: "relu" });
+  const { layers, add, batchNorm, activate: relu } = createLayers("relu", RESNET_EPSILON);
   const conv = (
     name: string,
     input: string,
@@ -114,21 +116,16 @@ export const lite0Blocks = LITE0_STAGES.flatMap(({ blocks, stride, ...stage }, s
 );
 
 /**
- * EfficientNet-Lite0 without its top: EfficientNet-B0 (Tan and Le, ICML 2019) without
- * squeeze-and-excitation, with ReLU6 in place of swish, and with a stem and a top that are not
- * scaled (TensorFlow's `efficientnet/lite`). 141 layers with the names that
- * `keras.applications.EfficientNetB0` gives the same ones. Stochastic depth is left out: it is the
- * identity except when training from nothing.
+ * EfficientNet-Lite0 without its top (TensorFlow's `efficientnet/lite`): EfficientNet-B0 (Tan and Le,
+ * ICML 2019) without squeeze-and-excitation, with ReLU6 in place of swish. 141 layers with the names
+ * that `keras.applications.EfficientNetB0` gives the same ones. Stochastic depth is left out: it is
+ * the identity except when training from nothing.
  *
  * Input [size, size, 3], output [size/32, size/32, 1280].
  */
 export function efficientnetLite0(): Graph {
-  const { layers, add } = createLayers();
+  const { layers, add, batchNorm, activate: relu6 } = createLayers("relu6");
   const same = { padding: "same", bias: false } as const;
-  const batchNorm = (name: string, input: string) =>
-    add(name, input, { op: "batchNorm", epsilon: EPSILON, momentum: MOMENTUM });
-  const relu6 = (name: string, input: string) =>
-    add(name, input, { op: "activation", activation: "relu6" });
   const conv = (name: string, input: string, filters: number, kernelSize: number, stride = 1) =>
     add(name, input, { op: "conv2d", filters, kernelSize, stride, ...same });
 
@@ -164,12 +161,12 @@ export function head(
   classes: number,
   { units, dropout }: Config["model"]["head"],
 ): Graph {
-  const { layers, add } = createLayers();
+  const { layers, add, batchNorm } = createLayers();
   let x = add(FEATURE_LAYER, features, { op: "globalAveragePool" }); // [channels]
   units.forEach((width, i) => {
     const n = i + 1;
     x = add(`head_dense_${n}`, x, { op: "dense", units: width, activation: "relu" }); // [width]
-    x = add(`head_bn_${n}`, x, { op: "batchNorm", epsilon: EPSILON, momentum: MOMENTUM });
+    x = batchNorm(`head_bn_${n}`, x);
     x = add(`head_dropout_${n}`, x, { op: "dropout", rate: dropout[i]! });
   });
   add(OUTPUT_LAYER, x, { op: "dense", units: classes, activation: "softmax" }); // [classes]

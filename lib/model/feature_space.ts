@@ -1,4 +1,4 @@
-import { EigenvalueDecomposition, Matrix } from "ml-matrix";
+import { EigenvalueDecomposition, Matrix, QrDecomposition } from "ml-matrix";
 import { createRandom } from "../core/random.ts";
 import { type TensorFlow, tf } from "../core/tensorflow.ts";
 
@@ -39,8 +39,8 @@ export function fitFeatureSpace(features: readonly Float32Array[]): FeatureSpace
   const centred = new Float32Array(n * width); // [n, width]
   rows.forEach((row, i) => row.forEach((value, k) => centred[i * width + k] = value - kept[k]!));
   const count = Math.min(DIRECTIONS, width, Math.max(1, Math.floor(n / IMAGES_PER_DIRECTION)));
-  const exact = principalComponents(centred, width, count);
-  const directions = new Float32Array(new Float16Array(exact)); // [count, width]
+  // [count, width]
+  const directions = new Float32Array(new Float16Array(principalComponents(centred, width, count)));
   const variances = new Array<number>(count).fill(0);
   let rest = 0;
   for (let i = 0; i < n; i++) {
@@ -85,10 +85,7 @@ function unitLength(row: Float32Array): Float32Array {
 }
 
 /** Coordinates along the directions, and the square of what they leave. */
-function project(
-  centred: Float32Array,
-  directions: Float32Array,
-): { along: number[]; rest: number } {
+function project(centred: Float32Array, directions: Float32Array) {
   const width = centred.length;
   const along: number[] = [];
   let rest = 0;
@@ -124,47 +121,27 @@ export function principalComponents(
   const n = rows.length / width;
   const followed = Math.min(count + SPARE, n, width);
   const random = createRandom("principal components");
-  let basis = Float32Array.from({ length: followed * width }, () => random.normal());
+  const start = Array.from({ length: followed * width }, () => random.normal());
   return tf.tidy(() => {
     const data = tf.tensor2d(rows, [n, width]);
-    const asTensor = () => tf.tensor2d(orthonormal(basis, width), [followed, width]);
+    let basis = tf.tensor2d(start, [followed, width]);
+    const orthonormal = () =>
+      tf.tensor2d(
+        new QrDecomposition(new Matrix(basis.arraySync()).transpose())
+          .orthogonalMatrix.transpose().to2DArray(),
+      );
     for (let round = 0; round < ROUNDS; round++) {
-      const projected = data.matMul(asTensor(), false, true); // [n, followed]
-      basis = projected.matMul(data, true).dataSync<"float32">() as Float32Array<ArrayBuffer>;
+      const projected = data.matMul(orthonormal(), false, true); // [n, followed]
+      basis = projected.matMul(data, true) as TensorFlow.Tensor2D; // [followed, width]
     }
-    const directions = asTensor();
+    const directions = orthonormal();
     const projected = data.matMul(directions, false, true); // [n, followed]
     const covariance = (projected.matMul(projected, true) as TensorFlow.Tensor2D).arraySync();
+    // [followed, followed]: columns, that of the largest eigenvalue last
     const { eigenvectorMatrix } = new EigenvalueDecomposition(new Matrix(covariance), {
       assumeSymmetric: true,
-    }); // [followed, followed]: columns, that of the largest eigenvalue last
+    });
     const turn = tf.tensor2d(eigenvectorMatrix.transpose().to2DArray().reverse().slice(0, count));
     return turn.matMul(directions).dataSync<"float32">() as Float32Array; // [count, width]
   });
-}
-
-/** Rows made orthonormal one after another (Gram-Schmidt, twice for the sake of rounding). */
-function orthonormal(rows: Float32Array, width: number): Float32Array {
-  const result = Float32Array.from(rows);
-  const row = (i: number) => result.subarray(i * width, (i + 1) * width);
-  for (let i = 0; i < result.length / width; i++) {
-    const own = row(i);
-    for (let pass = 0; pass < 2; pass++) {
-      for (let j = 0; j < i; j++) subtract(own, row(j), dot(own, row(j)));
-      const length = Math.sqrt(dot(own, own));
-      // what depends on the rows before it is left out, as zeros
-      for (let k = 0; k < width; k++) own[k] = length > 1e-30 ? own[k]! / length : 0;
-    }
-  }
-  return result;
-}
-
-function dot(a: Float32Array, b: Float32Array): number {
-  let sum = 0;
-  for (let k = 0; k < a.length; k++) sum += a[k]! * b[k]!;
-  return sum;
-}
-
-function subtract(from: Float32Array, row: Float32Array, times: number): void {
-  for (let k = 0; k < from.length; k++) from[k]! -= times * row[k]!;
 }

@@ -96,27 +96,17 @@ export function forward(
       read(name).dispose();
       activations.delete(name);
     };
+    const activationOf = (layer: Layer): Tensor => {
+      const folded = foldedInto.get(layer.name);
+      if (folded !== undefined) return read(folded).clone();
+      const given = layer.inputs.map(read);
+      const pair = pairs.get(layer.name);
+      if (!pair) return compute(layer, given, weights, training, logits);
+      return convolve(given[0]!, foldedConvolution(pair.conv, pair.batchNorm, weights), pair.conv);
+    };
     for (const layer of graph) {
-      const { name } = layer;
-      const given = inputs.get(name);
-      if (given) activations.set(name, given);
-      else if (foldedInto.has(name)) activations.set(name, read(foldedInto.get(name)!).clone());
-      else {
-        const arguments_ = layer.inputs.map(read);
-        const pair = pairs.get(name);
-        activations.set(
-          name,
-          tf.tidy(() =>
-            pair
-              ? convolve(
-                arguments_[0]!,
-                foldedConvolution(pair.conv, pair.batchNorm, weights),
-                pair.conv,
-              )
-              : compute(layer, arguments_, weights, training, logits)
-          ),
-        );
-      }
+      const activation = inputs.get(layer.name) ?? tf.tidy(() => activationOf(layer));
+      activations.set(layer.name, activation);
       layer.inputs.forEach(release);
     }
     // A clone, so that an output that is an input as well is the caller's own.
@@ -221,10 +211,7 @@ function run(name: string, inputs: Tensor[]): Tensor {
 }
 
 /** An elementwise function and TensorFlow's kernel for its gradient, which reads its output. */
-function withGradient(
-  forward: (x: Tensor) => Tensor,
-  gradient: string,
-): (x: Tensor) => Tensor {
+function withGradient(forward: (x: Tensor) => Tensor, gradient: string): (x: Tensor) => Tensor {
   return tf.customGrad((...given: unknown[]) => {
     const [x, save] = given as [Tensor, TensorFlow.GradSaveFunc];
     const y = forward(x);
@@ -267,12 +254,10 @@ export function isConvolution(layer: Layer): layer is Convolution {
   return layer.op === "conv2d" || layer.op === "depthwiseConv2d";
 }
 
-/** The name of a convolution's kernel. */
 function kernelName({ name, op }: Convolution): string {
   return `${name}/${op === "conv2d" ? "kernel" : "depthwise_kernel"}`;
 }
 
-/** The filters of a convolution as they are among the weights. */
 function filtersOf(conv: Convolution, weights: Weights): Filters {
   return {
     kernel: requireWeight(weights, kernelName(conv)) as TensorFlow.Tensor4D,

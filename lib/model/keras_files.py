@@ -1,13 +1,12 @@
-"""Keras' files by h5py and zipfile, without Keras: importing it takes seconds, and 0.6 GB.
+"""Keras' files by h5py and zipfile, without Keras, which takes seconds to import, and 0.6 GB.
 
     write REQUEST   writes a .keras archive, which keras.models.load_model opens
     read REQUEST    reads weights from any file that Keras writes
     card FILE       prints the model card in a .keras archive
 
-REQUEST is a JSON file; what is read and made on the way goes to its folder. Files come from
-anywhere: nothing in them is deserialised or run, no link in them is followed to another file, and
-sizes are checked before anything is read. A file that cannot be used is answered with
-{"refused": reason}.
+REQUEST is a JSON file. Files come from anywhere: nothing in them is deserialised or run, no link in
+them is followed to another file, and sizes are checked before anything is read. For a file that
+cannot be used the output is {"refused": reason}.
 """
 import io
 import json
@@ -150,18 +149,29 @@ def read_weight(layers, spec, specs):
 
 def stored_layers(root, known, names):
     """The datasets of each layer: by the weight's name where the file tells it (`kernel`), else by
-    its place among the layer's weights (`0`).
-
-    :param known: our layers with weights.
-    :param names: how Keras 3 calls our layers in files that do not tell their names.
-    """
+    its place among the layer's weights (`0`). `known` are our layers with weights, `names` how
+    Keras 3 calls our layers in files that do not tell their names."""
     legacy = child(root, "model_weights") or root
     if "layer_names" in legacy.attrs or "layer_names0" in legacy.attrs:
         return legacy_layers(legacy, known)
     containers = layer_containers(root)
     if not containers:
         raise Refused("it holds no Keras layers")
-    return named_layers(containers) or unnamed_layers(containers, names)
+    named = {}  # Keras 3 since about 3.6: `layers/conv2d_1/vars/0`, where `vars` has the layer's name
+    for variables in (child(layer, "vars") for layers in containers for layer in layers.values()):
+        if variables and isinstance(name := variables.attrs.get("name"), str):
+            named.setdefault(name, {}).update(datasets(variables))
+    if named:
+        return named
+    # Before that, our layers are those of the container with the most convolutions; what it has
+    # beyond ours keeps its own name.
+    convolutions = lambda container: sum(name.startswith("conv2d") for name in container)
+    ours = {in_file: name for name, in_file in names.items()}
+    return {
+        ours.get(in_file, in_file): datasets(variables)
+        for in_file, layer in max(containers, key=convolutions).items()
+        if (variables := child(layer, "vars"))
+    }
 
 
 def legacy_layers(root, known):
@@ -200,27 +210,6 @@ def layer_containers(group, depth=0):
         for layer in layers.values():
             found += layer_containers(layer, depth + 1)
     return found
-
-
-def named_layers(containers):
-    """Keras 3 since about 3.6: `layers/conv2d_1/vars/0`, where `vars` has the layer's name."""
-    layers = {}
-    for variables in (child(layer, "vars") for layers in containers for layer in layers.values()):
-        if variables and isinstance(name := variables.attrs.get("name"), str):
-            layers.setdefault(name, {}).update(datasets(variables))
-    return layers
-
-
-def unnamed_layers(containers, names):
-    """Keras 3 before that. Our layers are those of the container with the most convolutions; what
-    it has beyond ours keeps its own name."""
-    convolutions = lambda container: sum(name.startswith("conv2d") for name in container)
-    ours = {in_file: name for name, in_file in names.items()}
-    return {
-        ours.get(in_file, in_file): datasets(variables)
-        for in_file, layer in max(containers, key=convolutions).items()
-        if (variables := child(layer, "vars"))
-    }
 
 
 def datasets(group):

@@ -1,25 +1,13 @@
 import { join } from "node:path";
-import { ModelError } from "../core/errors.ts";
+import { ModelError, reasonOf } from "../core/errors.ts";
 import { sha256File, writeAll, writeAtomicWith } from "../core/files.ts";
 import { runTool, venvPython } from "../core/terminal.ts";
 import { type ModelCard, modelCardSchema } from "../run/model_card.ts";
-import { requireWeight } from "./forward.ts";
-import {
-  type Graph,
-  type Layer,
-  type Shape,
-  sizeOf,
-  type WeightSpec,
-  weightSpecs,
-} from "./graph.ts";
-import { inputShape, type Model } from "./model.ts";
-import { writeTensors } from "./tensor_file.ts";
+import { type Layer, type Shape, sizeOf, type WeightSpec } from "./graph.ts";
+import { inputShape, type Model, orderedWeights, writeTensors } from "./model.ts";
 
 /** Name of the Keras file in a model folder. */
 export const KERAS_FILE = "model.keras";
-
-/** The form that is written; later versions of Keras 3 read it. */
-const KERAS_VERSION = "3.0.0";
 
 /**
  * Writes a model as model.keras into its folder, atomically: `keras.models.load_model` of Python's
@@ -37,39 +25,28 @@ const KERAS_VERSION = "3.0.0";
  */
 export async function saveKeras(folder: string, model: Model, card: ModelCard): Promise<string> {
   const path = join(folder, KERAS_FILE);
-  const inputs = inputShape(model.architecture);
-  const specs = weightSpecs(model.graph, inputs);
-  try {
-    await inScratch(async (scratch) => {
-      const [values, out] = [join(scratch, "values.bin"), join(scratch, KERAS_FILE)];
-      await writeTensors(
-        values,
-        specs.map(({ name }) => [name, requireWeight(model.weights, name)]),
-      );
-      await callPython("write", scratch, {
-        topology: kerasTopology(card.architecture.backbone, model.graph, inputs),
-        metadata: {
-          keras_version: KERAS_VERSION,
-          date_saved: card.created.replace("T", "@").slice(0, 19),
-          model_card: card,
-        },
-        weights: specs,
-        values,
-        out,
-      });
-      using made = await Deno.open(out);
-      await writeAtomicWith(path, async (file) => {
-        for await (const bytes of made.readable) await writeAll(file, bytes);
-      });
+  await inScratch(async (scratch) => {
+    const [values, out] = [join(scratch, "values.bin"), join(scratch, KERAS_FILE)];
+    const { entries: weights } = await writeTensors(values, orderedWeights(model));
+    const metadata = {
+      keras_version: "3.0.0", // later versions of Keras 3 read its form
+      date_saved: card.created.replace("T", "@").slice(0, 19),
+      model_card: card,
+    };
+    const request = { topology: kerasTopology(model), metadata, weights, values, out };
+    await callPython("write", scratch, request);
+    using made = await Deno.open(out);
+    await writeAtomicWith(path, async (file) => {
+      for await (const bytes of made.readable) await writeAll(file, bytes);
     });
-  } catch (cause) {
+  }).catch((cause) => {
     throw new ModelError(
-      `${path} could not be written: ${cause instanceof Error ? cause.message : cause}`,
+      `${path} could not be written: ${reasonOf(cause)}`,
       "The trained model itself is saved. Free disk space, or repair .venv with `deno task setup`; " +
         "then run notebook 05 again.",
       { cause },
     );
-  }
+  });
   return path;
 }
 
@@ -92,14 +69,10 @@ export async function readKerasCard(path: string): Promise<ModelCard> {
   }
 }
 
-/** What is wanted from a Keras file. */
-interface WantedWeights {
-  /** Without these the file is refused. */
-  required: readonly WeightSpec[];
-  /** Read as well when the file has all of their layers by name. */
-  optional?: readonly WeightSpec[];
-  /** Of the whole network ({@linkcode kerasTopology}); for files that do not tell the names of layers. */
-  topology?: Record<string, unknown> | null;
+/** Values by our name of the weight (`layer/kernel`), row-major, and the SHA-256 of their file. */
+export interface FoundWeights {
+  values: Map<string, Float32Array>;
+  sha256: string;
 }
 
 /**
@@ -109,40 +82,54 @@ interface WantedWeights {
  * Layers that are not wanted (a top, say) are left alone, but a convolution among them means that
  * the file belongs to a larger network of the same family, and is refused.
  *
- * @returns Values by our name of the weight (`layer/kernel`), row-major, and the SHA-256 of the file.
+ * @param wanted `required`: without these the file is refused. `optional`: read as well when the
+ *   file has all of their layers by name. `topology`: of the whole network
+ *   ({@linkcode kerasTopology}), for files that do not tell the names of layers.
  * @throws {ModelError} When the file is damaged, no Keras file, or lacks a weight or has it in another
  * shape; the first mismatch is named.
  */
 export async function readKerasWeights(
   path: string,
-  { required, optional = [], topology = null }: WantedWeights,
-): Promise<{ values: Map<string, Float32Array>; sha256: string }> {
-  const { values, refused } = await inScratch(async (folder) => {
-    const file = join(folder, "values.bin");
-    const request = { path, required, optional, topology, values: file };
+  wanted: {
+    required: readonly WeightSpec[];
+    optional?: readonly WeightSpec[];
+    topology?: Record<string, unknown>;
+  },
+): Promise<FoundWeights> {
+  const { required, optional = [], topology = null } = wanted;
+  const result = await inScratch(async (folder) => {
+    const values = join(folder, "values.bin");
+    const request = { path, required, optional, topology, values };
     const found = await callPython("read", folder, request) as string[] | { refused: string };
-    if (!Array.isArray(found)) return { ...found, values: new Map<string, Float32Array>() };
-    const numbers = new Float32Array((await Deno.readFile(file)).buffer);
-    const shapes = new Map([...required, ...optional].map(({ name, shape }) => [name, shape]));
-    let end = 0;
-    const values = new Map(found.map((name) => {
-      const start = end;
-      end += sizeOf(shapes.get(name)!);
-      return [name, numbers.subarray(start, end)];
-    }));
-    return { values, refused: null };
+    if (!Array.isArray(found)) return found.refused;
+    return await readValues(
+      values,
+      [...required, ...optional].filter(({ name }) => found.includes(name)),
+    );
   }).catch((cause) => {
     throw new ModelError(
-      `${path} could not be read: ${cause instanceof Error ? cause.message : cause}`,
+      `${path} could not be read: ${reasonOf(cause)}`,
       "Run `deno task setup`, which repairs the .venv, then try again.",
       { cause },
     );
   });
-  if (refused === null) return { values, sha256: await sha256File(path) };
+  if (typeof result !== "string") return { values: result, sha256: await sha256File(path) };
   throw new ModelError(
-    `${path} cannot be used: ${refused}. Nothing was loaded from it.`,
+    `${path} cannot be used: ${result}. Nothing was loaded from it.`,
     "Get the file again from its source, and check that it belongs to this backbone " +
       "(model.backbone).",
+  );
+}
+
+/** Reads a file of 32-bit floats that holds one weight after another; returns them by name. */
+export async function readValues(
+  path: string,
+  specs: readonly Pick<WeightSpec, "name" | "shape">[],
+): Promise<Map<string, Float32Array>> {
+  const numbers = new Float32Array((await Deno.readFile(path)).buffer);
+  let end = 0;
+  return new Map(
+    specs.map(({ name, shape }) => [name, numbers.subarray(end, end += sizeOf(shape))]),
   );
 }
 
@@ -155,7 +142,8 @@ async function callPython(command: string, folder: string, request: unknown): Pr
   return JSON.parse(await runTool(venvPython, ["-I", SCRIPT, command, path]));
 }
 
-async function inScratch<T>(use: (folder: string) => Promise<T>): Promise<T> {
+/** Runs `use` with a temporary folder, which is removed after it. */
+export async function inScratch<T>(use: (folder: string) => Promise<T>): Promise<T> {
   const folder = await Deno.makeTempDir();
   try {
     return await use(folder);
@@ -165,21 +153,15 @@ async function inScratch<T>(use: (folder: string) => Promise<T>): Promise<T> {
 }
 
 /**
- * A graph as the JSON of a functional Keras model (Keras 2 form, which tfjs' `loadLayersModel` and
- * Python Keras' reader of HDF5 files both take).
- *
- * @param inputs Shape of each input layer, without the batch axis.
+ * A model's layers as the JSON of a functional Keras model (Keras 2 form, which tfjs'
+ * `loadLayersModel` and Python Keras' reader of HDF5 files both take).
  */
-export function kerasTopology(
-  name: string,
-  graph: Graph,
-  inputs: ReadonlyMap<string, Shape>,
-): Record<string, unknown> {
-  const output = graph.at(-1)!.name;
+export function kerasTopology({ graph, architecture }: Model): Record<string, unknown> {
+  const inputs = inputShape(architecture);
   return {
     class_name: "Functional",
     config: {
-      name,
+      name: architecture.backbone,
       layers: graph.map((layer) => {
         const [class_name, config] = kerasLayer(layer, inputs.get(layer.name));
         return {
@@ -192,7 +174,7 @@ export function kerasTopology(
         };
       }),
       input_layers: [...inputs.keys()].map((input) => [input, 0, 0]),
-      output_layers: [[output, 0, 0]],
+      output_layers: [[graph.at(-1)!.name, 0, 0]],
     },
   };
 }

@@ -1,9 +1,26 @@
+import { createHash } from "node:crypto";
+import { ModelError } from "../core/errors.ts";
+import { readAll, writeAll, writeAtomicWith } from "../core/files.ts";
 import { createRandom } from "../core/random.ts";
 import { type Config, DEFAULT_HEAD } from "../core/settings.ts";
 import { type TensorFlow, tf } from "../core/tensorflow.ts";
-import { efficientnetLite0, head as headLayers, isHeadLayer, resnet50 } from "./architectures.ts";
-import { forward, type Moments, type Preprocessing } from "./forward.ts";
-import { type Graph, inferShapes, isTrainable, type Shape, sizeOf, weightSpecs } from "./graph.ts";
+import {
+  efficientnetLite0,
+  FEATURE_LAYER,
+  head as headLayers,
+  isHeadLayer,
+  resnet50,
+} from "./architectures.ts";
+import { forward, type Moments, type Preprocessing, requireWeight } from "./forward.ts";
+import {
+  type Graph,
+  inferShapes,
+  isTrainable,
+  type Shape,
+  sizeOf,
+  type WeightSpec,
+  weightSpecs,
+} from "./graph.ts";
 
 /** What decides a network's layers and shapes. */
 export interface Architecture {
@@ -31,6 +48,12 @@ export const INPUT_LAYER = "input_layer";
 export function buildGraph({ backbone, classes, head = DEFAULT_HEAD }: Architecture): Graph {
   const base = backbones[backbone].graph();
   return [...base, ...headLayers(base.at(-1)!.name, classes.length, head)];
+}
+
+/** All of a model's weights by name, in Keras' order. */
+export function orderedWeights(model: Model): [string, TensorFlow.Tensor][] {
+  return weightSpecs(model.graph, inputShape(model.architecture))
+    .map(({ name }) => [name, requireWeight(model.weights, name)]);
 }
 
 /** The input shape that all other shapes follow from, in the form that `graph.ts` takes. */
@@ -62,16 +85,11 @@ export function createModel(
 function initialWeight(name: string, shape: number[], seed: number): TensorFlow.Tensor {
   if (/\/(gamma|moving_variance)$/.test(name)) return tf.ones(shape);
   if (!name.endsWith("kernel")) return tf.zeros(shape);
-  const receptive = sizeOf(shape.slice(0, -2));
-  const fanIn = receptive * shape.at(-2)!;
-  const fanOut = receptive * shape.at(-1)!;
-  const limit = Math.sqrt(6 / (fanIn + fanOut));
+  const [fanIn, fanOut] = [-2, -1].map((axis) => sizeOf(shape.slice(0, -2)) * shape.at(axis)!);
+  const limit = Math.sqrt(6 / (fanIn! + fanOut!));
   const random = createRandom(`${seed}/weights/${name}`);
-  const values = Float32Array.from(
-    { length: fanIn * shape.at(-1)! },
-    () => (2 * random.next() - 1) * limit,
-  );
-  return tf.tensor(values, shape);
+  const draw = () => (2 * random.next() - 1) * limit;
+  return tf.tensor(Float32Array.from({ length: sizeOf(shape) }, draw), shape);
 }
 
 /** Frees a model's weights. */
@@ -109,44 +127,35 @@ export const backbones: Readonly<Record<Config["model"]["backbone"], Backbone>> 
   },
 };
 
-/** One row of a model's summary. */
-interface Stage {
-  stage: string;
-  layers: number;
-  /** Output of the stage's last layer for one image, such as "7 × 7 × 2048". */
-  output: string;
-  parameters: number;
-  /** Parameters that training changes. */
-  trainable: number;
-}
-
 /**
  * A model's layers summed up by stage.
  *
  * @param frozenLayers Layers from the start that are frozen.
+ * @returns A row a stage: its number of layers, the output of its last layer for one image (such as
+ * "7 × 7 × 2048"), its number of parameters, and of those that training changes.
  */
-export function summariseStages(architecture: Architecture, frozenLayers: number): Stage[] {
+export function summariseStages(architecture: Architecture, frozenLayers: number) {
   const graph = buildGraph(architecture);
   const inputs = inputShape(architecture);
   const shapes = inferShapes(graph, inputs);
-  const specs = weightSpecs(graph, inputs);
-  const { stageOf } = backbones[architecture.backbone];
-  const stages = new Map<string, Stage>();
-  graph.forEach(({ name, op }, index) => {
-    if (op === "input") return;
-    const stage = isHeadLayer(name) ? "head" : stageOf(name);
-    const row = stages.get(stage) ??
-      { stage, layers: 0, output: "", parameters: 0, trainable: 0 };
-    row.layers += 1;
-    row.output = (shapes.get(name) ?? []).join(" × ");
-    for (const spec of specs.filter(({ layer }) => layer === name)) {
-      const size = sizeOf(spec.shape);
-      row.parameters += size;
-      if (index >= frozenLayers && isTrainable(spec.name)) row.trainable += size;
-    }
-    stages.set(stage, row);
-  });
-  return [...stages.values()];
+  const specs = Map.groupBy(weightSpecs(graph, inputs), ({ layer }) => layer);
+  const layers = graph.map(({ name, op }, index) => ({ name, op, index }));
+  const stages = Map.groupBy(
+    layers.filter(({ op }) => op !== "input"),
+    ({ name }) => isHeadLayer(name) ? "head" : backbones[architecture.backbone].stageOf(name),
+  );
+  const count = (weights: WeightSpec[]) =>
+    weights.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+  return [...stages].map(([stage, own]) => ({
+    stage,
+    layers: own.length,
+    output: shapes.get(own.at(-1)!.name)!.join(" × "),
+    parameters: count(own.flatMap(({ name }) => specs.get(name) ?? [])),
+    trainable: count(
+      own.filter(({ index }) => index >= frozenLayers).flatMap(({ name }) => specs.get(name) ?? [])
+        .filter(({ name }) => isTrainable(name)),
+    ),
+  }));
 }
 
 /** How many layers from the start are frozen when the backbone's last `unfreezeLast` are not. */
@@ -162,20 +171,89 @@ export function frozenLayerCount(backbone: Architecture["backbone"], unfreezeLas
  * @param images Preprocessed, [batch, size, size, 3]; 32 or more. Not disposed.
  */
 export function estimateMoments(model: Model, images: TensorFlow.Tensor4D): void {
-  const backbone = model.graph.slice(0, model.graph.findIndex(({ name }) => name === "head_pool"));
-  const moments = new Map<string, Moments>();
-  const outputs = forward(
-    backbone,
-    model.weights,
-    new Map([[INPUT_LAYER, images]]),
-    [backbone.at(-1)!.name],
-    { training: { usesBatchStatistics: () => true, random: null, moments } },
+  const backbone = model.graph.slice(
+    0,
+    model.graph.findIndex(({ name }) => name === FEATURE_LAYER),
   );
-  tf.dispose(outputs);
+  const moments = new Map<string, Moments>();
+  const training = { usesBatchStatistics: () => true, random: null, moments };
+  const inputs = new Map([[INPUT_LAYER, images]]);
+  tf.dispose(forward(backbone, model.weights, inputs, [backbone.at(-1)!.name], { training }));
   for (const [layer, { mean, variance }] of moments) {
     for (const [name, value] of [["moving_mean", mean], ["moving_variance", variance]] as const) {
       model.weights.get(`${layer}/${name}`)?.dispose();
       model.weights.set(`${layer}/${name}`, value);
     }
+  }
+}
+
+/** One tensor of a tensor file, in the form of a tfjs weights manifest. */
+export interface TensorEntry {
+  name: string;
+  shape: number[];
+  dtype: "float32";
+}
+
+/**
+ * Writes tensors one after another as little-endian 32-bit floats, atomically.
+ *
+ * @returns The entries that {@linkcode readTensors} needs, and the SHA-256 of the file.
+ */
+export async function writeTensors(
+  path: string,
+  tensors: Iterable<readonly [string, TensorFlow.Tensor]>,
+): Promise<{ entries: TensorEntry[]; sha256: string }> {
+  const entries: TensorEntry[] = [];
+  const hash = createHash("sha256");
+  await writeAtomicWith(path, async (file) => {
+    for (const [name, tensor] of tensors) {
+      const values = await tensor.data() as Float32Array;
+      const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+      hash.update(bytes);
+      await writeAll(file, bytes);
+      entries.push({ name, shape: tensor.shape, dtype: "float32" });
+    }
+  });
+  return { entries, sha256: hash.digest("hex") };
+}
+
+/**
+ * Reads a tensor file, one tensor after the other: memory holds the weights once. Its size is checked
+ * before anything is read, its hash before anything is returned.
+ *
+ * @returns The tensors by name; the caller disposes them.
+ * @throws {ModelError} When the file is missing, or its size or hash is not what the entries say.
+ */
+export async function readTensors(
+  path: string,
+  entries: readonly TensorEntry[],
+  sha256: string,
+): Promise<Map<string, TensorFlow.Tensor>> {
+  const expected = 4 * entries.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+  const remedy = "Train again (notebook 05), or copy the whole model folder again.";
+  const fail = (what: string, cause?: unknown) =>
+    new ModelError(`${path} ${what}`, remedy, { cause });
+  const { size } = await Deno.stat(path).catch((cause) => {
+    throw fail("cannot be read.", cause);
+  });
+  if (size !== expected) throw fail(`has ${size} bytes where ${expected} were written.`);
+  const tensors = new Map<string, TensorFlow.Tensor>();
+  const hash = createHash("sha256");
+  using file = await Deno.open(path);
+  try {
+    for (const { name, shape } of entries) {
+      const values = new Float32Array(sizeOf(shape));
+      const bytes = new Uint8Array(values.buffer);
+      if (await readAll(file, bytes) < bytes.length) {
+        throw fail("has become shorter while it was read.");
+      }
+      hash.update(bytes);
+      tensors.set(name, tf.tensor(values, shape, "float32"));
+    }
+    if (hash.digest("hex") === sha256) return tensors;
+    throw fail("is damaged: its content is not what was written.");
+  } catch (error) {
+    tf.dispose([...tensors.values()]);
+    throw error;
   }
 }

@@ -62,7 +62,7 @@ export function createPredictor(
   const folded = foldBatchNorms(model.graph, model.weights, consume ? free : undefined);
   const { imageSize } = model.architecture;
   const atOnce = imagesAtOnce(AT_ONCE) * imageSize ** 2 * 3;
-  const run = async (pixels: Uint8Array, outputs: string[]): Promise<Float32Array[]> => {
+  const run = async (pixels: Uint8Array, outputs: string[]) => {
     const parts: Float32Array[][] = outputs.map(() => []);
     for (let start = 0; start < pixels.length; start += atOnce) {
       const tensors = tf.tidy(() => {
@@ -77,7 +77,7 @@ export function createPredictor(
         tf.dispose(tensors);
       }
     }
-    return parts.map(concatenate);
+    return parts.map((values) => Float32Array.from(values.flatMap((part) => [...part])));
   };
   return {
     predict: async (pixels) => (await run(pixels, [OUTPUT_LAYER]))[0]!,
@@ -87,16 +87,6 @@ export function createPredictor(
     },
     dispose: folded.dispose,
   };
-}
-
-function concatenate(parts: readonly Float32Array[]): Float32Array {
-  const whole = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }
 
 /**
@@ -128,21 +118,14 @@ export function cardPredictor(
 
 /**
  * A predictor whose probabilities are the means over the eight turned and mirrored copies of each
- * image: a crop has no up and down, so neither should a prediction. It takes eight times as long.
- *
- * The mean is that of the probabilities, as the softmax outputs of changed copies are averaged since
- * Krizhevsky, Sutskever & Hinton (2012): by convexity its log loss and Brier score are never above the means of
- * the copies' own. Probabilities become less extreme by it, so calibration and threshold must be
- * chosen with it too.
- *
- * Features are those of the image as it is: means of eight would lie closer together than the ones
- * that they are compared with.
+ * image (Krizhevsky, Sutskever & Hinton 2012): a crop has no up and down, so neither should a
+ * prediction. It takes eight times as long. Probabilities become less extreme, so calibration and
+ * threshold must be chosen with it too. Features are those of the image as it is.
  *
  * @param predictor Does the work, and is disposed with the result.
  * @param size Side of the images, in pixels.
  */
 export function averageSymmetries(predictor: Predictor, size: number): Predictor {
-  /** Adds to the probabilities of the images as they are those of the others, and divides. */
   const average = async (pixels: Uint8Array, first: Float32Array): Promise<Float32Array> => {
     const sums = Float64Array.from(first);
     for (let symmetry = 1; symmetry < SYMMETRIES.length; symmetry++) {
@@ -161,7 +144,7 @@ export function averageSymmetries(predictor: Predictor, size: number): Predictor
   };
 }
 
-/** Every image of a batch [n, size, size, 3] turned or mirrored alike. */
+/** Turns or mirrors every image of a batch [n, size, size, 3] alike. */
 function turned(pixels: Uint8Array, size: number, symmetry: number): Uint8Array {
   const length = size * size * 3;
   const result = new Uint8Array(pixels.length);
@@ -172,24 +155,12 @@ function turned(pixels: Uint8Array, size: number, symmetry: number): Uint8Array 
 }
 
 /** An image that was classified, with what the model saw and made of it. */
-export interface PredictedImage {
+export interface PredictedImage extends Omit<DecodedImage, "pixels"> {
   path: string;
   /** One a class, in the model's order; they sum to 1. */
   probabilities: number[];
-  /** In pixels, as displayed. */
-  width: number;
-  /** In pixels, as displayed. */
-  height: number;
-  /** Of the model's size, before stains were normalised: RGB, row-major [size, size, 3]. */
-  original: Uint8Array;
   /** Of the backbone: [channels]. */
   features: Float32Array;
-}
-
-/** An image that could not be read. */
-interface UnreadableImage {
-  path: string;
-  error: ImageError;
 }
 
 /** How {@linkcode predictImages} reads and groups. */
@@ -216,14 +187,14 @@ export async function* predictImages(
   paths: Iterable<string>,
   { batchSize, contents, ...options }: PredictOptions,
 ): AsyncGenerator<PredictedImage | UnreadableImage, void, void> {
-  const decode = async (path: string): Promise<Decoded | UnreadableImage> => {
-    try {
-      return { path, ...await decodeImage(path, options, contents?.get(path)) };
-    } catch (error) {
-      if (error instanceof ImageError) return { path, error };
-      throw error;
-    }
-  };
+  const decode = (path: string): Promise<Decoded | UnreadableImage> =>
+    decodeImage(path, options, contents?.get(path)).then(
+      (image) => ({ path, ...image }),
+      (error) => {
+        if (error instanceof ImageError) return { path, error };
+        throw error;
+      },
+    );
   const decoded = mapAhead(paths, decode, { inFlight: DECODES_AHEAD, ahead: 4 * batchSize });
   let waiting: (Decoded | UnreadableImage)[] = [];
   for await (const image of decoded) {
@@ -235,9 +206,9 @@ export async function* predictImages(
   yield* await predictBatch(predictor, waiting);
 }
 
-interface Decoded extends DecodedImage {
-  path: string;
-}
+type Decoded = DecodedImage & { path: string };
+
+type UnreadableImage = { path: string; error: ImageError };
 
 async function predictBatch(
   predictor: Predictor,
@@ -247,24 +218,17 @@ async function predictBatch(
   const n = readable.length;
   if (n === 0) return images as UnreadableImage[];
   const length = readable[0]!.pixels.length;
-  const pixels = new Uint8Array(n * length); // [n, size, size, 3]
-  readable.forEach((image, row) => pixels.set(image.pixels, row * length));
-  const { probabilities, features } = await predictor.predictWithFeatures(pixels);
+  const batch = new Uint8Array(n * length); // [n, size, size, 3]
+  readable.forEach(({ pixels }, row) => batch.set(pixels, row * length));
+  const { probabilities, features } = await predictor.predictWithFeatures(batch);
   const rowOf = (values: Float32Array, row: number) =>
     values.subarray(row * values.length / n, (row + 1) * values.length / n);
   let row = 0;
   return images.map((image) => {
     if ("error" in image) return image;
-    const { path, width, height, original } = image;
+    const { pixels: _, ...rest } = image;
     const at = row++;
-    return {
-      path,
-      probabilities: [...rowOf(probabilities, at)],
-      width,
-      height,
-      original,
-      features: rowOf(features, at),
-    };
+    return { ...rest, probabilities: [...rowOf(probabilities, at)], features: rowOf(features, at) };
   });
 }
 
@@ -306,16 +270,13 @@ export async function predictSubset(
   }
 }
 
-/** As {@linkcode predictSubset}, of any rows and by a given predictor of the card's model. */
+/** As {@linkcode predictSubset}, of any rows and by a given predictor. */
 export async function predictRows(
   predictor: Predictor,
   card: ModelCard,
   rows: readonly SplitRow[],
   config: Config,
-  { withAppearance = false, onProgress }: {
-    withAppearance?: boolean;
-    onProgress?: OnProgress | undefined;
-  },
+  { withAppearance, onProgress }: { withAppearance?: boolean; onProgress?: OnProgress | undefined },
 ): Promise<RowPrediction[]> {
   const contents = splitContents(rows, config);
   const options = { ...decodeOptions(card), batchSize: config.training.batchSize, contents };

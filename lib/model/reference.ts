@@ -2,7 +2,7 @@ import type { Run } from "../run/run.ts";
 import { join } from "node:path";
 import { z } from "zod";
 import { ModelError } from "../core/errors.ts";
-import { exists, writeJson } from "../core/files.ts";
+import { exists, readJson, writeJson } from "../core/files.ts";
 import { createRandom } from "../core/random.ts";
 import type { OnProgress } from "../core/stop.ts";
 import { type ImageTraits, imageTraits } from "../images/traits.ts";
@@ -35,20 +35,14 @@ export const FLAGS = [
 /** A reason to look at an image. */
 export type Flag = (typeof FLAGS)[number];
 
-/** What a measure tells. */
-interface TraitRule {
-  flag: Flag;
-  /** Which direction is unusual. */
-  side: "below" | "above" | "both";
-  /** Least spread: see {@linkcode usualRange}. */
-  least: number;
-}
-
 /**
- * The measures that are compared with those of the training images. Least spreads are a third of
- * what an eye would call another size, colour or sharpness.
+ * The measures that are compared with those of the training images, the side of each that is
+ * unusual, and its least spread ({@linkcode usualRange}): a third of what an eye would call another
+ * size, colour or sharpness.
  */
-const TRAIT_RULES: Readonly<Record<keyof ImageTraits, TraitRule>> = {
+const TRAIT_RULES: Readonly<
+  Record<keyof ImageTraits, { flag: Flag; side: "below" | "above" | "both"; least: number }>
+> = {
   size: { flag: "unusual_size", side: "both", least: 0.2 },
   shape: { flag: "unusual_shape", side: "both", least: 0.15 },
   stain: { flag: "unusual_colour", side: "both", least: 0.15 },
@@ -64,28 +58,22 @@ const TRAITS = Object.keys(TRAIT_RULES) as (keyof ImageTraits)[];
 /** Its name in a model folder. */
 export const REFERENCE_FILE = "reference.json";
 
-/** Version of reference.json; a reader refuses any other. */
-const REFERENCE_FORMAT = 1;
-
 const finite = z.number().min(-1e6).max(1e6);
 
 const spread = z.number().min(1e-9).max(1e6);
 
 const rangeSchema = z.object({ median: finite, below: spread, above: spread });
 
-const limitSchema = z.number().min(0.1).max(100);
+const limit = z.number().min(0.1).max(100);
 
 const referenceSchema = z.object({
-  format: z.literal(REFERENCE_FORMAT),
+  format: z.literal(1),
   weightsSha256: z.string().regex(/^[0-9a-f]{64}$/),
   share: z.number().gt(0).lt(1),
   chance: z.number().gt(0).max(1),
   images: z.object({ train: z.int().positive(), validation: z.int().positive() }),
   flagged: z.int().min(0),
-  traits: z.object({
-    ranges: z.record(z.enum(TRAITS), rangeSchema),
-    limit: limitSchema,
-  }),
+  traits: z.object({ ranges: z.record(z.enum(TRAITS), rangeSchema), limit }),
   features: z.object({
     channels: z.int().min(1).max(4096), // of the widest backbone: 2048
     mean: z.string(),
@@ -93,7 +81,7 @@ const referenceSchema = z.object({
     variances: z.array(z.number().positive().max(1e6)).min(1).max(64),
     rest: z.number().positive().max(1e6),
     distances: rangeSchema,
-    limit: limitSchema,
+    limit,
   }),
 });
 
@@ -132,10 +120,10 @@ export async function fitRunReference(
   seen: readonly RowPrediction[] = [],
 ): Promise<Reference | null> {
   const known = new Map(seen.map(({ path, appearance }) => [path, appearance]));
-  const [train, validation] = (["train", "validation"] as const).map((subset) => {
-    const rows = split.filter((row) => row.subset === subset);
-    return createRandom(`${config.seed}/reference/${subset}`).shuffle(rows).slice(0, MOST);
-  }) as [SplitRow[], SplitRow[]];
+  const draw = (subset: "train" | "validation") =>
+    createRandom(`${config.seed}/reference/${subset}`)
+      .shuffle(split.filter((row) => row.subset === subset)).slice(0, MOST);
+  const [train, validation] = [draw("train"), draw("validation")];
   const unknown = (rows: SplitRow[]) => rows.filter(({ path }) => !known.get(path));
   const total = unknown(train).length + unknown(validation).length;
   const predictor = createPredictor(model, card.preprocessing);
@@ -153,15 +141,12 @@ export async function fitRunReference(
       { train: await look(train), validation: await look(validation) },
       { share: config.metrics.flagShare, weightsSha256: card.weights.sha256 },
     );
-    if (reference !== null) await writeReference(paths.model, reference);
+    if (reference !== null) await writeJson(join(paths.model, REFERENCE_FILE), reference);
     return reference;
   } finally {
     predictor.dispose();
   }
 }
-
-/** With fewer images there is no telling what is usual. */
-const LEAST_IMAGES = { train: 20, validation: 10 };
 
 /**
  * Spreads within which nothing is unusual, and beyond which everything is. The former keep quiet where all
@@ -187,14 +172,14 @@ export function fitReference(
   { train, validation }: Record<"train" | "validation", readonly Appearance[]>,
   { share, weightsSha256 }: { share: number; weightsSha256: string },
 ): Reference | null {
-  if (train.length < LEAST_IMAGES.train || validation.length < LEAST_IMAGES.validation) return null;
+  if (train.length < 20 || validation.length < 10) return null; // too few to tell what is usual
   const ranges = Object.fromEntries(TRAITS.map((name) => [
     name,
     usualRange(train.map(({ traits }) => traits[name]), TRAIT_RULES[name].least),
   ])) as Reference["traits"]["ranges"];
-  const byTraits = limitOf(
+  const byTraits = conformalLimit(
     validation.map(({ traits }) =>
-      Math.max(...traitSpreads(traits, ranges).map(([, spreads]) => spreads))
+      Math.max(...TRAITS.map((name) => traitSpread(name, traits, ranges)))
     ),
     share / 2,
     TRAIT_LIMITS,
@@ -202,7 +187,7 @@ export function fitReference(
   const space = fitFeatureSpace(train.map(({ features }) => features));
   const logs = validation.map(({ features }) => Math.log(featureDistance(features, space)));
   const distances = usualRange(logs, LEAST_DISTANCE_SPREAD);
-  const byDistance = limitOf(
+  const byDistance = conformalLimit(
     logs.map((log) => (log - distances.median) / distances.above),
     share / 2,
     DISTANCE_LIMITS,
@@ -211,7 +196,7 @@ export function fitReference(
   const features = { distances, limit: byDistance.limit };
   const isFlagged = (image: Appearance) => flagsOf(image, { traits, features, space }).length > 0;
   return {
-    format: REFERENCE_FORMAT,
+    format: 1,
     weightsSha256,
     share,
     chance: byTraits.chance + byDistance.chance,
@@ -229,20 +214,6 @@ export function fitReference(
   };
 }
 
-function limitOf(
-  spreads: readonly number[],
-  share: number,
-  { least, most }: { least: number; most: number },
-): { limit: number; chance: number } {
-  const { limit, chance } = conformalLimit(spreads, share);
-  return { limit: Math.min(most, Math.max(least, limit)), chance };
-}
-
-/** Writes a model's reference into its folder, atomically. */
-export async function writeReference(folder: string, reference: Reference): Promise<void> {
-  await writeJson(join(folder, REFERENCE_FILE), reference);
-}
-
 /** That of the widest backbone takes 0.2 MB. */
 const MAX_BYTES = 2_000_000;
 
@@ -256,7 +227,8 @@ export type Flagger = (
  * allocated, and it must be of this model's weights.
  *
  * @returns `null` when there is none of these weights: notebook 06 has not been run since the training.
- * @throws {ModelError} When it is damaged or of another version.
+ * @throws {DataError} When it is no JSON.
+ * @throws {ModelError} When it is damaged otherwise, or of another version.
  */
 export async function readFlagger(
   folder: string,
@@ -265,20 +237,13 @@ export async function readFlagger(
 ): Promise<Flagger | null> {
   const path = join(folder, REFERENCE_FILE);
   if (!await exists(path)) return null;
-  const refuse = (what: string, cause?: unknown): never => {
-    throw new ModelError(`${path} ${what}`, "Run notebook 06 again; it writes this file.", {
-      cause,
-    });
+  const remedy = "Run notebook 06 again; it writes this file.";
+  const refuse = (what: string): never => {
+    throw new ModelError(`${path} ${what}`, remedy);
   };
   const { size, isFile } = await Deno.stat(path);
   if (!isFile || size > MAX_BYTES) refuse("is far too large to be what it should be.");
-  let json: unknown;
-  try {
-    json = JSON.parse(await Deno.readTextFile(path));
-  } catch (cause) {
-    refuse("is damaged: it is not JSON.", cause);
-  }
-  const parsed = referenceSchema.safeParse(json);
+  const parsed = referenceSchema.safeParse(await readJson(path, remedy));
   if (!parsed.success) {
     const { path: field, message } = parsed.error.issues[0]!;
     return refuse(`was not written by this version (${field.join(".")}: ${message}).`);
@@ -298,35 +263,29 @@ export async function readFlagger(
 }
 
 /** What is usual, as a {@linkcode Reference} tells it. */
-interface Limits {
-  traits: Reference["traits"];
+interface Limits extends Pick<Reference, "traits"> {
   features: Pick<Reference["features"], "distances" | "limit">;
   space: FeatureSpace;
 }
 
 function flagsOf({ traits, features }: Appearance, limits: Limits): Flag[] {
+  const { ranges, limit } = limits.traits;
+  const unusual = TRAITS.filter((name) => traitSpread(name, traits, ranges) > limit)
+    .map((name) => TRAIT_RULES[name].flag);
   const distance = Math.log(featureDistance(features, limits.space));
-  const unusual = new Set(
-    traitSpreads(traits, limits.traits.ranges)
-      .filter(([, spreads]) => spreads > limits.traits.limit).map(([flag]) => flag),
-  );
-  if (spreadsAway(distance, limits.features.distances) > limits.features.limit) {
-    unusual.add("unfamiliar");
-  }
-  return FLAGS.filter((flag) => unusual.has(flag));
+  const isUnfamiliar = spreadsAway(distance, limits.features.distances) > limits.features.limit;
+  return FLAGS.filter((flag) => flag === "unfamiliar" ? isUnfamiliar : unusual.includes(flag));
 }
 
-/** How many spreads each measure lies on its unusual side; 0 on the other one. */
-function traitSpreads(
+/** How many spreads a measure lies on its unusual side; 0 on the other one. */
+function traitSpread(
+  name: keyof ImageTraits,
   traits: ImageTraits,
   ranges: Reference["traits"]["ranges"],
-): [Flag, number][] {
-  return TRAITS.map((name) => {
-    const { flag, side } = TRAIT_RULES[name];
-    const away = spreadsAway(traits[name], ranges[name]);
-    const spreads = side === "both" ? Math.abs(away) : side === "above" ? away : -away;
-    return [flag, Math.max(0, spreads)];
-  });
+): number {
+  const away = spreadsAway(traits[name], ranges[name]);
+  const { side } = TRAIT_RULES[name];
+  return Math.max(0, side === "both" ? Math.abs(away) : side === "above" ? away : -away);
 }
 
 /** Numbers as little-endian 16-bit floats (IEEE 754 binary16) in base64. */
@@ -345,14 +304,8 @@ function unpackFloats(text: string, count: number): Float32Array | null {
   }
 }
 
-/** Where most of some numbers lie: the middle, and how far they usually reach from it. */
-interface UsualRange {
-  median: number;
-  /** Below the median, as a standard deviation: above 0. */
-  below: number;
-  /** Above the median, as a standard deviation: above 0. */
-  above: number;
-}
+/** The median of some numbers, and how far they usually reach to each side, as standard deviations. */
+type UsualRange = z.infer<typeof rangeSchema>;
 
 /** Standard deviations of a normal distribution between its middle and its 95th percentile. */
 const TO_95_PERCENT = 1.6449;
@@ -389,14 +342,17 @@ function spreadsAway(value: number, { median, below, above }: UsualRange): numbe
  * and the chance 1 / (m + 1).
  *
  * @param values At least one.
+ * @param bounds Of the limit that is returned.
  * @returns `chance`: the one that holds.
  */
 export function conformalLimit(
   values: readonly number[],
   share: number,
+  { least, most } = { least: -Infinity, most: Infinity },
 ): { limit: number; chance: number } {
   const m = values.length;
   // rounding errors of (m + 1)(1 − share) must not raise it by one
   const rank = Math.min(m, Math.ceil((m + 1) * (1 - share) - 1e-9));
-  return { limit: values.toSorted((a, b) => a - b)[rank - 1]!, chance: 1 - rank / (m + 1) };
+  const value = values.toSorted((a, b) => a - b)[rank - 1]!;
+  return { limit: Math.min(most, Math.max(least, value)), chance: 1 - rank / (m + 1) };
 }

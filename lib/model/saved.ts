@@ -6,11 +6,16 @@ import { DataError, ModelError } from "../core/errors.ts";
 import { exists, readJson, sha256File, writeJson } from "../core/files.ts";
 import { type ModelCard, modelCardSchema } from "../run/model_card.ts";
 import { readSplit, type SplitRow } from "../run/split_file.ts";
-import { requireWeight } from "./forward.ts";
 import { sizeOf, weightSpecs } from "./graph.ts";
 import { KERAS_FILE, kerasTopology, readKerasCard, saveKeras } from "./keras_files.ts";
-import { buildGraph, inputShape, type Model } from "./model.ts";
-import { readTensors, type TensorEntry, writeTensors } from "./tensor_file.ts";
+import {
+  buildGraph,
+  inputShape,
+  type Model,
+  orderedWeights,
+  readTensors,
+  writeTensors,
+} from "./model.ts";
 
 /** Names of weights files in a model folder: each is named after its content. */
 const WEIGHTS_FILE = /^weights-[0-9a-f]{12}\.bin$/;
@@ -30,35 +35,28 @@ export async function saveModel(
   model: Model,
   draft: CardDraft,
 ): Promise<ModelCard> {
-  const inputs = inputShape(model.architecture);
-  const specs = weightSpecs(model.graph, inputs);
   const pending = join(folder, "weights.bin.pending");
-  const { entries, sha256 } = await writeTensors(
-    pending,
-    specs.map(({ name }) => [name, requireWeight(model.weights, name)] as const),
-  );
+  const { entries, sha256 } = await writeTensors(pending, orderedWeights(model));
   const file = `weights-${sha256.slice(0, 12)}.bin`;
   await Deno.rename(pending, join(folder, file));
-  const parameters = specs.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+  const parameters = entries.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
   const card: ModelCard = { ...draft, weights: { sha256, parameters } };
   await writeJson(join(folder, "model.json"), {
     format: "layers-model",
     generatedBy: `glomeruli model format ${card.format}`,
     convertedBy: null,
-    modelTopology: kerasTopology(card.architecture.backbone, model.graph, inputs),
+    modelTopology: kerasTopology(model),
     weightsManifest: [{ paths: [file], weights: entries }],
     userDefinedMetadata: card,
   });
   await writeJson(join(folder, "model_card.json"), card);
   for await (const { name } of Deno.readDir(folder)) {
-    if (WEIGHTS_FILE.test(name) && name !== file) {
-      await Deno.remove(join(folder, name));
-    }
+    if (WEIGHTS_FILE.test(name) && name !== file) await Deno.remove(join(folder, name));
   }
   return card;
 }
 
-/** A topology of some 200 layers takes 100 kB; nothing honest comes near this. */
+/** Bytes of model.json; one of 200 layers takes 100 kB. */
 const MAX_MODEL_JSON_BYTES = 5_000_000;
 
 const modelJsonSchema = z.object({
@@ -86,15 +84,15 @@ export async function loadModel(folder: string): Promise<{ model: Model; card: M
   const { architecture } = card;
   const graph = buildGraph(architecture);
   const specs = weightSpecs(graph, inputShape(architecture));
-  const mismatch = specs.findIndex((spec, index) =>
-    entries[index]?.name !== spec.name ||
-    entries[index].shape.join() !== spec.shape.join()
+  const missing = specs.find(({ name, shape }, index) =>
+    entries[index]?.name !== name || entries[index].shape.join() !== shape.join()
   );
-  if (mismatch >= 0 || entries.length !== specs.length) {
-    const spec = specs[mismatch];
+  if (missing || entries.length > specs.length) {
     throw new ModelError(
       `${path} does not hold the weights of ${architecture.backbone}: ` +
-        (spec ? `${spec.name} [${spec.shape}] is missing or misshapen.` : "it has too many."),
+        (missing
+          ? `${missing.name} [${missing.shape}] is missing or misshapen.`
+          : "it has too many."),
       NO_MODEL,
     );
   }
@@ -105,9 +103,7 @@ export async function loadModel(folder: string): Promise<{ model: Model; card: M
 const NO_MODEL = "Train a model first (notebook 05), or name the run that has one.";
 
 /** The card of a model folder, and where its weights are; nothing of it has been checked but its form. */
-async function readModelJson(
-  folder: string,
-): Promise<{ path: string; card: ModelCard; file: string; entries: TensorEntry[] }> {
+async function readModelJson(folder: string) {
   const path = join(folder, "model.json");
   if (!await exists(path)) throw new ModelError(`There is no model in ${folder}.`, NO_MODEL);
   if ((await Deno.stat(path)).size > MAX_MODEL_JSON_BYTES) {
@@ -171,15 +167,13 @@ export interface RunModel {
  * its other images could then be ones the model has learnt.
  */
 export async function loadRunModel({ paths }: Run): Promise<RunModel> {
-  const split = await readOwnSplit(paths.split, (await readModelJson(paths.model)).card);
-  return { ...await loadModel(paths.model), split };
-}
-
-async function readOwnSplit(path: string, card: ModelCard): Promise<SplitRow[]> {
-  const split = await readSplit(path);
-  if (await sha256File(path) === card.data.splitSha256) return split;
+  const { card } = await readModelJson(paths.model); // the weights only when the split is right
+  const split = await readSplit(paths.split);
+  if (await sha256File(paths.split) === card.data.splitSha256) {
+    return { ...await loadModel(paths.model), split };
+  }
   throw new DataError(
-    `${path} is not the split that the model was trained on: some of its test images may be ones ` +
+    `${paths.split} is not the split that the model was trained on: some of its test images may be ones ` +
       "that the model has learnt.",
     "Train again with this split (notebook 05), then run notebook 06.",
   );

@@ -11,7 +11,7 @@ import { tf } from "../core/tensorflow.ts";
 import { batches, decodeImage, type DecodeOptions } from "../images/decode.ts";
 import { macenkoColours, reinhardColours, unit } from "../images/stain.ts";
 import { type ModelCard, type StainReference, stainReferenceSchema } from "../run/model_card.ts";
-import { readSplit, type SplitRow, subsetItems } from "../run/split_file.ts";
+import { readSplit, subsetItems } from "../run/split_file.ts";
 import { isHeadLayer } from "./architectures.ts";
 import { preprocess } from "./forward.ts";
 import { type WeightSpec, weightSpecs } from "./graph.ts";
@@ -38,26 +38,27 @@ interface StartingModel {
   startingWeights: StartingWeights;
 }
 
-/** A run as training finds it; the caller disposes its model. */
-interface Start extends StartingModel {
-  split: SplitRow[];
-  /** Whether the images are the synthetic sample set. */
-  synthetic: boolean;
-  /** How the run's images are read: with colours fitted to its training images, if at all. */
-  decode: DecodeOptions;
-}
-
 /**
  * The run's split and the model that training starts from. Only the sample set may start without
  * the ImageNet weights that were asked for: then `model.architecture` says which backbone it is.
  *
  * @param onProgress Of downloading a weights file, in megabytes.
+ * @returns The model, which the caller disposes, and where its weights came from; the split;
+ * `synthetic`, whether the images are the sample set; `decode`, how the run's images are read.
  * @throws {DataError} When notebook 03 has not been run.
  * @throws {ModelError} When the starting weights cannot be obtained.
  */
-export async function startRun(run: Run, onProgress?: OnProgress): Promise<Start> {
-  refuseOwnFolder(run);
-  const { config, paths } = run;
+export async function startRun({ name, config, paths }: Run, onProgress?: OnProgress) {
+  // it would overwrite what it starts from, and be another run each time
+  if (namesBetween(paths.model, fromRoot(config.model.weights)) !== null) {
+    throw new ModelError(
+      `The run ${
+        JSON.stringify(name)
+      } cannot start from ${config.model.weights}, where it puts its ` +
+        "own model.",
+      'Give the new training a name of its own (run: "...").',
+    );
+  }
   const split = await readSplit(paths.split);
   const folder = fromRoot(config.data.folder);
   const synthetic = await isSynthetic(folder);
@@ -70,15 +71,6 @@ export async function startRun(run: Run, onProgress?: OnProgress): Promise<Start
   return { split, synthetic, decode, ...start };
 }
 
-/** A run that starts from its own result would overwrite it, and be another run each time. */
-function refuseOwnFolder({ name, config: { model: { weights } }, paths }: Run): void {
-  if (namesBetween(paths.model, fromRoot(weights)) === null) return;
-  throw new ModelError(
-    `The run ${JSON.stringify(name)} cannot start from ${weights}, where it puts its own model.`,
-    'Give the new training a name of its own (run: "...").',
-  );
-}
-
 /** Its ImageNet weights come with the installation: the way out where nothing can be downloaded. */
 const ALWAYS_THERE: Architecture["backbone"] = "efficientnet_lite0";
 
@@ -86,8 +78,7 @@ const ALWAYS_THERE: Architecture["backbone"] = "efficientnet_lite0";
 export interface StartingOptions {
   /**
    * Go on where ImageNet weights cannot be obtained: with the backbone whose weights always can, else
-   * at random. For the sample set only: on real data that would quietly give another model than was
-   * asked for.
+   * at random. For the sample set only: real data would quietly get another model than asked for.
    */
   fallBack: boolean;
   /** How images are read, for a random start. */
@@ -117,7 +108,16 @@ export async function startingModel(
   const { backbone, weights } = config.model;
   const randomStart = (note: string) =>
     startFrom(config, backbone, () => true, async (model) => {
-      await estimateFromImages(model, decode, trainingImages);
+      const files = trainingImages.slice(0, MOMENT_IMAGES);
+      for await (const { pixels } of batches(files, { ...decode, batchSize: MOMENT_IMAGES })) {
+        const images = preprocess(
+          pixels,
+          config.model.imageSize,
+          backbones[backbone].preprocessing,
+        );
+        estimateMoments(model, images);
+        images.dispose();
+      }
       note += "; BatchNorm statistics from training images";
       return { kind: "random", note, sha256: null };
     });
@@ -170,20 +170,6 @@ async function startFrom(
 /** Images whose statistics a random start takes; one batch of 64 settles means to a few percent. */
 const MOMENT_IMAGES = 64;
 
-async function estimateFromImages(
-  model: Model,
-  decode: DecodeOptions,
-  paths: readonly string[],
-): Promise<void> {
-  const { imageSize, backbone } = model.architecture;
-  const files = paths.slice(0, MOMENT_IMAGES);
-  for await (const { pixels } of batches(files, { ...decode, batchSize: MOMENT_IMAGES })) {
-    const images = preprocess(pixels, imageSize, backbones[backbone].preprocessing);
-    estimateMoments(model, images);
-    images.dispose();
-  }
-}
-
 /** Puts values, which must be complete, into a model's weights of these names. */
 function replaceWeights(
   model: Model,
@@ -220,32 +206,30 @@ export async function loadWeights(model: Model, given: string): Promise<Starting
 }
 
 async function fromFile(model: Model, path: string, given: string): Promise<StartingWeights> {
-  const inputs = inputShape(model.architecture);
-  const specs = weightSpecs(model.graph, inputs);
+  const specs = weightSpecs(model.graph, inputShape(model.architecture));
   const { values, sha256 } = await readKerasWeights(path, {
     required: specs.filter(({ layer }) => !isHeadLayer(layer)),
     optional: specs.filter(({ layer }) => isHeadLayer(layer)),
-    topology: kerasTopology("", model.graph, inputs),
+    topology: kerasTopology(model),
   });
   const found = specs.filter(({ name }) => values.has(name));
   replaceWeights(model, found, values);
-  const what = found.length === specs.length
-    ? "backbone and head"
-    : "the backbone; the head starts at random";
+  const whole = found.length === specs.length;
+  const what = whole ? "backbone and head" : "the backbone; the head starts at random";
   return { kind: "file", note: `Keras file ${given}: ${what}`, sha256 };
 }
 
 async function fromFolder(model: Model, folder: string, given: string): Promise<StartingWeights> {
   const { model: source, card } = await loadModel(folder);
   const [ours, theirs] = [model.architecture, source.architecture];
-  const fields: [name: string, ours: unknown, theirs: unknown][] = [
-    ["model.backbone", ours.backbone, theirs.backbone],
-    ["data.classes", ours.classes, theirs.classes],
-    ["model.head", ours.head ?? DEFAULT_HEAD, theirs.head ?? DEFAULT_HEAD],
-  ];
-  const other = fields.find(([, ours, theirs]) => !isDeepStrictEqual(ours, theirs));
-  if (other) {
-    const [name, wanted, found] = other;
+  for (
+    const [name, wanted, found] of [
+      ["model.backbone", ours.backbone, theirs.backbone],
+      ["data.classes", ours.classes, theirs.classes],
+      ["model.head", ours.head ?? DEFAULT_HEAD, theirs.head ?? DEFAULT_HEAD],
+    ] as const
+  ) {
+    if (isDeepStrictEqual(wanted, found)) continue;
     disposeModel(source);
     throw new ModelError(
       `The model in ${folder} cannot be trained further here: it has ${JSON.stringify(found)} ` +
@@ -255,8 +239,8 @@ async function fromFolder(model: Model, folder: string, given: string): Promise<
   }
   disposeModel(model);
   for (const [name, tensor] of source.weights) model.weights.set(name, tensor);
-  const note = `model ${given} (run ${card.run}, epoch ${card.training.bestEpoch}): ` +
-    "backbone and head";
+  const origin = `run ${card.run}, epoch ${card.training.bestEpoch}`;
+  const note = `model ${given} (${origin}): backbone and head`;
   return { kind: "model", note, sha256: card.weights.sha256 };
 }
 
@@ -281,15 +265,15 @@ export async function fitStainReference(
 ): Promise<StainReference | null> {
   if (method === "none") return null;
   const chosen = createRandom(`${seed}/stain`).shuffle(paths.toSorted()).slice(0, STAIN_IMAGES);
-  const found: number[][][] = []; // [image, kind of value, channel or stain]
+  const found: (readonly number[])[][] = []; // [image, kind of value, channel or stain]
   for (const path of chosen) { // one image at a time is in memory
     const { pixels } = await decodeImage(path, decode);
     if (method === "reinhard") {
       const colours = reinhardColours(pixels);
-      if (colours) found.push([[...colours.mean], [...colours.deviation]]);
+      if (colours) found.push([colours.mean, colours.deviation]);
     } else {
       const colours = macenkoColours(pixels);
-      if (colours) found.push([...colours.stains, colours.amounts].map((values) => [...values]));
+      if (colours) found.push([...colours.stains, colours.amounts]);
     }
   }
   const medians =

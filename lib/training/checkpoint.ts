@@ -3,7 +3,7 @@ import { z } from "zod";
 import { TrainingError } from "../core/errors.ts";
 import { readJson, writeJson } from "../core/files.ts";
 import { tf } from "../core/tensorflow.ts";
-import { readTensors, writeTensors } from "../model/tensor_file.ts";
+import { readTensors, writeTensors } from "../model/model.ts";
 import type { TrainingState } from "./callbacks.ts";
 import type { Tensors } from "./trainable.ts";
 

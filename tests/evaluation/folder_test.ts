@@ -13,7 +13,8 @@ import {
   decodeOptions,
   predictImages,
 } from "../../lib/model/predict.ts";
-import { fitReference, writeReference } from "../../lib/model/reference.ts";
+import { writeJson } from "../../lib/core/files.ts";
+import { fitReference, REFERENCE_FILE } from "../../lib/model/reference.ts";
 import { loadModel } from "../../lib/model/saved.ts";
 import { DEFAULT_DECISION } from "../../lib/run/decision.ts";
 import { askPython } from "../ask_python.ts";
@@ -180,7 +181,10 @@ async function learnPictures(modelFolder: string): Promise<void> {
     }
     const sample = { train: seen.slice(0, 30), validation: seen.slice(30) };
     const weightsSha256 = card.weights.sha256;
-    await writeReference(modelFolder, fitReference(sample, { share: 0.01, weightsSha256 })!);
+    await writeJson(
+      join(modelFolder, REFERENCE_FILE),
+      fitReference(sample, { share: 0.01, weightsSha256 }),
+    );
     predictor.dispose();
     disposeModel(model);
   });

@@ -1,9 +1,7 @@
 import { join } from "node:path";
 import { createRandom } from "../../lib/core/random.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
-import { weightSpecs } from "../../lib/model/graph.ts";
-import { inputShape, type Model } from "../../lib/model/model.ts";
-import { writeTensors } from "../../lib/model/tensor_file.ts";
+import { type Model, orderedWeights, writeTensors } from "../../lib/model/model.ts";
 import { askPython } from "../ask_python.ts";
 
 const script = join(import.meta.dirname!, "keras_oracle.py");
@@ -36,11 +34,7 @@ export async function handOver(
   const { backbone, imageSize } = model.architecture;
   const file = join(folder, `${backbone}-weights.bin`);
   const images = join(folder, `${backbone}-images.bin`);
-  const names = weightSpecs(model.graph, inputShape(model.architecture)).map(({ name }) => name);
-  const { entries } = await writeTensors(
-    file,
-    names.map((name) => [name, model.weights.get(name)!] as const),
-  );
+  const { entries } = await writeTensors(file, orderedWeights(model));
   await Deno.writeFile(images, pixels);
   const n = pixels.length / (imageSize * imageSize * 3);
   return { backbone, imageSize, n, file, images, weights: entries };

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import sharp, { type Sharp } from "sharp";
+import { writeJson } from "../../lib/core/files.ts";
 import { createRandom } from "../../lib/core/random.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
 import { imageTraits } from "../../lib/images/traits.ts";
@@ -14,8 +15,8 @@ import {
   type Model,
 } from "../../lib/model/model.ts";
 import { type Appearance, createPredictor, type Predictor } from "../../lib/model/predict.ts";
-import { fitReference, type Flag, readFlagger, writeReference } from "../../lib/model/reference.ts";
-import { loadEfficientnetLite0 } from "../../lib/model/torch_tensors.ts";
+import { fitReference, type Flag, readFlagger, REFERENCE_FILE } from "../../lib/model/reference.ts";
+import { loadEfficientnetLite0 } from "../../lib/model/imagenet.ts";
 import { createDraw } from "../../tools/sample_drawing.ts";
 import { planSampleSet } from "../../tools/sample_plan.ts";
 import { inFolder } from "../data/test_images.ts";
@@ -59,7 +60,7 @@ async function flagsOf(
     assert.ok(reference !== null);
     const flags: string[][] = [];
     await inFolder(async (folder) => {
-      await writeReference(folder, reference);
+      await writeJson(join(folder, REFERENCE_FILE), reference);
       const card = { weights: { sha256: SHA256, parameters: 1 } };
       const flag = await readFlagger(folder, model, card);
       const seen = await appearances(predictor, others, SIZE);
@@ -138,13 +139,8 @@ interface Picture {
   height: number;
 }
 
-/** A kind of image that a model has never been shown. */
-interface Outlier {
-  name: string;
-  picture: Picture;
-  /** One of these at least must be said of it. */
-  expected: Flag[];
-}
+/** A kind of image that a model has never been shown; one flag of `expected` at least is right. */
+type Outlier = { name: string; picture: Picture; expected: Flag[] };
 
 /** Decodes an image as `decodeImage` does. */
 async function see(image: Sharp, size: number): Promise<Picture> {
@@ -197,56 +193,31 @@ async function outliersOf(crop: Uint8Array, size: number): Promise<Outlier[]> {
       Array.from({ length: 20 }, (_, i) =>
         `<text x="5" y="${20 * i + 16}" font-size="16">Report ${i}: kidney, biopsy</text>`).join("")
     }</svg>`;
-  const blur = 5 * width / 224;
-  return [
-    {
-      name: "blurred",
-      picture: await changed((i) => i.blur(blur)),
-      expected: ["blurred", "unfamiliar"],
-    },
-    ...await Promise.all([60, 120, 240].map(async (hue): Promise<Outlier> => ({
-      name: `colours turned by ${hue}°`,
-      picture: await changed((i) => i.modulate({ hue })),
-      expected: ["unusual_colour"],
-    }))),
-    { name: "inverted", picture: await changed((i) => i.negate()), expected: ["unusual_colour"] },
-    {
-      name: "another stain, blue",
-      picture: await changed((i) => i.recomb([[0, 0, 1], [0.5, 0, 0.5], [1, 0, 0]])),
-      expected: ["unusual_colour", "unfamiliar"],
-    },
-    {
-      name: "nearly black",
-      picture: await changed((i) => i.linear(0.15, 0)),
-      expected: ["too_dark", "unusual_colour"],
-    },
-    {
-      name: "nearly white",
-      picture: await changed((i) => i.linear(0.1, 228)),
-      expected: ["too_bright", "unusual_colour"],
-    },
-    {
-      name: "tiny",
-      picture: await see(sharp(await plain().resize(24, 24).png().toBuffer()), size),
-      expected: ["unusual_size"],
-    },
-    {
-      name: "a strip",
-      picture: await changed((i) =>
-        i.extract({ left: 0, top: 0, width, height: Math.round(height / 5) })
-      ),
-      expected: ["unusual_shape"],
-    },
-    { name: "noise", picture: pixels(() => random.integer(256)), expected: ["unfamiliar"] },
-    {
-      name: "one colour, that of tissue",
-      picture: pixels((i) => [200, 150, 190][i % 3]!),
-      expected: ["blurred"],
-    },
-    {
-      name: "text",
-      picture: await see(sharp(new TextEncoder().encode(text)), size),
-      expected: ["unusual_colour", "unfamiliar"],
-    },
+  const strip = { left: 0, top: 0, width, height: Math.round(height / 5) };
+  const blue: Parameters<Sharp["recomb"]>[0] = [[0, 0, 1], [0.5, 0, 0.5], [1, 0, 0]];
+  const kinds: [string, Picture | ((image: Sharp) => Sharp), ...Flag[]][] = [
+    ["blurred", (i) => i.blur(5 * width / 224), "blurred", "unfamiliar"],
+    ["colours turned by 60°", (i) => i.modulate({ hue: 60 }), "unusual_colour"],
+    ["colours turned by 120°", (i) => i.modulate({ hue: 120 }), "unusual_colour"],
+    ["colours turned by 240°", (i) => i.modulate({ hue: 240 }), "unusual_colour"],
+    ["inverted", (i) => i.negate(), "unusual_colour"],
+    ["another stain, blue", (i) => i.recomb(blue), "unusual_colour", "unfamiliar"],
+    ["nearly black", (i) => i.linear(0.15, 0), "too_dark", "unusual_colour"],
+    ["nearly white", (i) => i.linear(0.1, 228), "too_bright", "unusual_colour"],
+    ["tiny", (i) => i.resize(24, 24), "unusual_size"],
+    ["a strip", (i) => i.extract(strip), "unusual_shape"],
+    ["noise", pixels(() => random.integer(256)), "unfamiliar"],
+    ["one colour, that of tissue", pixels((i) => [200, 150, 190][i % 3]!), "blurred"],
+    [
+      "text",
+      await see(sharp(new TextEncoder().encode(text)), size),
+      "unusual_colour",
+      "unfamiliar",
+    ],
   ];
+  return await Promise.all(kinds.map(async ([name, what, ...expected]) => ({
+    name,
+    picture: typeof what === "function" ? await changed(what) : what,
+    expected,
+  })));
 }

@@ -20,6 +20,8 @@ import { SMALL, smallModel } from "./small_model.ts";
 
 const SIZE = 8;
 
+const OPTIONS = { size: SIZE, resize: "squash" as const, maxMegapixels: 1, batchSize: 4 };
+
 /** Gives the mean red and green of each image, its pixels as features, and the sizes of the batches. */
 function meanColours(): Predictor & { batches: number[] } {
   const batches: number[] = [];
@@ -59,21 +61,18 @@ async function files(folder: string): Promise<string[]> {
 Deno.test("predictImages() gives a result a path, in order, whatever is unreadable between", () =>
   inFolder(async (folder) => {
     const paths = [...await files(folder), join(folder, "missing.png")];
-    const options = { size: SIZE, resize: "squash" as const, maxMegapixels: 1 };
     const alone = new Map<string, PredictedImage>();
     for (const path of paths) {
-      for await (
-        const result of predictImages(meanColours(), [path], { ...options, batchSize: 1 })
-      ) {
+      const options = { ...OPTIONS, batchSize: 1 };
+      for await (const result of predictImages(meanColours(), [path], options)) {
         if ("probabilities" in result) alone.set(path, result);
       }
     }
     assert.equal(alone.size, 7);
     for (const batchSize of [1, 2, 4, 5, 100]) {
       const predictor = meanColours();
-      const results = await Array.fromAsync(
-        predictImages(predictor, paths, { ...options, batchSize }),
-      );
+      const options = { ...OPTIONS, batchSize };
+      const results = await Array.fromAsync(predictImages(predictor, paths, options));
       assert.deepEqual(results.map(({ path }) => path), paths);
       for (const [index, result] of results.entries()) {
         if ("error" in result) {
@@ -98,48 +97,43 @@ Deno.test("predictImages() reads only a few batches ahead of its consumer", () =
       for (; asked < 10_000; asked++) yield join(folder, "a.png");
     };
     let seen = 0;
-    for await (
-      const _ of predictImages(meanColours(), paths(), {
-        size: SIZE,
-        resize: "squash" as const,
-        maxMegapixels: 1,
-        batchSize: 4,
-      })
-    ) {
+    for await (const _ of predictImages(meanColours(), paths(), OPTIONS)) {
       if (++seen === 10) break;
     }
     assert.ok(asked < 100, `${asked} paths were taken for ${seen} results`);
   }));
 
 Deno.test("predictImages() of no images is nothing, and passes on what is no image's fault", async () => {
-  const options = { size: SIZE, resize: "squash" as const, maxMegapixels: 1, batchSize: 4 };
-  assert.deepEqual(await Array.fromAsync(predictImages(meanColours(), [], options)), []);
+  assert.deepEqual(await Array.fromAsync(predictImages(meanColours(), [], OPTIONS)), []);
   await inFolder(async (folder) => {
     const paths = await files(folder);
     const failing: Predictor = {
       ...meanColours(),
       predictWithFeatures: () => Promise.reject(new Error("out of memory")),
     };
-    await assert.rejects(Array.fromAsync(predictImages(failing, paths, options)), /out of memory/);
+    await assert.rejects(Array.fromAsync(predictImages(failing, paths, OPTIONS)), /out of memory/);
   });
 });
 
 Deno.test("predictImages() gives the features of what the model sees, and the pixels before stains", () =>
   inFolder(async (folder) => {
     const paths = await files(folder);
-    const stain = { method: "reinhard", mean: [-1, 0, 0], deviation: [0.3, 0.05, 0.05] } as const;
-    const shape = { size: SIZE, resize: "squash" as const, maxMegapixels: 1, batchSize: 5 };
-    for (const options of [shape, { ...shape, stain: { ...stain } }]) {
+    const stain = {
+      method: "reinhard" as const,
+      mean: [-1, 0, 0] as [number, number, number],
+      deviation: [0.3, 0.05, 0.05] as [number, number, number],
+    };
+    for (const options of [OPTIONS, { ...OPTIONS, stain }]) {
       let changed = 0;
-      for await (const image of predictImages(meanColours(), paths, options as typeof shape)) {
+      for await (const image of predictImages(meanColours(), paths, options)) {
         if ("error" in image) continue;
         const { original, features } = image;
-        const { pixels } = await decodeImage(image.path, options as typeof shape);
+        const { pixels } = await decodeImage(image.path, options);
         assert.deepEqual(features, Float32Array.from(pixels));
-        assert.deepEqual(original, (await decodeImage(image.path, shape)).pixels);
+        assert.deepEqual(original, (await decodeImage(image.path, OPTIONS)).pixels);
         if (pixels.some((value, at) => value !== original[at])) changed++;
       }
-      assert.equal(changed > 0, options !== shape);
+      assert.equal(changed > 0, options !== OPTIONS);
     }
   }));
 

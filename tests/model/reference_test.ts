@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import fc from "fast-check";
-import { readJson, writeJson } from "../../lib/core/files.ts";
+import { writeJson } from "../../lib/core/files.ts";
+import { ProjectError } from "../../lib/core/errors.ts";
 import { createRandom } from "../../lib/core/random.ts";
 import { imageTraits } from "../../lib/images/traits.ts";
 import { createModel, disposeModel } from "../../lib/model/model.ts";
@@ -10,10 +11,8 @@ import {
   conformalLimit,
   fitReference,
   readFlagger,
-  type Reference,
   REFERENCE_FILE,
   usualRange,
-  writeReference,
 } from "../../lib/model/reference.ts";
 import { inFolder, picturePixels } from "../data/test_images.ts";
 
@@ -55,10 +54,10 @@ Deno.test("fitReference() says what it rests on, and nothing of too few images",
   assert.equal(fitReference({ train, validation: validation.slice(0, 9) }, options), null);
 });
 
-Deno.test("readFlagger() reads what writeReference() wrote, for these weights alone", () =>
+Deno.test("readFlagger() reads a reference, for these weights alone", () =>
   inFolder(async (folder) => {
     assert.equal(await readFlagger(folder, model, card), null);
-    await writeReference(folder, reference);
+    await writeJson(join(folder, REFERENCE_FILE), reference);
     const flagger = (await readFlagger(folder, model, card))!;
     const [{ features }] = validation as [Appearance];
     const original = picturePixels(100, SIZE, SIZE);
@@ -78,41 +77,37 @@ Deno.test("readFlagger() refuses a file that was tampered with, before it makes 
     const path = join(folder, REFERENCE_FILE);
     const refused = async (pattern: RegExp) =>
       await assert.rejects(readFlagger(folder, model, card), (error: unknown) => {
-        assert(error instanceof Error && error.name === "ModelError", String(error));
+        assert(error instanceof ProjectError, String(error));
         assert.match(error.message, pattern);
         assert.match(error.message, /notebook 06/);
         return true;
       });
-    const change = async (edit: (copy: Reference) => unknown) => {
-      await writeReference(folder, reference);
-      const copy = await readJson(path, "") as Reference;
-      edit(copy);
-      await writeJson(path, copy);
-    };
-    for (const [text, pattern] of [["{", /not JSON/], ["[]", /this version/]] as const) {
+    for (const [text, pattern] of [["{", /not valid JSON/], ["[]", /this version/]] as const) {
       await Deno.writeTextFile(path, text);
       await refused(pattern);
     }
-    await change((copy) => Object.assign(copy, { format: 2 }));
-    await refused(/this version \(format/);
-    await change((copy) => copy.features.channels = 1e9);
-    await refused(/features\.channels/);
-    await change((copy) => copy.features.channels = 2048);
-    await refused(/this model's features/);
-    await change((copy) => copy.features.mean = copy.features.mean.slice(4));
-    await refused(/this model's features/);
-    await change((copy) => copy.features.directions = "!".repeat(copy.features.directions.length));
-    await refused(/this model's features/);
-    await change((copy) => copy.features.mean = new Uint8Array(2 * CHANNELS).fill(0x7d).toBase64());
-    await refused(/this model's features/); // NaN
-    await change((copy) => copy.features.variances.push(1));
-    await refused(/this model's features/);
-    await change((copy) => copy.features.rest = 0);
-    await refused(/features\.rest/);
-    await change((copy) => delete (copy.traits.ranges as Record<string, unknown>)["blur"]);
-    await refused(/traits\.ranges/);
-    await change((copy) => copy.traits.limit = 0);
-    await refused(/traits\.limit/);
+    const { mean, directions, variances } = reference.features;
+    const NaNs = new Uint8Array(2 * CHANNELS).fill(0x7d).toBase64();
+    const { blur: _, ...ranges } = reference.traits.ranges;
+    for (
+      const [part, change, pattern] of [
+        ["", { format: 2 }, /this version \(format/],
+        ["features", { channels: 1e9 }, /features\.channels/],
+        ["features", { channels: 2048 }, /this model's features/],
+        ["features", { mean: mean.slice(4) }, /this model's features/],
+        ["features", { directions: "!".repeat(directions.length) }, /this model's features/],
+        ["features", { mean: NaNs }, /this model's features/],
+        ["features", { variances: [...variances, 1] }, /this model's features/],
+        ["features", { rest: 0 }, /features\.rest/],
+        ["traits", { ranges }, /traits\.ranges/],
+        ["traits", { limit: 0 }, /traits\.limit/],
+      ] as const
+    ) {
+      const copy = structuredClone(reference);
+      Object.assign(part === "" ? copy : copy[part], change);
+      await writeJson(path, copy);
+      await refused(pattern);
+    }
     await Deno.writeFile(path, new Uint8Array(3_000_000));
     await refused(/too large/);
   }));

@@ -1,20 +1,24 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { ModelError } from "../../lib/core/errors.ts";
+import { DataError, ModelError } from "../../lib/core/errors.ts";
 import { sha256File } from "../../lib/core/files.ts";
 import { type TensorFlow, tf } from "../../lib/core/tensorflow.ts";
 import { preprocess } from "../../lib/model/forward.ts";
-import { backbones, disposeModel, type Model } from "../../lib/model/model.ts";
+import {
+  backbones,
+  disposeModel,
+  type Model,
+  readTensors,
+  writeTensors,
+} from "../../lib/model/model.ts";
 import { createPredictor } from "../../lib/model/predict.ts";
-import { loadModel, saveModel } from "../../lib/model/saved.ts";
-import { readTensors, writeTensors } from "../../lib/model/tensor_file.ts";
+import { loadModel, loadRunModel, saveModel } from "../../lib/model/saved.ts";
+import type { Run } from "../../lib/run/run.ts";
+import { writeSplit } from "../../lib/run/split_file.ts";
 import { inFolder, put } from "../data/test_images.ts";
-
 import { someImages } from "./ask_keras.ts";
 import { testCard } from "./model_card.ts";
 import { SMALL, smallModel } from "./small_model.ts";
-
-type Saved = typeof import("../../lib/model/saved.ts");
 
 const PIXELS = someImages(6, SMALL);
 
@@ -120,19 +124,13 @@ Deno.test("saveModel() leaves the old model whole when it is interrupted", () =>
     disposeModel(model);
   }));
 
-/** What a test may spoil of model.json. */
+/** What a test may spoil of model.json: its only manifest, and the card. */
 interface ModelJson {
   weightsManifest: {
     paths: string[];
     weights: { name: string; shape: number[]; dtype: string }[];
   }[];
-  userDefinedMetadata: {
-    format: number;
-    decision: { threshold: unknown };
-    architecture: { backbone: string; imageSize: number; classes: string[] };
-    weights: { sha256: string };
-    data: { groupPattern: string | null };
-  };
+  userDefinedMetadata: Record<string, Record<string, unknown>>;
 }
 
 /** Runs with a saved model, its model.json, and the path of its weights. */
@@ -207,33 +205,36 @@ Deno.test(
   "loadModel() refuses a model.json that is damaged, huge or of another version",
   withModel(async (folder, json) => {
     const path = join(folder, "model.json");
-    const write = (value: unknown) => Deno.writeTextFile(path, JSON.stringify(value));
-    const spoil = async (change: (copy: ModelJson) => void) => {
+    const whole = JSON.stringify(json);
+    for (
+      const [text, reason] of [
+        [whole.slice(0, 1000), /is damaged: it is not JSON/],
+        ["", /is damaged: it is not JSON/],
+        ["{}", /not written by this version of the project \(weightsManifest/],
+        ["[]", /not written by this version/],
+        [`{"a":"${"x".repeat(6e6)}"}`, /is far too large for a model/],
+      ] as const
+    ) {
+      await Deno.writeTextFile(path, text);
+      await refused(folder, reason);
+    }
+    for (
+      const [part, field, value, place = ""] of [
+        ["", "format", 1],
+        ["decision", "threshold", "high"],
+        ["architecture", "classes", ["a", "../b"], ".1"],
+        ["architecture", "imageSize", 1e9],
+        ["data", "groupPattern", "((("],
+      ] as const
+    ) {
       const copy = structuredClone(json);
-      change(copy);
-      await write(copy);
-    };
-    await Deno.truncate(path, 1000);
-    await refused(folder, /is damaged: it is not JSON/);
-    await Deno.writeTextFile(path, "");
-    await refused(folder, /is damaged: it is not JSON/);
-    await write({});
-    await refused(folder, /not written by this version of the project \(weightsManifest/);
-    await write([]);
-    await refused(folder, /not written by this version/);
-    await spoil((copy) => copy.userDefinedMetadata.format = 1);
-    await refused(folder, /not written by this version.*userDefinedMetadata\.format/);
-    await spoil((copy) => copy.userDefinedMetadata.decision.threshold = "high");
-    await refused(folder, /userDefinedMetadata\.decision\.threshold/);
-    await spoil((copy) => copy.userDefinedMetadata.architecture.classes = ["a", "../b"]);
-    await refused(folder, /userDefinedMetadata\.architecture\.classes\.1/);
-    await spoil((copy) => copy.userDefinedMetadata.architecture.imageSize = 1e9);
-    await refused(folder, /userDefinedMetadata\.architecture\.imageSize/);
-    await spoil((copy) => copy.userDefinedMetadata.data.groupPattern = "(((");
-    await refused(folder, /userDefinedMetadata\.data\.groupPattern/);
-    await Deno.writeTextFile(path, `{"a":"${"x".repeat(6e6)}"}`);
-    await refused(folder, /is far too large for a model/);
-    await spoil(() => {});
+      const card = copy.userDefinedMetadata;
+      Object.assign(part === "" ? card : card[part]!, { [field]: value });
+      await Deno.writeTextFile(path, JSON.stringify(copy));
+      const at = ["userDefinedMetadata", part, field].filter((name) => name !== "").join("\\.");
+      await refused(folder, new RegExp(`not written by this version.*${at}${place}`));
+    }
+    await Deno.writeTextFile(path, whole);
     await accepted(folder);
     await Deno.remove(path);
     await Deno.mkdir(path);
@@ -246,10 +247,13 @@ Deno.test(
   withModel(async (folder, json) => {
     const spoil = async (
       reason: RegExp,
-      change: (weights: ModelJson["weightsManifest"][0]["weights"], copy: ModelJson) => void,
+      change: (
+        weights: ModelJson["weightsManifest"][0]["weights"],
+        card: ModelJson["userDefinedMetadata"],
+      ) => void,
     ) => {
       const copy = structuredClone(json);
-      change(copy.weightsManifest[0]!.weights, copy);
+      change(copy.weightsManifest[0]!.weights, copy.userDefinedMetadata);
       await Deno.writeTextFile(join(folder, "model.json"), JSON.stringify(copy));
       await refused(folder, reason);
     };
@@ -263,15 +267,13 @@ Deno.test(
     await spoil(/misshapen/, (weights) => weights.at(-1)!.name = "predictions/other");
     await spoil(/misshapen/, (weights) => weights.reverse());
     await spoil(/dtype/, (weights) => weights.at(-1)!.dtype = "string");
-    await spoil(/does not hold the weights of resnet50/, (_, copy) => {
-      copy.userDefinedMetadata.architecture.backbone = "resnet50";
-    });
-    await spoil(/architecture\.backbone/, (_, copy) => {
-      copy.userDefinedMetadata.architecture.backbone = "__proto__";
-    });
-    await spoil(/is damaged/, (_, copy) => {
-      copy.userDefinedMetadata.weights.sha256 = "0".repeat(64);
-    });
+    for (
+      const [reason, part, change] of [
+        [/does not hold the weights of resnet50/, "architecture", { backbone: "resnet50" }],
+        [/architecture\.backbone/, "architecture", { backbone: "__proto__" }],
+        [/is damaged/, "weights", { sha256: "0".repeat(64) }],
+      ] as const
+    ) await spoil(reason, (_, card) => Object.assign(card[part]!, change));
   }),
 );
 
@@ -331,12 +333,11 @@ Deno.test("readTensors() refuses a file that is missing, of another size or of o
     tensor.dispose();
     const before = tf.memory().numTensors;
     const refused = (reason: RegExp, given = entries) =>
-      assert.rejects(readTensors(path, given, sha256), (error: unknown) => {
-        assert(error instanceof ModelError);
-        assert.ok(error.message.includes(path));
-        assert.match(error.message, reason);
-        return true;
-      });
+      assert.rejects(
+        readTensors(path, given, sha256),
+        (error) =>
+          error instanceof ModelError && error.message.includes(path) && reason.test(error.message),
+      );
     const good = await Deno.readFile(path);
     await Deno.truncate(path, 20);
     await refused(/has 20 bytes where 24 were written/);
@@ -351,4 +352,22 @@ Deno.test("readTensors() refuses a file that is missing, of another size or of o
     await Deno.remove(path);
     await refused(/cannot be read/);
     assert.equal(tf.memory().numTensors, before);
+  }));
+
+Deno.test("loadRunModel() refuses a split that the model was not trained on", () =>
+  inFolder(async (folder) => {
+    const paths = { split: join(folder, "split.csv"), model: folder } as Run["paths"];
+    const row = { path: "a/1.png", label: "a", group: "1", sha256: "0".repeat(64) };
+    await writeSplit(paths.split, [{ ...row, subset: "train" }]);
+    const model = smallModel();
+    const card = testCard(model.architecture);
+    const data = { ...card.data, splitSha256: await sha256File(paths.split) };
+    await saveModel(folder, model, { ...card, data });
+    const loaded = await loadRunModel({ paths } as Run);
+    assert.deepEqual(loaded.split.map(({ subset }) => subset), ["train"]);
+    await writeSplit(paths.split, [{ ...row, subset: "test" }]);
+    const before = tf.memory().numTensors;
+    await assert.rejects(loadRunModel({ paths } as Run), DataError);
+    assert.equal(tf.memory().numTensors, before);
+    [model, loaded.model].forEach(disposeModel);
   }));

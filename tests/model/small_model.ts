@@ -9,6 +9,17 @@ import {
 } from "../../lib/model/model.ts";
 import { disturbBatchNorms, someImages } from "./ask_keras.ts";
 
+/** A random model whose activations stay finite and whose moving statistics are not trivial. */
+export function disturbedModel(architecture: Architecture, seed: number): Model {
+  const { backbone, imageSize: size } = architecture;
+  const model = createModel(architecture, seed);
+  const images = preprocess(someImages(32, size, 9), size, backbones[backbone].preprocessing);
+  estimateMoments(model, images);
+  images.dispose();
+  disturbBatchNorms(model);
+  return model;
+}
+
 /** Side of the small model's input: the least that there is. */
 export const SMALL = 32;
 
@@ -20,11 +31,7 @@ export function smallModel(
   classes: [string, string] = ["negative", "positive"],
   backbone: Architecture["backbone"] = "efficientnet_lite0",
 ): Model {
-  const model = createModel({ backbone, imageSize: SMALL, classes }, 5);
-  const images = preprocess(someImages(32, SMALL, 9), SMALL, backbones[backbone].preprocessing);
-  estimateMoments(model, images);
-  images.dispose();
-  disturbBatchNorms(model);
+  const model = disturbedModel({ backbone, imageSize: SMALL, classes }, 5);
   const bias = model.weights.get("predictions/bias")!;
   model.weights.set("predictions/bias", tf.tensor([0, 0.6]));
   bias.dispose();

@@ -7,7 +7,7 @@ import { readTensors, writeTensors } from "../model/model.ts";
 import type { TrainingState } from "./callbacks.ts";
 import type { Tensors } from "./trainable.ts";
 
-/** Names of a checkpoint's files: after an epoch (9999 and more), or after so many steps of the next. */
+/** Names of a checkpoint's files: EPOCH-STEPS within an epoch; more digits from epoch 10,000 on. */
 const CHECKPOINT_FILE = /^(epoch|weights|best)-\d{4,}(-\d{6,})?\.(json|bin)$/;
 
 /** How many checkpoints are kept: if the latest is damaged, the one before it serves. */

@@ -95,13 +95,7 @@ export function sizeChart(
     color: colorScale(classes),
     marks: [
       Plot.line([[smallest, smallest], [largest, largest]], REFERENCE_LINE),
-      Plot.dot(drawn, {
-        x: "width",
-        y: "height",
-        fill: ({ label }) => classLabel(label),
-        fillOpacity: 0.55,
-        r: 3,
-      }),
+      Plot.dot(drawn, { x: "width", y: "height", fill: ofClass, fillOpacity: 0.55, r: 3 }),
     ],
   });
   return card({
@@ -128,6 +122,8 @@ function domainOf(values: readonly number[]): { domain?: [number, number] } {
 function spread(values: readonly number[]): string {
   return `${min(values)} to ${max(values)}, median ${Math.round(median(values)!)}`;
 }
+
+const ofClass = ({ label }: { label: string }) => classLabel(label);
 
 function colorScale(classes: readonly string[]): Plot.ScaleOptions {
   return { domain: classes.map(classLabel), range: classColors(classes.length) };
@@ -180,12 +176,7 @@ export function splitChart(
     color: colorScale(classes),
     marks: [
       Plot.axisY({ fontSize: 12, tickSize: 0, label: null }),
-      Plot.barX(rows, {
-        x: "count",
-        y: "subset",
-        fill: ({ label }) => classLabel(label),
-        order: classes.map(classLabel),
-      }),
+      Plot.barX(rows, { x: "count", y: "subset", fill: ofClass, order: classes.map(classLabel) }),
       Plot.tickX(subsets, { x: "asked", y: "subset", stroke: colors.ink, strokeWidth: 2.5 }),
       Plot.text(subsets, { ...text, text: "size", dy: -8 }),
       Plot.text(subsets, { ...text, text: "positives", dy: 8, fill: colors.muted }),

@@ -101,9 +101,8 @@ async function showEvaluation(
 }
 
 function showOutcome({ config }: Run, result: Evaluation): Displayable {
-  const isOwnData = config.evaluation.folder === config.data.folder;
   return displayAll(
-    isOwnData
+    config.evaluation.folder === config.data.folder
       ? notice(
         "No folder of new images was named, so these are the images that the model was trained " +
           "on: an example of the result, not a measure of quality.",

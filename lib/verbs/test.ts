@@ -76,7 +76,7 @@ export async function test(run: Run): Promise<Tested> {
 
 async function testLoaded(run: Run, loaded: RunModel): Promise<Tested> {
   const tested = await testModel(run, { loaded, onProgress: showProgress("Testing") });
-  const { predictions, reads, scores, card, verdict } = tested;
+  const { predictions, reads, scores, card, verdict: { headline, sentence, better } } = tested;
   const charts = {
     confusion: confusionMatrixChart(predictions),
     histogram: scoreHistogram(predictions),
@@ -107,7 +107,6 @@ async function testLoaded(run: Run, loaded: RunModel): Promise<Tested> {
   await writeModelCard(run, card, { scores, reads });
   await writeReport(run.name);
   const counted = describeTestReads(reads);
-  const { check } = why;
   return {
     predictions,
     ...charts,
@@ -119,17 +118,14 @@ async function testLoaded(run: Run, loaded: RunModel): Promise<Tested> {
         "warning",
       )
       : notice("Notebook 07 will flag images that are unlike the training images."),
-    verdict: notice(
-      `${verdict.headline} ${verdict.sentence}`,
-      verdict.better ? "info" : "warning",
-    ),
+    verdict: notice(`${headline} ${sentence}`, better ? "info" : "warning"),
     reads: notice(counted.text, counted.isClean ? "info" : "warning"),
     scores: showScores(run, scores, predictions.classes),
     saved,
     review: await showReview(run, review),
     explanations: displayAll(
       ...overlays,
-      check && notice(check.sentence, check.doubtful ? "warning" : "info"),
+      why.check && notice(why.check.sentence, why.check.doubtful ? "warning" : "info"),
     ),
     report: notice(`The report: results/${run.name}/report.html, one page to send.`),
   };

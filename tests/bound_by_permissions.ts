@@ -3,7 +3,7 @@ const DROP = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"];
 
 /**
  * What to put before a command so that it is bound by the permissions of files, which root is not;
- * `null` where that cannot be had.
+ * `null` where that is not possible.
  */
 export const boundByPermissions: readonly string[] | null = await find();
 
@@ -11,12 +11,7 @@ async function find(): Promise<readonly string[] | null> {
   if (Deno.build.os === "windows") return null;
   if (Deno.uid() !== 0) return [];
   const [command, ...options] = DROP;
-  try {
-    const args = [...options, "true"];
-    return (await new Deno.Command(command!, { args, stderr: "null" }).output()).success
-      ? DROP
-      : null;
-  } catch {
-    return null; // no setpriv here
-  }
+  const works = new Deno.Command(command!, { args: [...options, "true"], stderr: "null" }).output()
+    .then(({ success }) => success, () => false); // no setpriv here
+  return await works ? DROP : null;
 }

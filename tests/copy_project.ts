@@ -1,3 +1,4 @@
+import { cp } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { projectRoot } from "../lib/core/paths.ts";
@@ -40,16 +41,8 @@ export function sectionsOf(project: Pick<ProjectCopy, "load">, config: Config) {
 /** Runs a test with a copy of lib/ and the .venv in a folder of its own, which is removed afterwards. */
 export function inProjectCopy(test: (project: ProjectCopy) => Promise<void>): Promise<void> {
   return inFolder(async (root) => {
-    await copyFolder(join(projectRoot, "lib"), join(root, "lib"));
+    await cp(join(projectRoot, "lib"), join(root, "lib"), { recursive: true });
     await Deno.symlink(join(projectRoot, ".venv"), join(root, ".venv"));
     await test({ root, load: (path) => import(pathToFileURL(join(root, path)).href) });
   });
-}
-
-async function copyFolder(from: string, to: string): Promise<void> {
-  await Deno.mkdir(to);
-  for await (const { name, isDirectory } of Deno.readDir(from)) {
-    const copy = isDirectory ? copyFolder : Deno.copyFile;
-    await copy(join(from, name), join(to, name));
-  }
 }

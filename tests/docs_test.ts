@@ -8,10 +8,7 @@ const read = (path: string) => Deno.readTextFile(join(projectRoot, path));
 
 const PAGES = [
   "README.md",
-  "docs/guide.md",
-  "docs/settings.md",
-  "docs/glossary.md",
-  "docs/house.md",
+  ...["guide", "settings", "glossary", "house"].map((n) => `docs/${n}.md`),
 ];
 
 /** A text without its line breaks, which formatting moves. */
@@ -30,19 +27,14 @@ Deno.test("README.md is short, and no page has a line that a terminal would wrap
   }
 });
 
-Deno.test("the pages refer only to files that are there", async () => {
-  for (const page of PAGES) {
-    for (const [, target] of (await read(page)).matchAll(/\]\(((?!https?:)[^)#]+)\)/g)) {
-      const path = join(projectRoot, dirname(page), target!);
-      assert.ok(await exists(path), `${page}: ${target}`);
-    }
-  }
-});
-
-Deno.test("the pages name only tasks that exist", async () => {
+Deno.test("the pages refer only to files and tasks that are there", async () => {
   const { tasks } = JSON.parse(await read("deno.json"));
   for (const page of PAGES) {
-    for (const [, task] of (await read(page)).matchAll(/deno(?:@[\d.]+)? task ([a-z]+)/g)) {
+    const text = await read(page);
+    for (const [, target] of text.matchAll(/\]\(((?!https?:)[^)#]+)\)/g)) {
+      assert.ok(await exists(join(projectRoot, dirname(page), target!)), `${page}: ${target}`);
+    }
+    for (const [, task] of text.matchAll(/deno(?:@[\d.]+)? task ([a-z]+)/g)) {
       assert.ok(Object.hasOwn(tasks, task!), `${page}: deno task ${task}`);
     }
   }

@@ -9,11 +9,10 @@ export interface CellAnswer {
 }
 
 /** Runs cells in a real kernel; Stop is pressed as soon as a cell shows its `stop_on`. */
-export async function runCells(
-  cells: { code: string; stop_on?: string }[],
-): Promise<CellAnswer[]> {
-  return await askPython(join(import.meta.dirname!, "interrupt_kernel.py"), {
-    folder: join(projectRoot, "notebooks"),
-    cells,
-  }) as CellAnswer[];
+export async function runCells(cells: { code: string; stop_on?: string }[]): Promise<CellAnswer[]> {
+  const request = { folder: join(projectRoot, "notebooks"), cells };
+  return await askPython(
+    join(import.meta.dirname!, "interrupt_kernel.py"),
+    request,
+  ) as CellAnswer[];
 }

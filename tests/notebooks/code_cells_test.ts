@@ -44,15 +44,8 @@ Deno.test("executionFaults() finds errors, cells without a number and a missing 
     "cell 1 was not executed",
     "cell 2 was not executed",
   ]);
-  const failed: Notebook = {
-    cells: [{
-      cell_type: "code",
-      source: "f()",
-      execution_count: 1,
-      outputs: [{ output_type: "error", ename: "TypeError", evalue: "f is not a function" }],
-    }],
-  };
-  assert.deepEqual(executionFaults(failed, { chart: false }), [
-    "cell 1: TypeError: f is not a function",
-  ]);
+  const outputs = [{ output_type: "error", ename: "TypeError", evalue: "no function" }];
+  const cell = { cell_type: "code", source: "f()", execution_count: 1, outputs };
+  const faults = executionFaults({ cells: [cell] }, { chart: false });
+  assert.deepEqual(faults, ["cell 1: TypeError: no function"]);
 });

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { runPaths } from "../../lib/core/paths.ts";
 import { SYNTHETIC_NOTE } from "../../lib/core/words.ts";
+import { DEFAULT_DECISION } from "../../lib/run/decision.ts";
 import { formatSummary, readSummary, type Summary } from "../../tools/summary.ts";
 import { inFolder } from "../data/test_images.ts";
 
@@ -49,7 +50,11 @@ Deno.test("readSummary() counts rows, and leaves out notebooks that were not exe
       evaluation: join(folder, "evaluation.csv"),
       report: join(folder, "report.html"),
     };
-    await Deno.writeTextFile(paths.metrics, '{"accuracy": {"value": 0.9}}');
+    const accuracy = { value: 0.9, low: 0.8, high: 1, baseline: 0.7, n: 20, method: "bootstrap" };
+    const { calibration } = DEFAULT_DECISION;
+    const reader = { weights_sha256: "a", calibration, threshold: 0.5, reads: 1 };
+    const test_reads = { count: 1, test_sha256: "b", readers: [reader] };
+    await Deno.writeTextFile(paths.metrics, JSON.stringify({ accuracy, test_reads }));
     await Deno.writeTextFile(paths.evaluation, 'name,ground_truth\n"a\nb.png",x\nc.png,y\n');
     await Deno.writeTextFile(join(folder, "evaluation_errors.csv"), "name,error\nd.png,cut\n");
     const all = await readSummary("x", paths, false, { from: 1, to: 7 });

@@ -221,8 +221,7 @@ const metricsSchema = z.strictObject({
     rule: z.enum(["default", "youden", "sensitivity", "costs"]).default("costs").describe(
       "How the threshold is chosen on validation images: costs (the fewest errors, weighed by the " +
         "two costs below), youden (sensitivity + specificity), sensitivity (at least the one below) " +
-        "or default (0.5). In a folder with another share of the classes, costs and default answer " +
-        "for that share",
+        "or default (0.5). In a folder of another prevalence, costs and default decide for that one",
     ),
     sensitivity: z.number().gt(0).max(1).default(0.95)
       .describe("Sensitivity to be reached on validation images, for the rule sensitivity"),
@@ -230,8 +229,8 @@ const metricsSchema = z.strictObject({
     falsePositiveCost: positive("Cost of a false alarm, for the rule costs", 1),
   }).prefault({}).describe("From which probability on an image is called positive"),
   acceptErrorRate: z.number().gt(0).lt(0.5).default(0.05).describe(
-    "Answers on new images are accepted without review only where, by the validation images, at " +
-      "most this fraction is wrong with 95 % confidence",
+    "Predictions for new images are accepted without review only where, by the validation images, " +
+      "at most this fraction is wrong with 95 % confidence",
   ),
   testTimeAugmentation: z.boolean().default(false).describe(
     "Averages the probabilities over the eight symmetries of each image; takes eight times as long",
@@ -257,10 +256,10 @@ const evaluationSchema = z.strictObject({
   followLinks: z.boolean().default(false)
     .describe("Classifies what symbolic links in that folder lead to as well"),
   priorShift: z.union([z.enum(["auto", "off"]), z.number().gt(0).lt(1)], {
-    error: 'must be "auto", "off" or a share between 0 and 1',
+    error: 'must be "auto", "off" or a prevalence between 0 and 1',
   }).default("auto").describe(
-    "Corrects probabilities where the share of the positive class is another than in validation: " +
-      "auto (where the images show it beyond doubt), off, or the share itself where it is known",
+    "Corrects probabilities where the prevalence is another than in validation: auto (where the " +
+      "images show it beyond doubt), off, or the prevalence itself where it is known",
   ),
 });
 

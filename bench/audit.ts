@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import sharp from "sharp";
-import { mapAhead } from "../lib/core/stop.ts";
+import { mapAhead } from "../lib/core/long_work.ts";
 import { parseConfig } from "../lib/core/config.ts";
 import { createRandom } from "../lib/core/random.ts";
 import { DECODES_IN_FLIGHT } from "../lib/data/open_image.ts";

@@ -1,7 +1,7 @@
 import { join } from "node:path";
-import { mapAhead } from "../lib/core/stop.ts";
+import { mapAhead } from "../lib/core/long_work.ts";
 import { projectRoot } from "../lib/core/paths.ts";
-import { venvPython } from "../lib/core/terminal.ts";
+import { venvPython } from "../lib/core/python.ts";
 import { decodeImage, DECODES_AHEAD } from "../lib/images/decode.ts";
 import { saveKeras } from "../lib/model/keras_files.ts";
 import { createModel, disposeModel, type Model } from "../lib/model/model.ts";

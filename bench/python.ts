@@ -1,4 +1,4 @@
-import { textLines, venvPython } from "../lib/core/terminal.ts";
+import { textLines, venvPython } from "../lib/core/python.ts";
 
 /** A Python program that answers each line with one line. */
 export interface PythonPeer extends AsyncDisposable {

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { projectRoot } from "../lib/core/paths.ts";
-import { textLines, venvPython } from "../lib/core/terminal.ts";
+import { textLines, venvPython } from "../lib/core/python.ts";
 import { median } from "../lib/core/stats.ts";
 import { writeCrops } from "./crops.ts";
 import { type BenchRow, benchRow } from "./row.ts";

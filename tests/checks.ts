@@ -1,5 +1,5 @@
 import { projectRoot } from "../lib/core/paths.ts";
-import { textLines } from "../lib/core/terminal.ts";
+import { textLines } from "../lib/core/python.ts";
 import { duration } from "../lib/core/terminal.ts";
 
 /** How many checks ended how. */

@@ -2,7 +2,7 @@ import { basename, join } from "node:path";
 import { reasonOf, SetupError } from "../lib/core/errors.ts";
 import { exists } from "../lib/core/files.ts";
 import { projectRoot } from "../lib/core/paths.ts";
-import { runTool, ToolError, venvFolder, venvPython } from "../lib/core/terminal.ts";
+import { runTool, ToolError, venvFolder, venvPython } from "../lib/core/python.ts";
 import { digest, hasStamp, type Step, writeStamp } from "./step.ts";
 import { pip } from "./venv.ts";
 

@@ -1,5 +1,6 @@
 import { projectRoot } from "../lib/core/paths.ts";
-import { runMain, venvPython } from "../lib/core/terminal.ts";
+import { venvPython } from "../lib/core/python.ts";
+import { runMain } from "../lib/core/terminal.ts";
 import { setUp } from "./setup.ts";
 import { jupyterEnvironment } from "./venv.ts";
 

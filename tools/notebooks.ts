@@ -2,14 +2,8 @@ import { basename, join } from "node:path";
 import { OVERRIDES_VARIABLE } from "../lib/core/config.ts";
 import { ProjectError, SetupError } from "../lib/core/errors.ts";
 import { runPaths } from "../lib/core/paths.ts";
-import {
-  duration,
-  printable,
-  type StatusLine,
-  statusLine,
-  textLines,
-  venvPython,
-} from "../lib/core/terminal.ts";
+import { textLines, venvPython } from "../lib/core/python.ts";
+import { duration, printable, type StatusLine, statusLine } from "../lib/core/terminal.ts";
 import { jupyterEnvironment } from "./venv.ts";
 
 /** A cell of a notebook failed. */

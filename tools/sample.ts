@@ -8,7 +8,7 @@ import { DataError } from "../lib/core/errors.ts";
 import { exists } from "../lib/core/files.ts";
 import { hasMarker, MARKER } from "../lib/core/paths.ts";
 import { createRandom, type Random } from "../lib/core/random.ts";
-import type { OnProgress } from "../lib/core/stop.ts";
+import type { OnProgress } from "../lib/core/long_work.ts";
 import { createDraw } from "./sample_drawing.ts";
 import { type CropPlan, planSampleSet } from "./sample_plan.ts";
 

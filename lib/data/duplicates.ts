@@ -1,5 +1,5 @@
 import { StaticDisjointSet } from "mnemonist";
-import { breathe, type OnProgress } from "../core/stop.ts";
+import { breathe, type OnProgress } from "../core/long_work.ts";
 import type { AuditPolicies, Finding } from "../run/findings.ts";
 import type { ManifestRow } from "../run/manifest.ts";
 import {

@@ -2,7 +2,7 @@ import { realpath, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { DataError, reasonOf } from "../core/errors.ts";
 import { namesBetween } from "../core/files.ts";
-import { breathe } from "../core/stop.ts";
+import { breathe } from "../core/long_work.ts";
 import { compareCodePoints } from "../core/words.ts";
 
 const IMAGE_NAME = /\.(jpe?g|png|tiff?|bmp|webp)$/i;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { DataError } from "../core/errors.ts";
 import { sha256File } from "../core/files.ts";
 import { fromRoot } from "../core/paths.ts";
-import { breathe, stoppable, type StopRequested, throwIfStopped } from "../core/stop.ts";
+import { breathe, stoppable, type StopRequested, throwIfStopped } from "../core/long_work.ts";
 import { describeSkipped, listImages } from "../data/list.ts";
 import { disposeModel } from "../model/model.ts";
 import { cardPredictor, decodeOptions, predictImages } from "../model/predict.ts";

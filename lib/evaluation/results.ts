@@ -1,7 +1,7 @@
 import { realpath } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { DataError } from "../core/errors.ts";
-import { type OnProgress, type StopRequested, throwIfStopped } from "../core/stop.ts";
+import { type OnProgress, type StopRequested, throwIfStopped } from "../core/long_work.ts";
 import { folderLabels } from "../data/labels.ts";
 import { describeSkipped, type Skipped } from "../data/list.ts";
 import type { ScoredSample } from "../metrics/scores.ts";

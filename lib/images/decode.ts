@@ -1,4 +1,4 @@
-import { createBudget, mapAhead } from "../core/stop.ts";
+import { createBudget, mapAhead } from "../core/long_work.ts";
 import { ImageError } from "../core/errors.ts";
 import { sha256Of } from "../core/files.ts";
 import { createRandom } from "../core/random.ts";

@@ -1,7 +1,7 @@
 import type { Run } from "../run/run.ts";
 import { DataError } from "../core/errors.ts";
 import type { Config } from "../core/settings.ts";
-import type { OnProgress } from "../core/stop.ts";
+import type { OnProgress } from "../core/long_work.ts";
 import { disposeModel } from "../model/model.ts";
 import { predictSubset, type RowPrediction } from "../model/predict.ts";
 import { loadRunModel, type RunModel, updateCard } from "../model/saved.ts";

@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import { fromRoot } from "../core/paths.ts";
 import { createRandom } from "../core/random.ts";
 import { correlation, rankCorrelation } from "../core/stats.ts";
-import { breathe, type OnProgress } from "../core/stop.ts";
+import { breathe, type OnProgress } from "../core/long_work.ts";
 import { type TensorFlow, tf } from "../core/tensorflow.ts";
 import { images } from "../core/words.ts";
 import { batches } from "../images/decode.ts";

@@ -1,5 +1,5 @@
 import { ConfigError, ModelError } from "../core/errors.ts";
-import { breathe } from "../core/stop.ts";
+import { breathe } from "../core/long_work.ts";
 import { type TensorFlow, tf } from "../core/tensorflow.ts";
 import { OUTPUT_LAYER } from "../model/architectures.ts";
 import { foldBatchNorms, forward, preprocess, type Preprocessing } from "../model/forward.ts";

@@ -2,7 +2,7 @@ import type { Run } from "../run/run.ts";
 import { writeAtomic, writeJson } from "../core/files.ts";
 import type { Config, MetricsConfig } from "../core/settings.ts";
 import { median } from "../core/stats.ts";
-import type { OnProgress } from "../core/stop.ts";
+import type { OnProgress } from "../core/long_work.ts";
 import { compareCodePoints } from "../core/words.ts";
 import { fitRunReference } from "../model/reference.ts";
 import { predictSubset } from "../model/predict.ts";

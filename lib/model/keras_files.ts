@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { ModelError, reasonOf } from "../core/errors.ts";
 import { sha256File, writeAll, writeAtomicWith } from "../core/files.ts";
-import { runTool, venvPython } from "../core/terminal.ts";
+import { runTool, venvPython } from "../core/python.ts";
 import { type ModelCard, modelCardSchema } from "../run/model_card.ts";
 import { type Layer, type Shape, sizeOf, type WeightSpec } from "./graph.ts";
 import { inputShape, type Model, orderedWeights, writeTensors } from "./model.ts";

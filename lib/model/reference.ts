@@ -4,7 +4,7 @@ import { z } from "zod";
 import { ModelError } from "../core/errors.ts";
 import { exists, readJson, writeJson } from "../core/files.ts";
 import { createRandom } from "../core/random.ts";
-import type { OnProgress } from "../core/stop.ts";
+import type { OnProgress } from "../core/long_work.ts";
 import { type ImageTraits, imageTraits } from "../images/traits.ts";
 import type { ModelCard } from "../run/model_card.ts";
 import type { SplitRow } from "../run/split_file.ts";

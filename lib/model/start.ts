@@ -6,7 +6,7 @@ import { fromRoot, isSynthetic } from "../core/paths.ts";
 import { createRandom } from "../core/random.ts";
 import { type Config, DEFAULT_HEAD } from "../core/settings.ts";
 import { median } from "../core/stats.ts";
-import type { OnProgress } from "../core/stop.ts";
+import type { OnProgress } from "../core/long_work.ts";
 import { tf } from "../core/tensorflow.ts";
 import { batches, decodeImage, type DecodeOptions } from "../images/decode.ts";
 import { macenkoColours, reinhardColours, unit } from "../images/stain.ts";

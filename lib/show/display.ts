@@ -4,7 +4,7 @@ import {
   type OnProgress,
   type ProgressPlace,
   SETTLE,
-} from "../core/stop.ts";
+} from "../core/long_work.ts";
 import { duration, printable as printableLine, statusLine } from "../core/terminal.ts";
 
 /** The method by which the Deno kernel asks a cell's last value how to show itself. */

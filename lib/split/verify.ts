@@ -4,7 +4,7 @@ import { DataError, ProjectError } from "../core/errors.ts";
 import { exists, readJson, sha256File } from "../core/files.ts";
 import { fromRoot, type RunPaths, runPaths } from "../core/paths.ts";
 import type { Config } from "../core/settings.ts";
-import type { OnProgress } from "../core/stop.ts";
+import type { OnProgress } from "../core/long_work.ts";
 import { listLines } from "../core/words.ts";
 import { scanDataset } from "../data/scan.ts";
 import { type Finding, nearDuplicatePairs, readFindings } from "../run/findings.ts";

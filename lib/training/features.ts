@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mapAhead } from "../core/stop.ts";
+import { mapAhead } from "../core/long_work.ts";
 import { TrainingError } from "../core/errors.ts";
 import type { Config } from "../core/settings.ts";
 import { type TensorFlow, tf } from "../core/tensorflow.ts";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { FEATURES_FOLDER, fromRoot } from "../core/paths.ts";
 import { createRandom } from "../core/random.ts";
 import type { Config } from "../core/settings.ts";
-import { breathe, type OnProgress, stoppable, throwIfStopped } from "../core/stop.ts";
+import { breathe, type OnProgress, stoppable, throwIfStopped } from "../core/long_work.ts";
 import { tf } from "../core/tensorflow.ts";
 import { epochDraws } from "../images/decode.ts";
 import { disposeModel } from "../model/model.ts";

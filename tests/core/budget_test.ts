@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { createBudget } from "../../lib/core/stop.ts";
+import { createBudget } from "../../lib/core/long_work.ts";
 
 Deno.test("createBudget() never lets more be held than its limit, but for one that is larger", async () => {
   await fc.assert(fc.asyncProperty(

@@ -4,7 +4,7 @@ import { projectRoot } from "../../lib/core/paths.ts";
 import { runCells } from "../run_cells.ts";
 
 const WORK = (body: string) => `
-const { stoppable } = await import("../lib/core/stop.ts");
+const { stoppable } = await import("../lib/core/long_work.ts");
 let done = 0;
 const result = await stoppable(async (stopRequested) => {
   while (!stopRequested() && done < 400) {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import sharp from "sharp";
 import { ImageError } from "../../lib/core/errors.ts";
-import { runTool, venvPython } from "../../lib/core/terminal.ts";
+import { runTool, venvPython } from "../../lib/core/python.ts";
 import { type OpenedImage, openImage, readImageFile } from "../../lib/data/open_image.ts";
 import { boundByPermissions } from "../bound_by_permissions.ts";
 import { hugePng, inFolder, picture, picturePixels, put } from "./test_images.ts";

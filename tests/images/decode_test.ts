@@ -3,7 +3,7 @@ import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import sharp from "sharp";
 import { ImageError } from "../../lib/core/errors.ts";
-import { venvPython } from "../../lib/core/terminal.ts";
+import { venvPython } from "../../lib/core/python.ts";
 import { batches, createPixelCache, decodeImage } from "../../lib/images/decode.ts";
 import { inFolder, picture, picturePixels, put } from "../data/test_images.ts";
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import sharp from "sharp";
 import { ModelError, WeightsMissingError } from "../../lib/core/errors.ts";
-import { runTool, ToolError, venvPython } from "../../lib/core/terminal.ts";
+import { runTool, ToolError, venvPython } from "../../lib/core/python.ts";
 import { createRandom } from "../../lib/core/random.ts";
 import { type TensorFlow, tf } from "../../lib/core/tensorflow.ts";
 import { efficientnetLite0 } from "../../lib/model/architectures.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { ModelError, WeightsMissingError } from "../../lib/core/errors.ts";
-import { runTool, venvPython } from "../../lib/core/terminal.ts";
+import { runTool, venvPython } from "../../lib/core/python.ts";
 import type { WeightSpec } from "../../lib/model/graph.ts";
 import { loadKerasFile } from "../../lib/model/imagenet.ts";
 import { inFolder } from "../data/test_images.ts";

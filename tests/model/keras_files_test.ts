@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { ModelError } from "../../lib/core/errors.ts";
 import { sha256File } from "../../lib/core/files.ts";
-import { runTool, venvPython } from "../../lib/core/terminal.ts";
+import { runTool, venvPython } from "../../lib/core/python.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
 import { saveKeras } from "../../lib/model/keras_files.ts";
 import { type Architecture, createModel, disposeModel, type Model } from "../../lib/model/model.ts";

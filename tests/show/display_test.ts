@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { OnProgress } from "../../lib/core/stop.ts";
+import type { OnProgress } from "../../lib/core/long_work.ts";
 import {
   createLive,
   createProgress,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { SetupError } from "../../lib/core/errors.ts";
-import { venvFolder, venvPython } from "../../lib/core/terminal.ts";
+import { venvFolder, venvPython } from "../../lib/core/python.ts";
 import { compileArguments } from "../../tools/binding.ts";
 import { kernelSpec } from "../../tools/setup.ts";
 import {

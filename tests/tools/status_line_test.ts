@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { duration, printable, statusLine, textLines } from "../../lib/core/terminal.ts";
+import { textLines } from "../../lib/core/python.ts";
+import { duration, printable, statusLine } from "../../lib/core/terminal.ts";
 
 /** A screen in memory. */
 function screen(isTerminal: boolean) {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { SetupError } from "../../lib/core/errors.ts";
-import { runTool, statusLine, ToolError } from "../../lib/core/terminal.ts";
+import { runTool, ToolError } from "../../lib/core/python.ts";
+import { statusLine } from "../../lib/core/terminal.ts";
 import { digest, hasStamp, runSteps, type Step, writeStamp } from "../../tools/step.ts";
 import { inFolder } from "../data/test_images.ts";
 

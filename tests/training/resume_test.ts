@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { TrainingError } from "../../lib/core/errors.ts";
 import { exists } from "../../lib/core/files.ts";
 import { projectRoot } from "../../lib/core/paths.ts";
-import { textLines } from "../../lib/core/terminal.ts";
+import { textLines } from "../../lib/core/python.ts";
 import { createRandom } from "../../lib/core/random.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
 import type { HistoryRow } from "../../lib/run/history.ts";

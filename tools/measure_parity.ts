@@ -100,9 +100,11 @@ export async function measureParity(
 async function requireExport(modelFolder: string, card: ModelCard): Promise<string> {
   const path = join(modelFolder, KERAS_FILE);
   const remedy = "Run notebook 05 again; it writes this file at its end.";
-  if (!await exists(path)) throw new ModelError(`${path} is not there.`, remedy);
+  if (!await exists(path)) throw new ModelError(`${path} is not there.`, remedy, { file: path });
   if ((await readKerasCard(path)).weights.sha256 !== card.weights.sha256) {
-    throw new ModelError(`${path} belongs to another training than model.json beside it.`, remedy);
+    throw new ModelError(`${path} belongs to another training than model.json beside it.`, remedy, {
+      file: path,
+    });
   }
   return path;
 }

@@ -162,6 +162,7 @@ export async function executeNotebook(
     throw new SetupError(
       `${path} could not be executed:\n${complaints.join("\n")}`,
       "Run `deno task setup`; if that does not help, delete the folder .venv and run it again.",
+      { file: path },
     );
   }
   return finished;

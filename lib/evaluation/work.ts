@@ -214,7 +214,9 @@ function checkPart(
   wanted: WorkIdentity,
 ): Shard {
   if (identity === null) {
-    throw new DataError(`${path} is damaged.`, "Remove it and evaluate its part again.");
+    throw new DataError(`${path} is damaged.`, "Remove it and evaluate its part again.", {
+      file: path,
+    });
   }
   const { images, shard, model, listing } = identity;
   if (model !== wanted.model || listing !== wanted.listing) {
@@ -224,6 +226,7 @@ function checkPart(
     throw new DataError(
       `${path} holds results ${other}.`,
       "Evaluate this part again, or remove the file if it does not belong here.",
+      { file: path },
     );
   }
   const expected = shardBatches(batchCount(images), shard).length;
@@ -335,7 +338,9 @@ function sourceOf(file: Deno.FsFile, path: string, batches: ReadonlyMap<number, 
       await readAll(file, bytes);
       const value = lineValue(bytes);
       if (value === undefined) {
-        throw new DataError(`${path} has been changed meanwhile.`, "Run the evaluation again.");
+        throw new DataError(`${path} has been changed meanwhile.`, "Run the evaluation again.", {
+          file: path,
+        });
       }
       return (value as [number, StoredImage[]])[1];
     },

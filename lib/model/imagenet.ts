@@ -92,6 +92,7 @@ export async function loadKerasFile(
     throw new ModelError(
       `${path} is not the official file: its MD5 is not ${file.md5}.`,
       "Delete it, and it is downloaded again; or put the right file there.",
+      { file: path },
     );
   }
   return await readKerasWeights(path, { required: specs });

@@ -44,7 +44,7 @@ export async function saveKeras(folder: string, model: Model, card: ModelCard): 
       `${path} could not be written: ${reasonOf(cause)}`,
       "The trained model itself is saved. Free disk space, or repair .venv with `deno task setup`; " +
         "then run notebook 05 again.",
-      { cause },
+      { file: path, cause },
     );
   });
   return path;
@@ -64,7 +64,7 @@ export async function readKerasCard(path: string): Promise<ModelCard> {
     throw new ModelError(
       `${path} was not written by this version of the project, or is damaged.`,
       "Run notebook 05 again; it writes this file at its end.",
-      { cause },
+      { file: path, cause },
     );
   }
 }
@@ -110,7 +110,7 @@ export async function readKerasWeights(
     throw new ModelError(
       `${path} could not be read: ${reasonOf(cause)}`,
       "Run `deno task setup`, which repairs the .venv, then try again.",
-      { cause },
+      { file: path, cause },
     );
   });
   if (typeof result !== "string") return { values: result, sha256: await sha256File(path) };
@@ -118,6 +118,7 @@ export async function readKerasWeights(
     `${path} cannot be used: ${result}. Nothing was loaded from it.`,
     "Get the file again from its source, and check that it belongs to this backbone " +
       "(model.backbone).",
+    { file: path },
   );
 }
 

@@ -232,7 +232,7 @@ export async function readTensors(
   const expected = 4 * entries.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
   const remedy = "Train again (notebook 05), or copy the whole model folder again.";
   const fail = (what: string, cause?: unknown) =>
-    new ModelError(`${path} ${what}`, remedy, { cause });
+    new ModelError(`${path} ${what}`, remedy, { file: path, cause });
   const { size } = await Deno.stat(path).catch((cause) => {
     throw fail("cannot be read.", cause);
   });

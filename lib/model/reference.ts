@@ -239,7 +239,7 @@ export async function readFlagger(
   if (!await exists(path)) return null;
   const remedy = "Run notebook 06 again; it writes this file.";
   const refuse = (what: string): never => {
-    throw new ModelError(`${path} ${what}`, remedy);
+    throw new ModelError(`${path} ${what}`, remedy, { file: path });
   };
   const { size, isFile } = await Deno.stat(path);
   if (!isFile || size > MAX_BYTES) refuse("is far too large to be what it should be.");

@@ -94,6 +94,7 @@ export async function loadModel(folder: string): Promise<{ model: Model; card: M
           ? `${missing.name} [${missing.shape}] is missing or misshapen.`
           : "it has too many."),
       NO_MODEL,
+      { file: path },
     );
   }
   const weights = await readTensors(join(folder, file), entries, card.weights.sha256);
@@ -107,13 +108,13 @@ async function readModelJson(folder: string) {
   const path = join(folder, "model.json");
   if (!await exists(path)) throw new ModelError(`There is no model in ${folder}.`, NO_MODEL);
   if ((await Deno.stat(path)).size > MAX_MODEL_JSON_BYTES) {
-    throw new ModelError(`${path} is far too large for a model.`, NO_MODEL);
+    throw new ModelError(`${path} is far too large for a model.`, NO_MODEL, { file: path });
   }
   let json: unknown;
   try {
     json = JSON.parse(await Deno.readTextFile(path));
   } catch (cause) {
-    throw new ModelError(`${path} is damaged: it is not JSON.`, NO_MODEL, { cause });
+    throw new ModelError(`${path} is damaged: it is not JSON.`, NO_MODEL, { file: path, cause });
   }
   const parsed = modelJsonSchema.safeParse(json);
   if (!parsed.success) {
@@ -121,6 +122,7 @@ async function readModelJson(folder: string) {
     throw new ModelError(
       `${path} was not written by this version of the project (${field.join(".")}: ${message}).`,
       "Train again with this version (notebook 05).",
+      { file: path },
     );
   }
   const { weightsManifest: [{ paths: [file], weights }], userDefinedMetadata } = parsed.data;
@@ -142,7 +144,9 @@ export async function updateCard(folder: string, model: Model, card: ModelCard):
   const json = await readJson(path, remedy) as Record<string, unknown>;
   const { weights } = json["userDefinedMetadata"] as ModelCard;
   if (weights.sha256 !== card.weights.sha256) {
-    throw new ModelError(`${path} has been replaced by another model meanwhile.`, remedy);
+    throw new ModelError(`${path} has been replaced by another model meanwhile.`, remedy, {
+      file: path,
+    });
   }
   await writeJson(path, { ...json, userDefinedMetadata: card });
   await writeJson(join(folder, "model_card.json"), card);
@@ -176,5 +180,6 @@ export async function loadRunModel({ paths }: Run): Promise<RunModel> {
     `${paths.split} is not the split that the model was trained on: some of its test images may be ones ` +
       "that the model has learnt.",
     "Train again with this split (notebook 05), then run notebook 06.",
+    { file: paths.split },
   );
 }

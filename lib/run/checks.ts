@@ -75,7 +75,9 @@ export async function readMapCheck(path: string): Promise<MapCheck | null> {
   const remedy = "Run notebook 06 again; it writes this file.";
   const { success, data } = mapCheckSchema.nullable().safeParse(await readJson(path, remedy));
   if (success) return data;
-  throw new DataError(`${path} is damaged, or of another version of the project.`, remedy);
+  throw new DataError(`${path} is damaged, or of another version of the project.`, remedy, {
+    file: path,
+  });
 }
 
 /** Writes explanation_check.json, atomically. */

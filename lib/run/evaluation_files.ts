@@ -229,6 +229,7 @@ export async function refuseOverwriting(
   throw new DataError(
     `${files.evaluation} is not overwritten: ${reason}.`,
     "Name another file with --out, or overwrite it with --force.",
+    { file: files.evaluation },
   );
 }
 
@@ -243,6 +244,7 @@ export async function refuseInside(evaluation: string, folder: string): Promise<
   throw new DataError(
     `${evaluation} would be written into the folder of the images, ${folder}.`,
     "Name a file outside it with --out. Nothing is ever written among the images.",
+    { file: evaluation },
   );
 }
 
@@ -267,7 +269,9 @@ export async function readEvaluationCounts(evaluation: string) {
   if (await exists(summary)) {
     const { data } = summarySchema.omit({ folder: true }).safeParse(await readJson(summary, ""));
     if (!data) {
-      throw new DataError(`${summary} is damaged, or of another version of the project.`, "");
+      throw new DataError(`${summary} is damaged, or of another version of the project.`, "", {
+        file: summary,
+      });
     }
     const { classified, unreadable, review, classes, model, class_share } = data;
     return {

@@ -63,7 +63,7 @@ export async function readHistory(path: string): Promise<HistoryRow[]> {
       columns.map((name) => [name, record[name] === "" ? null : Number(record[name])]),
     );
     if (!Object.values(row).some(Number.isNaN)) return row as unknown as HistoryRow;
-    throw new DataError(`${path} holds something that is not a number.`, remedy);
+    throw new DataError(`${path} holds something that is not a number.`, remedy, { file: path });
   });
 }
 

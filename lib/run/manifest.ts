@@ -61,11 +61,16 @@ export async function readManifest(path: string): Promise<ManifestRow[]> {
   try {
     table = pl.readParquet(await readFile(path));
   } catch (cause) {
-    throw new DataError(`${path} cannot be read: ${reasonOf(cause)}`, remedy, { cause });
+    throw new DataError(`${path} cannot be read: ${reasonOf(cause)}`, remedy, {
+      file: path,
+      cause,
+    });
   }
   const missing = MANIFEST_COLUMNS.filter((name) => !table.columns.includes(name));
   if (missing.length > 0) {
-    throw new DataError(`${path} lacks the column(s) ${missing.join(", ")}.`, remedy);
+    throw new DataError(`${path} lacks the column(s) ${missing.join(", ")}.`, remedy, {
+      file: path,
+    });
   }
   return table.select(...MANIFEST_COLUMNS).toRecords() as unknown as ManifestRow[];
 }

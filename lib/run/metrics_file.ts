@@ -53,12 +53,16 @@ export async function readMetrics(path: string): Promise<Metrics> {
   const remedy = "Run notebook 06 again; it writes this file.";
   const json = await readJson(path, remedy) as Record<string, unknown> | null;
   const { data: reads } = testReadsSchema.safeParse(json?.["test_reads"]);
-  if (!json || !reads) throw new DataError(`${path} is damaged, or of another version.`, remedy);
+  if (!json || !reads) {
+    throw new DataError(`${path} is damaged, or of another version.`, remedy, { file: path });
+  }
   const scores: Partial<Scores> = {};
   for (const name of SCORE_NAMES) {
     if (!Object.hasOwn(json, name)) continue;
     const { data: score } = scoreSchema.safeParse(json[name]);
-    if (!score) throw new DataError(`${path}: the score ${name} cannot be read.`, remedy);
+    if (!score) {
+      throw new DataError(`${path}: the score ${name} cannot be read.`, remedy, { file: path });
+    }
     scores[name] = score;
   }
   return { scores, reads };

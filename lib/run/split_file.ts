@@ -54,6 +54,7 @@ export async function readSplit(path: string): Promise<SplitRow[]> {
     throw new DataError(
       `${path}, row ${i + 1}: ${JSON.stringify(row.subset)} is not one of ${SUBSETS.join(", ")}.`,
       REMEDY,
+      { file: path },
     );
   });
 }
@@ -202,10 +203,14 @@ const certificateSchema = z.object({
 export async function readCertificate(path: string, split?: string): Promise<SplitCertificate> {
   const { success, data } = certificateSchema.safeParse(await readJson(path, REMEDY));
   if (!success) {
-    throw new DataError(`${path} is damaged, or of another version of the project.`, REMEDY);
+    throw new DataError(`${path} is damaged, or of another version of the project.`, REMEDY, {
+      file: path,
+    });
   }
   if (split && await exists(split) && await sha256File(split) !== data.split_sha256) {
-    throw new DataError(`${split} is not the split that ${path} vouches for.`, REMEDY);
+    throw new DataError(`${split} is not the split that ${path} vouches for.`, REMEDY, {
+      file: split,
+    });
   }
   return data;
 }

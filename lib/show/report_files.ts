@@ -96,7 +96,9 @@ async function readRunFiles(run: string) {
     card: await read(paths.modelCard, async (path) => {
       const { data } = modelCardSchema.safeParse(await readJson(path, ""));
       if (data) return data;
-      throw new DataError(`${path} is damaged, or of another version of the project.`, "");
+      throw new DataError(`${path} is damaged, or of another version of the project.`, "", {
+        file: path,
+      });
     }),
     metrics: await read(paths.metrics, readMetrics),
     predictions: await read(paths.predictionsTest, readPredictions),

@@ -100,6 +100,7 @@ async function readRunFiles(run: string, paths: RunPaths) {
     throw new DataError(
       `${paths.config} is not there.`,
       "Check the name of the run; its files lie in results/RUN/. Notebooks 01 to 03 write them.",
+      { file: paths.config },
     );
   }
   const remedy = "Run notebook 03 again; it writes this file.";

@@ -41,7 +41,7 @@ Deno.test("stoppable() lets Stop end work that blocks, after its step", async ()
 
 Deno.test("stoppable() in a terminal: Ctrl-C ends the work, a second one the process", async () => {
   const script = (steps: string) => `
-    import { stoppable } from ${JSON.stringify(join(projectRoot, "lib", "core", "stop.ts"))};
+    import { stoppable } from ${JSON.stringify(join(projectRoot, "lib", "core", "long_work.ts"))};
     await stoppable(async (stopRequested) => {
       console.log("begun");
       ${steps}

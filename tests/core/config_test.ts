@@ -89,12 +89,7 @@ Deno.test("parseConfig() has the reference recipe as its defaults", () => {
     },
     metrics: {
       calibration: "auto",
-      threshold: {
-        rule: "costs",
-        sensitivity: 0.95,
-        falseNegativeCost: 1,
-        falsePositiveCost: 1,
-      },
+      threshold: { rule: "costs", sensitivity: 0.95, falseNegativeCost: 1, falsePositiveCost: 1 },
       acceptErrorRate: 0.05,
       testTimeAugmentation: false,
       flagShare: 0.01,

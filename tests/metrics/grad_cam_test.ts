@@ -286,12 +286,7 @@ const LAYERS = {
     "block4a_dwconv",
     "block2b_expand_activation",
   ],
-  resnet50: [
-    "conv5_block3_out",
-    "conv5_block2_2_conv",
-    "conv5_block1_1_relu",
-    "conv3_block4_out",
-  ],
+  resnet50: ["conv5_block3_out", "conv5_block2_2_conv", "conv5_block1_1_relu", "conv3_block4_out"],
 } as const;
 
 const seenPixels = someImages(IMAGES, SIZE, 4);

@@ -138,12 +138,7 @@ Deno.test("featureSource() reads only a few batches ahead, and stops with its co
         return Reflect.get(target, key, receiver);
       },
     });
-    const source = featureSource({
-      images: many,
-      extractor: reds,
-      decode: toyDecode,
-      cache: null,
-    });
+    const source = featureSource({ images: many, extractor: reds, decode: toyDecode, cache: null });
     let batches = 0;
     for await (const { features } of source(everyImage(4000), 4)) {
       tf.dispose([...features.values()]);
@@ -282,11 +277,7 @@ test("openSources() keeps as many views an image as training.cachedViews says, i
     await read(sources.train, drawn(2)),
   ];
   assert.equal(new Set([...first, ...second]).size, 4);
-  assert.deepEqual(
-    await read(sources.train, drawn(3)),
-    [],
-    "the first view again, from the cache",
-  );
+  assert.deepEqual(await read(sources.train, drawn(3)), [], "the first view again, from the cache");
   await sources.cache.close();
   const again = await spiedSources(toy, change);
   assert.deepEqual(await again.read(again.sources.train, drawn(4)), [], "in another kernel too");

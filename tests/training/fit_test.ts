@@ -285,8 +285,5 @@ test("fit() trains the head alone during warm-up, then all unfrozen layers at a 
     [1e-3, 1e-3, Math.fround(1e-5)],
     "callbacks do not touch the rate during warm-up",
   );
-  assert.deepEqual(
-    events.filter(({ kind }) => kind === "unfreeze").map(({ epoch }) => epoch),
-    [2],
-  );
+  assert.deepEqual(events.filter(({ kind }) => kind === "unfreeze").map(({ epoch }) => epoch), [2]);
 });

@@ -115,10 +115,7 @@ test("findLearningRate() tries rates in equal factors, seeded, and leaves run an
   const before = await Promise.all(folders.map((folder) => contents(folder)));
   const tensors = tf.memory().numTensors;
   const seen: [number, number][] = [];
-  const first = await findLearningRate(
-    config(),
-    (done, total) => void seen.push([done, total]),
-  );
+  const first = await findLearningRate(config(), (done, total) => void seen.push([done, total]));
   assert.equal(tf.memory().numTensors, tensors);
   assert.deepEqual(await Promise.all(folders.map((folder) => contents(folder))), before);
   const { points } = first;

@@ -126,16 +126,8 @@ test("fit() does not continue a training that EarlyStopping has ended", async (r
 
 test("fit() killed at the end of warm-up, or with augmentation, goes on as if it had not been", async (toy) => {
   const before = tf.memory().numTensors;
-  const augmentation = {
-    symmetries: true,
-    rotation: 15,
-    stain: 0.2,
-    jpegQuality: 60,
-    cutOut: 0.2,
-  };
-  for (
-    const change of [WARM_UP, { training: { augmentation, sampling: "balanced" as const } }]
-  ) {
+  const augmentation = { symmetries: true, rotation: 15, stain: 0.2, jpegQuality: 60, cutOut: 0.2 };
+  for (const change of [WARM_UP, { training: { augmentation, sampling: "balanced" as const } }]) {
     const whole = await trainToy({ ...apart(toy, "whole"), change });
     assert.deepEqual(await trainToy({ ...apart(toy, "again"), change }), whole);
     const job = { ...apart(toy, "killed"), change };

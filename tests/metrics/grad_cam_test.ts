@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { ConfigError, ModelError } from "../../lib/core/errors.ts";
+import { ModelError } from "../../lib/core/errors.ts";
 import { correlation } from "../../lib/core/stats.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
 import { shuffleWeights } from "../../lib/metrics/explain.ts";
@@ -194,12 +194,8 @@ Deno.test("cutAtLayer() puts what passes a layer by on the boundary, and loses n
 Deno.test("a layer that is misspelt, or has no places, is refused with one that would do", () => {
   const model = smallModel();
   for (const layer of ["conv9", "head_pool"]) {
-    assert.throws(
-      () => createExplainer(model, { layer }),
-      (error) =>
-        error instanceof ConfigError && error.message.includes(layer) &&
-        error.remedy.includes("top_activation"),
-    );
+    const refused = { name: "ConfigError", message: RegExp(layer), remedy: /top_activation/ };
+    assert.throws(() => createExplainer(model, { layer }), refused);
   }
   disposeModel(model);
 });

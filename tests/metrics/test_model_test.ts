@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { parseConfig } from "../../lib/core/config.ts";
 import { readCsv } from "../../lib/core/csv.ts";
-import { ModelError } from "../../lib/core/errors.ts";
 import { sha256File, writeJson } from "../../lib/core/files.ts";
 import type { Config } from "../../lib/core/settings.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
@@ -14,8 +13,7 @@ import { DEFAULT_DECISION } from "../../lib/run/decision.ts";
 import { countTestRead, describeTestReads } from "../../lib/run/metrics_file.ts";
 import { readSplit, type SplitRow, SUBSETS, writeSplit } from "../../lib/run/split_file.ts";
 import { inProjectCopy, type OfConfig, ofConfig } from "../copy_project.ts";
-import { picture, put } from "../data/test_images.ts";
-import { inFolder } from "../data/test_images.ts";
+import { inFolder, picture, put } from "../data/test_images.ts";
 import { testCard } from "../model/model_card.ts";
 import { smallModel } from "../model/small_model.ts";
 
@@ -105,12 +103,8 @@ test("testRun() refuses a split other than the model's, and writes no score then
   const before = tf.memory().numTensors;
   const split = join(root, "results/default/split.csv");
   const text = await Deno.readTextFile(split);
-  const refused = (kind: string, message: RegExp) =>
-    assert.rejects(testRun(config), (error: unknown) => {
-      assert(error instanceof Error && error.name === kind, String(error));
-      assert.match(error.message, message);
-      return true;
-    });
+  const refused = (name: string, message: RegExp) =>
+    assert.rejects(testRun(config), { name, message });
   await writeSplit(
     split,
     rows.map((row) => row.subset === "train" ? { ...row, subset: "test" } : row),
@@ -130,17 +124,13 @@ test("testRun() refuses a split other than the model's, and writes no score then
 
 test("testRun() names a test image that is another or has gone, and scores nothing without it", async ({ root, config, rows, testRun }) => {
   const before = tf.memory().numTensors;
-  const [path, other] = rows.filter(({ subset }) => subset === "test").map(({ path }) => path);
-  const named = (reason: RegExp) =>
-    assert.rejects(testRun(config), (error: unknown) => {
-      assert(error instanceof Error && error.name === "ImageError");
-      assert.ok(error.message.includes(JSON.stringify(join(root, "data", path!))));
-      assert.match(error.message, reason);
-      return true;
-    });
-  await Deno.copyFile(join(root, "data", other!), join(root, "data", path!));
+  const tested = rows.filter(({ subset }) => subset === "test");
+  const [path, other] = tested.map(({ path }) => join(root, "data", path)) as [string, string];
+  const named = (message: RegExp) =>
+    assert.rejects(testRun(config), { name: "ImageError", path, message });
+  await Deno.copyFile(other, path);
   await named(/has changed since notebook 02/);
-  await Deno.remove(join(root, "data", path!));
+  await Deno.remove(path);
   await named(/not there/);
   assert.equal(tf.memory().numTensors, before);
   assert.deepEqual(await resultsOf(root), ["split.csv"]);
@@ -323,10 +313,8 @@ test("updateCard() leaves a model alone that has taken the place of the card's",
   const { model, card } = await loadModel(folder);
   const text = await Deno.readTextFile(join(folder, "model.json"));
   const other = { ...card, weights: { ...card.weights, sha256: "0".repeat(64) } };
-  await assert.rejects(
-    updateCard(folder, model, other),
-    (error) => error instanceof ModelError && /replaced by another model/.test(error.message),
-  );
+  const refused = { name: "ModelError", message: /replaced by another model/ };
+  await assert.rejects(updateCard(folder, model, other), refused);
   disposeModel(model);
   assert.equal(await Deno.readTextFile(join(folder, "model.json")), text);
 });

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { TrainingError } from "../../lib/core/errors.ts";
 import type { ConfigInput } from "../../lib/core/settings.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
 import { isHeadLayer } from "../../lib/model/architectures.ts";
@@ -176,11 +175,10 @@ test("fit() stops with a hint when the loss is no longer a number, and keeps no 
       change: { training: { learningRate: 1e38, batchSize } },
       onBest: () => assert.fail("no epoch was good"),
     });
-    await assert.rejects(failure, (error: unknown) => {
-      assert(error instanceof TrainingError, String(error));
-      assert.match(error.message, /epoch 1: training has diverged/);
-      assert.match(error.remedy, /Lower training\.learningRate \(it was 1e\+38;/);
-      return true;
+    await assert.rejects(failure, {
+      name: "TrainingError",
+      message: /epoch 1: training has diverged/,
+      remedy: /Lower training\.learningRate \(it was 1e\+38;/,
     });
     assert.equal(tf.memory().numTensors, before);
   }

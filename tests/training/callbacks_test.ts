@@ -107,10 +107,8 @@ interface Decisions {
 
 Deno.test("endEpoch() takes Keras' decisions on 300 random traces with random settings", async () => {
   const traces = Array.from({ length: 300 }, (_, i) => randomTrace(createRandom(`trace/${i}`)));
-  const expected = await askPython(
-    join(import.meta.dirname!, "callbacks_oracle.py"),
-    traces,
-  ) as Decisions[];
+  const script = join(import.meta.dirname!, "callbacks_oracle.py");
+  const expected = await askPython(script, traces) as Decisions[];
   const seen = { reduced: 0, stopped: 0, restoredEarlier: 0, notSaved: 0 };
   for (const [index, trace] of traces.entries()) {
     const ours = decide(trace);
@@ -153,11 +151,9 @@ function randomTrace(random: Random): Trace {
       },
     },
     learningRate: pick([1e-3, 1e-4, 0.01, 3e-4]),
-    rows: Array.from({ length: 5 + random.integer(26) }, () => ({
-      val_loss: value(),
-      val_accuracy: value(),
-      val_auc: value(),
-    })),
+    rows: Array.from({ length: 5 + random.integer(26) }, () => {
+      return { val_loss: value(), val_accuracy: value(), val_auc: value() };
+    }),
   };
 }
 
@@ -183,7 +179,7 @@ const batch = (loss: number, positive: number[]) => ({
   probabilities: Float32Array.from(positive.flatMap((p) => [1 - p, p])),
 });
 
-Deno.test("scoresOf() weighs batches by their images", () => {
+Deno.test("scoresOf() weighs batches by their images, and has no AUC of one class alone", () => {
   const sums = noScores();
   addBatch(sums, batch(1, [0.25, 0.75, 0.625]), Int32Array.of(0, 1, 0));
   addBatch(sums, batch(3, [0.5]), Int32Array.of(1));
@@ -192,12 +188,9 @@ Deno.test("scoresOf() weighs batches by their images", () => {
     accuracy: 0.5, // a draw goes to the negative class
     auc: 0.75, // of the pairs (1, 0) three of four are in order
   });
-});
-
-Deno.test("scoresOf() has no AUC of one class alone", () => {
-  const sums = noScores();
-  addBatch(sums, batch(1, [0.25, 0.75]), Int32Array.of(0, 0));
-  assert.deepEqual(scoresOf(sums), { loss: 1, accuracy: 0.5, auc: null });
+  const one = noScores();
+  addBatch(one, batch(1, [0.25, 0.75]), Int32Array.of(0, 0));
+  assert.deepEqual(scoresOf(one), { loss: 1, accuracy: 0.5, auc: null });
 });
 
 const watch = (classes = 2) => watchDivergence({ classes, epoch: 3, learningRate: 0.015 });
@@ -242,18 +235,12 @@ Deno.test("watchDivergence() stops when 20 steps have 100 times the loss of gues
   );
 });
 
-Deno.test("watchDivergence() judges an epoch of fewer than 20 steps at its end", () => {
+Deno.test("watchDivergence() judges a short epoch at its end, lets single steps be high, and divides class weights out", () => {
   assert.equal(stoppedAt([1000, 0.5, 0.5]), 3);
   assert.equal(stoppedAt([100, 50, 0.5, 0.4]), null);
-});
-
-Deno.test("watchDivergence() lets single steps and the losses of validation be high", () => {
   const spikes = Array.from({ length: 400 }, (_, step) => step % 21 === 0 ? 1000 : 0.5);
   assert.equal(stoppedAt(spikes), null);
   watch().validation(1e6);
-});
-
-Deno.test("watchDivergence() divides class weights out", () => {
   const rare = 5000; // the weight of 1 image in 10,000
   const losses = Array<number>(40).fill(3 * rare);
   assert.equal(stoppedAt(losses, { of: { images: 1, weight: rare } }), null);

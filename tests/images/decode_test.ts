@@ -25,9 +25,8 @@ test("decodeImage() gives Pillow's pixels of a lossless file at its own size", a
 test("decodeImage() squashes to a square, up and down", async (folder) => {
   for (const format of ["png", "jpeg", "tiff", "webp"] as const) {
     for (const [width, height] of [[211, 233], [20, 300], [8, 8]] as const) {
-      const bytes = await picture(2, width, height).toFormat(format).toBuffer();
-      await put(folder, `a.${format}`, bytes);
       const path = join(folder, `a.${format}`);
+      await picture(2, width, height).toFormat(format).toFile(path);
       const { pixels } = await decodeImage(path, squash);
       assert.equal(pixels.length, 32 * 32 * 3);
       const mean = (values: Uint8Array) => values.reduce((a, b) => a + b, 0) / values.length;
@@ -49,9 +48,8 @@ async function pillow(path: string, code: string): Promise<Uint8Array> {
   const script = "import sys; from PIL import Image, ImageOps; " +
     `image = ImageOps.exif_transpose(Image.open(sys.argv[1])).convert('RGB'); ${code}; ` +
     "sys.stdout.buffer.write(image.tobytes())";
-  const { stdout, stderr, success } = await new Deno.Command(venvPython, {
-    args: ["-c", script, path],
-  }).output();
+  const python = new Deno.Command(venvPython, { args: ["-c", script, path] });
+  const { stdout, stderr, success } = await python.output();
   assert.ok(success, new TextDecoder().decode(stderr));
   return stdout;
 }

@@ -179,10 +179,8 @@ Deno.test("chooseAcceptBand() does not hide errors of a rare class behind a freq
 Deno.test("fitDecision() gives a card's decision for useless models too, with no claim in it", () => {
   const labels = Array.from({ length: 100 }, (_, i) => Number(i % 5 === 0));
   const rest = { labels, groups: labels.map((_, i) => `${i}`), classes: CLASSES, seed: 1 };
-  const constant = fitDecision(
-    { ...rest, probabilities: labels.map(() => [0.8, 0.2]) },
-    parseConfig({ metrics: { threshold: { rule: "youden" } } }),
-  );
+  const youden = parseConfig({ metrics: { threshold: { rule: "youden" } } });
+  const constant = fitDecision({ ...rest, probabilities: labels.map(() => [0.8, 0.2]) }, youden);
   assert.deepEqual(constant.decision, {
     calibration: { method: "none", slope: 1, intercept: 0 },
     threshold: 0.5,
@@ -248,10 +246,8 @@ Deno.test("fitDecision() has no threshold to choose for three classes, but calib
   });
   const classes = ["normal", "segmental", "global"];
   const groups = labels.map((_, i) => `${i}`);
-  const { decision, reasons, logLoss, labels: positive } = fitDecision(
-    { probabilities, labels, groups, classes, seed: 1 },
-    parseConfig({}),
-  );
+  const sample = { probabilities, labels, groups, classes, seed: 1 };
+  const { decision, reasons, logLoss, labels: positive } = fitDecision(sample, parseConfig({}));
   assert.deepEqual([decision.threshold, decision.rule], [0.5, "default"]);
   assert.match(reasons.threshold, /of three classes or more the most probable one/);
   assert.ok(Math.abs(decision.calibration.slope - 0.25) < 0.05);

@@ -47,10 +47,8 @@ Deno.test("explainImages() explains the answer of the card's threshold, or the c
     });
     assert.deepEqual(images.map(({ path }) => path), paths);
     assert.deepEqual(seen, paths.map((_, i) => [i + 1, COUNT]));
-    assert.deepEqual(
-      images[3]!.pixels,
-      someImages(COUNT, SMALL, 6).slice(3 * 3 * SMALL ** 2, 4 * 3 * SMALL ** 2),
-    );
+    const third = someImages(COUNT, SMALL, 6).slice(3 * 3 * SMALL ** 2, 4 * 3 * SMALL ** 2);
+    assert.deepEqual(images[3]!.pixels, third);
     assert.deepEqual([images[0]!.map.height, images[0]!.map.width], [8, 8]);
     assert.equal(new Set(images.map(({ explained }) => explained)).size, 2);
     for (const { probabilities: [, positive], predicted, explained } of images) {
@@ -59,10 +57,8 @@ Deno.test("explainImages() explains the answer of the card's threshold, or the c
     }
     const decision = { ...card.decision, threshold: 0 };
     const classes = paths.map((_, i) => i % 2 === 0 ? "negative" : "positive");
-    const others = await explainImages(model, { ...card, decision }, paths, {
-      layer: "block2b_add",
-      classes,
-    });
+    const options = { layer: "block2b_add", classes };
+    const others = await explainImages(model, { ...card, decision }, paths, options);
     assert.ok(others.every(({ predicted }) => predicted === "positive"));
     assert.deepEqual(others.map(({ explained }) => explained), classes);
     images.forEach(({ map, explained }, i) => {
@@ -118,9 +114,8 @@ Deno.test("checkMaps() says how far maps depend on the weights, and leaves the m
 
 Deno.test("explainRun() explains the run's own model on the images worth a look, and checks it", () =>
   inProjectCopy(async ({ root, load }) => {
-    const explainRun = await ofConfig<
-      typeof import("../../lib/metrics/explain.ts")["explainRun"]
-    >({ load }, "lib/metrics/explain.ts", "explainRun");
+    type Explain = typeof import("../../lib/metrics/explain.ts").explainRun;
+    const explainRun = await ofConfig<Explain>({ load }, "lib/metrics/explain.ts", "explainRun");
     const model = smallModel(CLASSES);
     await saveModel(join(root, "model/default"), model, testCard(model.architecture));
     disposeModel(model);

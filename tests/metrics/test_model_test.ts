@@ -17,7 +17,6 @@ import { inFolder, picture, put } from "../data/test_images.ts";
 import { testCard } from "../model/model_card.ts";
 import { smallModel } from "../model/small_model.ts";
 
-/** Classes of the run. */
 const CLASSES: [string, string] = ["negative", "positive"];
 
 /** A run of 24 images and a model that knows their split; a third of them are for testing. */
@@ -182,10 +181,8 @@ test("testRun() counts every read of the test images, and by whom, and shows pub
   const metrics = { ...config.metrics, references: [{ ...reference, score: "f1" as const }] };
   const second = await testRun({ ...config, metrics });
   assert.deepEqual([second.reads.count, describeTestReads(second.reads).isClean], [2, true]);
-  assert.deepEqual(second.scores, {
-    ...first.scores,
-    f1: { ...first.scores.f1, references: [reference] },
-  });
+  const f1 = { ...first.scores.f1, references: [reference] };
+  assert.deepEqual(second.scores, { ...first.scores, f1 });
   assert.deepEqual((await readMetrics()).f1.references, [reference]);
 
   const platt = { ...config.metrics, calibration: "platt" as const };
@@ -252,8 +249,7 @@ test("chooseDecision() stores with the model what it chose on validation, and te
   const contents = () =>
     Promise.all(files.map(async (name) => await Deno.readTextFile(join(folder, name))));
   const before = tf.memory().numTensors;
-  const progress: string[] = [];
-  const places: number[] = [];
+  const [progress, places]: [string[], number[]] = [[], []];
   const threshold = { ...config.metrics.threshold, rule: "youden" as const };
   const metrics = { ...config.metrics, calibration: "platt" as const, threshold };
   const chosen = await chooseDecision({ ...config, metrics }, (done, total, path) => {
@@ -279,10 +275,8 @@ test("chooseDecision() stores with the model what it chose on validation, and te
     own.forEach((score, i) => assert.ok(Math.abs(score - expected[i]!) <= 0.5001e-4));
   }
   assert.deepEqual(outcomes, {
-    truePositives: count(1, true),
-    falsePositives: count(0, true),
-    trueNegatives: count(0, false),
-    falseNegatives: count(1, false),
+    ...{ truePositives: count(1, true), falsePositives: count(0, true) },
+    ...{ trueNegatives: count(0, false), falseNegatives: count(1, false) },
   });
 
   const { model, card } = await loadModel(folder);

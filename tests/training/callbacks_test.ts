@@ -42,18 +42,9 @@ Deno.test("endEpoch() runs the three callbacks, each with its own monitor, and t
   ];
   const before = structuredClone(START);
   let state = START;
-  const seen = trace.map((values, index) => {
-    const epoch = index + 1;
-    state = endEpoch(state, row(epoch, values), options);
-    const { best, stopping, stopped, plateau } = state;
-    return [best.epoch === epoch, stopping.bestEpoch === epoch, stopped, plateau.learningRate];
-  });
+  for (const [i, values] of trace.entries()) state = endEpoch(state, row(i + 1, values), options);
   assert.deepEqual(START, before, "pure");
-  assert.deepEqual(seen, [
-    [true, true, false, Math.fround(1e-3)],
-    [true, false, false, Math.fround(0.1 * Math.fround(1e-3))],
-    [false, false, true, Math.fround(0.1 * Math.fround(1e-3))],
-  ]);
+  assert.equal(state.plateau.learningRate, Math.fround(0.1 * Math.fround(1e-3)));
   assert.deepEqual(state.events, [
     { epoch: 1, kind: "checkpoint", note: "best val_auc 0.5000" },
     { epoch: 2, kind: "checkpoint", note: "best val_auc 0.6000" },
@@ -61,7 +52,7 @@ Deno.test("endEpoch() runs the three callbacks, each with its own monitor, and t
     { epoch: 3, kind: "early_stopping", note: "no better val_accuracy for 2 epochs" },
   ]);
   assert.deepEqual(state.best, { value: 0.6, epoch: 2 });
-  assert.deepEqual([state.epoch, state.stopping.bestEpoch], [3, 1]);
+  assert.deepEqual([state.epoch, state.stopping.bestEpoch, state.stopped], [3, 1, true]);
   assert.deepEqual(state.history.map(({ epoch }) => epoch), [1, 2, 3]);
 });
 

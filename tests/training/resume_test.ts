@@ -250,16 +250,13 @@ async function trainKilled(folder: string): Promise<{ result: Result; kills: num
   for (let kills = 0;;) {
     const child = startChild(folder, "killed");
     const early = random.next() < 0.1; // while it starts: there is nothing to lose, nor to spoil
-    let timer = early && kills < KILLS
-      ? setTimeout(() => child.kill("SIGKILL"), 2000 * random.next())
-      : 0;
+    const killWithin = (ms: number) => setTimeout(() => child.kill("SIGKILL"), ms * random.next());
+    let timer = early && kills < KILLS ? killWithin(2000) : 0;
     let [result, begun]: [Result | null, boolean] = [null, false];
     for await (const line of textLines(child.stdout)) {
       if (line === "begun") {
         begun = true;
-        if (!timer && kills < KILLS) {
-          timer = setTimeout(() => child.kill("SIGKILL"), 400 * random.next());
-        }
+        if (!timer && kills < KILLS) timer = killWithin(400);
       } else if (line.startsWith("{")) result = JSON.parse(line);
     }
     clearTimeout(timer);

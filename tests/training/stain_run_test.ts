@@ -1,4 +1,3 @@
-import { ofConfig } from "../copy_project.ts";
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import sharp from "sharp";
@@ -12,6 +11,7 @@ import { fitStainReference } from "../../lib/model/start.ts";
 import type { StainReference } from "../../lib/run/model_card.ts";
 import { readSplit } from "../../lib/run/split_file.ts";
 import { measureParity } from "../../tools/measure_parity.ts";
+import { ofConfig } from "../copy_project.ts";
 import { inFolder, put } from "../data/test_images.ts";
 import { evaluateRows } from "../evaluation/with_new_images.ts";
 import { testCard } from "../model/model_card.ts";

@@ -23,19 +23,10 @@ Deno.test("parseConfig() has the reference recipe as its defaults", () => {
       groupPattern: null,
       maxMegapixels: 100,
       audit: {
-        duplicate: "drop",
-        conflictingLabels: "drop",
-        nearDuplicate: "warn",
-        conflictingNearDuplicate: "warn",
-        wrongExtension: "keep",
-        unusualMode: "warn",
-        sizeOutlier: "warn",
-        aspectOutlier: "warn",
-        blurred: "warn",
-        tooDark: "warn",
-        tooBright: "warn",
-        nearlyUniform: "warn",
-        emptyMargin: "warn",
+        ...{ duplicate: "drop", conflictingLabels: "drop", nearDuplicate: "warn" },
+        ...{ conflictingNearDuplicate: "warn", wrongExtension: "keep", unusualMode: "warn" },
+        ...{ sizeOutlier: "warn", aspectOutlier: "warn", blurred: "warn", tooDark: "warn" },
+        ...{ tooBright: "warn", nearlyUniform: "warn", emptyMargin: "warn" },
       },
     },
     split: { train: 0.7, validation: 0.15, test: 0.15, file: null },
@@ -49,52 +40,24 @@ Deno.test("parseConfig() has the reference recipe as its defaults", () => {
       stainNormalisation: "none",
     },
     training: {
-      epochs: 25,
-      batchSize: 32,
-      learningRate: 1e-4,
-      batchNorm: "frozen",
-      warmupEpochs: 0,
-      warmupLearningRate: 1e-3,
-      classWeights: "none",
-      sampling: "natural",
+      ...{ epochs: 25, batchSize: 32, learningRate: 1e-4, batchNorm: "frozen" },
+      ...{ warmupEpochs: 0, warmupLearningRate: 1e-3, classWeights: "none", sampling: "natural" },
       augmentation: {
-        symmetries: false,
-        rotation: 0,
-        scale: 0,
-        shift: 0,
-        brightness: 0,
-        contrast: 0,
-        stain: 0,
-        stains: "pas_hematoxylin",
-        blur: 0,
-        jpegQuality: 100,
-        cutOut: 0,
+        ...{ symmetries: false, rotation: 0, scale: 0, shift: 0, brightness: 0, contrast: 0 },
+        ...{ stain: 0, stains: "pas_hematoxylin", blur: 0, jpegQuality: 100, cutOut: 0 },
       },
       checkpoint: { monitor: "val_loss", minutes: 10 },
       reduceLROnPlateau: {
-        monitor: "val_loss",
-        factor: 0.1,
-        patience: 3,
-        minDelta: 1e-4,
-        cooldown: 0,
+        ...{ monitor: "val_loss", factor: 0.1, patience: 3, minDelta: 1e-4, cooldown: 0 },
         minLearningRate: 1e-6,
       },
       earlyStopping: { monitor: "val_loss", patience: 18, minDelta: 0, restoreBest: true },
-      cacheMegabytes: 64,
-      cacheGigabytes: 20,
-      cachedViews: 0,
-      pixelCacheMegabytes: 2048,
-      startAnew: false,
-      logs: "none",
+      ...{ cacheMegabytes: 64, cacheGigabytes: 20, cachedViews: 0, pixelCacheMegabytes: 2048 },
+      ...{ startAnew: false, logs: "none" },
     },
     metrics: {
       calibration: "auto",
-      threshold: {
-        rule: "costs",
-        sensitivity: 0.95,
-        falseNegativeCost: 1,
-        falsePositiveCost: 1,
-      },
+      threshold: { rule: "costs", sensitivity: 0.95, falseNegativeCost: 1, falsePositiveCost: 1 },
       acceptErrorRate: 0.05,
       testTimeAugmentation: false,
       flagShare: 0.01,
@@ -140,45 +103,27 @@ Deno.test("parseConfig() lists every field that is misspelt, of the wrong type o
 });
 
 Deno.test("parseConfig() refuses values out of range, each by name", () => {
+  const assignments = `seed=-1 seed=1.5 data.maxMegapixels=0 data.folder= data.classes=["a"]
+    data.classes=["a","a"] data.groupPattern=( data.groupPattern=slide data.groupPattern=(a)(b)
+    model.unfreezeLast=-1 model.imageSize=4096 training.epochs=0 training.learningRate=0
+    training.checkpoint.monitor=loss training.reduceLROnPlateau.factor=1 training=null
+    metrics.calibration=isotonic metrics.threshold.sensitivity=0 metrics.acceptErrorRate=0
+    metrics.threshold.falseNegativeCost=0 metrics.acceptErrorRate=0.5 metrics.flagShare=0
+    metrics.flagShare=0.6 metrics.testTimeAugmentation=8`.split(/\s+/);
+  const reference = { name: "a", score: "f1", value: 1, note: "b" };
   const cases: [string, unknown][] = [
-    ["seed", { seed: -1 }],
-    ["seed", { seed: 1.5 }],
-    ["data.maxMegapixels", { data: { maxMegapixels: 0 } }],
-    ["data.folder", { data: { folder: "" } }],
-    ["data.classes", { data: { classes: ["a"] } }],
-    ["data.classes", { data: { classes: ["a", "a"] } }],
+    ...assignments.map((text): [string, unknown] => [text.split("=")[0]!, parseAssignment(text)]),
     ["data.classes.0", { data: { classes: ["..", "a"] } }],
     ["data.classes.1", { data: { classes: ["a", "b/../../c"] } }],
-    ["data.groupPattern", { data: { groupPattern: "(" } }],
-    ["data.groupPattern", { data: { groupPattern: "slide" } }],
-    ["data.groupPattern", { data: { groupPattern: "(a)(b)" } }],
     ["split", { split: { train: 0.8, validation: 0.15, test: 0.15 } }],
     ["split.train", { split: { train: 1, validation: 0, test: 0 } }],
-    ["model.unfreezeLast", { model: { unfreezeLast: -1 } }],
     ["model.head.units.0", { model: { head: { units: [0], dropout: [0] } } }],
     ["model.head.dropout.0", { model: { head: { units: [8], dropout: [1] } } }],
     ["model.head.dropout", { model: { head: { units: [] } } }],
-    ["model.imageSize", { model: { imageSize: 4096 } }],
-    ["training.epochs", { training: { epochs: 0 } }],
     ["training.learningRate", { training: { learningRate: Infinity } }],
     ["training.learningRate", { training: { learningRate: NaN } }],
-    ["training.checkpoint.monitor", { training: { checkpoint: { monitor: "loss" } } }],
-    ["training.reduceLROnPlateau.factor", { training: { reduceLROnPlateau: { factor: 1 } } }],
-    ["metrics.calibration", { metrics: { calibration: "isotonic" } }],
-    ["metrics.threshold.sensitivity", { metrics: { threshold: { sensitivity: 0 } } }],
-    ["metrics.threshold.falseNegativeCost", { metrics: { threshold: { falseNegativeCost: 0 } } }],
-    ["metrics.references.0.note", {
-      metrics: { references: [{ name: "a", score: "f1", value: 1 }] },
-    }],
-    ["metrics.references.0.score", {
-      metrics: { references: [{ name: "a", score: "F1", value: 1, note: "b" }] },
-    }],
-    ["metrics.acceptErrorRate", { metrics: { acceptErrorRate: 0 } }],
-    ["metrics.acceptErrorRate", { metrics: { acceptErrorRate: 0.5 } }],
-    ["metrics.flagShare", { metrics: { flagShare: 0 } }],
-    ["metrics.flagShare", { metrics: { flagShare: 0.6 } }],
-    ["metrics.testTimeAugmentation", { metrics: { testTimeAugmentation: 8 } }],
-    ["training", { training: null }],
+    ["metrics.references.0.note", { metrics: { references: [{ ...reference, note: undefined }] } }],
+    ["metrics.references.0.score", { metrics: { references: [{ ...reference, score: "F1" }] } }],
     ["config", []],
     ["config", null],
   ];
@@ -206,12 +151,12 @@ Deno.test("describeConfig() has a row with a meaning for every field, and its va
   const rows = describeConfig(parseConfig({ training: { epochs: 3 } }));
   assert.deepEqual(rows.map(({ field }) => field), leaves(parseConfig({}), []));
   for (const { field, meaning } of rows) assert.ok(meaning.length > 5, field);
-  const row = (field: string) => rows.find((row) => row.field === field);
-  assert.deepEqual([row("training.epochs")?.value, row("training.epochs")?.default], [3, 25]);
-  assert.deepEqual([row("data.groupPattern")?.value, row("data.groupPattern")?.default], [
-    null,
-    null,
-  ]);
+  const shown = (name: string) => {
+    const { value, default: usual } = rows.find(({ field }) => field === name)!;
+    return [value, usual];
+  };
+  assert.deepEqual(shown("training.epochs"), [3, 25]);
+  assert.deepEqual(shown("data.groupPattern"), [null, null]);
 });
 
 Deno.test("parseAssignment() reads JSON where it is JSON, else text", () => {
@@ -254,15 +199,16 @@ Deno.test("merge() and parseConfig() let no input reach the prototype of all obj
 
 type ConfigModule = typeof import("../../lib/core/config.ts");
 
-/** `configInForce` in a project of its own, with the command line's part of the config. */
-function withConfigure(
-  test: (
+/** Declares a test of `configInForce` in a project of its own, by itself on the command line. */
+function test(
+  name: string,
+  body: (
     configure: ConfigModule["configInForce"],
     saved: (run?: string) => Promise<unknown>,
     project: ProjectCopy,
   ) => Promise<void>,
-): () => Promise<void> {
-  return () =>
+): void {
+  Deno.test(name, () =>
     inProjectCopy(async (project) => {
       const before = Deno.env.get(OVERRIDES_VARIABLE);
       Deno.env.delete(OVERRIDES_VARIABLE);
@@ -271,17 +217,17 @@ function withConfigure(
       const saved = async (run = "default") =>
         JSON.parse(await Deno.readTextFile(join(project.root, "results", run, "config.json")));
       try {
-        await test(configure, saved, project);
+        await body(configure, saved, project);
       } finally {
         if (before === undefined) Deno.env.delete(OVERRIDES_VARIABLE);
         else Deno.env.set(OVERRIDES_VARIABLE, before);
       }
-    });
+    }));
 }
 
-Deno.test(
+test(
   "configInForce() writes the config in force and keeps sections that others own",
-  withConfigure(async (configure, saved) => {
+  async (configure, saved) => {
     const first = await configure({ seed: 7, training: { epochs: 3, batchSize: 8 } });
     assert.deepEqual(first, parseConfig({ seed: 7, training: { epochs: 3, batchSize: 8 } }));
     assert.deepEqual(await saved(), first);
@@ -290,56 +236,36 @@ Deno.test(
     assert.deepEqual(await saved(), second);
     assert.deepEqual(await configure({ run: "other" }), parseConfig({ run: "other" }));
     assert.deepEqual(await saved(), second);
-  }),
+  },
 );
 
-Deno.test(
-  "configInForce() puts a line that was taken out of a cell back at its default",
-  withConfigure(async (configure) => {
-    await configure({ training: { epochs: 3, earlyStopping: { patience: 2, minDelta: 0.1 } } });
-    const { training } = await configure({ training: { earlyStopping: { patience: 4 } } });
-    assert.equal(training.epochs, 25);
-    assert.deepEqual(training.earlyStopping, {
-      monitor: "val_loss",
-      patience: 4,
-      minDelta: 0,
-      restoreBest: true,
-    });
-  }),
-);
+test("configInForce() puts a line that was taken out of a cell back at its default", async (configure) => {
+  await configure({ training: { epochs: 3, earlyStopping: { patience: 2, minDelta: 0.1 } } });
+  const { training } = await configure({ training: { earlyStopping: { patience: 4 } } });
+  assert.equal(training.epochs, 25);
+  const { earlyStopping } = parseConfig({}).training;
+  assert.deepEqual(training.earlyStopping, { ...earlyStopping, patience: 4 });
+});
 
-Deno.test(
+test(
   "configInForce() lets the command line win, over the run's name too",
-  withConfigure(async (configure, saved) => {
+  async (configure, saved) => {
     await configure({ run: "mine", training: { epochs: 9 } });
-    Deno.env.set(
-      OVERRIDES_VARIABLE,
-      '{"run":"theirs","training":{"epochs":2},"model":{"weights":"random"}}',
-    );
+    const theirs = { run: "theirs", training: { epochs: 2 }, model: { weights: "random" } };
+    Deno.env.set(OVERRIDES_VARIABLE, JSON.stringify(theirs));
     const config = await configure({ run: "mine", training: { epochs: 5, batchSize: 4 } });
-    assert.deepEqual(
-      config,
-      parseConfig({
-        run: "theirs",
-        training: { epochs: 2, batchSize: 4 },
-        model: { weights: "random" },
-      }),
-    );
+    assert.deepEqual(config, parseConfig(merge(theirs, { training: { batchSize: 4 } })));
     assert.deepEqual(await saved("theirs"), config);
     assert.equal((await saved("mine") as typeof config).training.epochs, 9);
-  }),
+  },
 );
 
-Deno.test(
+test(
   "configInForce() refuses what it cannot use and writes nothing then",
-  withConfigure(async (configure, saved, { root }) => {
+  async (configure, saved, { root }) => {
     const good = await configure({ seed: 1 });
     const refused = (input: unknown, name: string, message: RegExp) =>
-      assert.rejects(configure(input as ConfigInput), (error: unknown) => {
-        assert(error instanceof Error && error.name === name, String(error));
-        assert.match(error.message, message);
-        return true;
-      });
+      assert.rejects(configure(input as ConfigInput), { name, message });
     await refused({ training: { epoch: 3 } }, "ConfigError", /training\.epoch: there is no such/);
     await refused({ run: "../x" }, "ConfigError", /run: letters, digits/);
     assert.deepEqual(await saved(), good);
@@ -357,5 +283,5 @@ Deno.test(
       await put(root, "results/default/config.json", text);
       await refused({}, "DataError", /results\/default\/config\.json is not .*Delete it/s);
     }
-  }),
+  },
 );

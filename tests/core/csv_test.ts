@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import fc from "fast-check";
 import { escapeFormula, readCsv, toCsv, unescapeFormula, writeCsv } from "../../lib/core/csv.ts";
-import { DataError } from "../../lib/core/errors.ts";
 import { askPython } from "../ask_python.ts";
 import { inFolder, put } from "../data/test_images.ts";
 
@@ -16,6 +15,10 @@ const hostile = fc.oneof(
   fc.constantFrom("=cmd()|' /C calc'!A0", "'=1+1", "''", "\r\n", '""', "＝1", "#N/A", "NaN", "-5"),
 );
 
+/** A test with an empty folder of its own. */
+const test = (name: string, body: (folder: string) => Promise<void>) =>
+  Deno.test(name, () => inFolder(body));
+
 const COLUMNS = ["name", "ground_truth"] as const;
 
 const rowsOf = fc.array(
@@ -23,32 +26,29 @@ const rowsOf = fc.array(
   { maxLength: 6 },
 );
 
-Deno.test("readCsv() gives back every text that writeCsv() wrote", () =>
-  inFolder(async (folder) => {
-    const path = join(folder, "x.csv");
-    await fc.assert(
-      fc.asyncProperty(rowsOf, async (rows) => {
-        await writeCsv(path, COLUMNS, rows);
-        assert.deepEqual(await readCsv(path, COLUMNS, ""), rows);
-      }),
-      { seed: 1, numRuns: 200 },
-    );
-    await fc.assert(
-      fc.asyncProperty(fc.array(hostile, { maxLength: 4 }), async (texts) => {
-        const rows = texts.map((only) => ({ only }));
-        await writeCsv(path, ["only"], rows);
-        assert.deepEqual(await readCsv(path, ["only"], ""), rows);
-      }),
-      { seed: 2, numRuns: 100 },
-    );
-  }));
+test("readCsv() gives back every text that writeCsv() wrote", async (folder) => {
+  const path = join(folder, "x.csv");
+  await fc.assert(
+    fc.asyncProperty(rowsOf, async (rows) => {
+      await writeCsv(path, COLUMNS, rows);
+      assert.deepEqual(await readCsv(path, COLUMNS, ""), rows);
+    }),
+    { seed: 1, numRuns: 200 },
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(hostile, { maxLength: 4 }), async (texts) => {
+      const rows = texts.map((only) => ({ only }));
+      await writeCsv(path, ["only"], rows);
+      assert.deepEqual(await readCsv(path, ["only"], ""), rows);
+    }),
+    { seed: 2, numRuns: 100 },
+  );
+});
 
 Deno.test("toCsv() writes what Python's csv module reads", async () => {
   const tables = fc.sample(rowsOf, { seed: 3, numRuns: 300 });
-  const read = await askPython(
-    join(import.meta.dirname!, "csv_oracle.py"),
-    tables.map((rows) => toCsv(COLUMNS, rows)),
-  );
+  const texts = tables.map((rows) => toCsv(COLUMNS, rows));
+  const read = await askPython(join(import.meta.dirname!, "csv_oracle.py"), texts);
   assert.deepEqual(
     read,
     tables.map((rows) => [
@@ -79,35 +79,29 @@ Deno.test("toCsv() writes numbers and booleans as they are, null as an empty cel
   assert.equal(toCsv(["a"], [{ a: 1 }], { header: false }), "1\n");
 });
 
-Deno.test("readCsv() takes a spreadsheet's file: byte-order mark, CRLF, further columns", () =>
-  inFolder(async (folder) => {
-    await put(folder, "x.csv", '\ufeffname,note,ground_truth\r\n"a ""b""",x,"c\r\nd"\r\n');
-    assert.deepEqual(await readCsv(join(folder, "x.csv"), COLUMNS, ""), [
-      { name: 'a "b"', note: "x", ground_truth: "c\r\nd" },
-    ]);
-  }));
+test("readCsv() takes a spreadsheet's file: byte-order mark, CRLF, further columns", async (folder) => {
+  await put(folder, "x.csv", '\ufeffname,note,ground_truth\r\n"a ""b""",x,"c\r\nd"\r\n');
+  assert.deepEqual(await readCsv(join(folder, "x.csv"), COLUMNS, ""), [
+    { name: 'a "b"', note: "x", ground_truth: "c\r\nd" },
+  ]);
+});
 
-Deno.test("readCsv() refuses what is missing, malformed or lacks a column, naming the file", () =>
-  inFolder(async (folder) => {
-    const path = join(folder, "x.csv");
-    const refused = (reason: RegExp) =>
-      assert.rejects(readCsv(path, COLUMNS, "Do this."), (error: unknown) => {
-        assert(error instanceof DataError, String(error));
-        assert.match(error.message, reason);
-        assert.ok(error.message.includes(path) && error.remedy === "Do this.");
-        return true;
-      });
-    await refused(/cannot be read as CSV/);
-    for (
-      const [text, reason] of [
-        ['name,ground_truth\n"a,b\n', /cannot be read as CSV/],
-        ["name,ground_truth\na\n", /cannot be read as CSV/],
-        ["name,label\na,b\n", /lacks the column\(s\) ground_truth/],
-        ["name\n", /lacks the column\(s\) ground_truth/],
-        ["", /lacks the column\(s\) name, ground_truth/],
-      ] as const
-    ) {
-      await put(folder, "x.csv", text);
-      await refused(reason);
-    }
-  }));
+test("readCsv() refuses what is missing, malformed or lacks a column, naming the file", async (folder) => {
+  const path = join(folder, "x.csv");
+  const expected = { name: "DataError", file: path, remedy: "Do this." };
+  const refused = (message: RegExp) =>
+    assert.rejects(readCsv(path, COLUMNS, "Do this."), { ...expected, message });
+  await refused(/cannot be read as CSV/);
+  for (
+    const [text, reason] of [
+      ['name,ground_truth\n"a,b\n', /cannot be read as CSV/],
+      ["name,ground_truth\na\n", /cannot be read as CSV/],
+      ["name,label\na,b\n", /lacks the column\(s\) ground_truth/],
+      ["name\n", /lacks the column\(s\) ground_truth/],
+      ["", /lacks the column\(s\) name, ground_truth/],
+    ] as const
+  ) {
+    await put(folder, "x.csv", text);
+    await refused(reason);
+  }
+});

@@ -16,9 +16,8 @@ async function chosen(
   let result: Config | undefined;
   await inProjectCopy(async ({ root, load }) => {
     for (const file of files) await put(root, file, "");
-    const { withDefaultFolders } = await load<typeof import("../../lib/core/config.ts")>(
-      "lib/core/config.ts",
-    );
+    type Module = typeof import("../../lib/core/config.ts");
+    const { withDefaultFolders } = await load<Module>("lib/core/config.ts");
     result = await withDefaultFolders(parseConfig(input));
   });
   return [result!.data.folder, result!.evaluation.folder, result!.data.groupPattern];
@@ -29,19 +28,15 @@ const SAMPLE = [`data/sample/${NEGATIVE}/a.png`, "data/sample/new/b.png"];
 const OWN = `data/${POSITIVE}/a.png`;
 
 Deno.test("withDefaultFolders() lets the sample set stand in while data/ holds no image", async () => {
-  const sample = ["data/sample", "data/sample/new", "(slide_\\d+)_"];
-  assert.deepEqual(await chosen(SAMPLE), sample);
-  assert.deepEqual(await chosen([...SAMPLE, `data/${NEGATIVE}/.gitkeep`, "data/x.png"]), sample);
-  assert.deepEqual(await chosen(SAMPLE, { data: { groupPattern: "(.)" } }), [
-    "data/sample",
-    "data/sample/new",
-    "(.)",
-  ]);
-  assert.deepEqual(await chosen([...SAMPLE, "data/new/c.png"]), [
-    "data/sample",
-    "data/new",
-    "(slide_\\d+)_",
-  ]);
+  const [folder, others, pattern] = ["data/sample", "data/sample/new", "(slide_\\d+)_"];
+  const hidden = [...SAMPLE, `data/${NEGATIVE}/.gitkeep`, "data/x.png"];
+  for (const files of [SAMPLE, hidden]) {
+    assert.deepEqual(await chosen(files), [folder, others, pattern]);
+  }
+  const own = { data: { groupPattern: "(.)" } };
+  assert.deepEqual(await chosen(SAMPLE, own), [folder, others, "(.)"]);
+  const news = await chosen([...SAMPLE, "data/new/c.png"]);
+  assert.deepEqual(news, [folder, "data/new", pattern]);
 });
 
 Deno.test("withDefaultFolders() takes a person's own images, and them again where none are new", async () => {
@@ -55,20 +50,16 @@ Deno.test("withDefaultFolders() leaves folders that were chosen as they are", as
   assert.deepEqual(await chosen([]), ["data", "data", null]);
 });
 
-Deno.test("holdsImages() looks for anything but hidden files in the class folders", () =>
+Deno.test("holdsImages() looks for labels.csv, and all but hidden files in the class folders", () =>
   inFolder(async (folder) => {
     assert.equal(await holdsImages(folder, ["a", "b"]), false);
     assert.equal(await holdsImages(join(folder, "missing"), ["a", "b"]), false);
+    await put(folder, "listed/labels.csv", "path,label\ncrops/1.png,a\n");
+    assert.equal(await holdsImages(join(folder, "listed"), ["a", "b"]), true);
     await put(folder, "a/.DS_Store", "");
     await put(folder, "c/x.png", "");
     await put(folder, "b", "a file where a folder is expected");
     assert.equal(await holdsImages(folder, ["a", "b"]), false);
     await put(folder, "a/x.png", "");
-    assert.equal(await holdsImages(folder, ["a", "b"]), true);
-  }));
-
-Deno.test("holdsImages() takes a labels.csv for images that lie in no class folder", () =>
-  inFolder(async (folder) => {
-    await put(folder, "labels.csv", "path,label\ncrops/1.png,a\n");
     assert.equal(await holdsImages(folder, ["a", "b"]), true);
   }));

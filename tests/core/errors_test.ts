@@ -3,16 +3,11 @@ import * as errors from "../../lib/core/errors.ts";
 
 Deno.test("ProjectError says what happened and what to do, and keeps the cause", () => {
   const cause = new Error("underneath");
-  const error = new errors.DataError("split.csv is damaged.", "Run notebook 03.", {
-    cause,
-    file: "split.csv",
-  });
+  const [what, remedy, file] = ["split.csv is damaged.", "Run notebook 03.", "split.csv"];
+  const error = new errors.DataError(what, remedy, { cause, file });
   assert.equal(error.message, "split.csv is damaged.\n  What to do: Run notebook 03.");
-  const { what, file, remedy } = error;
-  assert.deepEqual(
-    { what, file, remedy, cause: error.cause },
-    { what: "split.csv is damaged.", file: "split.csv", remedy: "Run notebook 03.", cause },
-  );
+  const kept = [error.what, error.remedy, error.file, error.cause];
+  assert.deepEqual(kept, [what, remedy, file, cause]);
   assert.equal(errors.reasonOf(error), "split.csv is damaged.");
   assert.deepEqual([errors.reasonOf(cause), errors.reasonOf("x")], ["underneath", "x"]);
 });

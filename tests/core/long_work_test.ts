@@ -29,10 +29,7 @@ Deno.test("stoppable() lets Stop end awaiting work, and keeps the kernel's varia
 
 Deno.test("stoppable() lets Stop end work that blocks, after its step", async () => {
   const [work, after] = await runCells([
-    {
-      code: WORK("const end = Date.now() + 200; while (Date.now() < end);"),
-      stop_on: "step 2",
-    },
+    { code: WORK("const end = Date.now() + 200; while (Date.now() < end);"), stop_on: "step 2" },
     { code: `{ ${WORK("")} }` }, // work that is begun after a Stop runs to its end
   ]);
   assert.match(work!.output, /returned after step \d+/);

@@ -9,10 +9,7 @@ Deno.test("percentile() is numpy's linear percentile, by sorting", () => {
     fc.property(finite, fc.double({ min: 0, max: 100, noNaN: true }), (values, percent) => {
       const sorted = values.toSorted((a, b) => a - b);
       const place = percent / 100 * (values.length - 1);
-      const [low, high] = [Math.floor(place), Math.ceil(place)].map((i) => sorted[i]!) as [
-        number,
-        number,
-      ];
+      const [low, high] = [sorted[Math.floor(place)]!, sorted[Math.ceil(place)]!];
       const expected = low + (place - Math.floor(place)) * (high - low);
       const actual = percentile(Float64Array.from(values), percent);
       if (!Number.isFinite(high - low)) return; // the whole range of doubles between neighbours

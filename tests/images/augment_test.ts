@@ -38,78 +38,81 @@ const ALL: Augmentation = {
 };
 
 /** What the oracle makes of `picture`, as floating-point numbers from 0 to 255. */
-async function oracle(cases: { name: string; values: unknown[] }[]): Promise<number[][]> {
+async function oracle(cases: { name: string; values: readonly unknown[] }[]): Promise<number[][]> {
   const request = { size: SIZE, pixels: [...picture], cases };
   const script = join(import.meta.dirname!, "augment_oracle.py");
   return await askPython(script, request) as number[][];
 }
 
-/** The largest difference to floating-point values. */
-const distance = (pixels: Uint8Array, expected: readonly number[]) => {
-  assert.equal(pixels.length, expected.length);
-  return Math.max(...expected.map((value, i) => Math.abs(value - pixels[i]!)));
-};
+/** Declares a test that a change is the oracle's of these values, to so many grey levels. */
+function agrees<T extends readonly unknown[]>(
+  title: string,
+  { name, most }: { name: string; most: number },
+  cases: readonly T[],
+  ours: (...values: T) => Uint8Array,
+): void {
+  Deno.test(title, async () => {
+    const expected = await oracle(cases.map((values) => ({ name, values })));
+    for (const [i, values] of cases.entries()) {
+      const pixels = ours(...values);
+      assert.equal(pixels.length, expected[i]!.length);
+      const worst = Math.max(...expected[i]!.map((value, p) => Math.abs(value - pixels[p]!)));
+      assert.ok(worst <= most, `${JSON.stringify(values)}: ${worst}`);
+    }
+  });
+}
 
-Deno.test("warp() resamples as scipy does, mirrored at the borders", async () => {
-  const placements = [
-    { rotation: 17, scale: 1, shift: [0, 0] },
-    { rotation: -45, scale: 1, shift: [0, 0] },
-    { rotation: 0, scale: 1.3, shift: [0, 0] },
-    { rotation: 0, scale: 0.5, shift: [0, 0] },
-    { rotation: 0, scale: 1, shift: [0.25, -0.1] },
-    { rotation: 31, scale: 0.8, shift: [-0.12, 0.2] },
-  ] as const;
-  const expected = await oracle(placements.map(({ rotation, scale, shift }) => ({
-    name: "warp",
-    values: [rotation, scale, shift],
-  })));
-  for (const [i, placement] of placements.entries()) {
-    const worst = distance(warp(picture, SIZE, placement), expected[i]!);
-    assert.ok(worst <= 0.5 + 1e-6, `${JSON.stringify(placement)}: ${worst}`);
-  }
-});
+agrees(
+  "warp() resamples as scipy does, mirrored at the borders",
+  { name: "warp", most: 0.5 + 1e-6 },
+  [
+    [17, 1, [0, 0]],
+    [-45, 1, [0, 0]],
+    [0, 1.3, [0, 0]],
+    [0, 0.5, [0, 0]],
+    [0, 1, [0.25, -0.1]],
+    [31, 0.8, [-0.12, 0.2]],
+  ] as const,
+  (rotation, scale, shift) => warp(picture, SIZE, { rotation, scale, shift }),
+);
 
-Deno.test("gaussianBlur() is scipy's filter, to a grey level", async () => {
-  const deviations = [0.05, 0.3, 0.7, 1, 2.2, 3];
-  const expected = await oracle(deviations.map((value) => ({ name: "blur", values: [value] })));
-  for (const [i, deviation] of deviations.entries()) {
-    const worst = distance(gaussianBlur(picture, SIZE, deviation), expected[i]!);
-    assert.ok(worst <= 1, `deviation ${deviation}: ${worst}`);
-  }
-});
+agrees(
+  "gaussianBlur() is scipy's filter, to a grey level",
+  { name: "blur", most: 1 },
+  [[0.05], [0.3], [0.7], [1], [2.2], [3]] as const,
+  (deviation) => gaussianBlur(picture, SIZE, deviation),
+);
 
-Deno.test("varyStain() scales stains as numpy's colour deconvolution does", async () => {
-  const haematoxylin = [0.644211, 0.716556, 0.266844];
-  const vectors = {
-    hematoxylin_eosin: [haematoxylin, [0.092789, 0.954111, 0.283111]],
-    pas_hematoxylin: [haematoxylin, [0.175411, 0.972178, 0.154589]],
-  };
-  const cases = (["hematoxylin_eosin", "pas_hematoxylin"] as const).flatMap((stains) =>
-    ([[1, 1], [0.5, 1], [1, 1.5], [1.2, 0.8]] as const).map((factors) => ({ stains, factors }))
+agrees(
+  "changeLight() is numpy's arithmetic, with ends that clip",
+  { name: "light", most: 0.5 + 1e-6 },
+  [[0.1, 1], [-0.5, 1], [0, 0.5], [0, 1.5], [0.2, 1.3]] as const,
+  (brightness, contrast) => changeLight(picture, brightness, contrast),
+);
+
+const haematoxylin = [0.644211, 0.716556, 0.266844];
+
+for (
+  const [stains, other] of [
+    ["hematoxylin_eosin", [0.092789, 0.954111, 0.283111]],
+    ["pas_hematoxylin", [0.175411, 0.972178, 0.154589]],
+  ] as const
+) {
+  agrees(
+    `varyStain() scales stains as numpy's colour deconvolution does: ${stains}`,
+    { name: "stain", most: 0.6 },
+    ([[1, 1], [0.5, 1], [1, 1.5], [1.2, 0.8]] as const).map((
+      factors,
+    ): [unknown, readonly [number, number]] => [[haematoxylin, other], factors]),
+    (_, factors) => varyStain(picture, stains, factors),
   );
-  const expected = await oracle(
-    cases.map(({ stains, factors }) => ({ name: "stain", values: [vectors[stains], factors] })),
-  );
-  for (const [i, { stains, factors }] of cases.entries()) {
-    const worst = distance(varyStain(picture, stains, factors), expected[i]!);
-    assert.ok(worst <= 0.6, `${stains} × ${factors}: ${worst}`);
-  }
-});
+}
 
 Deno.test("varyStain() leaves white white, and every pixel where both factors are 1", () => {
   const white = new Uint8Array(12).fill(255);
   for (const stains of ["hematoxylin_eosin", "pas_hematoxylin"] as const) {
     assert.deepEqual(varyStain(white, stains, [0.5, 1.5]), white);
     assert.deepEqual(varyStain(noise, stains, [1, 1]), noise);
-  }
-});
-
-Deno.test("changeLight() is numpy's arithmetic, with ends that clip", async () => {
-  const values = [[0.1, 1], [-0.5, 1], [0, 0.5], [0, 1.5], [0.2, 1.3]] as const;
-  const expected = await oracle(values.map((value) => ({ name: "light", values: [...value] })));
-  for (const [i, [brightness, contrast]] of values.entries()) {
-    const worst = distance(changeLight(picture, brightness, contrast), expected[i]!);
-    assert.ok(worst <= 0.5 + 1e-6, `${brightness}, ${contrast}: ${worst}`);
   }
 });
 

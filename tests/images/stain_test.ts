@@ -140,10 +140,8 @@ const REFERENCES: readonly StainReference[] = [
 /** One colour and noise around it, [64 · 64, 3]. */
 function plain(colour: readonly number[], noise: number): Uint8Array {
   const random = createRandom(`${colour}/${noise}`);
-  return Uint8Array.from(
-    { length: 64 * 64 * 3 },
-    (_, i) => Math.round(colour[i % 3]! + noise * (2 * random.next() - 1)),
-  );
+  const value = (c: number) => Math.round(colour[c]! + noise * (2 * random.next() - 1));
+  return Uint8Array.from({ length: 64 * 64 * 3 }, (_, i) => value(i % 3));
 }
 
 /** Two stains in random amounts, without glass, [64 · 64, 3]. */
@@ -186,8 +184,7 @@ for (const reference of REFERENCES) {
 
 Deno.test("stainReferenceSchema takes what was fitted through JSON, and nothing that blanks images", () => {
   for (const reference of REFERENCES) {
-    const again: unknown = JSON.parse(JSON.stringify(reference));
-    assert.deepEqual(stainReferenceSchema.parse(again), reference);
+    assert.deepEqual(stainReferenceSchema.parse(JSON.parse(JSON.stringify(reference))), reference);
   }
   const [macenko, reinhard] = REFERENCES as [StainReference, StainReference];
   const stain = [0.6, 0.8, 0];

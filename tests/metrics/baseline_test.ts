@@ -9,25 +9,16 @@ Deno.test("betterThanBaseline() calls a good model better, and no constant, rand
   assert.ok(better && Math.abs(p - 21 / 2 ** 20) < 1e-15); // 19 of 20 discordant images
   assert.match(headline, /^Better than/);
   assert.match(sentence, /98\.0 % .* 80\.0 %.*19 images, only .* 1 image\)/);
-  for (
-    const [predicted, words] of [
-      [labels.map(() => 0), /no better than the baseline/],
-      [labels.map((_, i) => i % 2), /no better than the baseline/],
-      [
-        labels.map((_, i) => i < 2 ? 1 : 0),
-        /not shown .* its lead on these 100 images may be chance/,
-      ],
-    ] as const
-  ) {
-    const useless = betterThanBaseline({ labels, predicted });
-    assert.equal(useless.better, false);
-    assert.match(useless.headline, words);
-    assert.match(useless.sentence, /is not shown to be better than/);
-  }
-  assert.equal(betterThanBaseline({ labels, predicted: labels.map(() => 0) }).p, 1);
-});
-
-Deno.test("betterThanBaseline() has an answer for no images", () => {
+  const useless = (predict: (i: number) => number, words: RegExp) => {
+    const verdict = betterThanBaseline({ labels, predicted: labels.map((_, i) => predict(i)) });
+    assert.equal(verdict.better, false);
+    assert.match(verdict.headline, words);
+    assert.match(verdict.sentence, /is not shown to be better than/);
+    return verdict.p;
+  };
+  assert.equal(useless(() => 0, /no better than the baseline/), 1);
+  useless((i) => i % 2, /no better than the baseline/);
+  useless((i) => i < 2 ? 1 : 0, /not shown .* its lead on these 100 images may be chance/);
   assert.equal(betterThanBaseline({ labels: [], predicted: [] }).better, false);
 });
 

@@ -29,18 +29,14 @@ function fitCases(count: number): FitCase[] {
     const skill = [-1, 0, 0.5, 1, 3, 20][random.integer(6)]!;
     const sharpness = [0.1, 1, 4][random.integer(3)]!;
     const bias = [0, 0, 2, -3][random.integer(4)]!;
-    const labels = Array.from(
-      { length: n },
-      (_, at) =>
-        at < classes ? at : random.next() < share ? classes - 1 : random.integer(classes - 1),
-    );
-    const rows = labels.map((label) =>
-      softmax(
-        Array.from({ length: classes }, (_, k) =>
-          sharpness * (skill * Number(k === label) + random.normal()) +
-          (k === classes - 1 ? bias : 0)),
-      )
-    );
+    const last = classes - 1;
+    const drawn = () => random.next() < share ? last : random.integer(last);
+    const labels = Array.from({ length: n }, (_, at) => at < classes ? at : drawn());
+    const rows = labels.map((label) => {
+      const logit = (k: number) =>
+        sharpness * (skill * Number(k === label) + random.normal()) + (k === last ? bias : 0);
+      return softmax(Array.from({ length: classes }, (_, k) => logit(k)));
+    });
     return { rows, labels };
   });
 }
@@ -105,10 +101,9 @@ const bands = bandCases(150);
 
 const limits = [{ rate: 0.02, most: 400 }, { rate: 0.05, most: 200 }, { rate: 0.4, most: 50 }];
 
-const answers = await askPython(
-  join(import.meta.dirname!, "decision_oracle.py"),
-  { fits, thresholds, bands, limits },
-) as Answers;
+const script = join(import.meta.dirname!, "decision_oracle.py");
+
+const answers = await askPython(script, { fits, thresholds, bands, limits }) as Answers;
 
 function smoothedLoss({ rows, labels }: FitCase, calibration: Decision["calibration"]): number {
   const classes = rows[0]!.length;
@@ -129,10 +124,8 @@ Deno.test("fitCalibration() finds the minimum that scipy and scikit-learn find, 
     for (const method of ["temperature", "platt"] as const) {
       const answer = answers.fits[i]![method];
       const what = `${method} of case ${i}, ${JSON.stringify(answer)}`;
-      const { calibration, reason } = fitCalibration(
-        { probabilities: item.rows, labels: item.labels },
-        method,
-      );
+      const given = { probabilities: item.rows, labels: item.labels };
+      const { calibration, reason } = fitCalibration(given, method);
       if (calibration === null) {
         assert.match(reason, /would turn the order/, what);
         assert.ok(answer.slope < 1e-6, what);

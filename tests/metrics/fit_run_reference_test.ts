@@ -51,9 +51,8 @@ Deno.test("fitRunReference() looks at training and validation images, writes, an
     const { predictSubset } = await load<Predict>("lib/model/predict.ts");
     const given = { model, card, split };
     const plain = await predictSubset(given, "validation", run.config);
-    const seen = await predictSubset(given, "validation", run.config, undefined, {
-      withAppearance: true,
-    });
+    const appearance = { withAppearance: true };
+    const seen = await predictSubset(given, "validation", run.config, undefined, appearance);
     assert.deepEqual(seen.map(({ appearance: _, ...row }) => row), plain);
     const again = (await fitRunReference(given, run, count, seen))!;
     assert.deepEqual(progress.at(-1), [24, 24], "the validation images are not predicted again");

@@ -79,12 +79,15 @@ Deno.test("chooseExamples() takes the same images in any order, each once, at an
   ));
 });
 
-const row = (path: string, label: string, probability: number) => ({
-  path,
-  label,
-  predicted: probability >= 0.4 ? "positive" : "negative",
-  probability,
-});
+const row = (path: string, label: string, probability: number) => {
+  return { path, label, predicted: CLASSES[probability >= 0.4 ? 1 : 0]!, probability };
+};
+
+const review = (rows: ReturnType<typeof row>[]) =>
+  chooseReview({ rows, threshold: 0.4, classes: CLASSES });
+
+const suggestions = (rows: readonly { path: string; suggested: string }[]) =>
+  rows.map(({ path, suggested }) => [path, suggested]);
 
 Deno.test("chooseReview() lists the surest mistakes and then the least certain", () => {
   const rows = [
@@ -94,31 +97,16 @@ Deno.test("chooseReview() lists the surest mistakes and then the least certain",
     row("d", "positive", 0.42),
     row("e", "negative", 0.3),
   ];
-  const review = chooseReview({ rows, threshold: 0.4, classes: CLASSES });
-  assert.deepEqual(
-    review.mistakes.map(({ path, suggested }) => [path, suggested]),
-    [["c", "positive"], ["b", "negative"]],
-  );
-  const bare = chooseReview({
-    rows: [row("b", "positive", 0.21)],
-    threshold: 0.4,
-    classes: CLASSES,
-  });
-  assert.deepEqual(bare.mistakes.map(({ suggested }) => suggested), [""]);
-  assert.deepEqual(
-    review.uncertain.map(({ path, suggested }) => [path, suggested]),
-    [["d", ""], ["e", ""], ["a", ""]],
-  );
-  assert.deepEqual([review.mistakesOf, review.of], [2, 5]);
+  const { mistakes, uncertain, mistakesOf, of } = review(rows);
+  assert.deepEqual(suggestions(mistakes), [["c", "positive"], ["b", "negative"]]);
+  assert.deepEqual(suggestions(review([row("b", "positive", 0.21)]).mistakes), [["b", ""]]);
+  assert.deepEqual(suggestions(uncertain), [["d", ""], ["e", ""], ["a", ""]]);
+  assert.deepEqual([mistakesOf, of], [2, 5]);
 });
 
 Deno.test("chooseReview() lists no more than a person can look at", () => {
   const rows = Array.from({ length: 1000 }, (_, i) => row(`${i}`, "negative", i / 1000));
-  const { mistakes, uncertain, mistakesOf } = chooseReview({
-    rows,
-    threshold: 0.4,
-    classes: CLASSES,
-  });
+  const { mistakes, uncertain, mistakesOf } = review(rows);
   assert.deepEqual([mistakes.length, uncertain.length, mistakesOf], [50, 50, 600]);
   assert.equal(mistakes[0]!.path, "999");
   assert.equal(uncertain[0]!.path, "400");
@@ -132,14 +120,8 @@ Deno.test("compareLabels() says what corrections make of the same predictions", 
     row("d", "negative", 0.1),
     row("e", "positive", 0.1), // wrong, and left out
   ];
-  const now: Record<string, string | null> = {
-    a: "positive",
-    b: "negative",
-    c: "positive",
-    d: "negative",
-    e: null,
-  };
-  const comparison = compareLabels(tested, (path) => now[path]!, "since then")!;
+  const now = new Map([["a", "positive"], ["b", "negative"], ["c", "positive"], ["d", "negative"]]);
+  const comparison = compareLabels(tested, (path) => now.get(path) ?? null, "since then")!;
   assert.deepEqual(comparison.accuracy, { before: 2 / 5, after: 3 / 4 });
   assert.deepEqual(comparison.changes.map(({ path }) => path), ["a", "b", "c", "e"]);
   assert.match(
@@ -198,10 +180,10 @@ function test(name: string, body: (place: Place) => Promise<void>): void {
       let rows: SplitRow[] = [];
       const scan = async () => {
         const scanned = await scanDataset(join(root, "data"), config.data);
-        rows = scanned.rows.filter(({ status }) => status === "ok").map((row) => {
-          const { path, label, group, sha256 } = row;
-          return { path, label, group, sha256, subset: "test" };
-        });
+        rows = scanned.rows.filter(({ status }) => status === "ok")
+          .map(({ path, label, group, sha256 }) => {
+            return { path, label, group, sha256, subset: "test" };
+          });
         await writeSplit(split, rows);
         return Object.fromEntries(scanned.rows.map(({ path, label }) => [path, label]));
       };
@@ -226,13 +208,10 @@ test("review.csv copied to labels.csv as it is changes nothing; a label correcte
   const text = await Deno.readTextFile(result("review.csv"));
   assert.match(text, /^path,label,predicted,probability,suggested\n/);
   const rows = await readCsv(result("review.csv"), ["path", "label", "suggested"], "");
-  assert.deepEqual(
-    rows.slice(0, 2).map(({ path, label, suggested }) => [path, label, suggested]),
-    [
-      ['negative/=0,"x";é.png', "negative", "positive"],
-      ['positive/=3,"x";é.png', "positive", "negative"],
-    ],
-  );
+  assert.deepEqual(rows.slice(0, 2).map((row) => [row.path, row.label, row.suggested]), [
+    ['negative/=0,"x";é.png', "negative", "positive"],
+    ['positive/=3,"x";é.png', "positive", "negative"],
+  ]);
   assert.ok(rows.length > 2 && rows.slice(2).every(({ suggested }) => suggested === ""));
   await Deno.copyFile(result("review.csv"), labels);
   assert.deepEqual(await scan(), before);
@@ -257,12 +236,8 @@ test("reviewRun() tells what corrections changed, before and after they are take
   for (let again = 0; again < 2; again++) { // a repetition says the same
     const taken = await review();
     assert.equal(taken.pending, 0);
-    assert.deepEqual(taken.corrections!.changes, [{
-      path: 'negative/=0,"x";é.png',
-      before: "negative",
-      after: "positive",
-      predicted: "positive",
-    }]);
+    const changed = { before: "negative", after: "positive", predicted: "positive" };
+    assert.deepEqual(taken.corrections!.changes, [{ path: 'negative/=0,"x";é.png', ...changed }]);
     assert.deepEqual(taken.corrections!.accuracy, { before: 4 / 6, after: 5 / 6 });
     assert.match(taken.corrections!.sentence, /^1 label corrected since the test of 20/);
     assert.equal(taken.mistakesOf, 1);

@@ -136,11 +136,7 @@ Deno.test("computeScores() gives bootstrap intervals within Monte-Carlo error of
     "macro_average_precision",
     "log_loss",
   ];
-  const intervals = [
-    { n: 120, grouped: false },
-    { n: 60, grouped: false },
-    { n: 120, grouped: true },
-  ].map(({ n, grouped }) => {
+  const intervals = ([[120, false], [60, false], [120, true]] as const).map(([n, grouped]) => {
     const labels = Array.from({ length: n }, () => random.next() < 0.35 ? 1 : 0);
     const probabilities = labels.map((label) => 0.35 * label + 0.65 * random.next());
     const groups = grouped ? labels.map((_, i) => `slide ${i % 15}`) : null;
@@ -162,7 +158,7 @@ Deno.test("computeScores() gives bootstrap intervals within Monte-Carlo error of
   });
 });
 
-Deno.test("computeScores() has null with a reason, never 0, where a class is absent", () => {
+Deno.test("computeScores() has null with a reason, never 0, where a class or all are absent", () => {
   const none = [0, 0, 0];
   const scores = computeScores({ labels: none, probabilities: none, predicted: none, seed: 1 });
   assert.equal(scores.roc_auc.value, null);
@@ -170,17 +166,14 @@ Deno.test("computeScores() has null with a reason, never 0, where a class is abs
   assert.deepEqual([scores.sensitivity.value, scores.sensitivity.n], [null, 0]);
   assert.match(scores.precision.reason!, /^no image is predicted to be of the positive class/);
   assert.equal(scores.specificity.value, 1);
-});
-
-Deno.test("computeScores() of no images is undefined throughout", () => {
-  const scores = computeScores({ labels: [], probabilities: [], predicted: [], seed: 1 });
-  for (const score of Object.values(scores)) {
+  const empty = computeScores({ labels: [], probabilities: [], predicted: [], seed: 1 });
+  for (const score of Object.values(empty)) {
     assert.deepEqual([score.value, score.baseline], [null, null]);
     assert.equal(score.reason, "there are no images");
   }
 });
 
-Deno.test("computeScores() resamples whole groups, and keeps a share's interval wide", () => {
+Deno.test("computeScores() resamples whole groups, of one none, and keeps a share's interval wide", () => {
   const labels = Array.from({ length: 40 }, (_, i) => i % 4 === 0 ? 1 : 0);
   const groups = labels.map((_, i) => `patient ${i % 5}`);
   const scores = computeScores({
@@ -195,9 +188,6 @@ Deno.test("computeScores() resamples whole groups, and keeps a share's interval 
   assert.match(scores.accuracy.method, /2000 resamples of 5 groups, not narrower than Wilson/);
   assert.equal(scores.roc_auc.low, null);
   assert.match(scores.roc_auc.reason!, /^no interval: the resamples all give the same value/);
-});
-
-Deno.test("computeScores() has no interval when all images are of one group", () => {
   const sample = { labels: [0, 1, 0], probabilities: [0.2, 0.6, 0.7], predicted: [0, 1, 1] };
   const { accuracy } = computeScores({ ...sample, groups: ["a", "a", "a"], seed: 1 });
   assert.equal(accuracy.low, null);

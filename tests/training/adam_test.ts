@@ -42,10 +42,8 @@ Deno.test("stepAdam() follows keras.optimizers.Adam over 60 steps of changing gr
     // from large down to where epsilon counts
     gradient: start.map((_, i) => Math.fround(random.normal() * 10 ** (1 - i / 2))),
   }));
-  const expected = await askPython(join(import.meta.dirname!, "adam_oracle.py"), {
-    start,
-    steps,
-  }) as number[][];
+  const script = join(import.meta.dirname!, "adam_oracle.py");
+  const expected = await askPython(script, { start, steps }) as number[][];
   const ours = follow(start, steps);
   for (const [step, values] of expected.entries()) {
     values.forEach((value, i) => {

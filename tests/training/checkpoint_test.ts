@@ -47,43 +47,44 @@ async function read(folder: string, fingerprint = "fingerprint") {
   return told;
 }
 
-const namesIn = async (folder: string) =>
-  (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name).sort();
+/** A test with an empty folder of its own. */
+const test = (name: string, body: (folder: string) => Promise<void>) =>
+  Deno.test(name, () => inFolder(body));
 
-Deno.test("readCheckpoint() gives back the state and the tensors of the latest epoch", () =>
-  inFolder(async (folder) => {
-    assert.equal(await read(join(folder, "missing")), null);
-    await write(folder, 1, 1);
-    await write(folder, 2, 1);
-    assert.deepEqual(await read(folder), [2, 2, 1]);
-    const found = await readCheckpoint(folder, "fingerprint");
-    assert.deepEqual(found?.state, stateOf(2, 1));
-    assert.deepEqual(found?.tensors.get("a/kernel")?.shape, [2, 3]);
-    tf.dispose([...found!.tensors.values(), ...found!.bestTensors!.values()]);
-    assert.equal(await read(folder, "another"), null);
-  }));
+/** Asserts that a folder has these files, by name, and no others. */
+async function holdsJust(folder: string, names: string): Promise<void> {
+  const found = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
+  assert.equal(found.sort().join(" "), names.replace(/\s+/g, " "));
+}
 
-Deno.test("writeCheckpoint() keeps two epochs and the best weights they need, nothing else", () =>
-  inFolder(async (folder) => {
-    for (const [epoch, best] of [[1, 1], [2, 2], [3, 2], [4, 2], [5, 2]] as const) {
-      await write(folder, epoch, best);
-    }
-    await put(folder, "weights-mine.bin", "");
-    await write(folder, 6, 6);
-    assert.deepEqual(await namesIn(folder), [
-      "best-0002.bin",
-      "best-0006.bin",
-      "epoch-0005.json",
-      "epoch-0006.json",
-      "weights-0005.bin",
-      "weights-0006.bin",
-      "weights-mine.bin",
-    ]);
-    assert.deepEqual(await read(folder), [6, 6, 6]);
-    await removeCheckpoints(folder);
-    assert.deepEqual(await namesIn(folder), ["weights-mine.bin"]);
-    await removeCheckpoints(join(folder, "missing"));
-  }));
+test("readCheckpoint() gives back the state and the tensors of the latest epoch", async (folder) => {
+  assert.equal(await read(join(folder, "missing")), null);
+  await write(folder, 1, 1);
+  await write(folder, 2, 1);
+  assert.deepEqual(await read(folder), [2, 2, 1]);
+  const found = await readCheckpoint(folder, "fingerprint");
+  assert.deepEqual(found?.state, stateOf(2, 1));
+  assert.deepEqual(found?.tensors.get("a/kernel")?.shape, [2, 3]);
+  tf.dispose([...found!.tensors.values(), ...found!.bestTensors!.values()]);
+  assert.equal(await read(folder, "another"), null);
+});
+
+test("writeCheckpoint() keeps two epochs and the best weights they need, nothing else", async (folder) => {
+  for (const [epoch, best] of [[1, 1], [2, 2], [3, 2], [4, 2], [5, 2]] as const) {
+    await write(folder, epoch, best);
+  }
+  await put(folder, "weights-mine.bin", "");
+  await write(folder, 6, 6);
+  await holdsJust(
+    folder,
+    `best-0002.bin best-0006.bin epoch-0005.json epoch-0006.json
+    weights-0005.bin weights-0006.bin weights-mine.bin`,
+  );
+  assert.deepEqual(await read(folder), [6, 6, 6]);
+  await removeCheckpoints(folder);
+  await holdsJust(folder, "weights-mine.bin");
+  await removeCheckpoints(join(folder, "missing"));
+});
 
 Deno.test("readCheckpoint() passes over a checkpoint of which any part is damaged", async () => {
   const flip = async (path: string) => {
@@ -117,38 +118,32 @@ Deno.test("readCheckpoint() passes over a checkpoint of which any part is damage
   }
 });
 
-Deno.test("writeCheckpoint() keeps places within an epoch in the order of the training", () =>
-  inFolder(async (folder) => {
-    await write(folder, 9, 9);
-    await write(folder, 9, 9, 20);
-    await write(folder, 9, 9, 100);
-    assert.deepEqual(await namesIn(folder), [
-      "best-0009.bin",
-      "epoch-0009-000020.json",
-      "epoch-0009-000100.json",
-      "weights-0009-000020.bin",
-      "weights-0009-000100.bin",
-    ]);
-    const found = await readCheckpoint(folder, "fingerprint");
-    assert.deepEqual(found?.state, stateOf(9, 9, 100));
-    tf.dispose([...found!.tensors.values(), ...found!.bestTensors!.values()]);
-    await Deno.truncate(join(folder, "weights-0009-000100.bin"), 8);
-    assert.deepEqual(await read(folder), [9, 9, 9]);
-    await write(folder, 10, 9);
-    assert.deepEqual(await read(folder), [10, 10, 9]);
-    await removeCheckpoints(folder);
-    assert.deepEqual(await namesIn(folder), []);
-  }));
+test("writeCheckpoint() keeps places within an epoch in the order of the training", async (folder) => {
+  await write(folder, 9, 9);
+  await write(folder, 9, 9, 20);
+  await write(folder, 9, 9, 100);
+  await holdsJust(
+    folder,
+    `best-0009.bin epoch-0009-000020.json epoch-0009-000100.json
+    weights-0009-000020.bin weights-0009-000100.bin`,
+  );
+  const found = await readCheckpoint(folder, "fingerprint");
+  assert.deepEqual(found?.state, stateOf(9, 9, 100));
+  tf.dispose([...found!.tensors.values(), ...found!.bestTensors!.values()]);
+  await Deno.truncate(join(folder, "weights-0009-000100.bin"), 8);
+  assert.deepEqual(await read(folder), [9, 9, 9]);
+  await write(folder, 10, 9);
+  assert.deepEqual(await read(folder), [10, 10, 9]);
+  await removeCheckpoints(folder);
+  await holdsJust(folder, "");
+});
 
-Deno.test("writeCheckpoint() counts on beyond 9999 epochs", () =>
-  inFolder(async (folder) => {
-    for (const epoch of [9998, 9999, 10000, 10001]) await write(folder, epoch, 9998);
-    assert.deepEqual(await read(folder), [10001, 10001, 9998]);
-    assert.deepEqual(await namesIn(folder), [
-      "best-9998.bin",
-      "epoch-10000.json",
-      "epoch-10001.json",
-      "weights-10000.bin",
-      "weights-10001.bin",
-    ]);
-  }));
+test("writeCheckpoint() counts on beyond 9999 epochs", async (folder) => {
+  for (const epoch of [9998, 9999, 10000, 10001]) await write(folder, epoch, 9998);
+  assert.deepEqual(await read(folder), [10001, 10001, 9998]);
+  await holdsJust(
+    folder,
+    `best-9998.bin epoch-10000.json epoch-10001.json weights-10000.bin
+    weights-10001.bin`,
+  );
+});

@@ -36,35 +36,35 @@ async function fileIn(folder: string, ending: string): Promise<string> {
   throw new Error(`no ${ending} file`);
 }
 
-Deno.test("openFeatureCache() finds what an earlier process added", () =>
-  inFolder(async (root) => {
-    const folder = join(root, name("a"));
-    await withCache(folder, async (cache) => {
-      await cache.add(some(1, 2, 3));
-      assert.equal(cache.problem(), null);
-      assert.deepEqual(await cache.read("image 2"), record(2));
-    });
-    await withCache(folder, async (cache) => {
-      assert.equal(await cache.read("image 4"), null);
-      await cache.add(some(4));
-      assert.deepEqual(await cache.read("image 3"), record(3));
-      assert.deepEqual(await cache.read("image 4"), record(4));
-    });
-  }));
+/** Declares a test with a place for one cache. */
+const test = (title: string, body: (folder: string) => Promise<void>) =>
+  Deno.test(title, () => inFolder((root) => body(join(root, name("a")))));
 
-Deno.test("openFeatureCache() lets two processes add to one folder at a time", () =>
-  inFolder(async (root) => {
-    const folder = join(root, name("a"));
-    await withCache(folder, (first) =>
-      withCache(folder, async (second) => {
-        await Promise.all([first.add(some(1, 2)), second.add(some(2, 3))]);
-      }));
-    await withCache(folder, async (cache) => {
-      for (const value of [1, 2, 3]) {
-        assert.deepEqual(await cache.read(`image ${value}`), record(value));
-      }
-    });
-  }));
+/** Asserts that the cache has these records. */
+async function holds(cache: FeatureCache, ...values: number[]): Promise<void> {
+  for (const value of values) assert.deepEqual(await cache.read(`image ${value}`), record(value));
+}
+
+test("openFeatureCache() finds what an earlier process added", async (folder) => {
+  await withCache(folder, async (cache) => {
+    await cache.add(some(1, 2, 3));
+    assert.equal(cache.problem(), null);
+    await holds(cache, 2);
+  });
+  await withCache(folder, async (cache) => {
+    assert.equal(await cache.read("image 4"), null);
+    await cache.add(some(4));
+    await holds(cache, 3, 4);
+  });
+});
+
+test("openFeatureCache() lets two processes add to one folder at a time", async (folder) => {
+  await withCache(folder, (first) =>
+    withCache(folder, async (second) => {
+      await Promise.all([first.add(some(1, 2)), second.add(some(2, 3))]);
+    }));
+  await withCache(folder, (cache) => holds(cache, 1, 2, 3));
+});
 
 Deno.test("openFeatureCache() never gives a record that was cut off by a kill", () =>
   fc.assert(
@@ -81,42 +81,37 @@ Deno.test("openFeatureCache() never gives a record that was cut off by a kill", 
             assert.deepEqual(await cache.read(`image ${value}`), expected);
           }
           await cache.add(some(1, 2, 3));
-          for (const value of [1, 2, 3]) {
-            assert.deepEqual(await cache.read(`image ${value}`), record(value));
-          }
+          await holds(cache, 1, 2, 3);
         });
       });
     }),
     { seed: 1, numRuns: 30 },
   ));
 
-Deno.test("openFeatureCache() has a damaged record made again", () =>
-  inFolder(async (root) => {
-    const folder = join(root, name("a"));
-    await withCache(folder, (cache) => cache.add(some(1, 2)));
-    const path = await fileIn(folder, ".bin");
-    const bytes = await Deno.readFile(path);
-    bytes[RECORD + 7]! ^= 1;
-    await Deno.writeFile(path, bytes);
-    await withCache(folder, async (cache) => {
-      assert.deepEqual(await cache.read("image 1"), record(1));
-      assert.equal(await cache.read("image 2"), null);
-      await cache.add(some(2));
-      assert.deepEqual(await cache.read("image 2"), record(2));
-    });
-  }));
+test("openFeatureCache() has a damaged record made again", async (folder) => {
+  await withCache(folder, (cache) => cache.add(some(1, 2)));
+  const path = await fileIn(folder, ".bin");
+  const bytes = await Deno.readFile(path);
+  bytes[RECORD + 7]! ^= 1;
+  await Deno.writeFile(path, bytes);
+  await withCache(folder, async (cache) => {
+    await holds(cache, 1);
+    assert.equal(await cache.read("image 2"), null);
+    await cache.add(some(2));
+    await holds(cache, 2);
+  });
+});
 
-Deno.test("openFeatureCache() says when the budget is used up and keeps what it has", () =>
-  inFolder(async (root) => {
-    await withCache(join(root, name("a")), async (cache) => {
-      await cache.add(some(1, 2));
-      assert.equal(cache.problem(), null);
-      await cache.add(some(3, 4));
-      assert.match(cache.problem()!, /training\.cacheGigabytes/);
-      assert.deepEqual(await cache.read("image 2"), record(2));
-      assert.equal(await cache.read("image 3"), null);
-    }, 3500);
-  }));
+test("openFeatureCache() says when the budget is used up and keeps what it has", async (folder) => {
+  await withCache(folder, async (cache) => {
+    await cache.add(some(1, 2));
+    assert.equal(cache.problem(), null);
+    await cache.add(some(3, 4));
+    assert.match(cache.problem()!, /training\.cacheGigabytes/);
+    await holds(cache, 2);
+    assert.equal(await cache.read("image 3"), null);
+  }, 3500);
+});
 
 Deno.test("openFeatureCache() removes the cache that was unused for longest, and nothing else", () =>
   inFolder(async (root) => {

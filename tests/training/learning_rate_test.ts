@@ -49,9 +49,6 @@ Deno.test("suggestLearningRate() takes the rate at which the average falls most 
   // the average is steepest where the loss has just come down, and lags behind it
   assert.equal(learningRate, 2e-4);
   assert.equal(reason, "The loss falls most steeply at about 2e-4.");
-});
-
-Deno.test("suggestLearningRate() follows the fall of the loss", () => {
   const rates = [-5, -4, -3].map((centre) =>
     suggestLearningRate(pointsOf((exponent) => typical(exponent - centre - 4))).learningRate!
   );
@@ -68,11 +65,8 @@ Deno.test("suggestLearningRate() is not led astray by noise", () => {
 });
 
 Deno.test("suggestLearningRate() suggests nothing where the loss falls by no more than noise", () => {
-  const draws: [string, (normal: number) => number][] = [
-    ["normal", (normal) => 1 + 0.3 * normal],
-    ["skewed", (normal) => Math.exp(0.5 * normal)],
-  ];
-  for (const [name, draw] of draws) {
+  const [even, skewed] = [(x: number) => 1 + 0.3 * x, (x: number) => Math.exp(0.5 * x)];
+  for (const [name, draw] of [["normal", even], ["skewed", skewed]] as const) {
     for (let seed = 0; seed < 200; seed++) {
       const random = createRandom(`${name}/${seed}`);
       const noise = pointsOf((exponent) => draw(random.normal()) + 10 * Math.max(0, exponent + 1));
@@ -115,10 +109,7 @@ test("findLearningRate() tries rates in equal factors, seeded, and leaves run an
   const before = await Promise.all(folders.map((folder) => contents(folder)));
   const tensors = tf.memory().numTensors;
   const seen: [number, number][] = [];
-  const first = await findLearningRate(
-    config(),
-    (done, total) => void seen.push([done, total]),
-  );
+  const first = await findLearningRate(config(), (done, total) => void seen.push([done, total]));
   assert.equal(tf.memory().numTensors, tensors);
   assert.deepEqual(await Promise.all(folders.map((folder) => contents(folder))), before);
   const { points } = first;

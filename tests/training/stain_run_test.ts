@@ -1,8 +1,6 @@
-import { ofConfig } from "../copy_project.ts";
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import sharp from "sharp";
-import { ModelError } from "../../lib/core/errors.ts";
 import { sha256File } from "../../lib/core/files.ts";
 import { createRandom } from "../../lib/core/random.ts";
 import { normaliseStain } from "../../lib/images/stain.ts";
@@ -13,6 +11,7 @@ import { fitStainReference } from "../../lib/model/start.ts";
 import type { StainReference } from "../../lib/run/model_card.ts";
 import { readSplit } from "../../lib/run/split_file.ts";
 import { measureParity } from "../../tools/measure_parity.ts";
+import { ofConfig } from "../copy_project.ts";
 import { inFolder, put } from "../data/test_images.ts";
 import { evaluateRows } from "../evaluation/with_new_images.ts";
 import { testCard } from "../model/model_card.ts";
@@ -51,9 +50,8 @@ async function scanAgain(root: string): Promise<void> {
 for (const method of ["reinhard", "macenko"] as const) {
   Deno.test(`a saved model brings new images to its own ${method} reference, in Python Keras too`, () =>
     inFolder(async (root) => {
-      const [folder, done, modelFolder] = ["new", "done", "model"].map((name) =>
-        join(root, name)
-      ) as [string, string, string];
+      const [folder, done] = [join(root, "new"), join(root, "done")];
+      const modelFolder = join(root, "model");
       await put(root, "reference.png", await png(stained("reference", 0.6)));
       const decode = { size: SMALL, resize: "squash", maxMegapixels: 1 } as const;
       const options = { ...decode, method, seed: 1 };
@@ -70,8 +68,8 @@ for (const method of ["reinhard", "macenko"] as const) {
         return await saveModel(modelFolder, model, { ...draft, preprocessing });
       };
       const probabilities = async (images: string) => {
-        const options = { folder: images, modelFolder };
-        return (await evaluateRows(options)).map(({ probability }) => probability);
+        const rows = await evaluateRows({ folder: images, modelFolder });
+        return rows.map(({ probability }) => probability);
       };
 
       await save(null);
@@ -93,7 +91,7 @@ for (const method of ["reinhard", "macenko"] as const) {
       const damaged = text.replace(/("(?:deviation|amounts)":\s*\[\s*)[-.\d]+/, "$10");
       assert.notEqual(damaged, text);
       await Deno.writeTextFile(join(modelFolder, "model.json"), damaged);
-      await assert.rejects(loadModel(modelFolder), (error) => error instanceof ModelError);
+      await assert.rejects(loadModel(modelFolder), { name: "ModelError" });
     }));
 }
 

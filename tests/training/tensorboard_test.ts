@@ -36,10 +36,7 @@ const writeWhole = (folder: string) => tensorboardLog(folder, () => NOW)(history
 
 async function writeGrowing(folder: string): Promise<void> {
   const log = tensorboardLog(folder, () => NOW);
-  await log([]);
-  await log(history.slice(0, 1));
-  await log(history.slice(0, 1));
-  await log(history.slice(0, 4));
+  for (const epochs of [0, 1, 1, 4]) await log(history.slice(0, epochs));
 }
 
 /** Killed in the middle of a record after its third epoch, of which there is no checkpoint. */
@@ -71,20 +68,13 @@ const [whole, growing, killed] = await readLogs(writeWhole, writeGrowing, writeK
 
 Deno.test("tensorboardLog() writes what TensorBoard reads: two runs that share their tags", () => {
   const { train, validation } = whole!;
-  assert.deepEqual(Object.keys(train!.tags).sort(), [
-    "epoch_accuracy",
-    "epoch_auc",
-    "epoch_learning_rate",
-    "epoch_loss",
-  ]);
+  const tags = ["epoch_accuracy", "epoch_auc", "epoch_learning_rate", "epoch_loss"];
+  assert.deepEqual(Object.keys(train!.tags).sort(), tags);
   assert.deepEqual(Object.keys(validation!.tags).sort(), ["epoch_accuracy", "epoch_loss"]);
   assert.deepEqual(valuesOf(train!.tags["epoch_loss"]), expected("loss", 300));
   assert.deepEqual(valuesOf(validation!.tags["epoch_loss"]), expected("val_loss", 300));
-  assert.deepEqual(
-    train!.tags["epoch_auc"]!.slice(0, 3).map(([step]) => step),
-    [1, 3, 4],
-    "no point where the score is undefined",
-  );
+  const steps = train!.tags["epoch_auc"]!.map(([step]) => step);
+  assert.deepEqual(steps.slice(0, 3), [1, 3, 4], "no point where the score is undefined");
   assert.equal(train!.records, 2 + 4 * 300 - 1, "version, start, scalars");
 });
 
@@ -94,16 +84,11 @@ Deno.test("tensorboardLog() reckons the times of earlier epochs from their secon
   assert.ok(Math.abs(times[0]! - (NOW / 1000 - 2990)) < 1e-3);
 });
 
-Deno.test("tensorboardLog() adds the new epochs at each call", () => {
-  const { train, validation } = growing!;
-  assert.deepEqual(valuesOf(train!.tags["epoch_loss"]), expected("loss", 4));
-  assert.deepEqual(valuesOf(validation!.tags["epoch_loss"]), expected("val_loss", 4));
-  assert.deepEqual(train!.files, [`events.out.tfevents.${NOW}`]);
-});
-
-Deno.test("tensorboardLog() has every epoch once after a kill, also one that is then repeated", () => {
-  const { train, validation } = killed!;
-  assert.deepEqual(valuesOf(train!.tags["epoch_loss"]), expected("loss", 4));
-  assert.deepEqual(valuesOf(validation!.tags["epoch_loss"]), expected("val_loss", 4));
-  assert.deepEqual(train!.files, [`events.out.tfevents.${NOW + 60_000}`]);
+Deno.test("tensorboardLog() adds the new epochs at each call, each once after a kill too", () => {
+  for (const [log, time] of [[growing!, NOW], [killed!, NOW + 60_000]] as const) {
+    const { train, validation } = log;
+    assert.deepEqual(valuesOf(train!.tags["epoch_loss"]), expected("loss", 4));
+    assert.deepEqual(valuesOf(validation!.tags["epoch_loss"]), expected("val_loss", 4));
+    assert.deepEqual(train!.files, [`events.out.tfevents.${time}`]);
+  }
 });

@@ -1,4 +1,3 @@
-import type { Run } from "../../lib/run/run.ts";
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
@@ -200,14 +199,14 @@ const BACKBONE = "efficientnet_lite0";
 
 type Training = typeof import("../../lib/training/training.ts");
 
-type LearningRate = typeof import("../../lib/training/learning_rate.ts");
+type Find = typeof import("../../lib/training/learning_rate.ts").findLearningRate;
 
 /** A project whose notebooks 02 and 03 have been run on 30 toy images. */
 export interface ToyProject extends ProjectCopy {
   /** The run's config with changes laid over it: 2 epochs of the head alone, in batches of 8. */
   config: (change?: ConfigInput) => Config;
   trainRun: OfConfig<Training["trainRun"]>;
-  findLearningRate: OfConfig<LearningRate["findLearningRate"]>;
+  findLearningRate: OfConfig<Find>;
 }
 
 /** Writes the split of the default run with its certificate, as notebook 03 does. */
@@ -240,11 +239,10 @@ export function testToyProject(name: string, body: (project: ToyProject) => Prom
           model: { backbone: BACKBONE, weights: "random", imageSize: SIZE, unfreezeLast: 0 },
           training: { epochs: 2, batchSize: 8 },
         }, change));
-      const of = <F extends (run: Run, ...rest: never[]) => unknown>(file: string, name: string) =>
-        ofConfig<F>({ load }, `lib/training/${file}.ts`, name);
-      const trainRun = await of<Training["trainRun"]>("training", "trainRun");
-      type Find = LearningRate["findLearningRate"];
-      const findLearningRate = await of<Find>("learning_rate", "findLearningRate");
+      const [trainRun, findLearningRate] = await Promise.all([
+        ofConfig<Training["trainRun"]>({ load }, "lib/training/training.ts", "trainRun"),
+        ofConfig<Find>({ load }, "lib/training/learning_rate.ts", "findLearningRate"),
+      ]);
       await body({ root, load, config, trainRun, findLearningRate });
     }));
 }

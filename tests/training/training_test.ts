@@ -15,20 +15,21 @@ type Runs = typeof import("../../lib/run/run.ts");
 /** What TensorBoard's own reader finds: steps and values by tag, of both runs. */
 type Log = Record<string, { tags: Record<string, [number, number, number][]> }>;
 
+/** Has a training killed after an epoch. */
+const killedAfter = (epoch: number) => ({
+  onEpoch: (history: readonly unknown[]) => {
+    if (history.length === epoch) throw new Error("killed");
+  },
+});
+
 test("trainRun() logs every epoch once for TensorBoard, over a kill, and none where not asked to", async ({ root, trainRun, config }) => {
   const logged = config({ training: { epochs: 3, logs: "tensorboard" } });
   const folder = join(root, "results/default/tensorboard");
-  const killed = trainRun(logged, {
-    onEpoch: (history) => {
-      if (history.length === 2) throw new Error("killed");
-    },
-  });
-  await assert.rejects(killed, /killed/);
+  await assert.rejects(trainRun(logged, killedAfter(2)), /killed/);
   const { history, resumedFrom } = await trainRun(logged);
   assert.equal(resumedFrom, 2);
-  const [log] = await askPython(join(import.meta.dirname!, "tensorboard_oracle.py"), [
-    folder,
-  ]) as Log[];
+  const oracle = join(import.meta.dirname!, "tensorboard_oracle.py");
+  const [log] = await askPython(oracle, [folder]) as Log[];
   for (const [run, column] of [["train", "loss"], ["validation", "val_loss"]] as const) {
     assert.deepEqual(
       log![run]!.tags["epoch_loss"]!.map(([step, value]) => [step, value]),
@@ -71,30 +72,19 @@ test("trainRun() leaves the best model with its card, the history and a Keras fi
 
   const { model, card } = await loadModel(join(root, "model/default"));
   disposeModel(model);
-  const best = history[bestEpoch - 1]!;
-  const { val_loss, val_accuracy, val_auc } = best;
-  assert.deepEqual(card.training, {
-    bestEpoch,
-    monitor: "val_loss",
-    seed: 42,
-    scores: { val_loss, val_accuracy, val_auc },
-  });
+  const { val_loss, val_accuracy, val_auc } = history[bestEpoch - 1]!;
+  const scores = { val_loss, val_accuracy, val_auc };
+  assert.deepEqual(card.training, { bestEpoch, monitor: "val_loss", seed: 42, scores });
   assert.deepEqual(card.architecture.classes, CLASSES);
-  assert.deepEqual([card.data.splitSha256, card.data.images], [
-    await sha256File(join(root, "results/default/split.csv")),
-    { train: 12, validation: 9, test: 9 },
-  ]);
+  const sha256 = await sha256File(join(root, "results/default/split.csv"));
+  assert.equal(card.data.splitSha256, sha256);
+  assert.deepEqual(card.data.images, { train: 12, validation: 9, test: 9 });
   assert.deepEqual(card.startingWeights, startingWeights);
   assert.equal(card.startingWeights.kind, "random");
 });
 
 test("trainRun() continues what was interrupted, and begins anew when config or model are others", async ({ root, trainRun, config }) => {
-  const killed = trainRun(config(), {
-    onEpoch: () => {
-      throw new Error("killed");
-    },
-  });
-  await assert.rejects(killed, /killed/);
+  await assert.rejects(trainRun(config(), killedAfter(1)), /killed/);
   const first = await trainRun(config());
   assert.deepEqual([first.resumedFrom, first.history.length], [1, 2]);
   const path = join(root, "results/default/history.csv");
@@ -123,11 +113,7 @@ test("trainRun() continues what was interrupted, and begins anew when config or 
 
 test("trainRun() says what is missing or not as notebook 03 left it", async ({ root, trainRun, config }) => {
   const refused = (message: RegExp) =>
-    assert.rejects(trainRun(config()), (error: unknown) => {
-      assert(error instanceof Error && error.name === "DataError", String(error));
-      assert.match(error.message, message);
-      return true;
-    });
+    assert.rejects(trainRun(config()), { name: "DataError", message });
   const before = tf.memory().numTensors;
   const certificate = join(root, "results/default/split_certificate.json");
   const split = join(root, "results/default/split.csv");
@@ -150,16 +136,16 @@ test("trainRun() says what is missing or not as notebook 03 left it", async ({ r
 test("trainRun() stopped in a notebook returns what there is, keeps the kernel, and goes on next time", async ({ root, config }) => {
   const module = pathToFileURL(join(root, "lib/training/training.ts")).href;
   const runModule = pathToFileURL(join(root, "lib/run/run.ts")).href;
-  const settings = JSON.stringify(
-    config({ training: { epochs: 40, earlyStopping: { patience: 40 } } }),
-  );
+  const long = config({ training: { epochs: 40, earlyStopping: { patience: 40 } } });
   const trainCell = (name: string) => `
     const ${name} = await trainRun(run, { onProgress: (_d, _t, _n, at) => console.log(at?.place) });
     console.log("RETURNED", ${name}.interrupted, ${name}.resumedFrom, ${name}.history.length);`;
   const cells = [
     {
       code: `const { trainRun } = await import("${module}");
-        const { runOf } = await import("${runModule}"); const run = runOf(${settings});`,
+        const { runOf } = await import("${runModule}"); const run = runOf(${
+        JSON.stringify(long)
+      });`,
     },
     { code: trainCell("first"), stop_on: "epoch 1 of at most 40, batch 1 of 2" }, // extraction
     { code: trainCell("second"), stop_on: "epoch 4 of at most 40" },

@@ -78,8 +78,8 @@ async function makePictures(): Promise<void> {
   // as notebooks 05 and 06 left them
   for (
     const [from, to] of [["learning_curves", "training"], ["confusion_matrix", "confusion"], [
-      "roc",
-      "roc",
+      "score_histogram",
+      "scores",
     ]]
   ) {
     await Deno.copyFile(join(paths.plots, `${from}.png`), join(projectRoot, "docs", `${to}.png`));

@@ -7,15 +7,13 @@ import {
   readFindings,
   writeFindings,
 } from "../../lib/run/findings.ts";
-import { type ManifestRow, readManifest, usable, writeManifest } from "../../lib/run/manifest.ts";
+import { readManifest, usable, writeManifest } from "../../lib/run/manifest.ts";
+import { manifestRow } from "../split/manifest_rows.ts";
 import { inFolder } from "./test_images.ts";
 
 const hostile = "non/=cmd(),\"a'\n<script>.png";
 
-const row = (path: string, status = "ok"): ManifestRow => ({
-  ...{ path, label: "non", group: "S1", sha256: "ab".repeat(32), dhash: "f".repeat(16) },
-  ...{ width: 711, height: 733, channels: 4, format: "png", status },
-});
+const row = (path: string, status = "ok") => ({ ...manifestRow(1, false, "S1"), path, status });
 
 Deno.test("readManifest() returns what writeManifest() wrote", () =>
   inFolder(async (folder) => {

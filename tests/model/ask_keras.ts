@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import { join } from "node:path";
 import { createRandom } from "../../lib/core/random.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
@@ -38,6 +39,20 @@ export async function handOver(
   await Deno.writeFile(images, pixels);
   const n = pixels.length / (imageSize * imageSize * 3);
   return { backbone, imageSize, n, file, images, weights: entries };
+}
+
+/** Asserts that no number of ours is further from the expected one than a tolerance. */
+export function assertWithin(
+  tolerance: number,
+  ours: ArrayLike<number>,
+  expected: Iterable<number>,
+) {
+  const far = Array.from(expected, (value, i) => Math.abs(value - ours[i]!));
+  assert.equal(far.length, ours.length);
+  assert.ok(
+    far.every((distance) => distance < tolerance),
+    `largest difference ${Math.max(...far)}`,
+  );
 }
 
 /** Images of clearly different colour, contrast and grain, RGB [n, size, size, 3]. */

@@ -15,7 +15,7 @@ import {
   type Predictor,
 } from "../../lib/model/predict.ts";
 import { inFolder, picture, put } from "../data/test_images.ts";
-import { someImages } from "./ask_keras.ts";
+import { assertWithin, someImages } from "./ask_keras.ts";
 import { SMALL, smallModel } from "./small_model.ts";
 
 const SIZE = 8;
@@ -107,10 +107,8 @@ Deno.test("predictImages() of no images is nothing, and passes on what is no ima
   assert.deepEqual(await Array.fromAsync(predictImages(meanColours(), [], OPTIONS)), []);
   await inFolder(async (folder) => {
     const paths = await files(folder);
-    const failing: Predictor = {
-      ...meanColours(),
-      predictWithFeatures: () => Promise.reject(new Error("out of memory")),
-    };
+    const predictWithFeatures = () => Promise.reject(new Error("out of memory"));
+    const failing: Predictor = { ...meanColours(), predictWithFeatures };
     await assert.rejects(Array.fromAsync(predictImages(failing, paths, OPTIONS)), /out of memory/);
   });
 });
@@ -147,13 +145,6 @@ function turnedAll(pixels: Uint8Array, symmetry: number): Uint8Array {
   return result;
 }
 
-function assertClose(a: ArrayLike<number>, b: ArrayLike<number>, tolerance: number, what: string) {
-  assert.equal(a.length, b.length);
-  for (let i = 0; i < a.length; i++) {
-    assert.ok(Math.abs(a[i]! - b[i]!) <= tolerance, `${what} ${i}: ${a[i]} and ${b[i]}`);
-  }
-}
-
 Deno.test("createPredictor() gives the head's input as features, with the same probabilities", async () => {
   const model = smallModel();
   const before = tf.memory().numTensors;
@@ -168,7 +159,7 @@ Deno.test("createPredictor() gives the head's input as features, with the same p
     return forward(model.graph, model.weights, inputs, [FEATURE_LAYER])[0]!.dataSync();
   });
   assert.equal(features.length, 3 * 1280);
-  assertClose(features, expected as Float32Array, 1e-4, "feature");
+  assertWithin(1e-4, features, expected);
   assert.equal(tf.memory().numTensors, before);
   disposeModel(model);
 });
@@ -212,7 +203,7 @@ Deno.test("averageSymmetries() gives the mean over the eight copies, by hand", a
     [[0, 51, 102, 255], [255, 255, 0, 0]].flat().flatMap((value) => [value, 7, 7]),
   );
   const result = await averaged.predict(pixels);
-  assertClose(result, [0.6, 0.4, 0.5, 0.5], 1e-6, "probability");
+  assertWithin(1e-6, result, [0.6, 0.4, 0.5, 0.5]);
   assert.equal(seen.length, 16);
   const { probabilities, features } = await averaged.predictWithFeatures(pixels);
   assert.deepEqual(probabilities, result);
@@ -232,7 +223,7 @@ Deno.test("averageSymmetries() answers the same for every symmetry of an image, 
   let moved = 0;
   for (let symmetry = 1; symmetry < SYMMETRIES.length; symmetry++) {
     const turned = turnedAll(pixels, symmetry);
-    assertClose(await averaged.predict(turned), expected, 1e-5, SYMMETRIES[symmetry]!);
+    assertWithin(1e-5, await averaged.predict(turned), expected);
     const values = await plain.predict(turned);
     moved = Math.max(moved, ...values.map((value, i) => Math.abs(value - own[i]!)));
   }

@@ -16,7 +16,7 @@ import { loadModel, loadRunModel, saveModel } from "../../lib/model/saved.ts";
 import type { Run } from "../../lib/run/run.ts";
 import { writeSplit } from "../../lib/run/split_file.ts";
 import { inFolder, put } from "../data/test_images.ts";
-import { someImages } from "./ask_keras.ts";
+import { assertWithin, someImages } from "./ask_keras.ts";
 import { testCard } from "./model_card.ts";
 import { SMALL, smallModel } from "./small_model.ts";
 
@@ -56,9 +56,7 @@ for (const backbone of ["efficientnet_lite0", "resnet50"] as const) {
       const layers = await tf.loadLayersModel(`file://${join(folder, "model.json")}`);
       const images = preprocess(PIXELS, SMALL, backbones[backbone].preprocessing);
       const theirs = layers.predict(images) as TensorFlow.Tensor;
-      theirs.dataSync().forEach((value, i) => {
-        assert.ok(Math.abs(value - expected[i]!) < 1e-5, `${value} and ${expected[i]}`);
-      });
+      assertWithin(1e-5, theirs.dataSync(), expected);
       tf.dispose([images, theirs]);
       layers.dispose();
     }));
@@ -73,25 +71,19 @@ Deno.test("saveModel() leaves the model, its card and its weights by their hash,
     assert.equal(await sha256File(join(folder, firstFile)), first.weights.sha256);
     const { size } = await Deno.stat(join(folder, firstFile));
     assert.equal(size, 4 * first.weights.parameters);
-    assert.deepEqual(
-      JSON.parse(await Deno.readTextFile(join(folder, "model_card.json"))),
-      first,
-    );
+    const written = JSON.parse(await Deno.readTextFile(join(folder, "model_card.json")));
+    assert.deepEqual(written, first);
 
     const mine = ["weights-mine.bin", "notes.txt", "checkpoints"];
-    await put(folder, "weights-mine.bin", "");
-    await put(folder, "notes.txt", "");
-    await put(folder, "checkpoints/weights-0001.bin", "");
+    for (const path of [...mine.slice(0, 2), "checkpoints/1.bin"]) await put(folder, path, "");
     const bias = model.weights.get("predictions/bias")!;
     model.weights.set("predictions/bias", tf.tensor([1, -1]));
     bias.dispose();
     const second = await saveModel(folder, model, testCard(model.architecture));
     const secondFile = `weights-${second.weights.sha256.slice(0, 12)}.bin`;
     assert.notEqual(secondFile, firstFile);
-    assert.deepEqual(
-      await namesIn(folder),
-      ["model.json", "model_card.json", secondFile, ...mine].sort(),
-    );
+    const names = ["model.json", "model_card.json", secondFile, ...mine];
+    assert.deepEqual(await namesIn(folder), names.sort());
     await saveModel(folder, model, testCard(model.architecture)); // the same once more
     const { model: loaded, card } = await loadModel(folder);
     assert.deepEqual(card, second);
@@ -110,10 +102,8 @@ Deno.test("saveModel() leaves the old model whole when it is interrupted", () =>
     };
     const [name, bias] = ["predictions/bias", model.weights.get("predictions/bias")!];
     model.weights.delete(name); // the last weight: all others are on disk when it fails
-    await assert.rejects(
-      saveModel(folder, model, testCard(model.architecture)),
-      /predictions\/bias/,
-    );
+    const saved = saveModel(folder, model, testCard(model.architecture));
+    await assert.rejects(saved, /predictions\/bias/);
     await isOld();
     // killed when the new weights were in place and model.json was not
     await put(folder, "weights-0123456789ab.bin", "other weights");
@@ -292,12 +282,11 @@ Deno.test(
   }),
 );
 
-const odd = [0, -0, 1e-45, 3.4e38, -1.5, 1 / 3];
-
 Deno.test("readTensors() gives back every bit that writeTensors() wrote", () =>
   inFolder(async (folder) => {
     const before = tf.memory().numTensors;
     const path = join(folder, "weights.bin");
+    const odd = [0, -0, 1e-45, 3.4e38, -1.5, 1 / 3];
     const tensors = new Map([
       ["a/kernel", tf.tensor(odd, [3, 2])],
       ["a/bias", tf.tensor([NaN, Infinity], [2])],
@@ -322,35 +311,6 @@ Deno.test("readTensors() gives back every bit that writeTensors() wrote", () =>
       assert.deepEqual(read.get(name)!.dataSync(), tensor.dataSync());
     }
     tf.dispose([...tensors.values(), ...read.values()]);
-    assert.equal(tf.memory().numTensors, before);
-  }));
-
-Deno.test("readTensors() refuses a file that is missing, of another size or of other content", () =>
-  inFolder(async (folder) => {
-    const path = join(folder, "weights.bin");
-    const tensor = tf.tensor(odd, [6]);
-    const { entries, sha256 } = await writeTensors(path, [["a", tensor]]);
-    tensor.dispose();
-    const before = tf.memory().numTensors;
-    const refused = (reason: RegExp, given = entries) =>
-      assert.rejects(
-        readTensors(path, given, sha256),
-        (error) =>
-          error instanceof ModelError && error.message.includes(path) && reason.test(error.message),
-      );
-    const good = await Deno.readFile(path);
-    await Deno.truncate(path, 20);
-    await refused(/has 20 bytes where 24 were written/);
-    await Deno.writeFile(path, Uint8Array.of(...good, 0));
-    await refused(/has 25 bytes where 24/);
-    await Deno.writeFile(path, good.with(5, good[5]! ^ 1));
-    await refused(/is damaged/);
-    await Deno.writeFile(path, good);
-    await refused(/has 24 bytes where 4000000000000 were/, [
-      { name: "a", shape: [1e6, 1e6], dtype: "float32" },
-    ]);
-    await Deno.remove(path);
-    await refused(/cannot be read/);
     assert.equal(tf.memory().numTensors, before);
   }));
 

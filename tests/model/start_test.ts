@@ -4,6 +4,7 @@ import { parseConfig } from "../../lib/core/config.ts";
 import { ModelError, WeightsMissingError } from "../../lib/core/errors.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
 import { forward, preprocess } from "../../lib/model/forward.ts";
+import { sizeOf } from "../../lib/model/graph.ts";
 import type { ImagenetWeights } from "../../lib/model/imagenet.ts";
 import {
   backbones,
@@ -20,10 +21,8 @@ const config = parseConfig({ model: { imageSize: 32 } });
 const there = (title: string): ImagenetWeights => ({
   title,
   load: (specs) => {
-    const values = new Map(specs.map(({ name, shape }) => [
-      name,
-      new Float32Array(shape.reduce((product, extent) => product * extent, 1)).fill(0.5),
-    ]));
+    const halves = (shape: readonly number[]) => new Float32Array(sizeOf(shape)).fill(0.5);
+    const values = new Map(specs.map(({ name, shape }) => [name, halves(shape)]));
     return Promise.resolve({ values, sha256: "a".repeat(64) });
   },
 });

@@ -6,7 +6,6 @@ import { DataError } from "../../lib/core/errors.ts";
 import {
   certifySplit,
   groupWarning,
-  manifestHash,
   readSplit,
   type SplitRow,
   splitText,
@@ -117,12 +116,6 @@ Deno.test("verifyCertificate() accepts what was certified and names what was alt
       assert.throws(() => verifyCertificate(value, rows, manifest, pairs), DataError);
     }
   }));
-
-Deno.test("manifestHash() depends on every value and on no order", () => {
-  assert.equal(manifestHash(manifest), manifestHash(manifest.toReversed()));
-  const edited = manifest.map((row, i) => i === 3 ? { ...row, width: 701 } : row);
-  assert.notEqual(manifestHash(manifest), manifestHash(edited));
-});
 
 Deno.test("groupWarning() warns only where every image is its own group", () => {
   assert.equal(groupWarning(split), null);

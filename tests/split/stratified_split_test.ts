@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import fc from "fast-check";
 import { DataError } from "../../lib/core/errors.ts";
 import { createRandom } from "../../lib/core/random.ts";
@@ -6,6 +7,7 @@ import type { ManifestRow } from "../../lib/run/manifest.ts";
 import { type SplitRow, splitText, subsetCounts, SUBSETS } from "../../lib/run/split_file.ts";
 import { balanceFromManyStarts } from "../../lib/split/balance.ts";
 import { stratifiedSplit } from "../../lib/split/split.ts";
+import { askPython } from "../ask_python.ts";
 import { manifestRow } from "./manifest_rows.ts";
 
 const fractions = { train: 0.7, validation: 0.15, test: 0.15 };
@@ -113,15 +115,6 @@ Deno.test("stratifiedSplit() of very many unlike groups is exact to a few images
   assert(largestMisses(stratifiedSplit(rows, fractions, 42, [])).images <= 3);
 });
 
-Deno.test("stratifiedSplit() keeps fractions and class ratios close with uneven groups", () => {
-  const random = createRandom(3);
-  const rows = Array.from({ length: 600 }, (_, i) => {
-    const slide = Math.floor(20 * random.next() ** 2);
-    return manifestRow(i, random.next() < 0.05 + slide / 40, `S${slide}`);
-  });
-  assert(largestMisses(stratifiedSplit(rows, fractions, 42, [])).share < 0.03);
-});
-
 /** Whether any division of the groups gives every subset every class, by trying all. */
 function isDivisible(rows: readonly ManifestRow[]): boolean {
   const groups = [...Map.groupBy(rows, ({ group }) => group).values()]
@@ -190,5 +183,68 @@ Deno.test("stratifiedSplit() says what is missing when it cannot divide", () => 
   for (const message of [/form 2 groups/, /train: \d+ non, \d+ sclerotic/, /more patients or sl/]) {
     const refused = { name: DataError.name, message };
     assert.throws(() => stratifiedSplit(twoSlides, fractions, 1, []), refused);
+  }
+});
+
+const CASES = 100;
+
+/** Slides of very different size and share of sclerotic glomeruli (4 to 40 % in all), as they come. */
+function randomCase(seed: number): ManifestRow[] {
+  const random = createRandom(`case/${seed}`);
+  const share = 0.04 + 0.36 * random.next();
+  const slides = Array.from({ length: 20 + random.integer(60) }, () => ({
+    images: 1 + Math.floor(60 * random.next() ** 3),
+    share: Math.min(0.95, share * 2 * random.next()),
+  }));
+  return slides.flatMap(({ images, share }, slide) =>
+    Array.from({ length: images }, () => ({ slide, positive: random.next() < share }))
+  ).map(({ slide, positive }, i) => manifestRow(i, positive, `S${slide}`));
+}
+
+/**
+ * How far a division is from the request, as means over the subsets; 0 is perfect.
+ *
+ * @returns of the share of each class that is in the subset, of the share of all images, and of the
+ * subset's share of sclerotic images: |it - what was requested|
+ */
+function imbalance(subsets: readonly number[], labels: readonly number[]): number[] {
+  const perSubset = SUBSETS.map((subset, s) => {
+    const own = labels.filter((_, i) => subsets[i] === s);
+    const [positives, all, n, fraction] = [sum(own), sum(labels), own.length, fractions[subset]];
+    const shares = [positives / all, (n - positives) / (labels.length - all)];
+    return [
+      sum(shares.map((share) => Math.abs(share - fraction))) / 2,
+      Math.abs(n / labels.length - fraction),
+      Math.abs(positives / n - all / labels.length),
+    ];
+  });
+  return [0, 1, 2].map((measure) => sum(perSubset.map((values) => values[measure]!)) / 3);
+}
+
+const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+
+Deno.test("stratifiedSplit() is better balanced than scikit-learn's StratifiedGroupKFold", async () => {
+  const cases = Array.from({ length: CASES }, (_, seed) => randomCase(seed));
+  const labelsOf = (rows: readonly ManifestRow[]) =>
+    rows.map(({ label }) => label === "sclerotic" ? 1 : 0);
+  const divisions = await askPython(
+    join(import.meta.dirname!, "stratified_group_k_fold.py"),
+    cases.map((rows, seed) => ({
+      groups: rows.map(({ group }) => group),
+      labels: labelsOf(rows),
+      seed,
+    })),
+  ) as number[][];
+  const ours = cases.map((rows, seed) => {
+    const split = stratifiedSplit(rows, fractions, seed, []);
+    const subsetOf = new Map(split.map(({ path, subset }) => [path, SUBSETS.indexOf(subset)]));
+    return imbalance(rows.map(({ path }) => subsetOf.get(path)!), labelsOf(rows));
+  });
+  const theirs = cases.map((rows, i) => imbalance(divisions[i]!, labelsOf(rows)));
+  for (const [m, name] of ["shares", "sizes", "ratios"].entries()) {
+    const mean = (of: readonly number[][]) => sum(of.map((values) => values[m]!)) / CASES;
+    const most = Math.max(...ours.map((own, i) => own[m]! - theirs[i]![m]!));
+    const message = `${name}: ${mean(ours)}, not ${mean(theirs)}; worse by ${most} at most`;
+    assert.ok(mean(ours) < mean(theirs) / 5 && most < 0.002, message);
   }
 });

@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { parseConfig } from "../../lib/core/config.ts";
 import { sha256File } from "../../lib/core/files.ts";
 import type { ConfigInput } from "../../lib/core/settings.ts";
-import { inProjectCopy, ofConfig } from "../copy_project.ts";
+import { type ManifestRow, readManifest, writeManifest } from "../../lib/run/manifest.ts";
+import { inProjectCopy, ofConfig, type ProjectCopy } from "../copy_project.ts";
 import { picture, put } from "../data/test_images.ts";
 
 type Scan = typeof import("../../lib/data/scan.ts");
@@ -12,40 +13,27 @@ type Split = typeof import("../../lib/split/split.ts");
 
 type Verify = typeof import("../../lib/split/verify.ts");
 
-type Manifest = typeof import("../../lib/run/manifest.ts");
+type Replacement = string | ((...found: string[]) => string);
 
 const CLASSES = ["non", "sclerotic"];
+
+const OTHER_CARD = JSON.stringify({ data: { manifestSha256: "0", splitSha256: "0" } });
 
 const image = (i: number) => `data/${CLASSES[i % 2]}/S${i % 8}_${i}.png`;
 
 /** A project with 25 images of 8 slides and a run whose files can be tampered with. */
-const withRun = (
-  test: (run: {
-    root: string;
+async function runIn({ root, load }: ProjectCopy) {
+  const scanRun = await ofConfig<Scan["scanRun"]>({ load }, "lib/data/scan.ts", "scanRun");
+  const splitRun = await ofConfig<Split["splitRun"]>({ load }, "lib/split/split.ts", "splitRun");
+  const { verifyRun } = await load<Verify>("lib/split/verify.ts");
+  for (let i = 0; i < 24; i++) await put(root, image(i), await picture(i).png().toBuffer());
+  // a near-duplicate of image 0, in another position and on another slide
+  await put(root, "data/non/S1_copy.png", await picture(0).flop().png().toBuffer());
+  let config = parseConfig({});
+  return {
+    root,
     /** Notebooks 02 and 03 with this config. */
-    make: (input?: ConfigInput) => Promise<void>;
-    /** Notebook 03 alone, from whatever lies in results/. */
-    split: () => Promise<void>;
-    verify: () => Promise<{ problems: string[]; checked: string[]; unchecked: string[] }>;
-    manifest: Manifest;
-    /** Changes a text file of the run. */
-    edit: (
-      file: string,
-      from: string | RegExp,
-      to: string | ((...found: string[]) => string),
-    ) => Promise<void>;
-  }) => Promise<void>,
-) =>
-  inProjectCopy(async ({ root, load }) => {
-    const scanRun = await ofConfig<Scan["scanRun"]>({ load }, "lib/data/scan.ts", "scanRun");
-    const splitRun = await ofConfig<Split["splitRun"]>({ load }, "lib/split/split.ts", "splitRun");
-    const { verifyRun } = await load<Verify>("lib/split/verify.ts");
-    const manifest = await load<Manifest>("lib/run/manifest.ts");
-    for (let i = 0; i < 24; i++) await put(root, image(i), await picture(i).png().toBuffer());
-    // a near-duplicate of image 0, in another position and on another slide
-    await put(root, "data/non/S1_copy.png", await picture(0).flop().png().toBuffer());
-    let config = parseConfig({});
-    const make = async (input: ConfigInput = {}) => {
+    make: async (input: ConfigInput = {}) => {
       config = parseConfig({
         data: { classes: CLASSES, groupPattern: "(S\\d)_" },
         split: { train: 0.5, validation: 0.25, test: 0.25 },
@@ -54,22 +42,23 @@ const withRun = (
       await put(root, "results/default/config.json", JSON.stringify(config));
       await scanRun(config);
       await splitRun(config);
-    };
-    await test({
-      root,
-      make,
-      split: async () => void await splitRun(config),
-      verify: () => verifyRun("default"),
-      manifest,
-      edit: async (file, from, to) => {
-        const path = join(root, "results/default", file);
-        const text = await Deno.readTextFile(path);
-        const changed = text.replace(from, to as string);
-        assert.notEqual(changed, text, `${file} was changed`);
-        await Deno.writeTextFile(path, changed);
-      },
-    });
-  });
+    },
+    /** Notebook 03 alone, from whatever lies in results/. */
+    split: () => splitRun(config),
+    verify: () => verifyRun("default"),
+    /** Changes a text file of the run. */
+    edit: async (file: string, from: string | RegExp, to: Replacement) => {
+      const path = join(root, "results/default", file);
+      const text = await Deno.readTextFile(path);
+      const changed = text.replace(from, to as string);
+      assert.notEqual(changed, text, `${file} was changed`);
+      await Deno.writeTextFile(path, changed);
+    },
+  };
+}
+
+const withRun = (test: (run: Awaited<ReturnType<typeof runIn>>) => Promise<void>) =>
+  inProjectCopy(async (copy) => test(await runIn(copy)));
 
 /** The subsets of two slides exchanged, so that nothing crosses. */
 function swapSlides(csv: string): string {
@@ -86,58 +75,53 @@ function swapSlides(csv: string): string {
 }
 
 Deno.test("verifyRun() finds nothing wrong with an honest run, and every tampering with it", (t) =>
-  withRun(async ({ root, make, split, verify, manifest, edit }) => {
+  withRun(async ({ root, make, split, verify, edit }) => {
     await make();
     const honest = await verify();
     assert.deepEqual([honest.problems, honest.unchecked], [[], []]);
     assert.match(honest.checked.join("\n"), /made again from seed 42\n25 images/);
 
     const results = join(root, "results/default");
-    const editManifest = async (
-      change: (rows: Awaited<ReturnType<Manifest["readManifest"]>>) => void,
-    ) => {
+    const editManifest = async (change: (rows: ManifestRow[]) => void) => {
       const path = join(results, "manifest.parquet");
-      const rows = await manifest.readManifest(path);
+      const rows = await readManifest(path);
       change(rows);
-      await manifest.writeManifest(path, rows);
+      await writeManifest(path, rows);
     };
-    const certificate = "split_certificate.json";
+    const editor = (file: string) => (from: string | RegExp, to: Replacement) => () =>
+      edit(file, from, to);
+    const [csv, audit] = [editor("split.csv"), editor("audit.csv")];
+    const [certificate, config] = [editor("split_certificate.json"), editor("config.json")];
+    const swap = csv(/^[^]+$/, swapSlides);
+    const hide = audit(/\n.*near_duplicate.*\n/, "\n");
     const tamperings: Record<string, [() => Promise<unknown>, ...RegExp[]]> = {
       "slides moved in split.csv": [
-        () => edit("split.csv", /^[^]+$/, swapSlides),
+        swap,
         /not, byte for byte, the file that was certified/,
         /certificate's split_sha256/,
         /"non\/S2_2\.png" is in \w+; the seed puts it into/,
       ],
       "slides moved, and the certificate made to agree": [
         async () => {
-          await edit("split.csv", /^[^]+$/, swapSlides);
+          await swap();
           const hash = await sha256File(join(results, "split.csv"));
-          await edit(certificate, /("split_sha256": ")\w+/, `$1${hash}`);
+          await certificate(/("split_sha256": ")\w+/, `$1${hash}`)();
         },
         /the seed puts it into/,
       ],
       "one image moved away from its slide": [
-        () =>
-          edit(
-            "split.csv",
-            /^(non\/S2_2\.png.*,)(\w+)$/m,
-            (_, start, own) => start + (own === "test" ? "train" : "test"),
-          ),
+        csv(
+          /^(non\/S2_2\.png.*,)(\w+)$/m,
+          (_, path, own) => path + (own === "test" ? "train" : "test"),
+        ),
         /leaks between its subsets, 1 time:\n {2}- the group S2 is in/,
       ],
-      "a row deleted from split.csv": [
-        () => edit("split.csv", /\n.*S3_3.*\n/, "\n"),
-        /S3_3.* is in the manifest alone/,
-      ],
-      "a row renamed in split.csv": [
-        () => edit("split.csv", "S3_3", "S3_99"),
+      "a row deleted": [csv(/\n.*S3_3.*\n/, "\n"), /S3_3.* is in the manifest alone/],
+      "a row renamed": [
+        csv("S3_3", "S3_99"),
         /S3_3\.png.* is in the manifest alone[^]*S3_99.* is in the split alone/,
       ],
-      "the line ends of split.csv": [
-        () => edit("split.csv", /\n/g, "\r\n"),
-        /not, byte for byte/,
-      ],
+      "the line ends of split.csv": [csv(/\n/g, "\r\n"), /not, byte for byte/],
       "a group renamed in the manifest": [
         () => editManifest((rows) => rows[5]!.group = "S77"),
         /certificate's manifest_sha256|is in the manifest alone/,
@@ -145,57 +129,48 @@ Deno.test("verifyRun() finds nothing wrong with an honest run, and every tamperi
       ],
       "a slide cut in two in the manifest, and the split made anew from it": [
         async () => {
-          await editManifest((rows) =>
-            rows.filter(({ group }) => group === "S2").slice(1)
-              .forEach((row) => row.group = "S2b")
-          );
+          await editManifest((rows) => {
+            const [, ...others] = rows.filter(({ group }) => group === "S2");
+            for (const row of others) row.group = "S2b";
+          });
           await split();
         },
         /manifest\.parquet is not what the images give:\n {2}- "non\/S2_\d+\.png" differs in group/,
       ],
       "near-duplicates hidden in audit.csv": [
-        () => edit("audit.csv", /\n.*near_duplicate.*\n/, "\n"),
+        hide,
         /certificate's near_duplicate_pairs \(1\) is not what the files give/,
         /audit\.csv is not what the images give:\n {2}- it lacks: near_duplicate/,
       ],
       "near-duplicates hidden, and the split made anew without them": [
-        async () => {
-          await edit("audit.csv", /\n.*near_duplicate.*\n/, "\n");
-          await split();
-        },
+        () => hide().then(split),
         /it lacks: near_duplicate "non\/S1_copy\.png"/,
       ],
       "a finding invented": [
-        () => edit("audit.csv", /$/, "non/S2_2.png,blurred,very,\n"),
+        audit(/$/, "non/S2_2.png,blurred,very,\n"),
         /it has, but should not: blurred "non\/S2_2\.png" very/,
       ],
       "another seed in the certificate": [
-        () => edit(certificate, '"seed": 42', '"seed": 43'),
+        certificate('"seed": 42', '"seed": 43'),
         /config\.json asks for seed and fractions 42,/,
         /the seed puts it into/,
       ],
       "another seed in config.json": [
-        () => edit("config.json", '"seed":42', '"seed":43'),
+        config('"seed":42', '"seed":43'),
         /config\.json asks for seed and fractions 43,.* the certificate is of seed and fractions 42,/,
       ],
       "the pattern of the groups changed in config.json": [
-        () => edit("config.json", '"(S\\\\d)_"', '"(S[1-3])?"'),
+        config('"(S\\\\d)_"', '"(S[1-3])?"'),
         /finds no group in \d+ of 25 image paths|differs in group/,
       ],
       "a crossing admitted": [
-        () => edit(certificate, '_crossing": []', '_crossing": ["S1"]'),
+        certificate('_crossing": []', '_crossing": ["S1"]'),
         /groups_crossing \(\["S1"\]\) is not/,
       ],
-      "counts polished": [
-        () => edit(certificate, /("non": )\d+/, "$1999"),
-        /certificate's counts/,
-      ],
-      "an unknown field": [
-        () => edit(certificate, "{", '{ "approved": true,'),
-        /approved \(true\)/,
-      ],
+      "counts polished": [certificate(/("non": )\d+/, "$1999"), /certificate's counts/],
+      "an unknown field": [certificate("{", '{ "approved": true,'), /approved \(true\)/],
       "a made split called given": [
-        () => edit(certificate, '"made"', '"given"'),
+        certificate('"made"', '"given"'),
         /certificate's seed/,
         /the certificate is of a given split/,
       ],
@@ -204,10 +179,7 @@ Deno.test("verifyRun() finds nothing wrong with an honest run, and every tamperi
         /"sclerotic\/S5_5\.png" differs in sha256, dhash/,
       ],
       "one byte added to a picture": [
-        async () => {
-          const bytes = await Deno.readFile(join(root, image(4)));
-          await put(root, image(4), new Uint8Array([...bytes, 0]));
-        },
+        () => Deno.writeFile(join(root, image(4)), Uint8Array.of(0), { append: true }),
         /"non\/S4_4\.png" differs in sha256$/m,
       ],
       "a picture removed": [() => Deno.remove(join(root, image(6))), /S6_6\.png" is gone/],
@@ -220,12 +192,7 @@ Deno.test("verifyRun() finds nothing wrong with an honest run, and every tamperi
         /"non\/S2_2\.png" differs in label/,
       ],
       "a model of another split": [
-        () =>
-          put(
-            root,
-            "model/default/model_card.json",
-            JSON.stringify({ data: { manifestSha256: "0", splitSha256: "0" } }),
-          ),
+        () => put(root, "model/default/model_card.json", OTHER_CARD),
         /trained on another split/,
         /trained on other images/,
       ],

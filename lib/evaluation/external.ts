@@ -135,10 +135,7 @@ function dropInterval(name: ScoreName, before: Resampled, after: Resampled): Int
   if (SHARES.test(name)) {
     const [a, b] = sides.map(({ scores }) => ({ share: scores[name].value!, of: scores[name].n }));
     const { low, high } = newcombe(a!, b!); // never narrower than this
-    return {
-      low: Math.min(interval.low ?? low, low),
-      high: Math.max(interval.high ?? high, high),
-    };
+    return { low: Math.min(interval.low ?? low, low), high: Math.max(interval.high ?? high, high) };
   }
   const constant = spreads.filter(({ constant }) => constant);
   if (constant.length !== 1) return interval;

@@ -66,10 +66,7 @@ export function rocChart(predictions: Predictions, options: ChartOptions = {}): 
  * has as its precision, and the operating point. Drawn in steps, so that its area is the average
  * precision.
  */
-export function precisionRecallChart(
-  predictions: Predictions,
-  options: ChartOptions = {},
-): Figure {
+export function precisionRecallChart(predictions: Predictions, options: ChartOptions = {}): Figure {
   const { labels, probabilities } = predictions;
   const head = headOf("Precision-recall curve", predictions);
   const curve = precisionRecallCurve(labels, probabilities);

@@ -49,9 +49,7 @@ export async function savePlots(
     const isPlot = (ext === ".svg" || ext === ".png") && sets.has(setOf(name));
     if (isPlot && !saved.includes(name)) await Deno.remove(join(folder, entry.name));
   }
-  return notice(
-    `${counted(saved.length, "plot")} saved in results/${run}/plots/, as SVG and PNG.`,
-  );
+  return notice(`${counted(saved.length, "plot")} saved in results/${run}/plots/, as SVG and PNG.`);
 }
 
 /** The plots that are saved together with this one; its own name where it is alone. */

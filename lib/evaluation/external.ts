@@ -49,11 +49,9 @@ const SHARES = /^(accuracy|sensitivity|specificity|precision)$/;
  * they are.
  *
  * The interval of a drop is a percentile bootstrap of the difference of two independent samples
- * (Efron & Tibshirani 1993, chapter 8): each is resampled by itself 2000 times, by group where images
- * share groups. For accuracy, sensitivity, specificity and precision it is never narrower than
- * Newcombe's (1998, method 10), since a sample without an error has no spread to resample; for other
- * scores the reason then says whose uncertainty is left out. Where one of the two cannot be
- * resampled, the drop has no interval.
+ * (Efron & Tibshirani 1993, chapter 8), 2000 times, by group where images share groups. For shares it
+ * is never narrower than Newcombe's (1998, method 10), since a sample without an error has no spread
+ * to resample; for other scores the reason says whose uncertainty is left out.
  *
  * @throws {DataError} When a sample holds something that cannot be scored.
  */
@@ -135,10 +133,7 @@ function dropInterval(name: ScoreName, before: Resampled, after: Resampled): Int
   if (SHARES.test(name)) {
     const [a, b] = sides.map(({ scores }) => ({ share: scores[name].value!, of: scores[name].n }));
     const { low, high } = newcombe(a!, b!); // never narrower than this
-    return {
-      low: Math.min(interval.low ?? low, low),
-      high: Math.max(interval.high ?? high, high),
-    };
+    return { low: Math.min(interval.low ?? low, low), high: Math.max(interval.high ?? high, high) };
   }
   const constant = spreads.filter(({ constant }) => constant);
   if (constant.length !== 1) return interval;

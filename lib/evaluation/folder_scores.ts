@@ -85,9 +85,8 @@ export const BINS = 4096;
 const WIDTH = 2 * LARGEST_LOG_ODDS / BINS;
 
 /**
- * The bin of a probability, by its log odds. A correction for another prevalence only shifts these,
- * so a bin is as fine after it as before: the corrected probability of an image and that of its bin's
- * centre differ by at most 1/128 · 1/4 = 0.002 (the slope of the logistic function is at most 1/4).
+ * The bin of a probability, by its log odds, which a correction for another prevalence only shifts:
+ * an image's and its bin's corrected probability differ by at most 1/128 · 1/4 = 0.002 (slope ≤ 1/4).
  *
  * @param probability Calibrated, of the positive class, 0 to 1.
  * @returns 0 to {@linkcode BINS} − 1.
@@ -102,8 +101,7 @@ export function binProbability(bin: number): number {
 }
 
 /**
- * The bins of all units, without those that hold no image: models that are sure of themselves fill
- * few.
+ * The bins of all units that hold an image: models that are sure of themselves fill few.
  *
  * @returns `probabilities` (rising) and `counts` (images) of each bin; for each unit the `places` of
  * its bins among these, and the images in each.
@@ -147,7 +145,7 @@ export interface ScoreExplanations {
   moved: { low: number; high: number };
 }
 
-/** Whether the scores have moved, up or down, beyond doubt. */
+/** Whether the scores have moved beyond doubt. */
 export function haveMoved({ low, high }: ScoreExplanations["moved"]): boolean {
   return low > 0 || high < 0;
 }
@@ -168,10 +166,8 @@ const RESAMPLES = 30;
 const RULED_OUT = 3;
 
 /**
- * What the scores of a folder can be made of: a mixture of the scores of both classes of validation,
- * in some prevalence and all moved by some amount, as another stain or scanner would. Every
- * prevalence, every move and every resample of the validation images is tried; those are possible
- * that explain the folder about as well as the best.
+ * Finds what the scores of a folder can be made of: every prevalence, every move (as of another
+ * stain or scanner) and every resample of the validation images that explains them.
  *
  * @param summary At least one image.
  */
@@ -185,8 +181,7 @@ export function explainScores(
   const tried = Array.from({ length: RESAMPLES + 1 }, (_, i) => {
     const density = (scores: readonly number[]) =>
       scoreDensity(i === 0 ? scores : scores.map(() => scores[random.integer(scores.length)]!));
-    const positives = density(validation.positives);
-    const negatives = density(validation.negatives);
+    const [positives, negatives] = [density(validation.positives), density(validation.negatives)];
     return MOVES.flatMap((cells) =>
       PREVALENCES.map((share) => {
         const explanation = { share, move: cells * CELL, positives, negatives };
@@ -206,12 +201,9 @@ export function explainScores(
 }
 
 /**
- * The least that a correction for another prevalence of the positive class, which moves the
- * threshold, changes F1 by, whichever of these explanations of the folder is true.
- *
- * A correction that is right where only the prevalence has changed can be far off where the scores
- * have moved too. On real crops, from one centre to another, corrections that the other checks allow
- * cost up to 0.37 in mean F1 at a prevalence; those that no explanation forbids no more than 0.01.
+ * The least that a correction for another prevalence, which moves the threshold, changes F1 by,
+ * whichever explanation is true. On real crops from one centre to another, corrections that the other
+ * checks allow cost up to 0.37 in mean F1; those that no explanation forbids no more than 0.01.
  *
  * @param possible See {@linkcode explainScores}.
  * @param thresholds Without the correction and with it, on the probabilities before, as log odds.
@@ -220,8 +212,7 @@ export function leastGain(
   possible: readonly Explanation[],
   { before, after }: { before: number; after: number },
 ): number {
-  const gains = possible.map((one) => expectedF1(one, after) - expectedF1(one, before));
-  return Math.min(...gains);
+  return Math.min(...possible.map((one) => expectedF1(one, after) - expectedF1(one, before)));
 }
 
 /** F1 of expected counts, 2 TP / (2 TP + FP + FN), with a threshold in log odds. */
@@ -316,7 +307,7 @@ function bandwidthOf(scores: readonly number[]): number {
   return Math.max(LEAST_BANDWIDTH, 0.9 * spread * n ** -0.2);
 }
 
-/** Of at least one value: the root of the mean squared distance from the mean, divided by n. */
+/** Divided by n. */
 function standardDeviation(values: readonly number[]): number {
   const n = values.length;
   const mean = values.reduce((sum, value) => sum + value, 0) / n;

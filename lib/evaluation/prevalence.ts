@@ -16,12 +16,8 @@ export interface PrevalenceChange {
 
 /**
  * Calibrated class probabilities, corrected for another prevalence of the positive class: each in
- * proportion to p · new prevalence / old prevalence (Saerens et al. 2002, equation 2.4). Of more than
- * two classes, the others keep their proportions to one another.
- *
- * The log odds of the positive class move by the same amount for every image. So the order of
- * images stays as it is, and for two classes the predictions are those of another threshold on the
- * probabilities before (see {@linkcode uncorrectedThreshold}).
+ * proportion to p · new prevalence / old prevalence (Saerens et al. 2002, equation 2.4); the other
+ * classes keep their proportions. All log odds move alike, so that the order of images stays.
  *
  * @param probabilities One a class; the last class is the positive one.
  * @returns As many, which sum to 1.
@@ -45,10 +41,9 @@ export function uncorrectedThreshold(threshold: number, change: PrevalenceChange
 }
 
 /**
- * The threshold on corrected probabilities. That of rule `default` or `costs` weighs errors by their
- * number or cost: it stays, so that predictions change. Sensitivity and specificity do not depend on
- * the prevalence, and `youden` and `sensitivity` chose a point of these: the threshold moves with the
- * probabilities, so that predictions and their promise stay.
+ * The threshold on corrected probabilities. That of rule `default` or `costs` weighs errors and stays,
+ * so that predictions change. `youden` and `sensitivity` chose a point of rates that do not depend on
+ * the prevalence: the threshold moves with the probabilities, so that predictions stay.
  */
 export function correctedThreshold(
   { threshold, rule }: Pick<Decision, "threshold" | "rule">,
@@ -96,11 +91,9 @@ export interface PrevalenceEstimate {
 const FEWEST_GROUPS = 5;
 
 /**
- * Estimates the prevalence of the positive class in a folder, with all other classes taken as one;
- * for any number of images in some 0.2 to 2 seconds.
- *
- * The bootstrap draws groups (images where there are fewer than five), and for the black-box estimate
- * also the sensitivity and specificity, from what the validation counts leave open.
+ * Estimates the prevalence of the positive class in a folder, with all other classes taken as one, in
+ * 0.2 to 2 seconds. The bootstrap draws groups (images where there are fewer than five), and for the
+ * black-box estimate also the sensitivity and specificity that the validation counts leave open.
  *
  * @param summary At least one image.
  * @param validation Counts at the summary's threshold, with images of both classes.
@@ -171,12 +164,9 @@ const EM = { tolerance: 1e-10, rounds: 5000 };
 
 /**
  * The prevalences of classes in images whose classes are not known, from the probabilities of a model
- * that was calibrated where the classes had other prevalences. Only these may differ: what images of
- * one class look like must be the same in both places.
- *
- * Expectation-maximisation of Saerens, Latinne & Decaestecker 2002 (Neural Computation 14:21-41),
- * sections 2.2 (prevalences) and 2.4 (test): the probabilities are corrected with the prevalences so
- * far, and their means are the next prevalences, until nothing changes.
+ * that was calibrated where the classes had other prevalences and looked the same. The
+ * expectation-maximisation of Saerens, Latinne & Decaestecker 2002 (Neural Computation 14:21-41),
+ * sections 2.2 (prevalences) and 2.4 (test).
  *
  * @param rows Calibrated class probabilities, one row an image (or a bin of like images).
  * @param reference Prevalence of each class where the model was calibrated, all greater than 0.
@@ -199,8 +189,7 @@ export function emPrevalences(
   /** Likelihood of an image, up to a factor that no prevalence changes. */
   const likelihood = (row: readonly number[], prevalences: readonly number[]) =>
     row.reduce((sum, p, k) => sum + p * prevalences[k]! / reference[k]!, 0);
-  let prevalences = [...reference];
-  let change = Infinity;
+  let [prevalences, change] = [[...reference], Infinity];
   for (let round = 0; round < EM.rounds && change > EM.tolerance; round++) {
     const next = new Array<number>(reference.length).fill(0);
     rows.forEach((row, i) => {
@@ -222,10 +211,8 @@ export function emPrevalences(
 const NEWTON = { tolerance: 1e-7, steps: 60 };
 
 /**
- * The prevalence of the positive class at which EM of two classes ends (see
- * {@linkcode emPrevalences}), found directly: the log likelihood is concave in it, so that Newton's
- * steps, kept in a bracket, reach its maximum in some five passes where EM may take hundreds. A
- * thousand resamples need that.
+ * The prevalence at which EM of two classes ends (see {@linkcode emPrevalences}), found by Newton's
+ * steps, kept in a bracket: the log likelihood is concave, and five passes do where EM takes hundreds.
  *
  * @param probabilities Calibrated, of the positive class, one a bin, all between 0 and 1.
  * @param weights Images of each bin, not all 0.
@@ -270,10 +257,8 @@ export function likeliestPrevalence(
 }
 
 /**
- * A rate that is plausible after `successes` in n: drawn from Beta(successes + ½, failures + ½), its
- * posterior under Jeffreys' prior. Unlike a resample it is uncertain even when all succeeded.
- *
- * Two gamma variables, by Marsaglia & Tsang 2000 (ACM Transactions on Mathematical Software 26).
+ * Draws a rate from Beta(successes + ½, failures + ½), its posterior under Jeffreys' prior, by two
+ * gamma variables (Marsaglia & Tsang 2000, ACM Transactions on Mathematical Software 26).
  */
 export function drawRate(random: Random, successes: number, failures: number): number {
   const a = drawGamma(random, successes + 0.5);

@@ -62,10 +62,7 @@ export interface PriorShiftInput {
  */
 const FEWEST_IMAGES = 100;
 
-/**
- * With fewer validation images of a class, neither calibration nor cross-check is worth trusting: on
- * real crops of another centre, models with 14 to 16 lost up to 0.05 in F1 by allowed corrections.
- */
+/** Of validation: on real crops of another centre, models with 14 to 16 lost up to 0.05 in F1. */
 const FEWEST_OF_A_CLASS = 20;
 
 /** The prevalence has moved where p is below this: strict, since the test takes calibration as exact. */
@@ -91,10 +88,8 @@ type Choice = Pick<PriorShift, "reason" | "change" | "leastGain">;
  * "auto" corrects where there are at least 100 images, at most 10 % of them unlike the training data,
  * the prevalence has moved (by the likelihood-ratio test and the intervals of both estimates), the
  * estimates agree, the scores as such have not moved (see `explainScores`), and no explanation of the
- * folder makes the corrected predictions worse (see `leastGain`). It corrects only as far as the
- * images show beyond doubt: to the end, next to the prevalence of validation, of what both 95 %
- * confidence intervals hold. The correction is monotone: p in proportion to p · new prevalence / old
- * prevalence.
+ * folder makes the corrected predictions worse (see `leastGain`). It corrects only as far as both
+ * 95 % confidence intervals show beyond doubt.
  *
  * @throws {ModelError} When a prevalence is given and the model's own is not known.
  * @throws {RangeError} When the summary has no image.
@@ -149,8 +144,7 @@ function choose(evidence: Evidence): Choice {
   if (!estimate.agree) return not("contradicted");
   if (haveMoved(explained.moved)) return not("scores_moved");
   const end = nearEnd(estimate);
-  const beyondDoubt = estimate.share < reference ? end < reference : end > reference;
-  if (!beyondDoubt) return not("not_confirmed");
+  if (estimate.share < reference ? end >= reference : end <= reference) return not("not_confirmed");
   // a prevalence of 0 or 1 would leave no image a chance: that of half an image is the least
   const least = 0.5 / summary.n;
   const change = { reference, share: Math.min(1 - least, Math.max(least, end)) };
@@ -166,8 +160,7 @@ function choose(evidence: Evidence): Choice {
 /**
  * The end next to the reference prevalence of what the intervals of both estimates hold. In
  * simulations (see `FEWEST_IMAGES`) correcting to the estimate itself cost up to 0.05 in F1 at
- * prevalences of 5 to 20 %, this no more than 0.01; it gains more below 5 % and nearly as much above
- * 60 %. There is no interval where all resamples give one value.
+ * prevalences of 5 to 20 %, this no more than 0.01.
  */
 function nearEnd({ share, interval, blackBox, reference }: PrevalenceEstimate): number {
   const ends = [interval, blackBox.interval].map(({ low, high }) => share < reference ? high : low);
@@ -221,7 +214,6 @@ const OUTCOMES = {
 
 const NOT = "were not corrected for another prevalence";
 
-/** What was found out about the prevalence, what was done about it, and why. */
 function describe(evidence: Evidence, choice: Choice): string {
   const { estimate, explained, classes } = evidence;
   const positive = classes.at(-1)!.replaceAll("_", " ");
@@ -243,7 +235,6 @@ function describe(evidence: Evidence, choice: Choice): string {
   return sentences.filter(Boolean).join(" ");
 }
 
-/** Another kind of shift than that of the prevalence. */
 function describeMove({ low, high }: ScoreExplanations["moved"]): string {
   const least = Math.min(Math.abs(low), Math.abs(high)).toFixed(2);
   const most = Math.max(-low, high).toFixed(2);
@@ -253,7 +244,6 @@ function describeMove({ low, high }: ScoreExplanations["moved"]): string {
     "predictions with care, the accepted ones too.";
 }
 
-/** What a correction does to the predictions. */
 function consequence({ decision, classes }: Evidence, change: PrevalenceChange): string {
   const order = "The order of the images stays the same";
   if (classes.length > 2) return `${order}.`;

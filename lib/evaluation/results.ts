@@ -234,11 +234,11 @@ async function write(
     images_per_second: evaluation.imagesPerSecond,
     review_lists: list.written,
   });
-  const groups = [...shares.rows, shares.all].map(
-    ({ group, n, positive, share, interval: { low, high }, corrected }) => {
-      return { group, n, positive, share, low, high, corrected_share: corrected.share };
-    },
-  );
+  const groups = [...shares.rows, shares.all]
+    .map(({ interval: { low, high }, corrected: { share: corrected_share }, ...row }) => {
+      const { group, n, positive, share } = row;
+      return { group, n, positive, share, low, high, corrected_share };
+    });
   await writeEvaluation(files, groups, outcomes);
   const written = { ...files, review: join(dirname(files.review), list.file) };
   return { ...evaluation, exports, files: written };

@@ -41,11 +41,9 @@ export interface GroupShares {
 }
 
 /**
- * The share of globally sclerotic glomeruli in each patient or slide and in all images.
- *
- * Intervals: of a group Wilson's; of all images Wilson's for as many independent images as groups are
- * worth (`effectiveSize`). The corrected shares go back to the predictions at the threshold that
- * sensitivity and specificity are known for, before any correction for another prevalence.
+ * The share of positive images in each patient or slide and in all images. Intervals are Wilson's, of
+ * all images for as many independent ones as groups are worth (`effectiveSize`). Corrected shares go
+ * back to the predictions before any correction for another prevalence.
  *
  * @param counts A row a group.
  * @param known How often the model was right on validation (or test) images at that threshold.

@@ -25,10 +25,8 @@ export interface EvaluatedImage extends DetailsRow {
 export type Outcome = EvaluatedImage | ErrorRow;
 
 /**
- * What a model's output for an image means: class, confidence, and whether a person should look.
- *
- * The probabilities are calibrated, then corrected for the folder's prevalence; threshold and accept
- * band are meant for these.
+ * What a model's output for an image means: class, confidence, and whether a person should look. By
+ * probabilities that are calibrated, then corrected for the folder's prevalence.
  */
 export function postprocess(
   name: string,
@@ -192,9 +190,7 @@ const TRUST_IF_FLAGGED = 0.5;
 
 /**
  * How much an image needs to be looked at by a person, 0 to 1: one less its certainty (see
- * `certaintyOf`). Each flag halves the certainty, since a model may be sure for no reason about what
- * it has never seen: so a sure prediction with one flag comes beside one half-way to the threshold
- * without any.
+ * `certaintyOf`), which each flag halves: a model may be sure for no reason about what is new to it.
  *
  * @param image `probability`: of the positive class, after calibration and correction.
  * @param threshold The one in force for these probabilities.

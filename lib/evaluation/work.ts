@@ -149,9 +149,8 @@ export function parseShard(text: string): Shard {
 }
 
 /**
- * The batches of a part: of 3 parts the first has the batches 0, 3, 6 …, so that each has its share
- * of every slide and they take about the same time. A batch is never divided: its images are
- * computed together, whoever does it, and the last digits of a probability are the same.
+ * The batches of a part: of 3 parts the first has the batches 0, 3, 6 …, so that each takes about the
+ * same time. A batch is never divided, so that the last digits of a probability are the same.
  *
  * @param batches Of the whole folder.
  * @returns Batch numbers, from 0, ascending.
@@ -199,7 +198,6 @@ export async function openParts(
 
 type Part = Shard & { path: string };
 
-/** Work files of parts; whatever name a copied one may have. */
 async function partPaths(files: EvaluationFiles): Promise<string[]> {
   if (!await exists(files.parts)) return [];
   const entries = await Array.fromAsync(Deno.readDir(files.parts));
@@ -240,7 +238,6 @@ function checkPart(
   return shard;
 }
 
-/** Every part of one division must be there, once. */
 function checkDivision(parts: readonly Part[], folder: string): void {
   if (parts.length === 0) {
     throw new DataError(
@@ -327,7 +324,6 @@ function* readLines(file: Deno.FsFile): Generator<{ bytes: Uint8Array; offset: n
   }
 }
 
-/** The batches of a work file that {@linkcode readWork} found. */
 function sourceOf(file: Deno.FsFile, path: string, batches: ReadonlyMap<number, Line>): Source {
   return {
     has: (batch) => batches.has(batch),
@@ -347,7 +343,6 @@ function sourceOf(file: Deno.FsFile, path: string, batches: ReadonlyMap<number, 
   };
 }
 
-/** Bytes of the check sum of a line. */
 const CHECK_LENGTH = 16;
 
 /** A line of a work file: the beginning of its SHA-256, then JSON. A torn or altered line shows. */

@@ -62,9 +62,8 @@ export function thresholdItem(
   color: string,
   mark: LegendItem["mark"],
 ): LegendItem[] {
-  return threshold === null
-    ? []
-    : [{ label: `threshold ${thresholdText(threshold)}`, color, mark }];
+  if (threshold === null) return [];
+  return [{ label: `threshold ${thresholdText(threshold)}`, color, mark }];
 }
 
 /** A chart: shows itself in a notebook, and is a complete SVG file as text. */
@@ -107,7 +106,8 @@ export function card(
   options: ChartOptions = {},
 ): Figure {
   const title = options.title ?? usual;
-  const width = Math.round(Math.max(0, ...rows.map(rowWidth))) || contentWidth(options); // inside
+  const widths = rows.map((row) => sum(row, (panel) => panel.width + GAP) - GAP);
+  const width = Math.round(Math.max(0, ...widths)) || contentWidth(options); // inside
   const drawnLegend = drawLegend(legend, width, PADDING + 47);
   const parts = [
     line(title, width, PADDING + 14, 16, `font-weight="bold" fill="${colors.ink}"`),
@@ -143,10 +143,6 @@ export function card(
   return { ...htmlDisplay(html, text), svg };
 }
 
-function rowWidth(row: readonly Panel[]): number {
-  return row.reduce((sum, panel) => sum + panel.width + GAP, -GAP);
-}
-
 /** A line of text; a heading of another size than 12 is bold, which is wider. */
 function line(text: string, width: number, y: number, size: number, attributes: string): string {
   const short = shorten(printable(text), width, size === 12 ? size : 1.12 * size);
@@ -156,10 +152,7 @@ function line(text: string, width: number, y: number, size: number, attributes: 
   }</text>`;
 }
 
-/**
- * Makes a text of 12 pixels as wide as was reckoned for it. Where none of the fonts is there, the one
- * in their place may be wider: it then runs neither into the next entry nor out of the card.
- */
+/** Makes a text as wide as was reckoned for it, also in a font that stands in for those wanted. */
 function asWideAs(text: string): string {
   return `textLength="${textWidth(text, 12).toFixed(1)}" lengthAdjust="spacingAndGlyphs"`;
 }
@@ -201,11 +194,7 @@ const SWATCHES: Readonly<Record<LegendItem["mark"], string>> = {
 };
 
 /** A chart without its surroundings: SVG markup with its origin at the top left. */
-export interface Panel {
-  markup: string;
-  width: number;
-  height: number;
-}
+export type Panel = { markup: string; width: number; height: number };
 
 /**
  * Draws an Observable Plot chart as SVG markup to be placed on a card.
@@ -226,10 +215,8 @@ export function plotPanel(
     ...{ marginTop, marginRight, marginBottom, marginLeft, width, height, ...options },
     document: Reflect.get(parseHTML("<!doctype html><html></html>"), "document"),
   }) as unknown as { innerHTML: string };
-  const markup = innerHTML
-    .replace(/<style>[^]*?<\/style>/g, "")
-    .replaceAll("currentColor", colors.ink)
-    .replaceAll("var(--plot-background)", colors.paper);
+  const markup = innerHTML.replace(/<style>[^]*?<\/style>/g, "")
+    .replaceAll("currentColor", colors.ink).replaceAll("var(--plot-background)", colors.paper);
   return {
     markup: `<g font-family="${fontFamily}" font-size="11" fill="${colors.ink}" ` +
       `text-anchor="middle">${markup}</g>`,

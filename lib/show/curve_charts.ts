@@ -41,10 +41,8 @@ export function rocChart(predictions: Predictions, options: ChartOptions = {}): 
   const head = headOf("ROC curve", predictions);
   const curve = rocCurve(labels, probabilities);
   if (!curve) {
-    return card(
-      { ...head, note: "There is no ROC curve: it needs images of both classes." },
-      options,
-    );
+    const note = "There is no ROC curve: it needs images of both classes.";
+    return card({ ...head, note }, options);
   }
   // both rates are defined, since there are images of both classes
   const [sensitivity, specificity] = countsAt(predictions).map(({ right, of }) => right / of);
@@ -62,14 +60,10 @@ export function rocChart(predictions: Predictions, options: ChartOptions = {}): 
 }
 
 /**
- * Precision-recall curve of the positive class with its band, the prevalence, which a useless model
- * has as its precision, and the operating point. Drawn in steps, so that its area is the average
- * precision.
+ * Precision-recall curve of the positive class with its band, the prevalence and the operating point.
+ * Drawn in steps, so that its area is the average precision.
  */
-export function precisionRecallChart(
-  predictions: Predictions,
-  options: ChartOptions = {},
-): Figure {
+export function precisionRecallChart(predictions: Predictions, options: ChartOptions = {}): Figure {
   const { labels, probabilities } = predictions;
   const head = headOf("Precision-recall curve", predictions);
   const curve = precisionRecallCurve(labels, probabilities);
@@ -91,7 +85,7 @@ export function precisionRecallChart(
     chance: `prevalence ${percent(prevalence)}`,
     axes: ["Recall (sensitivity)", "Precision"],
     points: points.reverse(),
-    steps: true,
+    shape: "step-before",
     baseline: [[0, prevalence], [1, prevalence]],
     operating: precision == null ? null : [recall!, precision],
     rates: precision == null
@@ -100,7 +94,6 @@ export function precisionRecallChart(
   });
 }
 
-/** Title and subtitle with run and numbers. */
 function headOf(title: string, { labels, run }: Predictions) {
   return { title, subtitle: `${runLine(run, labels.length)}, ${sum(labels)} positive` };
 }
@@ -122,7 +115,7 @@ function curveCard({ threshold }: Predictions, options: ChartOptions, curve: {
   baseline: Point[];
   axes: [x: string, y: string];
   points: Point[];
-  steps?: boolean;
+  shape?: "step-before";
   /** Where the threshold puts the model, as a point and in words. */
   operating: Point | null;
   rates: string;
@@ -132,6 +125,7 @@ function curveCard({ threshold }: Predictions, options: ChartOptions, curve: {
     ? ""
     : `, 95 % confidence interval ${low.toFixed(3)} to ${high.toFixed(3)}`;
   const width = contentWidth({ width: 516, ...options });
+  const operatingDot = { r: 5, fill: colors.positive };
   const panel = plotPanel({
     width,
     height: width - 40,
@@ -141,15 +135,8 @@ function curveCard({ threshold }: Predictions, options: ChartOptions, curve: {
     marks: [
       Plot.areaY(band, { x: "x", ...BETWEEN, fill: colors.negative, fillOpacity: 0.2 }),
       Plot.line(curve.baseline, REFERENCE_LINE),
-      Plot.line(curve.points, {
-        curve: curve.steps ? "step-before" : "linear",
-        stroke: colors.negative,
-        strokeWidth: 2.2,
-      }),
-      Plot.dot(threshold === null || !curve.operating ? [] : [curve.operating], {
-        r: 5,
-        fill: colors.positive,
-      }),
+      Plot.line(curve.points, { curve: curve.shape, stroke: colors.negative, strokeWidth: 2.2 }),
+      Plot.dot(threshold === null || !curve.operating ? [] : [curve.operating], operatingDot),
     ],
   });
   const bandItem: LegendItem = { label: "95 % band", color: colors.band, mark: "area" };
@@ -257,12 +244,9 @@ export function reliabilityChart(predictions: Predictions, options: ChartOptions
     color,
     width: isCalibrated ? halfWidth(options) : contentWidth({ width: 480, ...options }),
   });
-  const sides = isCalibrated
-    ? [
-      side("Before calibration", uncalibrated, colors.positive),
-      side("After calibration", probabilities, colors.negative),
-    ]
-    : [side("Not calibrated", uncalibrated, colors.positive)];
+  const title = isCalibrated ? "Before calibration" : "Not calibrated";
+  const sides = [side(title, uncalibrated, colors.positive)];
+  if (isCalibrated) sides.push(side("After calibration", probabilities, colors.negative));
   return card({
     ...head,
     legend: [

@@ -139,22 +139,15 @@ export function createProgress(
   };
 }
 
-/** What a progress display says. */
-interface ProgressState {
-  label: string;
-  done: number;
-  total: number;
-  note?: string | undefined;
-  place?: ProgressPlace | undefined;
-  /** Units a second; 0: not known yet. */
-  rate: number;
-  /** Since the work began. */
-  seconds: number;
-}
+/** What a progress display says; `rate`: units a second, or 0 when not known yet. */
+type ProgressState =
+  & Record<"done" | "total" | "rate" | "seconds", number>
+  & { label: string; note?: string | undefined; place?: ProgressPlace | undefined };
 
 /** One state of a progress display. */
-export function progressDisplay(state: ProgressState): Displayable {
-  const { label, done, total, note, place, rate, seconds } = state;
+export function progressDisplay(
+  { label, done, total, note, place, rate, seconds }: ProgressState,
+): Displayable {
   const count = `${done.toLocaleString("en-GB")} of ${total.toLocaleString("en-GB")}`;
   const unit = place ? `${place.unit} a second` : "a second";
   const timing = done >= total

@@ -138,7 +138,6 @@ async function tilePanel({ image, lines }: Tile, width: number): Promise<Panel> 
   };
 }
 
-/** What the colours mean. */
 function colourBar(width: number): Panel {
   const stops = range(17)
     .map((i) => `<stop offset="${i / 16}" stop-color="rgb(${heatColor(i / 16).join()})"/>`);
@@ -154,9 +153,8 @@ function colourBar(width: number): Panel {
 }
 
 /**
- * Colours of heat maps, viridis (Smith and van der Walt, 2015): from dark violet over blue-green to
- * yellow, growing lighter all the way, so that the order is seen with every colour blindness and in
- * grey print; and no colour is like the pink of PAS or H&E. One for each value of a byte.
+ * Colours of heat maps, viridis (Smith and van der Walt, 2015): it grows lighter all the way, for every
+ * colour blindness and grey print, and has no pink like that of PAS or H&E. One for each byte.
  */
 const viridis = Plot.scale({ color: { type: "linear", domain: [0, 255], scheme: "viridis" } });
 

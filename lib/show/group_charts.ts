@@ -30,6 +30,8 @@ export const NO_GROUP = "(group not known)";
 /** More rows than this are no longer read. */
 const MAX_ROWS = 20;
 
+const SHARE_LABEL = "share of the group's images, with 95 % confidence interval (Wilson)";
+
 const SCORES = [
   { name: "accuracy", title: "Accuracy", color: colors.ink },
   { name: "sensitivity", title: "Sensitivity", color: colors.positive },
@@ -79,11 +81,7 @@ export function groupChart(predictions: Predictions, options: ChartOptions = {})
     ...head,
     subtitle: `${head.subtitle} in ${counted(scores.length, "group")}`,
     legend: [
-      {
-        label: "share of the group's images, with 95 % confidence interval (Wilson)",
-        color: colors.ink,
-        mark: "circle",
-      },
+      { label: SHARE_LABEL, color: colors.ink, mark: "circle" },
       { label: "all groups together", color: colors.muted, mark: "dashed" },
     ],
     rows: [columns],
@@ -96,13 +94,7 @@ export function groupChart(predictions: Predictions, options: ChartOptions = {})
 }
 
 /** A share in a group with its 95 % confidence interval; NaN of no images. */
-interface Mark {
-  name: string;
-  count: string;
-  value: number;
-  low: number;
-  high: number;
-}
+type Mark = Record<"name" | "count", string> & Record<"value" | "low" | "high", number>;
 
 const SHARE_AXIS = {
   domain: [0, 1],
@@ -176,11 +168,7 @@ const [MOST_NAMED, MOST_DRAWN] = [40, 600];
  * @param positive Class folder name of the positive class.
  */
 export function groupSharesChart(
-  { shares: { rows, all }, positive, run }: {
-    shares: GroupShares;
-    positive: string;
-    run: string;
-  },
+  { shares: { rows, all }, positive, run }: { shares: GroupShares; positive: string; run: string },
   options: ChartOptions = {},
 ): Figure {
   const count = Math.min(rows.length, MOST_DRAWN);

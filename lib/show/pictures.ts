@@ -27,12 +27,8 @@ import type { LabelledFile } from "../run/split_file.ts";
 import { counted } from "./card.ts";
 import { type Displayable, escapeHtml, htmlDisplay } from "./display.ts";
 
-/** A picture of a grid. */
-interface GridItem {
-  /** Absolute. */
-  path: string;
-  caption: string;
-}
+/** A picture of a grid; its path is absolute. */
+type GridItem = { path: string; caption: string };
 
 /** Tiles of a page, with more of which it is slow to open, and pictures decoded at once. */
 const [MAX_TILES, IN_FLIGHT] = [100, 4];
@@ -77,7 +73,6 @@ export function inRows<T>(items: readonly T[], columns: number): T[][] {
 /** Pixels on the page. */
 const TILE = 140;
 
-/** One picture with its caption as a table cell. */
 async function imageTile({ path, caption }: GridItem): Promise<string> {
   const picture = await thumbnail(path);
   const shown = picture
@@ -224,7 +219,6 @@ async function pairGrid(folder: string, findings: readonly Finding[], title: str
   return htmlDisplay(cellGrid(cells, title, 2, style), title);
 }
 
-/** Two images can be named in both directions. */
 function eachPairOnce(findings: readonly Finding[]): Finding[] {
   const pairOf = ({ path, other_path }: Finding) => JSON.stringify([path, other_path].sort());
   return [...Map.groupBy(findings, pairOf).values()].map(([first]) => first!);

@@ -88,7 +88,6 @@ function positiveOf({ classes, labels }: Predictions) {
   return { name: quoted(classes.at(-1)!), count, share: percent(count / labels.length) };
 }
 
-/** Warnings, the verdict and the main numbers, before the first section. */
 function summary({ synthetic, stopped, problems, test, files: { split } }: ReportData): Content[] {
   const groups = new Set(split?.map(({ group }) => group)).size;
   const isGrouped = split?.some(({ path, group }) => path !== group);
@@ -154,7 +153,6 @@ function groupsText(groups: number | null): string {
   return groups === 1 ? "a single patient or slide" : `${groups} patients or slides`;
 }
 
-/** Test scores with their intervals, and the plots of them. */
 function performanceSection({ test, plots }: ReportData): Section {
   const head = ["performance", "Performance"] as const;
   if (!test) return section(...head, "The model has not been tested: notebook 06 does.");
@@ -211,7 +209,6 @@ function scoreTables({ scores }: Test): Content {
   ];
 }
 
-/** Where in the images the model found its evidence. */
 function explanationsSection({ files: { mapCheck }, plots, test }: ReportData): Section {
   const names = [...plots.keys()].filter((name) => test && EXPLAINED.test(name))
     .sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
@@ -228,7 +225,6 @@ function explanationsSection({ files: { mapCheck }, plots, test }: ReportData): 
   );
 }
 
-/** What the model got wrong. */
 function errorsSection({ run, test, mistakes }: ReportData): Section {
   const head = ["errors", "Errors"] as const;
   if (!test) return section(...head, "The model has not been tested.");
@@ -262,7 +258,6 @@ function errorsSection({ run, test, mistakes }: ReportData): Section {
   );
 }
 
-/** What section 7 found in new images. */
 function evaluationSection({ evaluation }: ReportData): Section | null {
   if (!evaluation) return null;
   const { classified, unreadable, review, classes, shareText } = evaluation;
@@ -281,7 +276,6 @@ function evaluationSection({ evaluation }: ReportData): Section | null {
   );
 }
 
-/** How far the numbers reach, in plain words. */
 function limitationsSection(data: ReportData): Section {
   const limits = Object.entries(limitsOf(data))
     .flatMap(([title, text]) => text === null ? [] : html`<b>${title}</b> ${text}`);

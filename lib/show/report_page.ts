@@ -35,16 +35,8 @@ function render(content: Content): string {
   throw new TypeError("Only texts, numbers and markup made by html`` can be on a page.");
 }
 
-/** A picture that is part of the page. */
-export interface Picture {
-  /** `data:` address. */
-  source: string;
-  /** On the page, in CSS pixels. */
-  width: number;
-  height: number;
-  /** What is to be seen, in words. */
-  text: string;
-}
+/** A picture on the page: its `data:` address, size in CSS pixels, and what it shows in words. */
+export type Picture = Record<"source" | "text", string> & Record<"width" | "height", number>;
 
 /** A section with its heading; `id` is what the table of contents links to. */
 export type Section = ReturnType<typeof section>;

@@ -136,10 +136,7 @@ export function partitionSection({ files: { certificate, config } }: ReportData)
       `${certificate.near_duplicate_pairs} pairs of images that show the same crosses from one ` +
       "subset to another.",
     certificate.note === null ? null : note("warning", certificate.note),
-    facts({
-      Split: code(certificate.split_sha256),
-      Manifest: code(certificate.manifest_sha256),
-    }),
+    facts({ Split: code(certificate.split_sha256), Manifest: code(certificate.manifest_sha256) }),
     paragraph(code("deno task verify RUN"), " checks this again, from the images themselves."),
   );
 }

@@ -49,9 +49,7 @@ export async function savePlots(
     const isPlot = (ext === ".svg" || ext === ".png") && sets.has(setOf(name));
     if (isPlot && !saved.includes(name)) await Deno.remove(join(folder, entry.name));
   }
-  return notice(
-    `${counted(saved.length, "plot")} saved in results/${run}/plots/, as SVG and PNG.`,
-  );
+  return notice(`${counted(saved.length, "plot")} saved in results/${run}/plots/, as SVG and PNG.`);
 }
 
 /** The plots that are saved together with this one; its own name where it is alone. */
@@ -74,13 +72,10 @@ const OTHER_SCRIPTS = /[\u0900-\u10cf\u1100-\u1dff\u2e80-\ud7ff\uf900-\ufaff]|[\
  * a font that comes with the project: the same picture on every machine.
  */
 export function drawPng(svg: string): Uint8Array {
+  const loadSystemFonts = OTHER_SCRIPTS.test(svg);
   return new Resvg(svg.replaceAll(/font-family="[^"]*"/g, `font-family="${FONT}"`), {
     fitTo: { mode: "zoom", value: 2 },
     background: colors.paper,
-    font: {
-      fontFiles: FONT_FILES,
-      loadSystemFonts: OTHER_SCRIPTS.test(svg),
-      defaultFontFamily: FONT,
-    },
+    font: { fontFiles: FONT_FILES, loadSystemFonts, defaultFontFamily: FONT },
   }).render().asPng();
 }

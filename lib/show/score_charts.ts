@@ -53,11 +53,7 @@ export function newScoresHistogram(
 }
 
 /** Some images, by probability. */
-interface Series {
-  name: string;
-  color: string;
-  counts: readonly number[];
-}
+type Series = { name: string; color: string; counts: readonly number[] };
 
 interface Histogram {
   series: Series[];
@@ -75,10 +71,9 @@ function histogram(
 ): Figure {
   const n = sum(series, ({ counts }) => sum(counts));
   const notes = [
-    threshold === null
-      ? ""
-      : `${called.toLocaleString("en-GB")} of ${images(n)} at or above the threshold.`,
-    series.length > 1 ? "Each chart has its own scale." : "",
+    threshold !== null &&
+    `${called.toLocaleString("en-GB")} of ${images(n)} at or above the threshold.`,
+    series.length > 1 && "Each chart has its own scale.",
   ];
   return card({
     title: `Predicted probability of ${quoted(classes[1]!)}`,
@@ -103,8 +98,9 @@ function bars(
   labelled: boolean,
   width: number,
 ): Panel {
-  const edge = (i: number) => i / counts.length;
-  const rows = counts.map((count, i) => ({ from: edge(i), to: edge(i + 1), count }));
+  const bins = counts.length;
+  const rows = counts.map((count, i) => ({ from: i / bins, to: (i + 1) / bins, count }));
+  const ink = { stroke: colors.ink };
   const most = max([1, ...counts])!;
   const longest = most.toLocaleString("en-GB").length; // of the ticks
   return plotPanel({
@@ -128,10 +124,10 @@ function bars(
       Plot.rectY(rows, { ...HISTOGRAM_BAR, y: "count", fill: color }),
       Plot.ruleX(threshold === null ? [] : [threshold], {
         ...REFERENCE_LINE,
-        stroke: colors.ink,
+        ...ink,
         strokeWidth: 1.5,
       }),
-      Plot.ruleY([0], { stroke: colors.ink }),
+      Plot.ruleY([0], ink),
     ],
   });
 }
@@ -173,6 +169,8 @@ function drawCells(matrix: number[][], names: readonly string[], width: number):
   const place = { x: "prediction", y: "truth" };
   const fill = ({ rate }: { rate: number }) => rate > 0.55 ? colors.paper : colors.ink;
   const [large, small] = [Math.min(24, cellWidth / 4.2), Math.min(13, cellWidth / 5.5)];
+  const counted = { ...place, fill, fontSize: large, fontWeight: "bold", dy: -large / 3 };
+  const rated = { ...place, fill, fontSize: small, dy: large * 2 / 3 };
   return plotPanel({
     width,
     height: Math.round(cellHeight * names.length) + 8 + bottom,
@@ -194,21 +192,8 @@ function drawCells(matrix: number[][], names: readonly string[], width: number):
         tickFormat: (index: number) => beside[index]!,
         labelOffset: LEFT - 10,
       }),
-      Plot.text(cells, {
-        ...place,
-        text: ({ count }) => count.toLocaleString("en-GB"),
-        fill,
-        fontSize: large,
-        fontWeight: "bold",
-        dy: -large / 3,
-      }),
-      Plot.text(cells, {
-        ...place,
-        text: ({ rate }) => percent(rate),
-        fill,
-        fontSize: small,
-        dy: large * 2 / 3,
-      }),
+      Plot.text(cells, { ...counted, text: ({ count }) => count.toLocaleString("en-GB") }),
+      Plot.text(cells, { ...rated, text: ({ rate }) => percent(rate) }),
     ],
   });
 }

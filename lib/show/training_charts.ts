@@ -12,7 +12,6 @@ import {
   counted,
   type Figure,
   halfWidth,
-  type LegendItem,
   type Panel,
   plotPanel,
   REFERENCE_LINE,
@@ -106,15 +105,17 @@ function panel(
     last,
     y: { label: QUANTITIES[name], ...scale(values) },
     marks: [
-      Plot.ruleX(best ? [best.epoch] : [], { ...REFERENCE_LINE, ...KEPT }),
+      Plot.ruleX(best ? [best.epoch] : [], {
+        ...REFERENCE_LINE,
+        stroke: colors.accent,
+        strokeWidth: 1.5,
+      }),
       curve(history, name, validation ? colors.training : colors.ink),
       validation ? curve(history, validation, colors.validation) : null,
       ...eventDots(history, events, name, shown),
     ],
   });
 }
-
-const KEPT = { stroke: colors.accent, strokeWidth: 1.5 };
 
 /** A chart over the epochs from 1 to `last`, its vertical axis titled above it. */
 function epochPanel(
@@ -237,7 +238,6 @@ export function learningRateChart(
   });
   const now = `now ${Number(learningRate.toPrecision(3)).toExponential()}`;
   const label = `suggestion ${suggested?.toExponential()}`;
-  const suggestedItem: LegendItem = { label, color: colors.positive, mark: "line" };
   return card({
     title: "Learning rate range test",
     subtitle: `Run ${run} · ${points.length} steps · ${seconds.toFixed(0)} s`,
@@ -245,7 +245,7 @@ export function learningRateChart(
       { label: "loss of a step", color: colors.muted, mark: "circle" },
       { label: "moving average", color: colors.validation, mark: "line" },
       { label: now, color: colors.ink, mark: "dashed" },
-      ...(suggested === null ? [] : [suggestedItem]),
+      ...(suggested === null ? [] : [{ label, color: colors.positive, mark: "line" as const }]),
     ],
     rows: [[panel]],
     note: suggestion.reason,

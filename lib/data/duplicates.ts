@@ -2,14 +2,8 @@ import { StaticDisjointSet } from "mnemonist";
 import { breathe, type OnProgress } from "../core/long_work.ts";
 import type { AuditPolicies, Finding } from "../run/findings.ts";
 import type { ManifestRow } from "../run/manifest.ts";
-import {
-  differenceHash,
-  type Fingerprint,
-  SYMMETRIES,
-  type Symmetry,
-  symmetryIndices,
-  THUMBNAIL_SIDE,
-} from "./look.ts";
+import type { Fingerprint, Symmetry } from "./look.ts";
+import { differenceHash, SYMMETRIES, symmetryIndices, THUMBNAIL_SIDE } from "./look.ts";
 
 /**
  * Finds images whose files have the same bytes and sets them aside where the policies say `drop`: of
@@ -126,9 +120,8 @@ function describePair(
     ? "only the other is used."
     : "both stay in one subset.";
   const turned = symmetry === "as it is" ? "" : `, ${symmetry}`;
-  const same = `Shows the same as the other${turned} (correlation ${
-    correlation.toFixed(3)
-  }); ${use}`;
+  const alike = `(correlation ${correlation.toFixed(3)})`;
+  const same = `Shows the same as the other${turned} ${alike}; ${use}`;
   const pair = { path: b.path, other_path: a.path };
   if (a.label === b.label) return { ...pair, finding: "near_duplicate", detail: same };
   const detail = `${same} Their labels differ (${b.label}, ${a.label}): look at both.`;
@@ -211,9 +204,6 @@ function correlation(a: Uint8Array, b: Uint8Array): number {
   return (sumAB - sumA * sumB / n) / n / Math.sqrt(varianceA * varianceB);
 }
 
-/** Largest number of bits in which two hashes count as near. */
-const MAX_DISTANCE = 7;
-
 /**
  * 64-bit hashes of 16 hexadecimal digits, numbered as they are added, that can be searched.
  *
@@ -231,9 +221,7 @@ function createHashIndex(capacity: number) {
   return {
     add: (hash: string): void => {
       [high[count], low[count]] = wordsOf(hash);
-      for (const key of bandsOf(high[count]!, low[count]!)) {
-        (buckets[key] ??= []).push(count);
-      }
+      for (const key of bandsOf(high[count]!, low[count]!)) (buckets[key] ??= []).push(count);
       count++;
     },
     /** Numbers of the hashes that differ in at most seven bits, rising. */
@@ -244,7 +232,7 @@ function createHashIndex(capacity: number) {
       const look = (key: number): void => {
         for (const item of buckets[key] ?? []) {
           const distance = bitCount(high[item]! ^ a) + bitCount(low[item]! ^ b);
-          if (distance > MAX_DISTANCE || metIn[item] === search) continue;
+          if (distance > 7 || metIn[item] === search) continue;
           metIn[item] = search;
           found.push(item);
         }
@@ -258,7 +246,6 @@ function createHashIndex(capacity: number) {
   };
 }
 
-/** The two 32-bit halves of a hash. */
 function wordsOf(hash: string): [number, number] {
   return [parseInt(hash.slice(0, 8), 16), parseInt(hash.slice(8), 16)];
 }

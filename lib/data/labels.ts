@@ -109,11 +109,7 @@ function isAlike(name: string, label: string): boolean {
   return distance(plain(name), plain(label)) <= (label.length >= 8 ? 2 : 0);
 }
 
-/**
- * The images of one class folder, relative to the data folder.
- *
- * @throws {DataError} When it holds none, unless it may be empty.
- */
+/** @throws {DataError} When a class folder holds no image, unless it may be empty. */
 async function listClassFolder(
   folder: string,
   label: string,
@@ -152,12 +148,7 @@ function checkLabels(folder: string, images: LabelledImage[], classes: readonly 
   );
 }
 
-/**
- * Images with the group that labels.csv gives them, else with what the pattern finds.
- *
- * @throws {DataError} When one that is used has none: an image of unknown origin could leak into
- *   another subset.
- */
+/** @throws {DataError} When a used image has no group: of unknown origin it could leak. */
 function withGroups(images: readonly LabelledImage[], pattern: string | null): ListedImage[] {
   const used = images.filter(({ label }) => label !== null);
   const someGiven = used.some(({ group }) => group !== null);
@@ -200,10 +191,7 @@ export function groupOf(path: string, pattern: string | null): string | null {
   return new RegExp(pattern).exec(path)?.[1] || null;
 }
 
-/**
- * What a folder of new images says about one of them: its class, as the model names it, and its
- * patient or slide from labels.csv (`null`: it does not say).
- */
+/** What a folder says of a new image: its class, and its patient or slide (`null`: it does not). */
 type FolderLabel = { label: string; group: string | null };
 
 /**
@@ -314,14 +302,12 @@ export function matchRows<Row extends { path: string }>(
 }
 
 /** The error that lists what is wrong with the rows of a file that a person wrote. */
-export function unusableRows(
-  subject: string,
-  problems: readonly string[],
-  remedy: string,
-): DataError {
-  const count = `${problems.length} ${problems.length === 1 ? "problem" : "problems"}`;
-  const what = `${subject} has ${count}, and cannot be used:${listLines(problems)}`;
-  return new DataError(what, remedy);
+export function unusableRows(subject: string, problems: readonly string[], remedy: string) {
+  const count = `${problems.length} problem${problems.length === 1 ? "" : "s"}`;
+  return new DataError(
+    `${subject} has ${count}, and cannot be used:${listLines(problems)}`,
+    remedy,
+  );
 }
 
 /**

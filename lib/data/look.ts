@@ -36,11 +36,8 @@ export async function lookAt(
 /** A small RGB copy of an image, for everything that the audit measures. */
 type Preview = Awaited<ReturnType<typeof makePreview>>;
 
-/** Longer side of a preview, in pixels: about the detail that a model sees. */
-const SIDE = 256;
-
-/** No side is shrunk below this: very long images would keep no detail across. */
-const LEAST = 64;
+/** Longer side of a preview in pixels, about the detail that a model sees; none is shrunk below LEAST. */
+const [SIDE, LEAST] = [256, 64];
 
 /** Pixels with less alpha than this, of 255, are hidden. */
 const HIDDEN = 128;
@@ -80,11 +77,8 @@ function lumaOf(r: number, g: number, b: number): number {
 /** Images above this size, in pixels, are not searched: their decoded pixels take 100 MB. */
 const MOST_SEARCHED = 25e6;
 
-/** Least share of the image that must be hidden and differ from the rest of what is hidden … */
-const LEAST_SHARE = 0.01;
-
-/** … by more than this many grey levels: one flat colour hides nothing. */
-const FLAT_GREY = 16;
+/** Least share of hidden pixels this far from the usual grey: one flat colour hides nothing. */
+const [LEAST_SHARE, FLAT_GREY] = [0.01, 16];
 
 /**
  * Whether transparent pixels hide a part of the picture, which the model then does not see either.
@@ -154,10 +148,8 @@ export function quantile(histogram: Uint32Array, share: number): number {
   return Math.max(0, histogram.findIndex((count) => (left -= count) <= 0));
 }
 
-/** Half a window of nine pixels. */
-const REACH = 4;
-
-const MIN_SIDE = 16;
+/** Half a window of nine pixels; the least side of an image. */
+const [REACH, MIN_SIDE] = [4, 16];
 
 /**
  * Blur effect (Crété, Dolmiere, Ladret & Nicolas, 2007): how little the differences between
@@ -195,11 +187,8 @@ export function blurEffect(
   return blur === 0 ? null : blur;
 }
 
-/** Pixels of an empty line lie within this many grey levels of the edge's own grey … */
-const SAME_GREY = 10;
-
-/** … except for this fraction: specks of dust. */
-const SPECKS = 0.02;
+/** Pixels of an empty line lie so many grey levels from the edge's grey, but for a share of specks. */
+const [SAME_GREY, SPECKS] = [10, 0.02];
 
 /**
  * Fraction of an image's area in borders without structure: lines, from each edge inwards, whose

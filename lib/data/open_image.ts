@@ -41,9 +41,8 @@ export type Fit = "fill" | "contain" | "cover";
 /** An image whose header has been read and found good; its pixels are decoded on demand. */
 export interface OpenedImage {
   format: ImageFormat;
-  /** In pixels, after the EXIF orientation has been applied. */
+  /** In pixels, after the EXIF orientation has been applied, as is the height. */
   width: number;
-  /** In pixels, after the EXIF orientation has been applied. */
   height: number;
   /** Channels in the file: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA or CMYK. */
   channels: number;
@@ -169,23 +168,17 @@ function modeOf({ space, depth, channels }: Metadata): string {
 }
 
 function checkSize(
-  { width, height }: { width: number; height: number },
+  { width, height }: Record<"width" | "height", number>,
   path: string,
   limit: number,
-): void {
-  if (width * height > limit) {
-    throw new ImageError(
-      path,
-      `it has ${width} × ${height} pixels, ${Math.round(width * height / 1e6)} megapixels; ` +
-        `the limit (data.maxMegapixels) is ${limit / 1e6}.`,
-    );
-  }
-  if (Math.min(width, height) < MIN_SIDE) {
-    throw new ImageError(
-      path,
-      `it has only ${width} × ${height} pixels; at least ${MIN_SIDE} × ${MIN_SIDE} are needed.`,
-    );
-  }
+) {
+  const what = width * height > limit
+    ? `${width} × ${height} pixels, ${Math.round(width * height / 1e6)} megapixels; the limit ` +
+      `(data.maxMegapixels) is ${limit / 1e6}.`
+    : Math.min(width, height) < MIN_SIDE
+    ? `only ${width} × ${height} pixels; at least ${MIN_SIDE} × ${MIN_SIDE} are needed.`
+    : null;
+  if (what !== null) throw new ImageError(path, `it has ${what}`);
 }
 
 /**

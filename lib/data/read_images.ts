@@ -32,12 +32,9 @@ export interface ReadImage {
 export async function readImages(
   folder: string,
   paths: readonly string[],
-  { maxMegapixels, cachePath, onProgress }: {
-    maxMegapixels: number;
-    cachePath: string | null;
-    onProgress: OnProgress;
-  },
+  options: { maxMegapixels: number; cachePath: string | null; onProgress: OnProgress },
 ): Promise<ReadImage[]> {
+  const { maxMegapixels, cachePath, onProgress } = options;
   const known = cachePath === null ? [] : await readScanCache(cachePath, maxMegapixels);
   const memory = new Map(known.map((image) => [image.path, image]));
   const contents = new Map(known.map(({ sha256, look }) => [sha256, look]));

@@ -3,13 +3,8 @@ import { fromRoot } from "../core/paths.ts";
 import type { Config } from "../core/settings.ts";
 import type { OnProgress } from "../core/long_work.ts";
 import { listLines } from "../core/words.ts";
-import {
-  type AuditPolicies,
-  type Finding,
-  FINDING_MEANINGS,
-  policyOf,
-  writeFindings,
-} from "../run/findings.ts";
+import type { AuditPolicies, Finding } from "../run/findings.ts";
+import { FINDING_MEANINGS, policyOf, writeFindings } from "../run/findings.ts";
 import { type ManifestRow, usable, writeManifest } from "../run/manifest.ts";
 import type { Run } from "../run/run.ts";
 import { findCaseCollisions, setAsideDuplicates, setAsideNearDuplicates } from "./duplicates.ts";
@@ -71,16 +66,11 @@ export async function scanDataset(
     ),
     ...imageFindings(paths.flatMap((path, i) => looks[i] ? [{ path, look: looks[i] }] : [])),
   ];
-  const single = listed.map((image, i): ManifestRow => ({
-    ...image,
-    sha256: images[i]!.sha256,
-    dhash: looks[i]?.fingerprint.dhash ?? "",
-    width: looks[i]?.width ?? 0,
-    height: looks[i]?.height ?? 0,
-    channels: looks[i]?.channels ?? 0,
-    format: looks[i]?.format ?? "",
-    status: "ok",
-  }));
+  const single = listed.map((image, i): ManifestRow => {
+    const { width = 0, height = 0, channels = 0, format = "", fingerprint } = looks[i] ?? {};
+    const content = { sha256: images[i]!.sha256, dhash: fingerprint?.dhash ?? "" };
+    return { ...image, ...content, width, height, channels, format, status: "ok" };
+  });
   const exact = setAsideDuplicates(setAside(single, found, audit), audit);
   const prints = looks.map((look) => look?.fingerprint ?? null);
   const compared = progress("Comparing images");
@@ -125,10 +115,7 @@ function checkClasses(rows: readonly ManifestRow[], classes: readonly string[]):
  * How much there is of each class, in the order of `classes`: usable images, their share of all
  * usable images (0 to 1), groups with at least one of them, and images that are not used.
  */
-export function classCounts(
-  rows: readonly ManifestRow[],
-  classes: readonly string[],
-): { label: string; images: number; share: number; groups: number; left_out: number }[] {
+export function classCounts(rows: readonly ManifestRow[], classes: readonly string[]) {
   const total = usable(rows).length;
   return classes.map((label) => {
     const own = rows.filter((row) => row.label === label);

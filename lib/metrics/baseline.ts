@@ -74,10 +74,7 @@ export function betterThanBaseline(
   return { p, better, test, headline, sentence };
 }
 
-/**
- * P(Σ ±leads ≥ Σ leads) when every sign is a fair coin's: the exact distribution of the sum, group
- * by group.
- */
+/** P(Σ ±leads ≥ Σ leads) when every sign is a fair coin's, from the exact distribution of the sum. */
 function chanceOfLead(leads: readonly number[]): number {
   const steps = leads.map(Math.abs).filter((step) => step > 0);
   const sum = (of: readonly number[]) => of.reduce((total, step) => total + step, 0);

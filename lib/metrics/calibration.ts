@@ -20,7 +20,7 @@ export interface CalibrationSample {
 type ClassSample = Pick<CalibrationSample, "probabilities" | "labels">;
 
 /** The calibration that was chosen, and why, in words. */
-export interface CalibrationChoice {
+interface CalibrationChoice {
   calibration: Decision["calibration"];
   reason: string;
   /**
@@ -92,7 +92,6 @@ export function chooseCalibration(
   };
 }
 
-/** Images of each class. */
 const countLabels = ({ probabilities, labels }: ClassSample): number[] =>
   (probabilities[0] ?? []).map((_, k) => labels.filter((label) => label === k).length);
 
@@ -103,11 +102,7 @@ function classLogLoss({ probabilities, labels }: ClassSample): number {
 }
 
 /** Log loss of images that the calibration was not fitted on, or why there is none. */
-function outOfFold(
-  { probabilities, labels }: ClassSample,
-  method: Method,
-  folds: Folds,
-): { loss: number | null; reason: string | null } {
+function outOfFold({ probabilities, labels }: ClassSample, method: Method, folds: Folds) {
   if ("reason" in folds) return { loss: null, reason: folds.reason };
   const calibrated = new Array<number[]>(labels.length);
   for (let fold = 0; fold < folds.folds; fold++) {
@@ -145,14 +140,9 @@ export function calibrationFolds(
   );
   const groupsOf = classes.map((_, k) => counts.filter((unit) => unit[k]! > 0).length);
   const fewest = Math.min(...groupsOf);
-  if (fewest < 2) {
-    const ofClass = `of the class ${classes[groupsOf.indexOf(fewest)]}`;
-    return {
-      reason: fewest === 0
-        ? `no validation image is ${ofClass}`
-        : `the validation images ${ofClass} all come from one group`,
-    };
-  }
+  const ofClass = `of the class ${classes[groupsOf.indexOf(fewest)]}`;
+  if (fewest === 0) return { reason: `no validation image is ${ofClass}` };
+  if (fewest < 2) return { reason: `the validation images ${ofClass} all come from one group` };
   const folds = Math.min(FOLDS.most, fewest);
   const fractions = new Array<number>(folds).fill(1 / folds);
   const random = createRandom(`${seed}/calibration`);
@@ -219,11 +209,12 @@ export function fitCalibration(
     if (gain > -CONVERGED) break;
   }
   const { slope, intercept } = point;
-  if (!(slope > 0 && Number.isFinite(slope) && Number.isFinite(intercept))) {
-    const reason = "the slope that fits best would turn the order of the images round";
-    return { calibration: null, reason };
-  }
-  return { calibration: { method, slope, intercept }, reason: null };
+  return slope > 0 && Number.isFinite(slope) && Number.isFinite(intercept)
+    ? { calibration: { method, slope, intercept }, reason: null }
+    : {
+      calibration: null,
+      reason: "the slope that fits best would turn the order of the images round",
+    };
 }
 
 /**

@@ -1,23 +1,7 @@
 import { rankByProbability, type Ranking, rocAuc } from "../core/stats.ts";
 import type { Interval } from "../run/metrics_file.ts";
-import {
-  describeUnits,
-  eachResample,
-  middle95,
-  percentileInterval,
-  RESAMPLES,
-  sharedGroups,
-  wilson,
-} from "./intervals.ts";
-import {
-  averagePrecision,
-  CALIBRATION_BINS,
-  calibrationBin,
-  type ConfusionMatrix,
-  precision,
-  sensitivity,
-  specificity,
-} from "./rates.ts";
+import * as intervals from "./intervals.ts";
+import * as rates from "./rates.ts";
 import type { ScoredSample } from "./scores.ts";
 
 /**
@@ -113,7 +97,7 @@ export function thresholdCurve(
   const { order } = rankByProbability(probabilities);
   const rising = order.reverse();
   const positives = labels.reduce((sum, label) => sum + label, 0);
-  const m: ConfusionMatrix = {
+  const m: rates.ConfusionMatrix = {
     truePositive: positives,
     falsePositive: labels.length - positives,
     trueNegative: 0,
@@ -127,8 +111,8 @@ export function thresholdCurve(
       m[isPositive ? "truePositive" : "falsePositive"]--;
       m[isPositive ? "falseNegative" : "trueNegative"]++;
     }
-    const rates = { sensitivity: sensitivity(m), specificity: specificity(m) };
-    return { threshold, ...rates, precision: precision(m) };
+    const found = { sensitivity: rates.sensitivity(m), specificity: rates.specificity(m) };
+    return { threshold, ...found, precision: rates.precision(m) };
   });
 }
 
@@ -173,7 +157,7 @@ export function rocBand(sample: CurveSample): CurveBand {
  * at the highest threshold that reaches the recall, over bootstrap resamples.
  */
 export function precisionRecallBand(sample: CurveSample): CurveBand {
-  return band(sample, averagePrecision, (fp, tp, heights) => {
+  return band(sample, rates.averagePrecision, (fp, tp, heights) => {
     const positives = tp.at(-1)!;
     let step = 0;
     for (let i = 1; i < fp.length; i++) {
@@ -191,12 +175,13 @@ function band(
   areaOf: typeof rocAuc,
   measure: (fp: readonly number[], tp: readonly number[], heights: Float64Array) => void,
 ): CurveBand {
-  const groups = sharedGroups(given);
+  const { RESAMPLES } = intervals;
+  const groups = intervals.sharedGroups(given);
   const ranking = rankByProbability(probabilities);
   const areas: number[] = [];
   const columns = Array.from({ length: BAND_STEPS + 1 }, () => new Float64Array(RESAMPLES));
   const heights = new Float64Array(BAND_STEPS + 1);
-  const units = eachResample((weights) => {
+  const units = intervals.eachResample((weights) => {
     const area = areaOf(labels, probabilities, { ranking, weights });
     if (area === null) return; // a class was not drawn: there is no curve
     const { fp, tp } = outcomes(labels, ranking, weights);
@@ -204,11 +189,12 @@ function band(
     heights.forEach((height, step) => columns[step]![areas.length] = height);
     areas.push(area);
   }, { n: labels.length, groups, seed });
-  const area = percentileInterval(areas, { units, groups });
-  const method = `${RESAMPLES} bootstrap resamples of ${describeUnits(units, Boolean(groups))}`;
+  const area = intervals.percentileInterval(areas, { units, groups });
+  const drawn = intervals.describeUnits(units, Boolean(groups));
+  const method = `${RESAMPLES} bootstrap resamples of ${drawn}`;
   if (area.low === null) return { points: [], area, method };
   const points = columns.map((column, step) => {
-    const [low, high] = middle95(column.subarray(0, areas.length));
+    const [low, high] = intervals.middle95(column.subarray(0, areas.length));
     return { x: step / BAND_STEPS, low, high };
   });
   return { points, area, method };
@@ -228,18 +214,18 @@ export type ReliabilityBin = ReturnType<typeof reliabilityBins>[number];
  * @returns Edges (`from`, `to`), images, and the share of positive ones with Wilson's 95 % interval.
  */
 export function reliabilityBins(labels: readonly number[], probabilities: readonly number[]) {
-  const images = Map.groupBy(labels.keys(), (i) => calibrationBin(probabilities[i]!));
+  const images = Map.groupBy(labels.keys(), (i) => rates.calibrationBin(probabilities[i]!));
   return [...images].sort(([a], [b]) => a - b).map(([bin, own]) => {
     const sum = (values: readonly number[]) => own.reduce((total, i) => total + values[i]!, 0);
     const [n, positives] = [own.length, sum(labels)];
     return {
-      from: bin / CALIBRATION_BINS,
-      to: (bin + 1) / CALIBRATION_BINS,
+      from: bin / rates.CALIBRATION_BINS,
+      to: (bin + 1) / rates.CALIBRATION_BINS,
       n,
       positives,
       meanProbability: sum(probabilities) / n,
       share: positives / n,
-      ...wilson(positives, n),
+      ...intervals.wilson(positives, n),
     };
   });
 }

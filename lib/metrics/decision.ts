@@ -39,9 +39,8 @@ export async function chooseDecision(
     const { testTimeAugmentation } = config.metrics;
     const decision = { ...loaded.card.decision, testTimeAugmentation };
     const asked = { ...loaded, card: { ...loaded.card, decision } };
-    const predicted = await predictSubset(asked, "validation", config, onProgress, {
-      withAppearance: true,
-    });
+    const how = { withAppearance: true };
+    const predicted = await predictSubset(asked, "validation", config, onProgress, how);
     if (predicted.length === 0) {
       throw new DataError(
         `The split of the run ${JSON.stringify(name)} has no validation image.`,
@@ -99,10 +98,8 @@ export function fitDecision(sample: CalibrationSample, { metrics }: Pick<Config,
   const { threshold, rule } = choice;
   const predicted = rows.map((row) => decide(row, threshold));
   const right = predicted.map((label, i) => label === sample.labels[i]);
-  const band = chooseAcceptBand(
-    { probabilities: calibrated, right, threshold },
-    metrics.acceptErrorRate,
-  );
+  const accepted = { probabilities: calibrated, right, threshold };
+  const band = chooseAcceptBand(accepted, metrics.acceptErrorRate);
   const m = confusionMatrix(labels, predicted.map(isPositive));
   const validation = {
     truePositives: m.truePositive,

@@ -55,10 +55,10 @@ export async function explainRun(
     const paths = rows.map(({ path }) => join(folder, path));
     const explained = await explainImages(model, card, paths, { ...how, onProgress });
     const imageOf = new Map(rows.map((row, i) => [row, explained[i]!]));
-    const groups = chosen.map((group): ExampleGroup<ExplainedPrediction> => ({
-      ...group,
-      examples: group.examples.map((row) => ({ ...row, image: imageOf.get(row)! })),
-    }));
+    const groups = chosen.map((group): ExampleGroup<ExplainedPrediction> => {
+      const examples = group.examples.map((row) => ({ ...row, image: imageOf.get(row)! }));
+      return { ...group, examples };
+    });
     const some = groups.flatMap(({ examples }) => examples.slice(0, CHECKED));
     const options = { ...how, seed: config.seed, onProgress };
     const check = some.length === 0
@@ -129,10 +129,9 @@ export async function explainImages(
     const decode = { ...decodeOptions(card), batchSize: BATCH_SIZE };
     for await (const { pixels, paths: own } of batches(paths, decode)) {
       const first = results.length;
-      const batch = await explainer.explain(
-        pixels,
-        (raw, row) => wanted?.[first + row] ?? predict(raw).label,
-      );
+      const classOf = (raw: readonly number[], row: number) =>
+        wanted?.[first + row] ?? predict(raw).label;
+      const batch = await explainer.explain(pixels, classOf);
       const length = pixels.length / own.length;
       for (const [row, path] of own.entries()) {
         const label = batch.classes[row]!;
@@ -202,11 +201,8 @@ export async function checkMaps(
   const ranks = (a: HeatMap, b: HeatMap) => rankCorrelation(a.values, b.values);
   const randomised = async (layers: number) => {
     const random = await shuffleWeights(model, layers, seed);
-    try {
-      return await against(random.model, { layer }, ranks, "checking with randomised weights");
-    } finally {
-      random.dispose();
-    }
+    return await against(random.model, { layer }, ranks, "checking with randomised weights")
+      .finally(random.dispose);
   };
   const headLayers = model.graph.filter(({ name }) => isHeadLayer(name)).length;
   const randomHead = await randomised(headLayers);
@@ -222,14 +218,11 @@ export async function checkMaps(
   const verdict = doubtful
     ? "These maps show the picture more than what the model learnt: do not read them as reasons. "
     : "";
-  const sentence =
-    `${verdict}Checked on ${
-      images(paths.length)
-    }. Mean rank correlation with the maps of a model ` +
-    `whose head is randomised: ${said(randomHead)}; whose last ${LAST_LAYERS} other layers are ` +
-    `too: ${said(randomLastLayers)} (the nearer to 1, the less the maps depend on what was ` +
-    `learnt). Mean correlation with occlusion sensitivity, which uses no gradient: ` +
-    `${said(occlusion)}.`;
+  const checked = `${verdict}Checked on ${images(paths.length)}.`;
+  const sentence = `${checked} Mean rank correlation with the maps of a model whose head is ` +
+    `randomised: ${said(randomHead)}; whose last ${LAST_LAYERS} other layers are too: ` +
+    `${said(randomLastLayers)} (the nearer to 1, the less the maps depend on what was learnt). ` +
+    `Mean correlation with occlusion sensitivity, which uses no gradient: ${said(occlusion)}.`;
   return { images: paths.length, randomHead, randomLastLayers, doubtful, occlusion, sentence };
 }
 
@@ -241,11 +234,7 @@ export async function checkMaps(
  * @param count How many layers, counted from the output.
  * @returns `dispose` frees the new weights only; the others are the given model's.
  */
-export async function shuffleWeights(
-  model: Model,
-  count: number,
-  seed: number,
-): Promise<{ model: Model; dispose: () => void }> {
+export async function shuffleWeights(model: Model, count: number, seed: number) {
   const layers = new Set(model.graph.slice(-count).map(({ name }) => name));
   const specs = weightSpecs(model.graph, inputShape(model.architecture));
   const made: [name: string, tensor: TensorFlow.Tensor][] = [];

@@ -194,14 +194,11 @@ export function resizeMap(map: HeatMap, height: number, width: number): Float32A
   );
 }
 
-/** Places along each side: as many as the last feature map of a 224-pixel image has. */
-const GRID = 7;
+/** Places along each side, as of the last map of 224 pixels; covered images predicted at once. */
+const [GRID, BATCH_SIZE] = [7, 25];
 
 /** A fall of the logit, as a share of it, that may come from rounding alone. */
 const ROUNDING = 1e-4;
-
-/** Covered images that go through the model at once. */
-const BATCH_SIZE = 25;
 
 /**
  * Occlusion sensitivity (Zeiler and Fergus, ECCV 2014) of one image: how far a class's logit falls

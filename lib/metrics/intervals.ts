@@ -99,10 +99,8 @@ export function percentileInterval(
     & { units: number },
 ): Interval {
   const none = (reason: string) => ({ low: null, high: null, reason });
-  if (units < 2 && groups) {
-    return none("all images come from one group, which cannot show how groups differ");
-  }
-  if (units < 2) return none("fewer than two images");
+  const single = "all images come from one group, which cannot show how groups differ";
+  if (units < 2) return none(groups ? single : "fewer than two images");
   if (defined.length * 2 < resamples) return none("undefined in most resamples: too few images");
   const [low, high] = middle95(Float64Array.from(defined));
   return high - low > SAME

@@ -132,8 +132,9 @@ export function undefinedReason(name: ScoreName, m: ConfusionMatrix): string {
   const positives = m.truePositive + m.falseNegative;
   const negatives = m.trueNegative + m.falsePositive;
   if (positives + negatives === 0) return "there are no images";
-  const ofBoth = ["f1", "macro_f1", "kappa"].includes(name);
-  if (ofBoth) return "all labels and all predictions are of one class";
+  if (["f1", "macro_f1", "kappa"].includes(name)) {
+    return "all labels and all predictions are of one class";
+  }
   if (name !== "precision" && name !== "macro_precision") {
     if (positives === 0) return "no image is of the positive class";
     if (negatives === 0) return "no image is of the negative class";
@@ -147,14 +148,10 @@ export function undefinedReason(name: ScoreName, m: ConfusionMatrix): string {
  *
  * @returns `names`: of the rest, then of the positive class. `indexOf`: 1 for it, else 0.
  */
-export function positiveClass(
-  classes: readonly string[],
-): { names: readonly [string, string]; indexOf: (label: string) => 0 | 1 } {
+export function positiveClass(classes: readonly string[]) {
   const positive = classes.at(-1)!;
-  return {
-    names: [classes.length === 2 ? classes[0]! : `not ${positive}`, positive],
-    indexOf: (label) => label === positive ? 1 : 0,
-  };
+  const names = [classes.length === 2 ? classes[0]! : `not ${positive}`, positive] as const;
+  return { names, indexOf: (label: string): 0 | 1 => label === positive ? 1 : 0 };
 }
 
 /**
@@ -207,12 +204,10 @@ export const brier: ProbabilityScore = (labels, probabilities, weights) =>
  * Log loss (binary cross-entropy) in nats, 0 at best. Probabilities are kept 2.2e-16 away from 0
  * and 1, as scikit-learn's `log_loss` does, so that one confident mistake is not infinite.
  */
-export const logLoss: ProbabilityScore = (labels, probabilities, weights) =>
-  mean(
-    labels.length,
-    weights,
-    (i) => surprise(labels[i] === 1 ? probabilities[i]! : 1 - probabilities[i]!),
-  );
+export const logLoss: ProbabilityScore = (labels, probabilities, weights) => {
+  const of = (i: number) => surprise(labels[i] === 1 ? probabilities[i]! : 1 - probabilities[i]!);
+  return mean(labels.length, weights, of);
+};
 
 /** One image's log loss, from the probability of its class. */
 export function surprise(probability: number): number {

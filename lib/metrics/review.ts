@@ -40,12 +40,10 @@ export async function reviewRun(
 ): Promise<ReviewRun> {
   const { classes } = predictions;
   const review = chooseReview(predictions);
-  const current: TestedImages = {
-    created: new Date().toISOString(),
-    predictions: predictions.rows.map(({ path, label, predicted, probability }) => {
-      return { path, label, predicted, probability };
-    }),
-  };
+  const tests = predictions.rows.map(({ path, label, predicted, probability }) => {
+    return { path, label, predicted, probability };
+  });
+  const current: TestedImages = { created: new Date().toISOString(), predictions: tests };
   const record = await readReviewRecord(paths.reviewRecord);
   const split = await readSplit(paths.split);
   const inSplit = new Map(split.map(({ path, label }) => [path, label]));
@@ -114,14 +112,8 @@ function describeHowTo(file: string, folder: string, hasLabels: boolean): string
     `image out), and ${put}. Then run notebooks 02 to 06 again.`;
 }
 
-/** Mistakes that a person is asked to look at, at most: a list of thousands is looked at by nobody. */
-const MOST_MISTAKES = 50;
-
-/** Least certain images: a tenth of the test images, within these bounds. */
-const UNCERTAIN = { share: 0.1, least: 5, most: 50 };
-
-/** From this certainty on, half of what is possible, a mistake is a confident one. */
-const CONFIDENT = 0.5;
+/** Most mistakes, for nobody looks at thousands, and the certainty from which one is confident. */
+const [MOST_MISTAKES, CONFIDENT] = [50, 0.5];
 
 /**
  * The test images to look at again, since their label may be wrong: up to 50 mistakes (of
@@ -130,8 +122,7 @@ const CONFIDENT = 0.5;
  */
 export function chooseReview(predictions: ExamplePredictions<PredictionRow>) {
   const { rows, threshold } = predictions;
-  const { share, least, most } = UNCERTAIN;
-  const few = Math.min(most, Math.max(least, Math.ceil(share * rows.length)));
+  const few = Math.min(50, Math.max(5, Math.ceil(0.1 * rows.length)));
   const [mistakes, uncertain] = chooseExamples(predictions, MOST_MISTAKES);
   const toRow = ({ path, label, predicted, probability }: PredictionRow) => {
     const isConfident = certaintyOf({ probability }, threshold) >= CONFIDENT;
@@ -168,9 +159,8 @@ export function compareLabels(
   if (changes.length === 0) return null;
   const kept = rows.filter(({ after }) => after !== null);
   const before = rows.filter((row) => row.predicted === row.before).length / rows.length;
-  const after = kept.length === 0
-    ? null
-    : kept.filter((row) => row.predicted === row.after).length / kept.length;
+  const right = kept.filter((row) => row.predicted === row.after).length;
+  const after = kept.length === 0 ? null : right / kept.length;
   const count = `${changes.length} label${changes.length === 1 ? "" : "s"}`;
   const leftOut = changes.filter((change) => change.after === null).length;
   const out = leftOut > 0 ? ` (${leftOut} of them left out)` : "";

@@ -63,12 +63,10 @@ export function computeScores(sample: ScoredSample): Scores {
  * @returns Every score when image i counts `weights[i]` times; `null` for undefined.
  * @throws {DataError} As {@linkcode computeScores}.
  */
-export function weightedScores(
-  sample: Omit<ScoredSample, "seed">,
-): (weights: Uint32Array) => Values {
+export function weightedScores(sample: Omit<ScoredSample, "seed">) {
   checkSample(sample);
   const prepared = prepare(sample);
-  return (weights) => scoreValues(prepared, weights);
+  return (weights: Uint32Array): Values => scoreValues(prepared, weights);
 }
 
 /** Typed arrays, sorted once: what makes thousands of resamples cheap. */
@@ -152,9 +150,7 @@ function interval(
   };
 }
 
-function checkSample(
-  { labels, probabilities, predicted, groups }: Omit<ScoredSample, "seed">,
-): void {
+function checkSample({ labels, probabilities, predicted, groups }: Omit<ScoredSample, "seed">) {
   const remedy = "Run notebook 06 (metrics) again, so that the predictions are written anew.";
   const lengths = [probabilities.length, predicted.length, groups?.length ?? labels.length];
   if (lengths.some((length) => length !== labels.length)) {
@@ -186,17 +182,13 @@ export function groupScores(
   const scores = [...members].map(([group, images]) => {
     const own = (values: readonly number[]) => images.map((i) => values[i]!);
     const m = shares(rates.confusionMatrix(own(labels), own(predicted)));
-    const scored = ({ right, of }: Share): ScoredShare =>
-      of === 0
-        ? { right, of, value: null, low: null, high: null }
-        : { right, of, value: right / of, ...wilson(right, of) };
-    return {
-      group,
-      n: images.length,
-      accuracy: scored(m.accuracy!),
-      sensitivity: scored(m.sensitivity!),
-      specificity: scored(m.specificity!),
+    const scored = ({ right, of }: Share): ScoredShare => {
+      const { low, high } = of === 0 ? { low: null, high: null } : wilson(right, of);
+      return { right, of, value: of === 0 ? null : right / of, low, high };
     };
+    const [accuracy, sensitivity, specificity] = [m.accuracy!, m.sensitivity!, m.specificity!]
+      .map(scored) as [ScoredShare, ScoredShare, ScoredShare];
+    return { group, n: images.length, accuracy, sensitivity, specificity };
   });
   return scores.sort((a, b) =>
     a.accuracy.high! - b.accuracy.high! || a.accuracy.value! - b.accuracy.value! ||

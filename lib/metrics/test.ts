@@ -11,12 +11,8 @@ import { calibrate, decide } from "../run/decision.ts";
 import { countTestRead, otherTestRuns, type Scores, type TestReads } from "../run/metrics_file.ts";
 import type { ModelCard } from "../run/model_card.ts";
 import { modelCardMarkdown } from "../run/model_card_text.ts";
-import {
-  type PredictionRow,
-  type Predictions,
-  predictionsOf,
-  writePredictions,
-} from "../run/predictions.ts";
+import type { PredictionRow, Predictions } from "../run/predictions.ts";
+import { predictionsOf, writePredictions } from "../run/predictions.ts";
 import { betterThanBaseline } from "./baseline.ts";
 import { chooseDecision, withRunModel } from "./decision.ts";
 import { computeScores } from "./scores.ts";
@@ -60,15 +56,11 @@ export async function testRun(run: Run, onProgress?: OnProgress, given?: RunMode
   const { config, name, paths } = run;
   return await withRunModel(run, given, async (loaded) => {
     const { card, split } = loaded;
-    const counted = await countTestRead(
-      paths.metrics,
-      split.filter(({ subset }) => subset === "test"),
-      { weightsSha256: card.weights.sha256, decision: card.decision },
-    );
-    const reads: TestReads = {
-      ...counted,
-      other_runs: await otherTestRuns(name, counted.test_sha256),
-    };
+    const rows = split.filter(({ subset }) => subset === "test");
+    const reader = { weightsSha256: card.weights.sha256, decision: card.decision };
+    const counted = await countTestRead(paths.metrics, rows, reader);
+    const other_runs = await otherTestRuns(name, counted.test_sha256);
+    const reads: TestReads = { ...counted, other_runs };
     const predicted = await predictSubset(loaded, "test", config, onProgress);
     const predictions = testPredictions(predicted, card, config);
     const scores = withReferences(computeScores(predictions), config.metrics.references);
@@ -101,10 +93,8 @@ function testPredictions(
 function withReferences(scores: Scores, references: MetricsConfig["references"]): Scores {
   const result = { ...scores };
   for (const { score, ...reference } of references) {
-    result[score] = {
-      ...result[score],
-      references: [...result[score].references ?? [], reference],
-    };
+    const others = result[score].references ?? [];
+    result[score] = { ...result[score], references: [...others, reference] };
   }
   return result;
 }

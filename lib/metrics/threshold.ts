@@ -33,11 +33,8 @@ export function chooseThreshold(
 ): ThresholdChoice {
   const positives = labels.reduce((sum, label) => sum + label, 0);
   const negatives = labels.length - positives;
-  const stay = (reason: string): ThresholdChoice => ({
-    threshold: DEFAULT_DECISION.threshold,
-    rule: "default",
-    reason,
-  });
+  const { threshold } = DEFAULT_DECISION;
+  const stay = (reason: string): ThresholdChoice => ({ threshold, rule: "default", reason });
   if (setting.rule === "default") return stay("The threshold is 0.5, as was asked for.");
   if (positives === 0 || negatives === 0) {
     const absent = positives === 0 ? "positive" : "negative";
@@ -120,11 +117,10 @@ function between(lower: number, upper: number): number {
   return middle > lower ? middle : upper;
 }
 
-interface BandSample {
-  probabilities: readonly number[];
+type BandSample = Pick<Predictions, "probabilities"> & {
   right: readonly boolean[];
   threshold: number;
-}
+};
 
 /**
  * The band that accepts most validation images while their error rate keeps to a limit: images at
@@ -164,13 +160,11 @@ export function chooseAcceptBand(
   if (best === null) {
     // the fewest images that show such a rate without any error
     const needed = Math.ceil(Math.log(ALPHA) / Math.log1p(-errorRate) - 1e-9);
-    return {
-      acceptBand: null,
-      reason:
-        `Every prediction is for a person to review: the ${n} validation images do not show ` +
-        `for any part of them that at most ${percent} are wrong, with 95 % confidence ` +
-        `(${needed} without an error would).`,
-    };
+    const reason =
+      `Every prediction is for a person to review: the ${n} validation images do not ` +
+      `show for any part of them that at most ${percent} are wrong, with 95 % confidence ` +
+      `(${needed} without an error would).`;
+    return { acceptBand: null, reason };
   }
   const { low: { edge: low }, high: { edge: high } } = best;
   return {

@@ -12,17 +12,12 @@ export function isHeadLayer(name: string): boolean {
   return name.startsWith("head_") || name.split("/")[0] === OUTPUT_LAYER;
 }
 
-/** Keras' default; `moving = 0.99 moving + 0.01 batch`. */
-const MOMENTUM = 0.99;
-
-/** Keras' default, and that of TensorFlow's EfficientNet-Lite. */
-const EPSILON = 1e-3;
-
-/** Keras builds ResNet50 with this BatchNorm epsilon, not with its default. */
-const RESNET_EPSILON = 1.001e-5;
-
-/** Layers that grow by one with each call of a function, which returns the new one's name. */
-function createLayers(activation: Activation = "relu", epsilon = EPSILON) {
+/**
+ * Layers that grow by one with each call of a function, which returns the new one's name.
+ *
+ * @param epsilon Of BatchNorms: by default that of Keras and of TensorFlow's EfficientNet-Lite.
+ */
+function createLayers(activation: Activation = "relu", epsilon = 1e-3) {
   const layers: Layer[] = [];
   const add = (name: string, input: string | string[], operation: Operation): string => {
     layers.push({ name, inputs: [input].flat(), ...operation });
@@ -32,7 +27,7 @@ function createLayers(activation: Activation = "relu", epsilon = EPSILON) {
     layers,
     add,
     batchNorm: (name: string, input: string) =>
-      add(name, input, { op: "batchNorm", epsilon, momentum: MOMENTUM }),
+      add(name, input, { op: "batchNorm", epsilon, momentum: 0.99 }), // Keras' default
     activate: (name: string, input: string) => add(name, input, { op: "activation", activation }),
   };
 }
@@ -46,7 +41,8 @@ function createLayers(activation: Activation = "relu", epsilon = EPSILON) {
  * Input [size, size, 3], output [size/32, size/32, 2048].
  */
 export function resnet50(): Graph {
-  const { layers, add, batchNorm, activate: relu } = createLayers("relu", RESNET_EPSILON);
+  // Keras builds ResNet50 with this epsilon, not with its default
+  const { layers, add, batchNorm, activate: relu } = createLayers("relu", 1.001e-5);
   const conv = (
     name: string,
     input: string,
@@ -55,25 +51,6 @@ export function resnet50(): Graph {
     stride = 1,
     padding: Padding = "valid",
   ) => add(name, input, { op: "conv2d", filters, kernelSize, stride, padding, bias: true });
-
-  /** 1×1 reduce, 3×3, 1×1 expand, added to the shortcut. */
-  const block = (
-    name: string,
-    input: string,
-    filters: number,
-    stride: number,
-    project: boolean,
-  ) => {
-    let x = conv(`${name}_1_conv`, input, filters, 1, stride);
-    x = relu(`${name}_1_relu`, batchNorm(`${name}_1_bn`, x));
-    x = conv(`${name}_2_conv`, x, filters, 3, 1, "same");
-    x = relu(`${name}_2_relu`, batchNorm(`${name}_2_bn`, x));
-    let shortcut = project ? conv(`${name}_0_conv`, input, 4 * filters, 1, stride) : input;
-    x = conv(`${name}_3_conv`, x, 4 * filters, 1);
-    if (project) shortcut = batchNorm(`${name}_0_bn`, shortcut);
-    x = batchNorm(`${name}_3_bn`, x);
-    return relu(`${name}_out`, add(`${name}_add`, [shortcut, x], { op: "add" }));
-  };
 
   let x = add("input_layer", [], { op: "input" }); // [224, 224, 3]
   x = add("conv1_pad", x, { op: "zeroPadding", pad: 3 });
@@ -87,8 +64,18 @@ export function resnet50(): Graph {
     { filters: 512, blocks: 3, stride: 2 }, // conv5: [7, 7, 2048]
   ];
   stages.forEach(({ filters, blocks, stride }, stage) => {
-    for (let b = 1; b <= blocks; b++) {
-      x = block(`conv${stage + 2}_block${b}`, x, filters, b === 1 ? stride : 1, b === 1);
+    for (let b = 1; b <= blocks; b++) { // 1×1 reduce, 3×3, 1×1 expand, added to the shortcut
+      const name = `conv${stage + 2}_block${b}`;
+      let shortcut = x;
+      x = conv(`${name}_1_conv`, x, filters, 1, b === 1 ? stride : 1);
+      x = relu(`${name}_1_relu`, batchNorm(`${name}_1_bn`, x));
+      x = conv(`${name}_2_conv`, x, filters, 3, 1, "same");
+      x = relu(`${name}_2_relu`, batchNorm(`${name}_2_bn`, x));
+      if (b === 1) shortcut = conv(`${name}_0_conv`, shortcut, 4 * filters, 1, stride);
+      x = conv(`${name}_3_conv`, x, 4 * filters, 1);
+      if (b === 1) shortcut = batchNorm(`${name}_0_bn`, shortcut);
+      x = batchNorm(`${name}_3_bn`, x);
+      x = relu(`${name}_out`, add(`${name}_add`, [shortcut, x], { op: "add" }));
     }
   });
   return layers;

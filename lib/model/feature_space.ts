@@ -99,11 +99,8 @@ function project(centred: Float32Array, directions: Float32Array) {
   return { along, rest: Math.max(0, rest) };
 }
 
-/** Rounds of the subspace iteration: the directions kept are then right to some digits. */
-const ROUNDS = 6;
-
-/** Directions that are followed beyond those wanted. */
-const SPARE = 10;
+/** Rounds of the subspace iteration, and directions that are followed beyond those wanted. */
+const [ROUNDS, SPARE] = [6, 10];
 
 /**
  * The directions in which rows differ most, by a randomised subspace iteration (Halko, Martinsson &

@@ -172,11 +172,8 @@ function activate(x: Tensor, activation: Activation | "linear", logits: boolean)
 
 /** Inverted dropout, as in Keras: what is kept is scaled up so that the expectation stays. */
 function dropOut(x: Tensor, rate: number, random: Random): Tensor {
-  const mask = Float32Array.from(
-    { length: x.size },
-    () => random.next() < rate ? 0 : 1 / (1 - rate),
-  );
-  return x.mul(tf.tensor(mask, x.shape));
+  const draw = () => random.next() < rate ? 0 : 1 / (1 - rate);
+  return x.mul(tf.tensor(Float32Array.from({ length: x.size }, draw), x.shape));
 }
 
 function normalise(
@@ -223,11 +220,9 @@ function withGradient(forward: (x: Tensor) => Tensor, gradient: string): (x: Ten
   }) as (x: Tensor) => Tensor;
 }
 
-/** max(x, 0). */
-const relu: (x: Tensor) => Tensor = withGradient((x) => x.relu(), "ReluGrad");
+const relu = withGradient((x) => x.relu(), "ReluGrad");
 
-/** min(max(x, 0), 6). */
-const relu6: (x: Tensor) => Tensor = withGradient((x) => x.relu6(), "Relu6Grad");
+const relu6 = withGradient((x) => x.relu6(), "Relu6Grad");
 
 /** x [..., channels] + bias [channels]. */
 const addBias: (x: Tensor, bias: Tensor) => Tensor = tf.customGrad(
@@ -244,10 +239,7 @@ const addBias: (x: Tensor, bias: Tensor) => Tensor = tf.customGrad(
 type Convolution = Layer & { op: "conv2d" | "depthwiseConv2d" };
 
 /** Kernel [h, w, in, out] ([h, w, channels, 1] of a depthwise convolution) and bias [out], if any. */
-interface Filters {
-  kernel: TensorFlow.Tensor4D;
-  bias: TensorFlow.Tensor1D | null;
-}
+type Filters = { kernel: Tensor4D; bias: TensorFlow.Tensor1D | null };
 
 /** Whether a layer is a {@linkcode Convolution}. */
 export function isConvolution(layer: Layer): layer is Convolution {
@@ -294,12 +286,9 @@ function foldedConvolution(
  *
  * @param foldable Which BatchNorm layers run in inference mode.
  */
-function foldablePairs(
-  graph: Graph,
-  foldable: (batchNorm: string) => boolean,
-): Map<string, { conv: Convolution; batchNorm: Layer & { op: "batchNorm" } }> {
+function foldablePairs(graph: Graph, foldable: (batchNorm: string) => boolean) {
   const readers = consumers(graph);
-  const pairs: ReturnType<typeof foldablePairs> = new Map();
+  const pairs = new Map<string, { conv: Convolution; batchNorm: Layer & { op: "batchNorm" } }>();
   for (const conv of graph) {
     const [batchNorm, ...others] = readers.get(conv.name) ?? [];
     if (!isConvolution(conv) || batchNorm?.op !== "batchNorm" || others.length > 0) continue;

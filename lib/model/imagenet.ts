@@ -35,6 +35,7 @@ export const imagenetWeights: Readonly<Record<Architecture["backbone"], Imagenet
   },
 };
 
+/** An official file of Keras' applications, with the MD5 that Keras publishes. */
 const RESNET50_FILE = {
   name: "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
   md5: "4d473c1dd8becc155b73f8504c6f6626",
@@ -42,9 +43,6 @@ const RESNET50_FILE = {
 
 /** Where Keras keeps the official weights of its ResNets (`keras.applications.resnet`). */
 const KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications/resnet/";
-
-/** One official file of Keras' applications, with the MD5 that Keras publishes. */
-type KerasFile = typeof RESNET50_FILE;
 
 /**
  * Reads an official weights file from model/pretrained/, where it is downloaded to when it is needed
@@ -57,7 +55,7 @@ type KerasFile = typeof RESNET50_FILE;
  * @throws {ModelError} When it is there and its content is not the published one.
  */
 export async function loadKerasFile(
-  file: KerasFile,
+  file: typeof RESNET50_FILE,
   specs: readonly WeightSpec[],
   {
     folder = join(projectRoot, "model", "pretrained"),
@@ -111,7 +109,7 @@ const MAX_BYTES = 1 << 30;
  * @throws The file system's own error (disk full, no permission).
  */
 async function download(
-  { name, md5 }: KerasFile,
+  { name, md5 }: typeof RESNET50_FILE,
   url: string,
   path: string,
   waitSeconds: number,
@@ -153,9 +151,8 @@ async function download(
         const [have, all] = [done, total].map((bytes) => Math.round(bytes / 1e5) / 10);
         if (total > 0) onProgress?.(have!, all!, `MB of ${name}`);
       }
-      if (hash.digest("hex") !== md5) {
-        throw new DownloadError("what the server sent is not that file");
-      }
+      if (hash.digest("hex") === md5) return;
+      throw new DownloadError("what the server sent is not that file");
     });
   } finally {
     impatience.abort(); // what is still open of a response that was refused
@@ -212,10 +209,8 @@ export async function torchTensors(
     );
   if (await sha256File(source) !== LITE0_FILE.sha256) throw refuse("is not the published file.");
   return await inScratch(async (folder) => {
-    const [script, out] = [
-      join(import.meta.dirname!, "read_torch_weights.py"),
-      join(folder, "values"),
-    ];
+    const script = join(import.meta.dirname!, "read_torch_weights.py");
+    const out = join(folder, "values");
     const names = wanted.map(({ name }) => name);
     const shapes = await runTool(venvPython, ["-I", script, source, out, ...names]);
     if (shapes.replaceAll(" ", "") !== JSON.stringify(wanted.map(({ shape }) => shape))) {

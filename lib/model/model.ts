@@ -171,10 +171,8 @@ export function frozenLayerCount(backbone: Architecture["backbone"], unfreezeLas
  * @param images Preprocessed, [batch, size, size, 3]; 32 or more. Not disposed.
  */
 export function estimateMoments(model: Model, images: TensorFlow.Tensor4D): void {
-  const backbone = model.graph.slice(
-    0,
-    model.graph.findIndex(({ name }) => name === FEATURE_LAYER),
-  );
+  const end = model.graph.findIndex(({ name }) => name === FEATURE_LAYER);
+  const backbone = model.graph.slice(0, end);
   const moments = new Map<string, Moments>();
   const training = { usesBatchStatistics: () => true, random: null, moments };
   const inputs = new Map([[INPUT_LAYER, images]]);
@@ -188,11 +186,7 @@ export function estimateMoments(model: Model, images: TensorFlow.Tensor4D): void
 }
 
 /** One tensor of a tensor file, in the form of a tfjs weights manifest. */
-export interface TensorEntry {
-  name: string;
-  shape: number[];
-  dtype: "float32";
-}
+type TensorEntry = { name: string; shape: number[]; dtype: "float32" };
 
 /**
  * Writes tensors one after another as little-endian 32-bit floats, atomically.

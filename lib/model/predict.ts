@@ -90,9 +90,8 @@ export function createPredictor(
 }
 
 /**
- * How many images a network takes in one pass. Its first layers hold the largest tensors of all, so
- * on a processor fewer at once bound the peak of memory and cost little; a graphics card takes all
- * that it is given.
+ * How many images a network takes in one pass. On a processor fewer at once bound the peak of memory
+ * and cost little; a graphics card takes all that it is given.
  *
  * @param onProcessor At most so many where there is no graphics card.
  */
@@ -128,8 +127,13 @@ export function cardPredictor(
 export function averageSymmetries(predictor: Predictor, size: number): Predictor {
   const average = async (pixels: Uint8Array, first: Float32Array): Promise<Float32Array> => {
     const sums = Float64Array.from(first);
+    const length = size * size * 3;
+    const turned = new Uint8Array(pixels.length); // [n, size, size, 3]
     for (let symmetry = 1; symmetry < SYMMETRIES.length; symmetry++) {
-      const values = await predictor.predict(turned(pixels, size, symmetry));
+      for (let start = 0; start < pixels.length; start += length) {
+        turned.set(applySymmetry(pixels.subarray(start, start + length), size, symmetry), start);
+      }
+      const values = await predictor.predict(turned);
       values.forEach((value, i) => sums[i]! += value);
     }
     return Float32Array.from(sums, (sum) => sum / SYMMETRIES.length);
@@ -142,16 +146,6 @@ export function averageSymmetries(predictor: Predictor, size: number): Predictor
     },
     dispose: predictor.dispose,
   };
-}
-
-/** Turns or mirrors every image of a batch [n, size, size, 3] alike. */
-function turned(pixels: Uint8Array, size: number, symmetry: number): Uint8Array {
-  const length = size * size * 3;
-  const result = new Uint8Array(pixels.length);
-  for (let start = 0; start < pixels.length; start += length) {
-    result.set(applySymmetry(pixels.subarray(start, start + length), size, symmetry), start);
-  }
-  return result;
 }
 
 /** An image that was classified, with what the model saw and made of it. */

@@ -55,7 +55,7 @@ const TRAIT_RULES: Readonly<
 
 const TRAITS = Object.keys(TRAIT_RULES) as (keyof ImageTraits)[];
 
-/** Its name in a model folder. */
+/** Name of the reference in a model folder. */
 export const REFERENCE_FILE = "reference.json";
 
 const finite = z.number().min(-1e6).max(1e6);
@@ -295,7 +295,7 @@ function packFloats(values: Float32Array): string {
 
 /** The inverse; `null` when there are not `count` numbers, or some are not finite. */
 function unpackFloats(text: string, count: number): Float32Array | null {
-  if (text.length !== 4 * Math.ceil(2 * count / 3)) return null; // before anything is made of it
+  if (text.length !== 4 * Math.ceil(2 * count / 3)) return null; // before anything is allocated
   try {
     const values = new Float32Array(new Float16Array(Uint8Array.fromBase64(text).buffer));
     return values.length === count && values.every(Number.isFinite) ? values : null;

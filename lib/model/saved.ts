@@ -88,14 +88,11 @@ export async function loadModel(folder: string): Promise<{ model: Model; card: M
     entries[index]?.name !== name || entries[index].shape.join() !== shape.join()
   );
   if (missing || entries.length > specs.length) {
-    throw new ModelError(
-      `${path} does not hold the weights of ${architecture.backbone}: ` +
-        (missing
-          ? `${missing.name} [${missing.shape}] is missing or misshapen.`
-          : "it has too many."),
-      NO_MODEL,
-      { file: path },
-    );
+    const what = missing
+      ? `${missing.name} [${missing.shape}] is missing or misshapen.`
+      : "it has too many.";
+    const message = `${path} does not hold the weights of ${architecture.backbone}: ${what}`;
+    throw new ModelError(message, NO_MODEL, { file: path });
   }
   const weights = await readTensors(join(folder, file), entries, card.weights.sha256);
   return { model: { architecture, graph, weights }, card };
@@ -157,11 +154,7 @@ export async function updateCard(folder: string, model: Model, card: ModelCard):
 }
 
 /** A trained run: its model, which the caller disposes, and the split that it was trained on. */
-export interface RunModel {
-  model: Model;
-  card: ModelCard;
-  split: SplitRow[];
-}
+export type RunModel = { model: Model; card: ModelCard; split: SplitRow[] };
 
 /**
  * Loads the run's saved model together with its split.

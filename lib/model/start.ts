@@ -31,12 +31,8 @@ import { loadModel } from "./saved.ts";
 /** Where a model's first weights came from, as its card tells it. */
 export type StartingWeights = ModelCard["startingWeights"];
 
-/** A model as training starts from it. */
-interface StartingModel {
-  /** Its architecture is the one in force: the backbone may be another than the config's. */
-  model: Model;
-  startingWeights: StartingWeights;
-}
+/** A model as training starts from it; the backbone may be another than the config's. */
+type StartingModel = { model: Model; startingWeights: StartingWeights };
 
 /**
  * The run's split and the model that training starts from. Only the sample set may start without
@@ -51,11 +47,9 @@ interface StartingModel {
 export async function startRun({ name, config, paths }: Run, onProgress?: OnProgress) {
   // it would overwrite what it starts from, and be another run each time
   if (namesBetween(paths.model, fromRoot(config.model.weights)) !== null) {
+    const own = JSON.stringify(name);
     throw new ModelError(
-      `The run ${
-        JSON.stringify(name)
-      } cannot start from ${config.model.weights}, where it puts its ` +
-        "own model.",
+      `The run ${own} cannot start from ${config.model.weights}, where it puts its own model.`,
       'Give the new training a name of its own (run: "...").',
     );
   }
@@ -110,11 +104,8 @@ export async function startingModel(
     startFrom(config, backbone, () => true, async (model) => {
       const files = trainingImages.slice(0, MOMENT_IMAGES);
       for await (const { pixels } of batches(files, { ...decode, batchSize: MOMENT_IMAGES })) {
-        const images = preprocess(
-          pixels,
-          config.model.imageSize,
-          backbones[backbone].preprocessing,
-        );
+        const { preprocessing } = backbones[backbone];
+        const images = preprocess(pixels, config.model.imageSize, preprocessing);
         estimateMoments(model, images);
         images.dispose();
       }

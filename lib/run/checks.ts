@@ -3,20 +3,17 @@ import { DataError } from "../core/errors.ts";
 import { exists, readJson, writeJson } from "../core/files.ts";
 import { writtenListSchema } from "./evaluation_files.ts";
 
-const text = z.string();
+const [text, probability] = [z.string(), z.number()];
 
 const testedImagesSchema = z.object({
   created: z.iso.datetime(),
-  predictions: z.array(
-    z.object({ path: text, label: text, predicted: text, probability: z.number() }),
-  ),
+  predictions: z.array(z.object({ path: text, label: text, predicted: text, probability })),
 });
 
 /** The test images with their labels and predictions when a list for review was written. */
 export type TestedImages = z.infer<typeof testedImagesSchema>;
 
 const reviewRecordSchema = z.object({
-  /** The lists. */
   written: z.array(writtenListSchema),
   /** The test that the newest list is of. */
   current: testedImagesSchema,
@@ -38,9 +35,7 @@ export async function readReviewRecord(path: string): Promise<ReviewRecord | nul
 }
 
 /** Writes review.json, atomically. */
-export async function writeReviewRecord(path: string, record: ReviewRecord): Promise<void> {
-  await writeJson(path, record);
-}
+export const writeReviewRecord: (path: string, record: ReviewRecord) => Promise<void> = writeJson;
 
 const correlation = z.number().nullable();
 
@@ -81,6 +76,4 @@ export async function readMapCheck(path: string): Promise<MapCheck | null> {
 }
 
 /** Writes explanation_check.json, atomically. */
-export async function writeMapCheck(path: string, check: MapCheck | null): Promise<void> {
-  await writeJson(path, check);
-}
+export const writeMapCheck: (path: string, check: MapCheck | null) => Promise<void> = writeJson;

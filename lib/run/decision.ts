@@ -3,14 +3,15 @@ import { z } from "zod";
 /** Probabilities within 1.3e-14 of 0 or 1 count as that far from them. */
 export const LARGEST_LOG_ODDS = 32;
 
-const count = z.int().min(0);
-
-const score = z.number().min(-LARGEST_LOG_ODDS).max(LARGEST_LOG_ODDS);
-
 /** Most scores of a class that a card holds. */
 export const MOST_SCORES = 256;
 
-const scores = z.array(score).min(1).max(MOST_SCORES);
+const count = z.int().min(0);
+
+const share = z.number().min(0).max(1);
+
+const scores = z.array(z.number().min(-LARGEST_LOG_ODDS).max(LARGEST_LOG_ODDS))
+  .min(1).max(MOST_SCORES);
 
 const validationScoresSchema = z.object({ positives: scores, negatives: scores });
 
@@ -21,14 +22,10 @@ export const decisionSchema = z.object({
     slope: z.number().positive(),
     intercept: z.number(),
   }),
-  threshold: z.number().min(0).max(1),
+  threshold: share,
   rule: z.enum(["default", "youden", "sensitivity", "costs"]),
   testTimeAugmentation: z.boolean(),
-  acceptBand: z.object({
-    low: z.number().min(0).max(1),
-    high: z.number().min(0).max(1),
-    errorRate: z.number().min(0).max(1),
-  }).nullable(),
+  acceptBand: z.object({ low: share, high: share, errorRate: share }).nullable(),
   validation: z.object({
     truePositives: count,
     falsePositives: count,
@@ -70,9 +67,12 @@ export const DEFAULT_DECISION: Decision = {
   validation: null,
 };
 
-/** Logarithm of a probability as {@linkcode calibrate} takes it, never below that of 1e-12. */
+/**
+ * Logarithm of a probability as {@linkcode calibrate} takes it, never below that of 1e-12: float32
+ * softmax outputs can be 0, whose logarithm is not finite.
+ */
 export function logProbability(p: number): number {
-  return Math.log(Math.max(p, LEAST));
+  return Math.log(Math.max(p, 1e-12));
 }
 
 /**
@@ -121,6 +121,3 @@ export function decide(probabilities: readonly number[], threshold: number): num
   if (probabilities.length === 2) return probabilities[1]! >= threshold ? 1 : 0;
   return probabilities.indexOf(Math.max(...probabilities));
 }
-
-/** Float32 softmax outputs can be 0, whose logarithm is not finite. */
-const LEAST = 1e-12;

@@ -75,10 +75,7 @@ export const DETAILS_COLUMNS = [
 ] as const satisfies (keyof DetailsRow)[];
 
 /** A row of evaluation_errors.csv: an image that could not be read, and why. */
-export interface ErrorRow {
-  name: string;
-  error: string;
-}
+export type ErrorRow = { name: string; error: string };
 
 const SHARE_COLUMNS = ["n", "positive", "share", "low", "high", "corrected_share"] as const;
 
@@ -199,13 +196,9 @@ export async function readReviewLists({ summary }: EvaluationFiles): Promise<Wri
 
 const originSchema = summarySchema.pick({ folder: true, model: true, review_lists: true });
 
-/** Where results come from; `null`: the summary is missing or damaged, and tells nothing. */
-async function readOrigin(path: string): Promise<z.infer<typeof originSchema> | null> {
-  try {
-    return originSchema.parse(JSON.parse(await Deno.readTextFile(path)));
-  } catch {
-    return null;
-  }
+/** Where results come from; `undefined`: the summary is missing or damaged, and tells nothing. */
+async function readOrigin(path: string) {
+  return originSchema.safeParse(await readJson(path, "").catch(() => null)).data;
 }
 
 /**
@@ -221,7 +214,7 @@ export async function refuseOverwriting(
   if (!await exists(files.evaluation)) return;
   const previous = await readOrigin(files.summary);
   if (previous?.folder === origin.folder && previous.model.weights_sha256 === origin.model) return;
-  const reason = previous === null
+  const reason = previous === undefined
     ? "it is there already, and nothing tells where it comes from"
     : previous.folder !== origin.folder
     ? `it holds the results of another folder, ${previous.folder}`

@@ -57,10 +57,7 @@ export async function readFindings(path: string): Promise<Finding[]> {
   return rows.map((row) => ({ ...row, finding: row.finding as FindingKind }));
 }
 
-/**
- * The pairs of near-duplicates among the findings: what the split must not separate. Some may be of
- * images that are not used.
- */
+/** The pairs of near-duplicates among the findings, some of images that are not used. */
 export function nearDuplicatePairs(findings: readonly Finding[]): [string, string][] {
   return findings
     .filter(({ finding }) => finding.endsWith("near_duplicate"))

@@ -68,18 +68,15 @@ export async function readMetrics(path: string): Promise<Metrics> {
   return { scores, reads };
 }
 
-const readerSchema = z.object({
-  weights_sha256: z.string(),
-  calibration: decisionSchema.shape.calibration,
-  threshold: z.number(),
-  reads: z.int().min(1),
-});
-
-/** See {@linkcode TestReads}. */
 const testReadsSchema = z.object({
   count: z.int().min(1),
   test_sha256: z.string(),
-  readers: z.array(readerSchema).min(1),
+  readers: z.array(z.object({
+    weights_sha256: z.string(),
+    calibration: decisionSchema.shape.calibration,
+    threshold: z.number(),
+    reads: z.int().min(1),
+  })).min(1),
   other_runs: z.array(z.string()).default([]),
 });
 
@@ -105,16 +102,14 @@ export type TestReads = z.infer<typeof testReadsSchema>;
 export async function countTestRead(
   path: string,
   rows: readonly SplitRow[],
-  { weightsSha256, decision: { calibration, threshold } }: {
-    weightsSha256: string;
-    decision: Decision;
-  },
+  reader: { weightsSha256: string; decision: Decision },
 ): Promise<Omit<TestReads, "other_runs">> {
   const text = rows.map((row) => JSON.stringify([row.path, row.sha256])).sort().join("\n");
   const test_sha256 = createHash("sha256").update(text).digest("hex");
   const earlier = await readEarlier(path);
   const readers = earlier?.test_sha256 === test_sha256 ? earlier.readers : [];
-  const own = { weights_sha256: weightsSha256, calibration, threshold };
+  const { weightsSha256: weights_sha256, decision: { calibration, threshold } } = reader;
+  const own = { weights_sha256, calibration, threshold };
   const isOwn = ({ reads: _reads, ...reader }: TestReads["readers"][number]) =>
     isDeepStrictEqual(reader, own);
   const reads = 1 + (readers.find(isOwn)?.reads ?? 0);
@@ -124,11 +119,10 @@ export async function countTestRead(
 
 async function readEarlier(path: string): Promise<TestReads | undefined> {
   if (!await exists(path)) return undefined;
-  const metrics = await readJson(
-    path,
-    "Delete it and run notebook 06 again; the count of how often the test images have been read " +
-      "then starts anew.",
-  );
+  const remedy =
+    "Delete it and run notebook 06 again; the count of how often the test images have " +
+    "been read then starts anew.";
+  const metrics = await readJson(path, remedy);
   return z.object({ test_reads: testReadsSchema }).safeParse(metrics).data?.test_reads;
 }
 

@@ -23,10 +23,7 @@ export const stain = vector.refine((v) => Math.abs(Math.hypot(...v) - 1) < 1e-6,
 
 const amount = z.number().positive().max(1000);
 
-/**
- * See {@linkcode StainReference}. What would make plain white or black of every image is refused:
- * numbers that are not finite or out of range, stains that are none or twice the same.
- */
+/** See {@linkcode StainReference}. What would make plain white or black of every image is refused. */
 export const stainReferenceSchema = z.discriminatedUnion("method", [
   z.object({
     method: z.literal("reinhard"),
@@ -103,8 +100,7 @@ export const modelCardSchema = z.object({
 });
 
 /**
- * What must travel with a model for its predictions to mean anything: classes, preprocessing,
- * how its probabilities become answers, what it was made from, and how it scored on validation. Part of model.json;
+ * What must travel with a model for its predictions to mean anything: part of model.json;
  * model_card.json is a copy for people.
  */
 export type ModelCard = z.infer<typeof modelCardSchema>;
@@ -122,7 +118,6 @@ function canBeToldApart([a, b]: readonly [readonly number[], readonly number[]])
 export function describeHead({ head = DEFAULT_HEAD }: ModelCard["architecture"]): string {
   const { units } = head;
   if (units.length === 0) return "a head without hidden layers";
-  return `a head of ${units.length === 1 ? "a dense layer" : "dense layers"} of ${
-    units.join(" and ")
-  } units`;
+  const layers = units.length === 1 ? "a dense layer" : "dense layers";
+  return `a head of ${layers} of ${units.join(" and ")} units`;
 }

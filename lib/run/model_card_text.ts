@@ -46,6 +46,7 @@ function modelDetails(card: ModelCard): string[] {
   const { architecture, frozen, startingWeights, training, preprocessing, decision } = card;
   const { calibration, threshold, rule } = decision;
   const { imageSize: size, backbone, classes } = architecture;
+  const versions = Object.entries(card.versions).map((pair) => pair.map(escape).join(" "));
   return [list({
     "Network": `${backbone} with ${describeHead(architecture)}, ${size} × ${size} pixels, ` +
       `${card.weights.parameters.toLocaleString("en-GB")} parameters`,
@@ -66,10 +67,7 @@ function modelDetails(card: ModelCard): string[] {
         `“${escape(classes.at(-1)!)}”`,
     "Weights": `SHA-256 \`${card.weights.sha256}\``,
     "Made": card.created,
-    "Versions": Object.entries(card.versions).map((pair) =>
-      pair.map(escape).join(" ")
-    ).join(", ") ||
-      "not recorded",
+    "Versions": versions.join(", ") || "not recorded",
   })];
 }
 
@@ -111,9 +109,8 @@ function metrics({ decision }: ModelCard): string[] {
 }
 
 function evaluationData({ data }: ModelCard, test: ModelTest | null): string[] {
-  const reads = test?.reads
-    ? ` They have been read ${test.reads === 1 ? "once" : `${test.reads} times`}.`
-    : "";
+  const times = test?.reads === 1 ? "once" : `${test?.reads} times`;
+  const reads = test?.reads ? ` They have been read ${times}.` : "";
   return [
     `${data.images.test} test images of the same source as the training images, set apart before ` +
     `training.${reads} There was no external validation: no images of another source were tested.`,
@@ -138,16 +135,8 @@ function analyses(test: ModelTest | null): string[] {
   const number = (value: number | null) => value === null ? "–" : value.toFixed(4);
   const rows = Object.entries(test.scores).map(([name, score]) => {
     const interval = score.low === null ? "–" : `${number(score.low)} to ${number(score.high)}`;
-    const [value, baseline] = [number(score.value), number(score.baseline)];
-    const cells = [
-      escape(scoreTitle(name)),
-      value,
-      interval,
-      baseline,
-      score.n,
-      escape(score.method),
-    ];
-    return `| ${cells.join(" | ")} |`;
+    const scores = `${number(score.value)} | ${interval} | ${number(score.baseline)}`;
+    return `| ${escape(scoreTitle(name))} | ${scores} | ${score.n} | ${escape(score.method)} |`;
   });
   return [[
     "| score | value | 95 % interval | baseline | n | method |",
@@ -157,12 +146,13 @@ function analyses(test: ModelTest | null): string[] {
 }
 
 function caveats({ architecture: { classes }, decision }: ModelCard): string[] {
+  const { low, high, errorRate } = decision.acceptBand ?? {};
   const band = decision.acceptBand
-    ? `Accept only predictions of a probability at most ${
-      decision.acceptBand.low.toPrecision(3)
-    } ` +
-      `or at least ${decision.acceptBand.high.toPrecision(3)}, which were chosen for ` +
-      `${(100 * decision.acceptBand.errorRate).toFixed(0)} % errors on validation images.`
+    ? `Accept only predictions of a probability at most ${low!.toPrecision(3)} or at least ` +
+      `${high!.toPrecision(3)}, which were chosen for ${
+        (100 * errorRate!).toFixed(0)
+      } % errors on ` +
+      "validation images."
     : "Let a person look at every prediction: no range of probabilities was found on validation " +
       "images that may be accepted without.";
   return [

@@ -2,14 +2,8 @@ import { z } from "zod";
 import { configInForce, describeConfig, parseConfig } from "../core/config.ts";
 import { DataError, reasonOf } from "../core/errors.ts";
 import { exists, readJson, writeJson } from "../core/files.ts";
-import {
-  fromRoot,
-  isSynthetic,
-  projectRoot,
-  runFolders,
-  type RunPaths,
-  runPaths,
-} from "../core/paths.ts";
+import { fromRoot, isSynthetic, projectRoot } from "../core/paths.ts";
+import { runFolders, type RunPaths, runPaths } from "../core/paths.ts";
 import type { Config, ConfigInput, Monitor } from "../core/settings.ts";
 import { compareCodePoints } from "../core/words.ts";
 import { type HistoryRow, lowerIsBetter, readEvents, readHistory } from "./history.ts";
@@ -64,21 +58,16 @@ export interface RunSummary extends TrainingRecord {
   test: Readonly<Record<string, number | null>> | null;
 }
 
-/** All trained runs, and what is to be said of the other folders. */
-export interface Runs {
-  runs: RunSummary[];
-  /** Folders that were left out in whole or in part, and why. */
-  remarks: { run: string; text: string }[];
-}
+/** All trained runs, and why other folders were left out in whole or in part. */
+export type Runs = { runs: RunSummary[]; remarks: { run: string; text: string }[] };
 
 const recordSchema = z.object({ config: z.unknown(), splitSha256: z.string().min(1) });
 
 const cardSchema = z.object({ created: z.iso.datetime() });
 
 /** Writes training.json. */
-export async function writeTrainingRecord(path: string, record: TrainingRecord): Promise<void> {
-  await writeJson(path, record);
-}
+export const writeTrainingRecord: (path: string, record: TrainingRecord) => Promise<void> =
+  writeJson;
 
 /**
  * Reads every run in results/. A folder that is no run, has not been trained or is damaged is left

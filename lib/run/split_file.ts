@@ -109,10 +109,7 @@ export function groupWarning(rows: readonly { path: string; group: string }[]): 
 export type SplitCertificate = z.infer<typeof certificateSchema>;
 
 /** What a split was made from. */
-export interface SplitRequest {
-  seed: number;
-  fractions: Fractions;
-}
+export type SplitRequest = { seed: number; fractions: Fractions };
 
 /**
  * Checks a split and certifies it. A pure function of its arguments, in any order of rows and pairs.
@@ -166,9 +163,8 @@ export function certifySplit(
 }
 
 /** Writes split_certificate.json, atomically. */
-export async function writeCertificate(path: string, certificate: SplitCertificate): Promise<void> {
-  await writeJson(path, certificate);
-}
+export const writeCertificate: (path: string, certificate: SplitCertificate) => Promise<void> =
+  writeJson;
 
 const count = z.int().min(0);
 
@@ -243,13 +239,12 @@ export function verifyCertificate(
  */
 export function requestOf(certificate: Record<string, unknown>): SplitRequest | null {
   const { data } = requestSchema.safeParse(certificate);
-  if (!data) {
-    throw new DataError(
-      "The split certificate is damaged: it does not say how the split came about.",
-      "Make the split anew with notebook 03.",
-    );
-  }
-  return data.source === "given" ? null : { seed: data.seed, fractions: data.fractions_requested };
+  if (data?.source === "given") return null;
+  if (data) return { seed: data.seed, fractions: data.fractions_requested };
+  throw new DataError(
+    "The split certificate is damaged: it does not say how the split came about.",
+    "Make the split anew with notebook 03.",
+  );
 }
 
 const requestSchema = z.discriminatedUnion("source", [
@@ -272,7 +267,6 @@ export function manifestHash(manifest: readonly ManifestRow[]): string {
   );
 }
 
-/** Every leak, in words. */
 function findCrossings(
   rows: readonly SplitRow[],
   nearDuplicates: readonly (readonly [string, string])[],
@@ -331,10 +325,9 @@ export function subsetItems(
   folder: string,
   classes: readonly string[],
 ): LabelledFile[] {
-  return rows.filter((row) => row.subset === subset)
-    .map(({ path, label, sha256 }) => {
-      return { path: join(folder, path), label: classes.indexOf(label), sha256 };
-    });
+  return rows.filter((row) => row.subset === subset).map(({ path, label, sha256 }) => {
+    return { path: join(folder, path), label: classes.indexOf(label), sha256 };
+  });
 }
 
 /** An image file to learn from or to score. */

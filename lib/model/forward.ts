@@ -142,8 +142,9 @@ function compute(
     case "globalAveragePool":
       return input.mean([1, 2]); // [batch, channels]
     case "dense":
+      // [batch, units]
       return activate(
-        addBias(input.matMul(weight("kernel")), weight("bias")), // [batch, units]
+        addBias(input.matMul(weight("kernel")), weight("bias")),
         layer.activation,
         logits,
       );
@@ -187,10 +188,8 @@ function normalise(
   let variance = weight("moving_variance");
   if (training?.usesBatchStatistics(layer.name)) {
     ({ mean, variance } = tf.moments(x, x.shape.slice(0, -1).map((_, axis) => axis))); // [channels]
-    training.moments.set(layer.name, {
-      mean: tf.keep(mean.clone()),
-      variance: tf.keep(variance.clone()),
-    });
+    const kept = { mean: tf.keep(mean.clone()), variance: tf.keep(variance.clone()) };
+    training.moments.set(layer.name, kept);
   }
   const scale = weight("gamma").mul(variance.add(layer.epsilon).rsqrt()); // [channels]
   return x.sub(mean).mul(scale).add(weight("beta"));

@@ -57,9 +57,8 @@ export async function saveKeras(folder: string, model: Model, card: ModelCard): 
  */
 export async function readKerasCard(path: string): Promise<ModelCard> {
   try {
-    return modelCardSchema.parse(
-      JSON.parse(await runTool(venvPython, ["-I", SCRIPT, "card", path])),
-    );
+    const card = await runTool(venvPython, ["-I", SCRIPT, "card", path]);
+    return modelCardSchema.parse(JSON.parse(card));
   } catch (cause) {
     throw new ModelError(
       `${path} was not written by this version of the project, or is damaged.`,
@@ -102,10 +101,8 @@ export async function readKerasWeights(
     const request = { path, required, optional, topology, values };
     const found = await callPython("read", folder, request) as string[] | { refused: string };
     if (!Array.isArray(found)) return found.refused;
-    return await readValues(
-      values,
-      [...required, ...optional].filter(({ name }) => found.includes(name)),
-    );
+    const specs = [...required, ...optional].filter(({ name }) => found.includes(name));
+    return await readValues(values, specs);
   }).catch((cause) => {
     throw new ModelError(
       `${path} could not be read: ${reasonOf(cause)}`,
@@ -165,13 +162,12 @@ export function kerasTopology({ graph, architecture }: Model): Record<string, un
       name: architecture.backbone,
       layers: graph.map((layer) => {
         const [class_name, config] = kerasLayer(layer, inputs.get(layer.name));
+        const nodes = layer.inputs.map((input) => [input, 0, 0, {}]);
         return {
           class_name,
           config: { name: layer.name, trainable: true, dtype: "float32", ...config },
           name: layer.name,
-          inbound_nodes: layer.inputs.length === 0
-            ? []
-            : [layer.inputs.map((input) => [input, 0, 0, {}])],
+          inbound_nodes: nodes.length === 0 ? [] : [nodes],
         };
       }),
       input_layers: [...inputs.keys()].map((input) => [input, 0, 0]),

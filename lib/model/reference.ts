@@ -160,8 +160,8 @@ const DISTANCE_LIMITS = { least: 2, most: 8 };
 const LEAST_DISTANCE_SPREAD = 0.02;
 
 /**
- * Fits what the images of a training look like. Half of the share of images that may be flagged is for
- * the measures together, half for the distance in feature space.
+ * Fits what the images of a training look like. Half of the share that may be flagged is for the
+ * measures together, half for the distance in feature space.
  *
  * @param images `train` say what is usual; `validation`, which are of other patients and were never
  *   learnt, how far from it is unusual.
@@ -177,21 +177,15 @@ export function fitReference(
     name,
     usualRange(train.map(({ traits }) => traits[name]), TRAIT_RULES[name].least),
   ])) as Reference["traits"]["ranges"];
-  const byTraits = conformalLimit(
-    validation.map(({ traits }) =>
-      Math.max(...TRAITS.map((name) => traitSpread(name, traits, ranges)))
-    ),
-    share / 2,
-    TRAIT_LIMITS,
+  const spreads = validation.map(({ traits }) =>
+    Math.max(...TRAITS.map((name) => traitSpread(name, traits, ranges)))
   );
+  const byTraits = conformalLimit(spreads, share / 2, TRAIT_LIMITS);
   const space = fitFeatureSpace(train.map(({ features }) => features));
   const logs = validation.map(({ features }) => Math.log(featureDistance(features, space)));
   const distances = usualRange(logs, LEAST_DISTANCE_SPREAD);
-  const byDistance = conformalLimit(
-    logs.map((log) => (log - distances.median) / distances.above),
-    share / 2,
-    DISTANCE_LIMITS,
-  );
+  const farness = logs.map((log) => (log - distances.median) / distances.above);
+  const byDistance = conformalLimit(farness, share / 2, DISTANCE_LIMITS);
   const traits = { ranges, limit: byTraits.limit };
   const features = { distances, limit: byDistance.limit };
   const isFlagged = (image: Appearance) => flagsOf(image, { traits, features, space }).length > 0;

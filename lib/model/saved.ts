@@ -8,14 +8,8 @@ import { type ModelCard, modelCardSchema } from "../run/model_card.ts";
 import { readSplit, type SplitRow } from "../run/split_file.ts";
 import { sizeOf, weightSpecs } from "./graph.ts";
 import { KERAS_FILE, kerasTopology, readKerasCard, saveKeras } from "./keras_files.ts";
-import {
-  buildGraph,
-  inputShape,
-  type Model,
-  orderedWeights,
-  readTensors,
-  writeTensors,
-} from "./model.ts";
+import { buildGraph, inputShape, type Model, orderedWeights } from "./model.ts";
+import { readTensors, writeTensors } from "./model.ts";
 
 /** Names of weights files in a model folder: each is named after its content. */
 const WEIGHTS_FILE = /^weights-[0-9a-f]{12}\.bin$/;

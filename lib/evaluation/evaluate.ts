@@ -1,3 +1,4 @@
+import { sum } from "d3-array";
 import { createHash } from "node:crypto";
 import { realpath } from "node:fs/promises";
 import { join } from "node:path";
@@ -70,9 +71,8 @@ export async function evaluateRun(
  * its errors, in code-point order of the names. Beside the list of names memory is the same for ten
  * images and for a million.
  *
- * Results go to a work file as they come. An evaluation that was interrupted, by Stop or by a kill,
- * goes on from it when it is run again, and writes the same bytes as an uninterrupted one. When the
- * folder or the model has changed since, it begins anew.
+ * An evaluation that Stop or a kill interrupted goes on from its work file and writes the same bytes as
+ * an uninterrupted one; when the folder or the model has changed since, it begins anew.
  *
  * @throws {ModelError} When the model cannot be used.
  * @throws {DataError} When the folder is missing or holds no image, or results would be written into
@@ -134,10 +134,7 @@ async function evaluate(setting: Setting): Promise<Evaluation> {
     const all = shardBatches(batchCount(names.length), shard ?? WHOLE);
     const batches = all.filter((batch) => !work.has(batch));
     const imagesOf = (batches: readonly number[]) =>
-      batches.reduce(
-        (sum, batch) => sum + Math.min(BATCH_SIZE, names.length - BATCH_SIZE * batch),
-        0,
-      );
+      sum(batches, (batch) => Math.min(BATCH_SIZE, names.length - BATCH_SIZE * batch));
     const [total, missing] = [imagesOf(all), imagesOf(batches)];
     const start = performance.now();
     const classified = await classify(setting, work, batches, (done, name) => {
@@ -168,11 +165,8 @@ function identify({ listing, card, reference }: Setting, shard: Shard): WorkIden
 }
 
 /**
- * Classifies the images of some batches into a work file, until the end or until the person asks to
- * stop. Memory does not grow with their number. A model that was loaded for this is consumed.
- *
- * @param batches Ascending.
- * @returns How many images were classified.
+ * Classifies the images of some batches (ascending) into a work file, until the end or a person's
+ * Stop; returns how many. A model that was loaded for this is consumed.
  */
 async function classify(
   { options: { folder, loaded }, listing: { names }, model, card, flagger, stopRequested }: Setting,

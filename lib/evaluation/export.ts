@@ -88,10 +88,7 @@ export async function writeExports(
 /** Of classes in QuPath: colours that colour-blind people tell apart (Okabe and Ito), red to blue. */
 const COLOURS = [[0, 114, 178], [213, 94, 0], [0, 158, 115], [204, 121, 167], [230, 159, 0]];
 
-/**
- * A classified crop as a rectangle on its slide, which QuPath 0.4 or later reads (File > Import
- * objects from file). One GeoJSON file a slide, since QuPath imports into the slide that is open.
- */
+/** A rectangle that QuPath 0.4 or later reads; a file a slide, since it imports into the open one. */
 function qupathFeature(
   { name, predicted, probability, confidence, decision }: DetailsRow,
   { x, y, width, height }: SlidePlace,
@@ -117,13 +114,7 @@ function qupathFeature(
  * Where a crop was cut out of its slide: left and upper edge and size, in pixels of the slide at full
  * resolution. `slide`: empty where the sidecar does not say.
  */
-export interface SlidePlace {
-  slide: string;
-  x: number;
-  y: number;
-  width: number;
-  height: number;
-}
+export type SlidePlace = Record<"x" | "y" | "width" | "height", number> & { slide: string };
 
 const REMEDY = "A sidecar is a CSV with the columns name,x,y,width,height and, where the crops " +
   "come from several slides, slide; name is a path as in evaluation.csv, the others are pixels.";
@@ -160,9 +151,8 @@ const SCHEMA = Object.fromEntries(
 const PIECE = 1 << 18;
 
 /**
- * Writes the columns of evaluation_details.csv as Parquet, atomically. Names are as they are on disk:
- * nothing is escaped for spreadsheets. Polars streams the rows from a temporary file of JSON Lines:
- * memory holds some row groups, about 0.2 GB for a million images.
+ * Writes the columns of evaluation_details.csv as Parquet, atomically, with names as they are on disk.
+ * Polars streams them from temporary JSON Lines: memory is about 0.2 GB for a million images.
  */
 async function writeParquet(
   path: string,

@@ -26,9 +26,8 @@ export interface ScoreSummary {
 const MOST_UNITS = 256;
 
 /**
- * Images that are drawn as one when the uncertainty of a prevalence is estimated: those of one group,
- * or one image; where there are more than 256 groups (images), the further ones are pooled at random
- * with these. A pool of whole groups is as independent of the others as a group is.
+ * Images that are drawn as one when the uncertainty of a prevalence is estimated: one, or those of a
+ * group; more than 256 are pooled at random, as independent of one another as these.
  */
 interface ScoreUnit {
   /** Images in each bin of log odds, see `binOf`. */
@@ -127,12 +126,9 @@ export function occupiedBins(units: readonly ScoreUnit[]) {
  * A mixture of the scores of both classes of validation that a folder can be: `share` is the
  * prevalence of the positive class, `move` what all scores are higher by, in log odds.
  */
-interface Explanation {
-  share: number;
-  move: number;
-  positives: ScoreDensity;
-  negatives: ScoreDensity;
-}
+type Explanation =
+  & Record<"share" | "move", number>
+  & Record<"positives" | "negatives", ScoreDensity>;
 
 /** What the scores of a folder can be made of. */
 export interface ScoreExplanations {

@@ -8,23 +8,16 @@ import {
 } from "../metrics/intervals.ts";
 import type { Interval } from "../run/metrics_file.ts";
 
-/** The predictions for the images of one patient or slide. */
-export interface GroupCount {
-  /** Empty: images whose group is not known. */
-  group: string;
-  /** Images that were classified. */
-  n: number;
-  /** Those called positive. */
-  positive: number;
-  /** Those called positive before any correction for another prevalence. */
-  uncorrected: number;
-}
+/**
+ * The predictions for the `n` images of one patient or slide, or of unknown ones (empty `group`):
+ * those called positive, and before any correction for another prevalence (`uncorrected`).
+ */
+export type GroupCount = Record<"n" | "positive" | "uncorrected", number> & { group: string };
 
 /** The share of positive images in a group. */
 export interface GroupShare extends GroupCount {
-  /** Of the images called positive, 0 to 1; `null` without images. */
+  /** Of the images called positive, 0 to 1, with its 95 % interval; `null` without images. */
   share: number | null;
-  /** 95 % confidence interval of `share`. */
   interval: Interval;
   /** The true share behind the predictions, see `correctedShare`. */
   corrected: CorrectedShare;

@@ -15,13 +15,10 @@ export function batchCount(images: number): number {
   return Math.ceil(images / BATCH_SIZE);
 }
 
-/** What the model computed for an image, before calibration and threshold. */
-export interface ClassifiedImage {
+/** What the model computed for an image, before calibration and threshold; sizes as displayed. */
+export interface ClassifiedImage extends Record<"width" | "height", number> {
   /** One a class, in the model's order, just as the model gave them (32-bit floats). */
   probabilities: number[];
-  /** In pixels, as displayed; so is `height`. */
-  width: number;
-  height: number;
   /** What is unusual about the image; empty: nothing, or it is not known what is usual. */
   flags: readonly Flag[];
 }
@@ -71,9 +68,8 @@ const FLUSH_EVERY = 5000;
 
 /**
  * Opens the work file of an evaluation, to go on where an earlier one ended, or to begin anew when
- * that was of other images or another model. Batches are appended and never changed; each is guarded
- * by a check sum, so that one that a kill cut short is noticed and computed again. Batches with a
- * file that could not be reached count as missing.
+ * that was of other images or another model. Batches are appended, each with a check sum, so that one
+ * cut short is noticed. Batches with a file that could not be reached count as missing.
  *
  * @throws {DataError} When another evaluation is at work on it.
  */

@@ -251,14 +251,11 @@ export function htmlTable(
     return `<tr>${cells.join("")}</tr>`;
   };
   const body = shown.map((row) => line("td", columns.map((column) => cellText(row[column]))));
-  const more = rows.length > MAX_ROWS
-    ? `<div style="margin:4px 12px">… and ${rows.length - MAX_ROWS} more rows</div>`
-    : "";
-  const title = caption
-    ? `<div style="font-weight:bold;margin:6px 12px">${escapeHtml(caption)}</div>`
-    : "";
-  const html = `<div>${title}<table style="border-collapse:collapse"><thead>` +
-    `${line("th", columns)}</thead><tbody>${body.join("")}</tbody></table>${more}</div>`;
+  const more = `<div style="margin:4px 12px">… and ${rows.length - MAX_ROWS} more rows</div>`;
+  const title = `<div style="font-weight:bold;margin:6px 12px">${escapeHtml(caption ?? "")}</div>`;
+  const html = `<div>${caption ? title : ""}<table style="border-collapse:collapse"><thead>` +
+    `${line("th", columns)}</thead><tbody>${body.join("")}</tbody></table>` +
+    `${rows.length > MAX_ROWS ? more : ""}</div>`;
   return htmlDisplay(html, `${caption ?? "Table"}: ${rows.length} rows`);
 }
 

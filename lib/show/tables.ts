@@ -22,10 +22,7 @@ import { type Displayable, escapeHtml, htmlDisplay, htmlTable, notice } from "./
 
 /** What a person should know before training with these settings; nothing for the default ones. */
 export function trainingNotices(
-  { augmentation, cachedViews, sampling }: Pick<
-    Config["training"],
-    "augmentation" | "cachedViews" | "sampling"
-  >,
+  { augmentation, cachedViews, sampling }: Config["training"],
 ): Displayable[] {
   const unsafe = describeAugmentations(augmentation)
     .filter(({ setting, safe }) => safe === "no" && !setting.startsWith("off"))
@@ -53,15 +50,14 @@ export function trainingNotices(
 
 /** What must be known about how a training went, besides its history. */
 export function outcomeNotices(
-  { history, resumedFrom, interrupted, cacheProblem, startingWeights }: Pick<
+  { history, resumedFrom, interrupted, cacheProblem, startingWeights }: Omit<
     TrainedRun,
-    "history" | "resumedFrom" | "interrupted" | "cacheProblem" | "startingWeights"
+    "bestEpoch" | "events"
   >,
 ): Displayable[] {
   const epochs = history.length;
-  const place = epochs > 0
-    ? `after epoch ${epochs}`
-    : "in its first epoch, before there was a model";
+  const first = "in its first epoch, before there was a model";
+  const place = epochs > 0 ? `after epoch ${epochs}` : first;
   const { note, kind } = startingWeights;
   return [
     interrupted && notice(

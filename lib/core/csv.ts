@@ -98,7 +98,6 @@ export async function readCsv<C extends string>(
   );
 }
 
-/** The separator, told by the header. */
 function delimiterOf(text: string): string {
   const [header = ""] = text.split(/[\r\n]/, 1);
   return header.includes(";") && !header.includes(",") ? ";" : ",";

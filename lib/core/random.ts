@@ -1,4 +1,3 @@
-/** Four unsigned 32-bit words. */
 type RandomState = [number, number, number, number];
 
 /** A seeded source of random numbers: the same seed gives the same numbers on every machine. */

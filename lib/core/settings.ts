@@ -33,7 +33,6 @@ export type Monitor = (typeof monitors)[number];
 /** The ways in which an image becomes a square. */
 export const RESIZES = ["squash", "letterbox", "centre_crop"] as const;
 
-/** The methods of stain normalisation. */
 const STAIN_NORMALISATIONS = ["none", "reinhard", "macenko"] as const;
 
 const dataSchema = z.strictObject({

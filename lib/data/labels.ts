@@ -10,7 +10,6 @@ import type { Finding } from "../run/findings.ts";
 import type { ManifestRow } from "../run/manifest.ts";
 import { describeSkipped, listImages } from "./list.ts";
 
-/** An image before it is read. */
 type ListedImage = Pick<ManifestRow, "path" | "label" | "group">;
 
 type DataRules = Pick<Config["data"], "classes" | "groupPattern" | "followLinks">;
@@ -229,7 +228,6 @@ function classFinder(classes: readonly string[]): (name: string) => string | nul
   return (name) => known.get(name.normalize("NFC")) ?? null;
 }
 
-/** What labels.csv says about one image. */
 interface LabelledImage {
   /** Relative to the data folder, `/` separators, spelt as the file system spells it. */
   path: string;

@@ -27,7 +27,6 @@ const FORMATS = {
   bmp: { signatures: ["BM"], extensions: [".bmp"] },
 } as const;
 
-/** An image format that the project decodes. */
 type ImageFormat = keyof typeof FORMATS;
 
 /** Whether a file name's extension, in any case, is one of the format's own. */

@@ -98,7 +98,6 @@ function setAside(
   });
 }
 
-/** @throws {DataError} When no image of a class can be used. */
 function checkClasses(rows: readonly ManifestRow[], classes: readonly string[]): void {
   for (const label of classes) {
     const own = rows.filter((row) => row.label === label);

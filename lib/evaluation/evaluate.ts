@@ -36,7 +36,6 @@ import {
   workPath,
 } from "./work.ts";
 
-/** What the run and its config decide. */
 type FromRun = "folder" | "followLinks" | "modelFolder" | "priorShift" | "internal";
 
 /**

@@ -142,12 +142,10 @@ export async function readSidecar(path: string): Promise<Map<string, SlidePlace>
   return places;
 }
 
-/** What a Parquet file holds of each column. */
 const SCHEMA = Object.fromEntries(
   DETAILS_COLUMNS.map((name) => [name, /^prob|^conf/.test(name) ? pl.Float64 : pl.Utf8]),
 );
 
-/** Characters that are written at a time. */
 const PIECE = 1 << 18;
 
 /**

@@ -84,7 +84,6 @@ function countOf({ labels, groups }: ScoredSample): ScoredCount {
   };
 }
 
-/** All scores of a sample, as they are and in every resample. */
 type Resampled = Awaited<ReturnType<typeof resample>>;
 
 /** Resamples between two breaths. */

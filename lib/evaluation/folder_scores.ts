@@ -252,7 +252,6 @@ const CELL = 1 / 8;
 /** Cells from the least log odds to the largest. */
 export const CELLS = 2 * LARGEST_LOG_ODDS / CELL;
 
-/** How the scores of a class are distributed. */
 interface ScoreDensity {
   /** Share of the images in each cell; they sum to 1. */
   mass: Float64Array;

@@ -138,7 +138,6 @@ export interface Setting {
 /** Of all that is drawn at random: the same results give the same numbers. */
 const SEED = "evaluation";
 
-/** Images of the review queue that are shown. */
 const SHOWN = 8;
 
 /**

@@ -74,7 +74,6 @@ export interface Tally {
 /** Most of the parts of a {@linkcode Tally}. Images of further groups count as without a group. */
 const MOST = { first: 10, errors: 100, groups: 100_000 };
 
-/** Bins of {@linkcode Tally.probabilities}. */
 const PROBABILITY_BINS = 20;
 
 /** An empty tally. */
@@ -152,7 +151,6 @@ export function createSample<T>(
   };
 }
 
-/** An image that a person should look at. */
 interface ReviewImage extends Pick<DetailsRow, "name" | "predicted" | "probability"> {
   flags: readonly Flag[];
 }

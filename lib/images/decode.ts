@@ -82,7 +82,6 @@ export async function decodeImage(
   });
 }
 
-/** Batches that are decoded ahead of the one in use. */
 const AHEAD = 2;
 
 /**
@@ -161,7 +160,6 @@ export function createPixelCache(megabytes: number) {
   };
 }
 
-/** Size and time of a file. */
 async function versionOf(path: string): Promise<string> {
   try {
     const { size, mtime } = await Deno.stat(path);

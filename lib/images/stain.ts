@@ -90,7 +90,6 @@ function along([x = 0, y = 0, z = 0]: readonly number[], rows: Float64Array): Fl
   return products;
 }
 
-/** Of the columns of [m, 3]: [3, 3]. */
 function covariance(rows: Float64Array): Matrix {
   const n = rows.length / 3;
   const sums = [0, 0, 0];

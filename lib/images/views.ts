@@ -184,7 +184,6 @@ function strengthOf(name: AugmentationName, augmentation: Augmentation): number 
   return name === "jpegQuality" ? 100 - augmentation.jpegQuality : Number(augmentation[name]);
 }
 
-/** A setting in words. */
 function settingOf(name: AugmentationName, augmentation: Augmentation): string {
   const percent = (fraction: number): string => `${Number((100 * fraction).toPrecision(3))} %`;
   switch (name) {

@@ -19,7 +19,6 @@ export interface CalibrationSample {
 
 type ClassSample = Pick<CalibrationSample, "probabilities" | "labels">;
 
-/** The calibration that was chosen, and why, in words. */
 interface CalibrationChoice {
   calibration: Decision["calibration"];
   reason: string;
@@ -122,7 +121,6 @@ function outOfFold({ probabilities, labels }: ClassSample, method: Method, folds
 /** `most`: fewer where a class has fewer groups. `starts`: random ones beside the first. */
 const FOLDS = { most: 5, starts: 4 };
 
-/** The fold of every image, or why there are none. */
 type Folds = { foldOf: number[]; folds: number } | { reason: string };
 
 /**

@@ -116,7 +116,6 @@ function majorityBaseline(labels: readonly number[]): Omit<ScoredSample, "seed">
   };
 }
 
-/** The scores that are shares of images, as counts. */
 function shares(m: rates.ConfusionMatrix): { [name in ScoreName]?: Share } {
   const right = m.truePositive + m.trueNegative;
   return {

@@ -11,8 +11,12 @@ import { calibrate, decide } from "../run/decision.ts";
 import { countTestRead, otherTestRuns, type Scores, type TestReads } from "../run/metrics_file.ts";
 import type { ModelCard } from "../run/model_card.ts";
 import { modelCardMarkdown } from "../run/model_card_text.ts";
-import type { PredictionRow, Predictions } from "../run/predictions.ts";
-import { predictionsOf, writePredictions } from "../run/predictions.ts";
+import {
+  type PredictionRow,
+  type Predictions,
+  predictionsOf,
+  writePredictions,
+} from "../run/predictions.ts";
 import { betterThanBaseline } from "./baseline.ts";
 import { chooseDecision, withRunModel } from "./decision.ts";
 import { computeScores } from "./scores.ts";

@@ -58,7 +58,6 @@ export function chooseThreshold(
   };
 }
 
-/** What a rule makes as large as possible, of which cuts. */
 function criterion(
   { rule, sensitivity, falseNegativeCost, falsePositiveCost }: MetricsConfig["threshold"],
   positives: number,

@@ -176,7 +176,6 @@ export function kerasTopology({ graph, architecture }: Model): Record<string, un
   };
 }
 
-/** A layer's class and configuration, beyond its name. */
 function kerasLayer(layer: Layer, shape: Shape = []): [string, Record<string, unknown>] {
   const channelsLast = { data_format: "channels_last" };
   const convolution = (conv: Layer & { op: "conv2d" | "depthwiseConv2d" }) => ({

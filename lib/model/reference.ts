@@ -156,7 +156,6 @@ const TRAIT_LIMITS = { least: 4, most: 8 };
 
 const DISTANCE_LIMITS = { least: 2, most: 8 };
 
-/** Least spread of the logarithm of a distance. */
 const LEAST_DISTANCE_SPREAD = 0.02;
 
 /**
@@ -256,7 +255,6 @@ export async function readFlagger(
     flagsOf({ traits: imageTraits(original, architecture.imageSize, file), features }, limits);
 }
 
-/** What is usual, as a {@linkcode Reference} tells it. */
 interface Limits extends Pick<Reference, "traits"> {
   features: Pick<Reference["features"], "distances" | "limit">;
   space: FeatureSpace;

@@ -235,7 +235,6 @@ async function fromFolder(model: Model, folder: string, given: string): Promise<
   return { kind: "model", note, sha256: card.weights.sha256 };
 }
 
-/** Training images whose colours are looked at. */
 const STAIN_IMAGES = 64;
 
 /**

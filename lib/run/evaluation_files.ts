@@ -241,7 +241,6 @@ export async function refuseInside(evaluation: string, folder: string): Promise<
   );
 }
 
-/** The folder that a file is or would be in, links followed. */
 async function realParent(path: string): Promise<string> {
   const parent = dirname(path);
   return await exists(parent)

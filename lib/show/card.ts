@@ -32,7 +32,6 @@ export interface ChartOptions {
   title?: string;
 }
 
-/** Space at the edge of a card, in pixels. */
 const PADDING = 18;
 
 /** Space between panels, in pixels. */
@@ -72,7 +71,6 @@ export interface Figure extends Displayable {
   readonly svg: string;
 }
 
-/** What goes on a figure's card. */
 interface Card {
   title: string;
   /** Run, number of images and the like: see {@linkcode runLine}. */
@@ -160,7 +158,6 @@ function asWideAs(text: string): string {
 /** Width kept for an entry's mark, and height of a line of entries. */
 const [SWATCH, LEGEND_LINE] = [22, 19];
 
-/** Entries side by side, in as many lines as they need. */
 function drawLegend(items: readonly LegendItem[], width: number, top: number) {
   if (items.length === 0) return { markup: "", height: 0 };
   let [x, y] = [PADDING, top + 11];

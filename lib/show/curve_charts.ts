@@ -103,7 +103,6 @@ const BETWEEN = { y1: "low", y2: "high" };
 
 type Point = readonly [x: number, y: number];
 
-/** A curve in a square whose axes both run from 0 to 1. */
 function curveCard({ threshold }: Predictions, options: ChartOptions, curve: {
   title: string;
   subtitle: string;
@@ -268,7 +267,6 @@ export function reliabilityChart(predictions: Predictions, options: ChartOptions
   }, options);
 }
 
-/** Bins of one kind of probabilities. */
 interface Side {
   title: string;
   bins: readonly ReliabilityBin[];

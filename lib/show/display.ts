@@ -214,7 +214,6 @@ const WHOLE = { td: "white-space:nowrap", th: "white-space:normal" };
 /** Characters of the longest text in a column that does not wrap. */
 const SHORT = 12;
 
-/** More rows than this belong in a file, not on a page. */
 const MAX_ROWS = 200;
 
 /**

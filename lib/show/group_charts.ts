@@ -27,7 +27,6 @@ import { printable } from "./display.ts";
 /** How an unknown group is shown. */
 export const NO_GROUP = "(group not known)";
 
-/** More rows than this are no longer read. */
 const MAX_ROWS = 20;
 
 const SHARE_LABEL = "share of the group's images, with 95 % confidence interval (Wilson)";

@@ -70,7 +70,6 @@ export function inRows<T>(items: readonly T[], columns: number): T[][] {
   return items.flatMap((_, i) => i % columns === 0 ? [items.slice(i, i + columns)] : []);
 }
 
-/** Pixels on the page. */
 const TILE = 140;
 
 async function imageTile({ path, caption }: GridItem): Promise<string> {
@@ -281,7 +280,6 @@ export async function augmentationGrid(
   return htmlDisplay(html, `Augmentations of ${indices.length} training images`);
 }
 
-/** Up to four images, the classes in turn, the first of each. */
 function chosen(labels: readonly number[]): number[] {
   const classes = [...new Set(labels)].sort((a, b) => a - b)
     .map((label) => [...labels.keys()].filter((index) => labels[index] === label));

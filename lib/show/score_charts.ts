@@ -52,7 +52,6 @@ export function newScoresHistogram(
   return histogram({ ...rest, series }, options);
 }
 
-/** Some images, by probability. */
 type Series = { name: string; color: string; counts: readonly number[] };
 
 interface Histogram {

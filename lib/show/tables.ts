@@ -52,7 +52,7 @@ export function trainingNotices(
 export function outcomeNotices(
   { history, resumedFrom, interrupted, cacheProblem, startingWeights }: Omit<
     TrainedRun,
-    "bestEpoch"
+    "bestEpoch" | "events"
   >,
 ): Displayable[] {
   const epochs = history.length;
@@ -179,7 +179,6 @@ function listed(settings: readonly { field: string; value: unknown }[]): string 
   ).join(", ");
 }
 
-/** How the table is to be read. */
 function notesOn(ranked: readonly RunSummary[], monitor: Monitor): string[] {
   if (ranked.length === 0) return ["No run has been trained yet."];
   const direction = lowerIsBetter(monitor) ? "lowest" : "highest";

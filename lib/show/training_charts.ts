@@ -32,7 +32,6 @@ const EVENTS = {
   early_stopping: { panel: "loss", label: "stopped early", mark: "cross", symbol: "times" },
 } as const;
 
-/** Columns of history.csv that have a panel, with its title. */
 const QUANTITIES = {
   loss: "Loss (cross-entropy)",
   accuracy: "Accuracy",
@@ -150,7 +149,6 @@ function curve(
   return Plot.lineY(history, { x: "epoch", y: quantity, stroke, strokeWidth: 2, curve: shape });
 }
 
-/** From the smallest to the largest value, never of no height. */
 function linearScale(values: readonly number[]): Plot.ScaleOptions {
   const [low = 0, high = 1] = extent(values);
   const domain = high > low ? [low, high] : [low - 0.05, high + 0.05];

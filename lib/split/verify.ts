@@ -146,7 +146,6 @@ function compareWithConfig(request: SplitRequest | null, { seed, split }: Config
   ];
 }
 
-/** Images that another split puts elsewhere. */
 function differences(rows: readonly SplitRow[], other: readonly SplitRow[], by: string): string[] {
   const subsets = new Map(other.map(({ path, subset }) => [path, subset]));
   const moved = rows.filter(({ path, subset }) => subsets.get(path) !== subset)

@@ -120,7 +120,6 @@ export async function requireNoOther(folder: string, fingerprint: string): Promi
   );
 }
 
-/** What differs between two fingerprints, a line a field. */
 function differences(before: string, now: string): string[] {
   const [a, b] = [fieldsOf(before), fieldsOf(now)];
   const lines = [...new Set([...a.keys(), ...b.keys()])]
@@ -167,7 +166,6 @@ async function bestBefore(folder: string, id: string, file: string): Promise<Ten
   return null;
 }
 
-/** Removes all checkpoints of a folder but the latest ones. */
 async function keepLatest(folder: string, count: number): Promise<void> {
   const kept = (await Array.fromAsync(latestFirst(folder))).slice(0, count);
   const needed = kept.flatMap((

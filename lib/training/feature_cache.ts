@@ -60,7 +60,6 @@ export async function openFeatureCache(
 /** A key's SHA-256 (32 bytes), and with it the CRC-32 of its record. */
 const [KEY_BYTES, ENTRY_BYTES] = [32, 36];
 
-/** Where a record is, and its checksum. */
 type Place = { reader: FileHandle; index: number; checksum: number };
 
 /**

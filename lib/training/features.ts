@@ -87,7 +87,6 @@ export async function openSources(
   };
 }
 
-/** How an image is seen at one of its turns. */
 interface View {
   /** Under which the outputs are cached, beside the image's content; `null`: not cached. */
   key: string | null;
@@ -141,7 +140,6 @@ export function featureSource(options: FeatureSourceOptions): FeatureSource {
   };
 }
 
-/** An image whose features are there, or whose pixels are. */
 interface Prepared {
   label: number;
   key: string | null;

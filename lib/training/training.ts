@@ -152,7 +152,6 @@ function fingerprint(
   });
 }
 
-/** The card of the model that an epoch left. */
 function describeModel(
   config: Config,
   { model: { architecture }, decode, startingWeights, split, synthetic }: Start,

@@ -1,3 +1,4 @@
+import type { Figure } from "../show/card.ts";
 import { basename } from "node:path";
 import { fromRoot } from "../core/paths.ts";
 import type { ChosenDecision } from "../metrics/decision.ts";
@@ -9,7 +10,6 @@ import { loadRunModel, type RunModel } from "../model/saved.ts";
 import { describeTestReads, type Scores } from "../run/metrics_file.ts";
 import type { Predictions } from "../run/predictions.ts";
 import type { Run } from "../run/run.ts";
-import type { Figure } from "../show/card.ts";
 import {
   precisionRecallChart,
   reliabilityChart,
@@ -26,7 +26,11 @@ import { confusionMatrixChart, scoreHistogram } from "../show/score_charts.ts";
 import { reviewNotices } from "../show/tables.ts";
 
 /** What notebook 06 shows of a test. */
-interface Tested {
+interface Tested extends
+  Record<
+    "confusion" | "histogram" | "roc" | "precisionRecall" | "thresholds" | "reliability" | "groups",
+    Figure
+  > {
   /** Of the test images: all charts take them. */
   predictions: Predictions;
   /** Why calibration, threshold and accepted band are what they are. */
@@ -39,13 +43,6 @@ interface Tested {
   reads: Displayable;
   /** Every score with its 95 % confidence interval and its baseline, and published ones beside. */
   scores: Displayable;
-  confusion: Figure;
-  histogram: Figure;
-  roc: Figure;
-  precisionRecall: Figure;
-  thresholds: Figure;
-  reliability: Figure;
-  groups: Figure;
   /** Where the plots were saved. */
   saved: Displayable;
   /** Images whose label or prediction should be looked at again. */
@@ -163,7 +160,6 @@ function showScores({ config }: Run, scores: Scores, classes: readonly string[])
   );
 }
 
-/** Of each kind some images are shown; the list has them all. */
 async function showReview({ config }: Run, review: ReviewRun): Promise<Displayable> {
   const tile = ({ path, label, probability }: ReviewRun["mistakes"][number]) => ({
     path: fromRoot(`${config.data.folder}/${path}`),

@@ -36,7 +36,6 @@ Deno.test("trainingNotices() says what balanced sampling does to scores and prob
 const ofOutcome = (change: Partial<Parameters<typeof outcomeNotices>[0]>) =>
   outcomeNotices({
     history: Array(4) as HistoryRow[],
-    events: [],
     resumedFrom: 0,
     interrupted: false,
     cacheProblem: null,

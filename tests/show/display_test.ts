@@ -27,14 +27,11 @@ import { scene } from "./predictions.ts";
 
 const [a, b, c] = ["a", "b", "c"].map((text) => htmlDisplay(`<b>${text}</b>`, text));
 
-Deno.test("displayAll() is several things in order, without what is missing", () => {
+Deno.test("displayAll() and show() take several things in order, without what is missing", async () => {
   const all = displayAll(a, null, b, undefined);
   const data = { "text/html": "<b>a</b><b>b</b>", "text/plain": "a\nb" };
   assert.deepEqual(all[jupyterDisplay](), data);
   assert.deepEqual(displayAll()[jupyterDisplay](), { "text/html": "", "text/plain": "" });
-});
-
-Deno.test("show() prints texts outside a notebook, in order, of all that it takes", async () => {
   const printed: unknown[] = [];
   const { log } = console;
   console.log = (text) => void printed.push(text);
@@ -48,24 +45,16 @@ Deno.test("show() prints texts outside a notebook, in order, of all that it take
 
 Deno.test("createLive() sends one display and then updates of the same one, in order", async () => {
   const sent: [string, Record<string, unknown>][] = [];
-  const live = createLive({
-    broadcast: (type, content) => {
-      sent.push([type, content]);
-      return Promise.resolve();
-    },
-  });
+  const live = createLive({ broadcast: (...message) => Promise.resolve(void sent.push(message)) });
   await Promise.all([a, b, c].map((content) => live.update(content!)));
-  assert.deepEqual(sent.map(([type]) => type), [
-    "display_data",
-    "update_display_data",
-    "update_display_data",
-  ]);
+  const types = sent.map(([type]) => type).join();
+  assert.equal(types, "display_data,update_display_data,update_display_data");
   assert.deepEqual(sent[2]![1]["data"], { "text/html": "<b>c</b>", "text/plain": "c" });
   assert.equal(new Set(sent.map(([, content]) => JSON.stringify(content["transient"]))).size, 1);
   await createLive().update(a!); // outside a notebook: nothing
 });
 
-Deno.test("htmlTable() escapes every text and aligns numbers to the right", () => {
+Deno.test("htmlTable() escapes every text, and shows the columns asked for of at most 200 rows", () => {
   const { html } = htmlTable([
     { "<name>": "<script>", value: 0.123456, ok: true },
     { "<name>": "b", value: null, ok: false },
@@ -75,15 +64,13 @@ Deno.test("htmlTable() escapes every text and aligns numbers to the right", () =
   assert.match(html, /text-align:right[^>]*>0\.1235</);
   assert.match(html, /text-align:right[^>]*>–</);
   assert.match(html, />yes</);
-});
-
-Deno.test("htmlTable() shows the columns asked for, in order, and at most 200 rows", () => {
   const rows = Array.from({ length: 250 }, (_, a) => ({ a, b: 1, c: 2 }));
-  const { html, text } = htmlTable(rows, { columns: ["c", "a"] });
-  assert.deepEqual([...html.matchAll(/<th[^>]*>(\w)</g)].map((match) => match[1]), ["c", "a"]);
-  assert.equal(html.match(/<tr>/g)!.length, 201);
-  assert.match(html, /50 more rows/);
-  assert.equal(text, "Table: 250 rows");
+  const many = htmlTable(rows, { columns: ["c", "a"] });
+  const headers = [...many.html.matchAll(/<th[^>]*>(\w)</g)].map(([, header]) => header);
+  assert.deepEqual(headers, ["c", "a"]);
+  assert.equal(many.html.match(/<tr>/g)!.length, 201);
+  assert.match(many.html, /50 more rows/);
+  assert.equal(many.text, "Table: 250 rows");
   assert.match(htmlTable([]).html, /<tbody><\/tbody>/);
 });
 
@@ -103,7 +90,8 @@ Deno.test("notice() escapes its text and keeps line breaks", () => {
   assert.match(syntheticNotice().text, /synthetic/i);
 });
 
-Deno.test("escapeHtml() leaves no markup and loses nothing", () => {
+Deno.test("escapeHtml() leaves no markup and loses nothing but what XML forbids", () => {
+  assert.equal(printable("a\u0007b\ud800c\n\u00e9"), "a\ufffdb\ufffdc\n\u00e9");
   assert.equal(escapeHtml(`<b a="1">&'`), "&lt;b a=&quot;1&quot;&gt;&amp;&#39;");
   fc.assert(
     fc.property(fc.string({ unit: "grapheme" }), (text) => {
@@ -117,41 +105,13 @@ Deno.test("escapeHtml() leaves no markup and loses nothing", () => {
   );
 });
 
-Deno.test("printable() replaces what XML forbids", () => {
-  assert.equal(printable("a\u0007b\ud800c\n\u00e9"), "a\ufffdb\ufffdc\n\u00e9");
-});
-
-Deno.test("createProgress() shows the first and last state, and at most one an interval", () => {
-  let time = 0;
-  const shown: string[] = [];
-  const progress = createProgress(
-    "Reading",
-    ({ text }, finished) => void shown.push(finished ? `${text}!` : text),
-    () => time,
-  );
-  for (let done = 0; done <= 10; done++) {
-    progress(done, 10);
-    time += 90;
-  }
-  assert.deepEqual(shown, [
-    "Reading: 0 of 10",
-    "Reading: 3 of 10 · 11.1 a second, 0.6 s left",
-    "Reading: 6 of 10 · 11.1 a second, 0.4 s left",
-    "Reading: 9 of 10 · 11.1 a second, 0.1 s left",
-    "Reading: 10 of 10 · in 0.9 s!",
-  ]);
-});
-
-Deno.test("progressDisplay() speaks of long times, escapes, and stands no work", () => {
+Deno.test("progressDisplay() speaks of long times, gives three digits, escapes, and moves no cursor", () => {
   const state = { label: "<b>", done: 1, total: 1000, note: "<i>", rate: 0.05, seconds: 20 };
   const { html, text } = progressDisplay(state);
   assert.equal(text, "<b>: 1 of 1,000 · 0.0500 a second, 5 h 33 min left · <i>");
   assert.match(html, /&lt;b&gt;.*<progress value="1" max="1000".*&lt;i&gt;/);
   const nothing = progressDisplay({ ...state, done: 0, total: 0, rate: 0, seconds: 0 });
   assert.match(nothing.text, /0 of 0 · in 0\.0 s/);
-});
-
-Deno.test("progressDisplay() gives three digits, and no text that moves a terminal's cursor", () => {
   const shown = (rate: number) =>
     progressDisplay({ label: "a", done: 1, total: 9, note: "\x1b[2Jx\ny", rate, seconds: 1 }).text;
   const speeds = [0.012345, 1, 99.94, 123.4, 12345]
@@ -165,8 +125,17 @@ const place = (text: string) => ({ place: text, unit: "images" });
 /** What a progress display says over time: each call is made at its second. */
 const COURSES: Record<
   string,
-  { calls: [second: number, ...Parameters<OnProgress>][]; says: string[] }
+  { calls: [second: number, ...Parameters<OnProgress>][]; says: string[]; interval?: number }
 > = {
+  "shows the first and last state, and at most one an interval": {
+    calls: Array.from({ length: 11 }, (_, done) => [0.09 * done, done, 10]),
+    says: [
+      "0 of 10",
+      ...["3 of 10 · 11.1 a second, 0.6 s left", "6 of 10 · 11.1 a second, 0.4 s left"],
+      ...["9 of 10 · 11.1 a second, 0.1 s left", "10 of 10 · in 0.9 s, finished"],
+    ],
+    interval: 200,
+  },
   "says of training the epoch, batch, images a second and time left": {
     calls: [
       [0, 0, 400, undefined, place("epoch 1 of at most 2, starting")],
@@ -186,7 +155,7 @@ const COURSES: Record<
     ],
     says: [
       "50 of 100 · frozen layers",
-      "100 of 100 · in 2.0 s · frozen layers",
+      "100 of 100 · in 2.0 s · frozen layers, finished",
       "0 of 100 · epoch 1",
       "10 of 100 · 10.0 a second, 9.0 s left · epoch 1",
     ],
@@ -204,16 +173,18 @@ const COURSES: Record<
     says: [
       "100 of 1,000",
       "300 of 1,000 · 66.7 a second, 11 s left",
-      "stopped early after epoch 3 · in 5.0 s",
+      "stopped early after epoch 3 · in 5.0 s, finished",
     ],
   },
 };
 
-for (const [what, { calls, says }] of Object.entries(COURSES)) {
+for (const [what, { calls, says, interval = 0 }] of Object.entries(COURSES)) {
   Deno.test(`createProgress() ${what}`, () => {
     let time = 0;
     const shown: string[] = [];
-    const progress = createProgress("Training", ({ text }) => void shown.push(text), () => time, 0);
+    const add = ({ text }: { text: string }, finished: boolean) =>
+      void shown.push(finished ? `${text}, finished` : text);
+    const progress = createProgress("Training", add, () => time, interval);
     for (const [second, ...call] of calls) {
       time = 1000 * second;
       progress(...call);

@@ -16,7 +16,7 @@ import { runSummary } from "../run/run_summaries.ts";
 const ofTraining = (training: object) =>
   trainingNotices(parseConfig({ training }).training).map(({ text }) => text);
 
-Deno.test("trainingNotices() says what augmentation costs, and which is not safe", () => {
+Deno.test("trainingNotices() says what augmentation costs, what is not safe, and what balanced sampling does", () => {
   assert.deepEqual([{}, { classWeights: "balanced" }].flatMap(ofTraining), []);
   const [cost, ...others] = ofTraining({ augmentation: { symmetries: true, rotation: 10 } });
   assert.match(cost!, /frozen layers run on every one of them in every epoch/);
@@ -28,12 +28,9 @@ Deno.test("trainingNotices() says what augmentation costs, and which is not safe
   const [, warning] = ofTraining({ augmentation: { blur: 3, stain: 0.1, cutOut: 0.5 } });
   assert.match(warning!, /blur \(up to 3 px\), cutOut \(up to 50 % of the side\)\. Notebook 04/);
   assert.doesNotMatch(warning!, /stain/);
-});
-
-Deno.test("trainingNotices() says what balanced sampling does to scores and probabilities", () => {
-  const [text, ...others] = ofTraining({ sampling: "balanced" });
-  assert.match(text!, /rarer classes higher probabilities/);
-  assert.deepEqual(others, []);
+  const [sampling, ...none] = ofTraining({ sampling: "balanced" });
+  assert.match(sampling!, /rarer classes higher probabilities/);
+  assert.deepEqual(none, []);
 });
 
 const ofOutcome = (change: Partial<Parameters<typeof outcomeNotices>[0]>) =>
@@ -160,7 +157,7 @@ Deno.test("runsTable() says which runs do not compare, what all share and what i
   assert.match(html, /results\/&lt;script&gt;.*left out: &lt;script&gt;/);
 });
 
-Deno.test("runsTable() and runsChart() take run names as text", () => {
+Deno.test("runsTable() and runsChart() take run names as text, no run and a run of one epoch", () => {
   const runs = [runSummary(HOSTILE), runSummary("mine\u0000")];
   for (const html of [runsTable({ runs, remarks: [] }, config).html, runsChart(runs, config).svg]) {
     assert.doesNotMatch(html, /<script/);
@@ -168,9 +165,6 @@ Deno.test("runsTable() and runsChart() take run names as text", () => {
     // deno-lint-ignore no-control-regex -- what is looked for
     assert.doesNotMatch(html, /\u0000/);
   }
-});
-
-Deno.test("runsTable() and runsChart() stand no run and a run of one epoch", () => {
   assert.match(runsTable({ runs: [], remarks: [] }, config).html, /No run has been trained yet/);
   assert.doesNotMatch(runsChart([], config).svg, /NaN|undefined|Infinity/);
   const { svg } = runsChart([runSummary("mine", { losses: [0] })], config);

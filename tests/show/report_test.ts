@@ -147,7 +147,7 @@ function firstLines(markup: string): string {
   return head!.replace(/\s+/g, " ").trim();
 }
 
-Deno.test("a report says first that a useless model is no better than the baseline", () => {
+Deno.test("a report says first that a useless model is no better than the baseline, and which ranks well", () => {
   const constant = firstLines(page(runFiles(() => 0.2)));
   assert.match(constant, /This model is no better than the baseline.* Do not rely on its answers/);
   assert.match(constant, /80\.0 % is not shown to be better than the 80\.0 %/);
@@ -162,14 +162,11 @@ Deno.test("a report says first that a useless model is no better than the baseli
   const useful = firstLines(page(runFiles(good)));
   assert.match(useful, /Better than always giving the more frequent answer\./);
   assert.doesNotMatch(useful, /no better/);
-});
-
-Deno.test("a report tells a useless model from a good ranking behind a bad threshold", () => {
   const ranks = firstLines(page(runFiles((i, label) => label === 1 && i > 0 ? 0.4 : 0.1)));
   assert.match(ranks, /no better than the baseline.*do rank images better than chance \(ROC-AUC 0/);
 });
 
-Deno.test("a report has the sections of TRIPOD+AI and CLAIM, with their numbers", () => {
+Deno.test("a report has the sections of TRIPOD+AI and CLAIM, and says first that images are synthetic", () => {
   const markup = page(runFiles(good));
   const ids = [...markup.matchAll(/<section id="([a-z]+)"><h2>[^<]+</g)].map(([, id]) => id);
   assert.equal(
@@ -183,9 +180,6 @@ Deno.test("a report has the sections of TRIPOD+AI and CLAIM, with their numbers"
   assert.match(markup, /No external validation/);
   assert.match(markup, /results\/try\/notebooks\//);
   assert.ok(!markup.includes(SYNTHETIC_NOTE));
-});
-
-Deno.test("a report of synthetic images says so before anything else", () => {
   const text = firstLines(page(runFiles(good), { synthetic: true }));
   assert.ok(text.indexOf(SYNTHETIC_NOTE) < text.indexOf("Better than always"), text);
   assert.ok(text.includes(SYNTHETIC_NOTE));

@@ -107,14 +107,12 @@ Deno.test("auto corrects only where nothing speaks against it", () => {
   assert.equal(judge(few.probabilities, { unlike: 40 }).reason, "moved");
 });
 
-Deno.test("a given prevalence is used as it is, and needs to know the model's own", () => {
-  const { change, reason } = judge(few.probabilities.slice(0, 5), { setting: 0.07 });
-  assert.deepEqual([change, reason], [{ reference: REFERENCE, share: 0.07 }, "given"]);
+Deno.test("a given prevalence is used as it is, and a threshold of sensitivity keeps its predictions", () => {
+  const given = judge(few.probabilities.slice(0, 5), { setting: 0.07 });
+  assert.deepEqual(given.change, { reference: REFERENCE, share: 0.07 });
+  assert.equal(given.reason, "given");
   const unknown = { setting: 0.07, decision: decisionWith(null) };
   assert.throws(() => judge(few.probabilities, unknown), ModelError);
-});
-
-Deno.test("a threshold of sensitivity keeps its predictions", () => {
   const decision = decisionWith(validate(1, 600), { rule: "sensitivity", threshold: 0.3 });
   const { threshold, change } = judge(few.probabilities, { decision });
   assert.ok(threshold < 0.05);

@@ -28,7 +28,7 @@ const probability = fc.double({ min: 0, max: 1, noNaN: true });
 
 const share = fc.double({ min: 0.001, max: 0.999, noNaN: true });
 
-Deno.test("emPrevalences() solves cases that can be worked out by hand", () => {
+Deno.test("emPrevalences() solves cases that can be worked out by hand, and refuses none and shares of 0 or 1", () => {
   // images are of two kinds: 80 % of the positive ones and 20 % of the negative ones are of the
   // first. Where 30 of 100 are, share · 0.8 + (1 - share) · 0.2 = 0.3, so the share is 1/6
   const kinds = [[0.2, 0.8], [0.8, 0.2]];
@@ -42,6 +42,9 @@ Deno.test("emPrevalences() solves cases that can be worked out by hand", () => {
   const sure = emPrevalences([[0, 1], [1, 0]], [0.5, 0.5], [1, 3]);
   assert.ok(Math.abs(sure.prevalences[1]! - 0.25) < 1e-8);
   assert.ok(Math.abs(sure.statistic - 2 * (Math.log(0.5) + 3 * Math.log(1.5))) < 1e-8);
+  assert.throws(() => emPrevalences([], [0.5, 0.5]), RangeError);
+  assert.throws(() => emPrevalences([[0.5, 0.5]], [0.5, 0.5], [0]), RangeError);
+  assert.throws(() => emPrevalences([[0.5, 0.5]], [1, 0]), RangeError);
 });
 
 Deno.test("emPrevalences() and what the intervals rest on agree with numpy and scipy", async () => {
@@ -146,13 +149,7 @@ Deno.test("emPrevalences() of a calibrated model finds the reference share where
   );
 });
 
-Deno.test("emPrevalences() refuses no images and shares of 0 or 1", () => {
-  assert.throws(() => emPrevalences([], [0.5, 0.5]), RangeError);
-  assert.throws(() => emPrevalences([[0.5, 0.5]], [0.5, 0.5], [0]), RangeError);
-  assert.throws(() => emPrevalences([[0.5, 0.5]], [1, 0]), RangeError);
-});
-
-Deno.test("correctProbabilities() moves the odds by the ratio of the shares' odds", () => {
+Deno.test("correctProbabilities() moves the odds by their ratio, sums to 1, keeps order, can be taken back", () => {
   // odds of 0.4 : 0.6 become 0.04 : 0.96, a sixteenth: even odds become 1 : 16
   const [negative, positive] = correctProbabilities([0.5, 0.5], { reference: 0.4, share: 0.04 });
   assert.ok(Math.abs(positive! - 1 / 17) < 1e-12 && Math.abs(negative! - 16 / 17) < 1e-12);
@@ -160,9 +157,6 @@ Deno.test("correctProbabilities() moves the odds by the ratio of the shares' odd
   const three = correctProbabilities([0.3, 0.1, 0.6], { reference: 0.5, share: 0.2 });
   assert.ok(Math.abs(three[0]! / three[1]! - 3) < 1e-12);
   assert.ok(Math.abs(three[2]! / (three[0]! + three[1]!) - 0.6 / 0.4 / 4) < 1e-12);
-});
-
-Deno.test("correctProbabilities() sums to 1, keeps the order and can be taken back", () => {
   fc.assert(
     fc.property(probability, probability, share, share, (a, b, reference, share) => {
       const change = { reference, share };
@@ -238,7 +232,7 @@ Deno.test("a share from bins is that from every probability by itself", () => {
   }
 });
 
-Deno.test("a summary takes the same memory for any number of images and groups", () => {
+Deno.test("a summary takes the same memory for any number of images, and keeps those of a group together", () => {
   const summary = createScoreSummary(0.7);
   const random = createRandom("many");
   for (let i = 0; i < 20_000; i++) addScore(summary, random.next(), i % 3 ? `slide ${i}` : "");
@@ -253,14 +247,11 @@ Deno.test("a summary takes the same memory for any number of images and groups",
   }
   assert.throws(() => addScore(summary, NaN, ""), RangeError);
   assert.throws(() => addScore(summary, 1.1, ""), RangeError);
-});
-
-Deno.test("a summary keeps the images of a group together", () => {
   const places = Array.from({ length: 90 }, (_, i) => i % 3);
-  const summary = summaryOf(places.map((i) => 0.1 + 0.2 * i), places.map((i) => `slide ${i}`));
-  const units = [...summary.byGroup.values()];
+  const three = summaryOf(places.map((i) => 0.1 + 0.2 * i), places.map((i) => `slide ${i}`));
+  const units = [...three.byGroup.values()];
   assert.deepEqual(units.map(({ n, called }) => [n, called]), [[30, 0], [30, 0], [30, 30]]);
-  assert.equal(summary.byImage.size, 90);
+  assert.equal(three.byImage.size, 90);
 });
 
 const known = { truePositives: 57, falseNegatives: 3, trueNegatives: 85, falsePositives: 5 };
@@ -294,9 +285,8 @@ Deno.test("correctedShare() stays within 0 to 1, around its estimate, and narrow
     { seed: 1, numRuns: 500 },
   );
   const width = (factor: number) => {
-    const many = Object.fromEntries(
-      Object.entries(known).map(([name, value]) => [name, factor * value]),
-    ) as typeof known;
+    const times = ([name, value]: [string, number]) => [name, factor * value];
+    const many = Object.fromEntries(Object.entries(known).map(times)) as typeof known;
     const { low, high } = correctedShare(30 * factor, 100 * factor, many);
     return high! - low!;
   };
@@ -312,7 +302,7 @@ Deno.test("correctedShare() says why there is none", () => {
 });
 
 const binomial = (random: Random, n: number, p: number) =>
-  Array.from({ length: n }, () => random.next() < p ? 1 : 0).reduce<number>((a, b) => a + b, 0);
+  Array.from({ length: n }, () => random.next() < p).filter(Boolean).length;
 
 Deno.test("correctedShare() holds the true share about 95 times in 100, as its source says", () => {
   const random = createRandom("coverage");
@@ -347,7 +337,7 @@ Deno.test("effectiveSize() counts alike images once, and unlike ones as they are
   assert.ok(Math.abs(effectiveSize(singles) / 1000 - 1) < 0.01);
 });
 
-Deno.test("groupShares() has a row a group, the greatest share first, and the sum of all", () => {
+Deno.test("groupShares() has a row a group, the greatest share first, and corrects what its rates are of", () => {
   const counts = [count("b", 2, 10), count("a", 2, 10), count("empty", 0, 0)];
   counts.push(count("c", 9, 10), count("d", 4, 20));
   const { rows, all, text } = groupShares(counts, known);
@@ -361,13 +351,10 @@ Deno.test("groupShares() has a row a group, the greatest share first, and the su
     /alike \(4 groups\)\. Corrected .* \(57 of 60 found\) .* \(85 of 90 left alone/,
   );
   assert.match(text, /another scanner, stain or kind may not keep that assumption/);
-});
-
-Deno.test("groupShares() corrects the predictions that its rates are of", () => {
-  const { rows, text } = groupShares([count("a", 10, 100, 22)], known);
-  assert.equal(rows[0]!.share, 0.1);
-  assert.equal(rows[0]!.corrected.share, roganGladen(0.22, 57 / 60, 85 / 90));
-  assert.notEqual(text, groupShares([count("a", 10, 100)], known).text, "it says so");
+  const moved = groupShares([count("a", 10, 100, 22)], known);
+  assert.equal(moved.rows[0]!.share, 0.1);
+  assert.equal(moved.rows[0]!.corrected.share, roganGladen(0.22, 57 / 60, 85 / 90));
+  assert.notEqual(moved.text, groupShares([count("a", 10, 100)], known).text, "it says so");
 });
 
 Deno.test("groupShares() has no number where there is none, and says why", () => {

@@ -99,6 +99,13 @@ function texts(figure: Figure): string[] {
   return [...figure.svg.matchAll(/<(?:text|tspan|title)[^>]*>([^<]+)</g)].map((match) => match[1]!);
 }
 
+/** What cells say: counts and percentages, or that there is none. */
+const numbersOf = (figure: Figure) => texts(figure).filter((text) => /^\d+$|%$|^–$/.test(text));
+
+/** The pixels of a figure as it is drawn. */
+const pixelsOf = ({ svg }: Figure) =>
+  sharp(new TextEncoder().encode(svg)).raw().toBuffer({ resolveWithObject: true });
+
 /** Width and height as the SVG says. */
 function sizeOf({ svg }: Figure): number[] {
   return /^<svg [^>]*width="(\d+)" height="(\d+)"/.exec(svg)!.slice(1).map(Number);
@@ -108,8 +115,7 @@ Deno.test("every figure is a complete SVG of its own size on white, and an image
   for (const [name, figure] of Object.entries(allFigures(CLASSES))) {
     const [width, height] = sizeOf(figure);
     assert.ok(width! <= 720, name);
-    const { data, info } = await sharp(new TextEncoder().encode(figure.svg)).raw()
-      .toBuffer({ resolveWithObject: true });
+    const { data, info } = await pixelsOf(figure);
     assert.deepEqual([info.width, info.height], [width, height], name);
     const centre = (10 * info.width + 10) * info.channels;
     assert.deepEqual([...data.subarray(centre, centre + 3)], [255, 255, 255], name);
@@ -192,7 +198,7 @@ Deno.test("every figure keeps hostile names of classes, groups and runs as text"
   for (const [name, figure] of Object.entries(figures)) {
     assert.doesNotMatch(figure.svg, /<script|<img|onerror=alert\(1\)>/, name);
     assert.doesNotMatch(figure.html.slice(1), /<(script|img)/, name);
-    await sharp(new TextEncoder().encode(figure.svg)).png().toBuffer(); // throws on broken XML
+    await pixelsOf(figure); // throws on broken XML
   }
 });
 
@@ -204,25 +210,20 @@ Deno.test("classCountsChart() states the majority baseline, splitChart() what wa
   assert.ok(texts(split).includes("5 positive, 14.3 %"));
 });
 
-Deno.test("confusionMatrixChart() has counts and row rates in the right cells", () => {
-  const read = texts(confusionMatrixChart(predictionsFrom(small)));
+Deno.test("confusionMatrixChart() has counts and row rates in the right cells, of three classes too", () => {
+  const numbers = numbersOf(confusionMatrixChart(predictionsFrom(small)));
   // rows: true negative class 4 and 1 of 5, true positive class 1 and 2 of 3
-  const numbers = read.filter((text) => /^\d+$|%$/.test(text));
   assert.deepEqual(numbers, ["4", "1", "1", "2", "80.0 %", "20.0 %", "33.3 %", "66.7 %"]);
   const ofOne = confusionMatrixChart(predictionsFrom({ labels: [0, 0], probabilities: [0, 1] }));
-  const rates = texts(ofOne).filter((text) => /%$|^–$/.test(text));
-  assert.deepEqual(rates, ["50.0 %", "50.0 %", "–", "–"]);
-});
-
-Deno.test("confusionMatrixChart() of three classes has nine counts and the rates of its rows", () => {
+  assert.deepEqual(numbersOf(ofOne).slice(4), ["50.0 %", "50.0 %", "–", "–"]);
   const figure = confusionMatrixChart({
     ...predictionsFrom({ ...small, classes: ["one", "two", "three"] }),
     trueClasses: [0, 0, 0, 0, 1, 2, 2],
     predictedClasses: [0, 0, 0, 2, 1, 2, 0],
   });
-  const numbers = texts(figure).filter((text) => /^\d+$|%$/.test(text));
-  assert.deepEqual(numbers.slice(0, 9), ["3", "0", "1", "0", "1", "0", "1", "0", "1"]);
-  assert.deepEqual(numbers.slice(9).map(parseFloat), [75, 0, 25, 0, 100, 0, 50, 0, 50]);
+  const ofThree = numbersOf(figure);
+  assert.deepEqual(ofThree.slice(0, 9), ["3", "0", "1", "0", "1", "0", "1", "0", "1"]);
+  assert.deepEqual(ofThree.slice(9).map(parseFloat), [75, 0, 25, 0, 100, 0, 50, 0, 50]);
   assert.doesNotMatch(figure.text, /specificity/);
 });
 
@@ -305,7 +306,7 @@ Deno.test("scoreHistogram() counts every image once", () => {
   assert.ok(texts(ofNew).includes("class not known (3)"));
 });
 
-Deno.test("groupChart() shows the worst 20 groups and says how many it does not", () => {
+Deno.test("groupChart() shows the worst 20 groups, a rate that a group cannot have as none, and groups not known", () => {
   const one = scene(400, { groups: 40 });
   const predicted = one.labels.map((label, i) => one.groups[i] === "slide 7" ? 1 - label : label);
   const figure = groupChart({ ...one, predicted });
@@ -315,11 +316,8 @@ Deno.test("groupChart() shows the worst 20 groups and says how many it does not"
   assert.match(figure.text, /n = 400 images in 40 groups/);
   assert.match(figure.text, /The worst 20 of 40 groups; 20 are not shown/);
   assert.ok(texts(figure).includes("all: 97.5 %"));
-});
-
-Deno.test("groupChart() shows a rate that a group cannot have as none, and groups not known", () => {
-  const sample = { labels: [0, 0, 1], probabilities: [0, 1, 1], groups: ["a", "a", "b"] };
-  const read = texts(groupChart(predictionsFrom(sample)));
+  const two = { labels: [0, 0, 1], probabilities: [0, 1, 1], groups: ["a", "a", "b"] };
+  const read = texts(groupChart(predictionsFrom(two)));
   // b, a: accuracy; sensitivity; specificity
   const rates = ["1/2", "1/1", "none", "1/1", "1/2", "none"];
   assert.deepEqual(read.filter((text) => /^\d\/\d$|^none$/.test(text)), rates);
@@ -344,10 +342,10 @@ const sharesChart = (groups: number) =>
 
 Deno.test("groupSharesChart() names up to 40 groups, draws up to 600, and is whole for none", async () => {
   for (const groups of [0, 1, 2, 40, 41, 2000]) {
-    const { svg, text } = sharesChart(groups);
+    const chart = sharesChart(groups);
+    const { svg, text } = chart;
     assert.doesNotMatch(svg, /NaN|undefined|<script/);
-    const { data, info } = await sharp(new TextEncoder().encode(svg)).raw()
-      .toBuffer({ resolveWithObject: true });
+    const { data, info } = await pixelsOf(chart);
     assert.ok(info.width <= 720 && info.height < 900 && data.some((value) => value < 60));
     assert.match(text, new RegExp(`Run trial · n = .* in ${groups.toLocaleString("en-GB")} group`));
     assert.equal(svg.includes("slide 3<"), groups === 40);
@@ -357,15 +355,12 @@ Deno.test("groupSharesChart() names up to 40 groups, draws up to 600, and is who
   }
 });
 
-Deno.test("groupSharesChart() says what all images come to, corrected too", () => {
+Deno.test("groupSharesChart() and groupSharesTable() say what all images come to, corrected too", () => {
   const shares = groupShares([{ group: "a", n: 50, positive: 11, uncorrected: 11 }], known);
   const { text } = groupSharesChart({ shares, positive: "globally_sclerotic", run });
   assert.match(text, /11 of 50 images .*22\.0 % \(95 % [a-z ]+ 12\.8 % to 35\.2 %\)/);
   assert.match(text, /corrected for the model's errors 18\.4 % \(\d/); // (0.22 - 5/90) / (…)
   assert.match(sharesChart(0).text, /There are no images/);
-});
-
-Deno.test("groupSharesTable() has all images first and keeps names as text", () => {
   const { html } = groupSharesTable(sharesOf(3));
   assert.doesNotMatch(html, /<script/);
   const cells = [...html.matchAll(/<td[^>]*>([^<]*)</g)].map((match) => match[1]);
@@ -373,16 +368,12 @@ Deno.test("groupSharesTable() has all images first and keeps names as text", () 
   assert.ok(cells.includes("(group not known)"));
 });
 
-Deno.test("sizeChart() of images of one size has an axis of whole pixels around it", () => {
-  const sizes = Array(3).fill({ width: 224, height: 224, label: CLASSES[0]! });
-  const ticks = texts(sizeChart({ sizes, classes: CLASSES, run })).filter((text) =>
-    /^\d/.test(text)
-  );
+Deno.test("sizeChart() has an axis of whole pixels, draws a selection of very many images and says so", () => {
+  const alike = Array(3).fill({ width: 224, height: 224, label: CLASSES[0]! });
+  const read = texts(sizeChart({ sizes: alike, classes: CLASSES, run }));
+  const ticks = read.filter((text) => /^\d/.test(text));
   assert.ok(ticks.includes("200") && ticks.includes("250"), ticks.join());
   assert.ok(ticks.every((text) => /^\d+$/.test(text)), ticks.join());
-});
-
-Deno.test("sizeChart() draws a selection of very many images and says so", () => {
   const sizes = Array.from({ length: 10_000 }, (_, i) => ({
     width: 600 + i % 100,
     height: 700 + i % 77,
@@ -394,15 +385,12 @@ Deno.test("sizeChart() draws a selection of very many images and says so", () =>
   assert.match(figure.text, /Width 600 to 699, median 650; height 700 to 776, median 738/);
 });
 
-Deno.test("learningCurves() has a line to read a learning rate by that stays, whatever it is", () => {
+Deno.test("learningCurves() draws a history of any length and any learning rate, and names the kept epoch", () => {
   for (const rate of [1e-4, 2.5e-4, 3e-4, 9e-4, 5e-6].map(Math.fround)) { // as they are recorded
     const steady = history.map((row) => ({ ...row, learning_rate: rate }));
     const read = texts(learningCurves({ history: steady, events: [], run }));
     assert.ok(read.some((text) => /^1e-\d$/.test(text)), `${rate}: ${read.join()}`);
   }
-});
-
-Deno.test("learningCurves() draws a history of any length and names the kept epoch", () => {
   for (const length of [0, 1, 2, 3]) {
     const figure = learningCurves({ history: history.slice(0, length), events, run });
     assert.doesNotMatch(figure.svg, /NaN|Infinity/);
@@ -439,7 +427,7 @@ Deno.test("thresholdText() tells small and large thresholds from 0 and 1", () =>
   assert.deepEqual(shown, ["0.00", "0.37", "0.50", "0.050", "0.0042", "0.9950", "1.00"]);
 });
 
-Deno.test("shorten() fits, and keeps what fits already", () => {
+Deno.test("shorten() and wrap() fit, and keep what fits already", () => {
   fc.assert(
     fc.property(fc.string({ maxLength: 80 }), fc.integer({ min: 40, max: 400 }), (text, width) => {
       const short = shorten(text, width, 12);
@@ -449,9 +437,6 @@ Deno.test("shorten() fits, and keeps what fits already", () => {
     { seed: 1, numRuns: 300 },
   );
   assert.equal(shorten("non_globally_sclerotic_glomeruli", 100, 12), "non_glob…lomeruli");
-});
-
-Deno.test("wrap() keeps every word in lines that fit", () => {
   const text = "Percentages are of the images of one true class: lower right the sensitivity.";
   const lines = wrap(text, 150, 12);
   assert.equal(lines.join(" "), text);

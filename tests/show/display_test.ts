@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import fc from "fast-check";
+import sharp from "sharp";
+import { projectRoot, runPaths } from "../../lib/core/paths.ts";
 import type { OnProgress } from "../../lib/core/long_work.ts";
+import { card, type Figure } from "../../lib/show/card.ts";
+import { thresholdChart } from "../../lib/show/curve_charts.ts";
 import {
   createLive,
   createProgress,
@@ -15,17 +20,18 @@ import {
   show,
   syntheticNotice,
 } from "../../lib/show/display.ts";
+import { drawPng, savePlots } from "../../lib/show/save_plots.ts";
+import { learningCurves } from "../../lib/show/training_charts.ts";
+import { historyOf } from "../run/run_summaries.ts";
+import { scene } from "./predictions.ts";
 
 const [a, b, c] = ["a", "b", "c"].map((text) => htmlDisplay(`<b>${text}</b>`, text));
 
-Deno.test("displayAll() is several things in order, without what is missing", () => {
+Deno.test("displayAll() and show() take several things in order, without what is missing", async () => {
   const all = displayAll(a, null, b, undefined);
   const data = { "text/html": "<b>a</b><b>b</b>", "text/plain": "a\nb" };
   assert.deepEqual(all[jupyterDisplay](), data);
   assert.deepEqual(displayAll()[jupyterDisplay](), { "text/html": "", "text/plain": "" });
-});
-
-Deno.test("show() prints texts outside a notebook, in order, of all that it takes", async () => {
   const printed: unknown[] = [];
   const { log } = console;
   console.log = (text) => void printed.push(text);
@@ -39,24 +45,16 @@ Deno.test("show() prints texts outside a notebook, in order, of all that it take
 
 Deno.test("createLive() sends one display and then updates of the same one, in order", async () => {
   const sent: [string, Record<string, unknown>][] = [];
-  const live = createLive({
-    broadcast: (type, content) => {
-      sent.push([type, content]);
-      return Promise.resolve();
-    },
-  });
+  const live = createLive({ broadcast: (...message) => Promise.resolve(void sent.push(message)) });
   await Promise.all([a, b, c].map((content) => live.update(content!)));
-  assert.deepEqual(sent.map(([type]) => type), [
-    "display_data",
-    "update_display_data",
-    "update_display_data",
-  ]);
+  const types = sent.map(([type]) => type).join();
+  assert.equal(types, "display_data,update_display_data,update_display_data");
   assert.deepEqual(sent[2]![1]["data"], { "text/html": "<b>c</b>", "text/plain": "c" });
   assert.equal(new Set(sent.map(([, content]) => JSON.stringify(content["transient"]))).size, 1);
   await createLive().update(a!); // outside a notebook: nothing
 });
 
-Deno.test("htmlTable() escapes every text and aligns numbers to the right", () => {
+Deno.test("htmlTable() escapes every text, and shows the columns asked for of at most 200 rows", () => {
   const { html } = htmlTable([
     { "<name>": "<script>", value: 0.123456, ok: true },
     { "<name>": "b", value: null, ok: false },
@@ -66,15 +64,13 @@ Deno.test("htmlTable() escapes every text and aligns numbers to the right", () =
   assert.match(html, /text-align:right[^>]*>0\.1235</);
   assert.match(html, /text-align:right[^>]*>–</);
   assert.match(html, />yes</);
-});
-
-Deno.test("htmlTable() shows the columns asked for, in order, and at most 200 rows", () => {
   const rows = Array.from({ length: 250 }, (_, a) => ({ a, b: 1, c: 2 }));
-  const { html, text } = htmlTable(rows, { columns: ["c", "a"] });
-  assert.deepEqual([...html.matchAll(/<th[^>]*>(\w)</g)].map((match) => match[1]), ["c", "a"]);
-  assert.equal(html.match(/<tr>/g)!.length, 201);
-  assert.match(html, /50 more rows/);
-  assert.equal(text, "Table: 250 rows");
+  const many = htmlTable(rows, { columns: ["c", "a"] });
+  const headers = [...many.html.matchAll(/<th[^>]*>(\w)</g)].map(([, header]) => header);
+  assert.deepEqual(headers, ["c", "a"]);
+  assert.equal(many.html.match(/<tr>/g)!.length, 201);
+  assert.match(many.html, /50 more rows/);
+  assert.equal(many.text, "Table: 250 rows");
   assert.match(htmlTable([]).html, /<tbody><\/tbody>/);
 });
 
@@ -94,7 +90,8 @@ Deno.test("notice() escapes its text and keeps line breaks", () => {
   assert.match(syntheticNotice().text, /synthetic/i);
 });
 
-Deno.test("escapeHtml() leaves no markup and loses nothing", () => {
+Deno.test("escapeHtml() leaves no markup and loses nothing but what XML forbids", () => {
+  assert.equal(printable("a\u0007b\ud800c\n\u00e9"), "a\ufffdb\ufffdc\n\u00e9");
   assert.equal(escapeHtml(`<b a="1">&'`), "&lt;b a=&quot;1&quot;&gt;&amp;&#39;");
   fc.assert(
     fc.property(fc.string({ unit: "grapheme" }), (text) => {
@@ -108,41 +105,13 @@ Deno.test("escapeHtml() leaves no markup and loses nothing", () => {
   );
 });
 
-Deno.test("printable() replaces what XML forbids", () => {
-  assert.equal(printable("a\u0007b\ud800c\n\u00e9"), "a\ufffdb\ufffdc\n\u00e9");
-});
-
-Deno.test("createProgress() shows the first and last state, and at most one an interval", () => {
-  let time = 0;
-  const shown: string[] = [];
-  const progress = createProgress(
-    "Reading",
-    ({ text }, finished) => void shown.push(finished ? `${text}!` : text),
-    () => time,
-  );
-  for (let done = 0; done <= 10; done++) {
-    progress(done, 10);
-    time += 90;
-  }
-  assert.deepEqual(shown, [
-    "Reading: 0 of 10",
-    "Reading: 3 of 10 · 11.1 a second, 0.6 s left",
-    "Reading: 6 of 10 · 11.1 a second, 0.4 s left",
-    "Reading: 9 of 10 · 11.1 a second, 0.1 s left",
-    "Reading: 10 of 10 · in 0.9 s!",
-  ]);
-});
-
-Deno.test("progressDisplay() speaks of long times, escapes, and stands no work", () => {
+Deno.test("progressDisplay() speaks of long times, gives three digits, escapes, and moves no cursor", () => {
   const state = { label: "<b>", done: 1, total: 1000, note: "<i>", rate: 0.05, seconds: 20 };
   const { html, text } = progressDisplay(state);
   assert.equal(text, "<b>: 1 of 1,000 · 0.0500 a second, 5 h 33 min left · <i>");
   assert.match(html, /&lt;b&gt;.*<progress value="1" max="1000".*&lt;i&gt;/);
   const nothing = progressDisplay({ ...state, done: 0, total: 0, rate: 0, seconds: 0 });
   assert.match(nothing.text, /0 of 0 · in 0\.0 s/);
-});
-
-Deno.test("progressDisplay() gives three digits, and no text that moves a terminal's cursor", () => {
   const shown = (rate: number) =>
     progressDisplay({ label: "a", done: 1, total: 9, note: "\x1b[2Jx\ny", rate, seconds: 1 }).text;
   const speeds = [0.012345, 1, 99.94, 123.4, 12345]
@@ -156,8 +125,17 @@ const place = (text: string) => ({ place: text, unit: "images" });
 /** What a progress display says over time: each call is made at its second. */
 const COURSES: Record<
   string,
-  { calls: [second: number, ...Parameters<OnProgress>][]; says: string[] }
+  { calls: [second: number, ...Parameters<OnProgress>][]; says: string[]; interval?: number }
 > = {
+  "shows the first and last state, and at most one an interval": {
+    calls: Array.from({ length: 11 }, (_, done) => [0.09 * done, done, 10]),
+    says: [
+      "0 of 10",
+      ...["3 of 10 · 11.1 a second, 0.6 s left", "6 of 10 · 11.1 a second, 0.4 s left"],
+      ...["9 of 10 · 11.1 a second, 0.1 s left", "10 of 10 · in 0.9 s, finished"],
+    ],
+    interval: 200,
+  },
   "says of training the epoch, batch, images a second and time left": {
     calls: [
       [0, 0, 400, undefined, place("epoch 1 of at most 2, starting")],
@@ -177,7 +155,7 @@ const COURSES: Record<
     ],
     says: [
       "50 of 100 · frozen layers",
-      "100 of 100 · in 2.0 s · frozen layers",
+      "100 of 100 · in 2.0 s · frozen layers, finished",
       "0 of 100 · epoch 1",
       "10 of 100 · 10.0 a second, 9.0 s left · epoch 1",
     ],
@@ -195,16 +173,18 @@ const COURSES: Record<
     says: [
       "100 of 1,000",
       "300 of 1,000 · 66.7 a second, 11 s left",
-      "stopped early after epoch 3 · in 5.0 s",
+      "stopped early after epoch 3 · in 5.0 s, finished",
     ],
   },
 };
 
-for (const [what, { calls, says }] of Object.entries(COURSES)) {
+for (const [what, { calls, says, interval = 0 }] of Object.entries(COURSES)) {
   Deno.test(`createProgress() ${what}`, () => {
     let time = 0;
     const shown: string[] = [];
-    const progress = createProgress("Training", ({ text }) => void shown.push(text), () => time, 0);
+    const add = ({ text }: { text: string }, finished: boolean) =>
+      void shown.push(finished ? `${text}, finished` : text);
+    const progress = createProgress("Training", add, () => time, interval);
     for (const [second, ...call] of calls) {
       time = 1000 * second;
       progress(...call);
@@ -212,3 +192,77 @@ for (const [what, { calls, says }] of Object.entries(COURSES)) {
     assert.deepEqual(shown, says.map((text) => `Training: ${text}`));
   });
 }
+
+const figure = (title: string): Figure => card({ title, subtitle: "", rows: [], note: "A note." });
+
+/** Calls with a run's name that nothing else has, and removes what was saved. */
+async function withRun(test: (run: string, folder: string) => Promise<void>): Promise<void> {
+  const run = `plots_test_${crypto.randomUUID().slice(0, 8)}`;
+  const { plots, results } = runPaths(run);
+  try {
+    await test(run, plots);
+  } finally {
+    await Deno.remove(results, { recursive: true }).catch(() => {});
+  }
+}
+
+async function names(folder: string): Promise<string[]> {
+  return (await Array.fromAsync(Deno.readDir(folder), ({ name }) => name)).sort();
+}
+
+const both = (...plots: string[]) => plots.flatMap((name) => [`${name}.png`, `${name}.svg`]);
+
+Deno.test("savePlots() writes each figure as a standalone SVG and a PNG twice its size on white", () =>
+  withRun(async (run, folder) => {
+    const events = [{ epoch: 1, kind: "checkpoint", note: "" }] as const;
+    const curves = learningCurves({ history: historyOf([1]), events, run });
+    await savePlots(run, { learning_curves: curves });
+    const shown = await savePlots(run, { threshold: thresholdChart(scene(10)) });
+    assert.ok(shown.text.includes(`results/${run}/plots/`));
+    assert.deepEqual(await names(folder), both("learning_curves", "threshold"));
+    const svg = await Deno.readTextFile(join(folder, "learning_curves.svg"));
+    assert.equal(svg, curves.svg);
+    assert.match(svg, /^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg" width="720" /);
+    assert.doesNotMatch(svg, /href=|url\(|@import/); // needs no other file
+    const png = sharp(join(folder, "learning_curves.png"));
+    assert.equal((await png.metadata()).width, 1440);
+    assert.ok((await png.stats()).isOpaque);
+    const corner = await png.extract({ left: 0, top: 0, width: 1, height: 1 }).raw().toBuffer();
+    assert.deepEqual([...corner.subarray(0, 3)], [255, 255, 255]);
+  }));
+
+Deno.test("savePlots() replaces what was there, and removes what is no longer drawn with it", () =>
+  withRun(async (run, folder) => {
+    await savePlots(run, { learning_curves: figure("curves") });
+    await savePlots(run, { roc: figure("old"), groups: figure("old") });
+    await Deno.writeTextFile(join(folder, "my own.svg"), "mine");
+    await savePlots(run, { explained_1: figure("old"), explained_2: figure("old") });
+    await savePlots(run, { explained_1: figure("new") });
+    await savePlots(run, { roc: figure("new") });
+    const saved = both("explained_1", "learning_curves", "roc");
+    assert.deepEqual(await names(folder), saved.toSpliced(4, 0, "my own.svg"));
+    assert.match(await Deno.readTextFile(join(folder, "roc.svg")), /<title>new</);
+  }));
+
+Deno.test("drawPng() is the same picture on a computer without fonts", async () => {
+  const title = "Sclerosis <b> é Ж α ≥ 95 %";
+  const config = await Deno.makeTempFile({ suffix: ".conf" });
+  try {
+    await Deno.writeTextFile(config, "<fontconfig></fontconfig>");
+    const script = `import { drawPng } from "./lib/show/save_plots.ts";
+      import { card } from "./lib/show/card.ts";
+      const figure = card(${JSON.stringify({ title, subtitle: "", note: "A note." })});
+      console.log(drawPng(figure.svg).toBase64());`;
+    const { stdout } = await new Deno.Command(Deno.execPath(), {
+      args: ["eval", "--no-check", script],
+      cwd: projectRoot,
+      env: { FONTCONFIG_FILE: config, HOME: "/nowhere", XDG_DATA_DIRS: "/nowhere" },
+    }).output();
+    const there = Uint8Array.fromBase64(new TextDecoder().decode(stdout).trim());
+    const here = drawPng(figure(title).svg);
+    assert.deepEqual(there, new Uint8Array(here));
+    assert.notDeepEqual(there, new Uint8Array(drawPng(figure("W".repeat(title.length)).svg)));
+  } finally {
+    await Deno.remove(config);
+  }
+});

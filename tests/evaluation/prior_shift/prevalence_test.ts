@@ -1,16 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import fc from "fast-check";
-import { createRandom } from "../../../lib/core/random.ts";
+import { createRandom, type Random } from "../../../lib/core/random.ts";
 import { chiSquareTail } from "../../../lib/core/stats.ts";
-import {
-  correctedThreshold,
-  correctProbabilities,
-  drawRate,
-  emPrevalences,
-  likeliestPrevalence,
-  uncorrectedThreshold,
-} from "../../../lib/evaluation/prevalence.ts";
 import {
   addScore,
   binOf,
@@ -19,8 +11,16 @@ import {
   createScoreSummary,
   occupiedBins,
 } from "../../../lib/evaluation/folder_scores.ts";
+import {
+  correctedThreshold,
+  correctProbabilities,
+  drawRate,
+  emPrevalences,
+  likeliestPrevalence,
+  uncorrectedThreshold,
+} from "../../../lib/evaluation/prevalence.ts";
 import { groupShares } from "../../../lib/evaluation/shares.ts";
-import { effectiveSize } from "../../../lib/metrics/intervals.ts";
+import { correctedShare, effectiveSize, roganGladen } from "../../../lib/metrics/intervals.ts";
 import { askPython } from "../../ask_python.ts";
 import { REFERENCE, summaryOf, syntheticScores } from "./synthetic_scores.ts";
 
@@ -28,7 +28,7 @@ const probability = fc.double({ min: 0, max: 1, noNaN: true });
 
 const share = fc.double({ min: 0.001, max: 0.999, noNaN: true });
 
-Deno.test("emPrevalences() solves cases that can be worked out by hand", () => {
+Deno.test("emPrevalences() solves cases that can be worked out by hand, and refuses none and shares of 0 or 1", () => {
   // images are of two kinds: 80 % of the positive ones and 20 % of the negative ones are of the
   // first. Where 30 of 100 are, share · 0.8 + (1 - share) · 0.2 = 0.3, so the share is 1/6
   const kinds = [[0.2, 0.8], [0.8, 0.2]];
@@ -42,6 +42,9 @@ Deno.test("emPrevalences() solves cases that can be worked out by hand", () => {
   const sure = emPrevalences([[0, 1], [1, 0]], [0.5, 0.5], [1, 3]);
   assert.ok(Math.abs(sure.prevalences[1]! - 0.25) < 1e-8);
   assert.ok(Math.abs(sure.statistic - 2 * (Math.log(0.5) + 3 * Math.log(1.5))) < 1e-8);
+  assert.throws(() => emPrevalences([], [0.5, 0.5]), RangeError);
+  assert.throws(() => emPrevalences([[0.5, 0.5]], [0.5, 0.5], [0]), RangeError);
+  assert.throws(() => emPrevalences([[0.5, 0.5]], [1, 0]), RangeError);
 });
 
 Deno.test("emPrevalences() and what the intervals rest on agree with numpy and scipy", async () => {
@@ -146,13 +149,7 @@ Deno.test("emPrevalences() of a calibrated model finds the reference share where
   );
 });
 
-Deno.test("emPrevalences() refuses no images and shares of 0 or 1", () => {
-  assert.throws(() => emPrevalences([], [0.5, 0.5]), RangeError);
-  assert.throws(() => emPrevalences([[0.5, 0.5]], [0.5, 0.5], [0]), RangeError);
-  assert.throws(() => emPrevalences([[0.5, 0.5]], [1, 0]), RangeError);
-});
-
-Deno.test("correctProbabilities() moves the odds by the ratio of the shares' odds", () => {
+Deno.test("correctProbabilities() moves the odds by their ratio, sums to 1, keeps order, can be taken back", () => {
   // odds of 0.4 : 0.6 become 0.04 : 0.96, a sixteenth: even odds become 1 : 16
   const [negative, positive] = correctProbabilities([0.5, 0.5], { reference: 0.4, share: 0.04 });
   assert.ok(Math.abs(positive! - 1 / 17) < 1e-12 && Math.abs(negative! - 16 / 17) < 1e-12);
@@ -160,9 +157,6 @@ Deno.test("correctProbabilities() moves the odds by the ratio of the shares' odd
   const three = correctProbabilities([0.3, 0.1, 0.6], { reference: 0.5, share: 0.2 });
   assert.ok(Math.abs(three[0]! / three[1]! - 3) < 1e-12);
   assert.ok(Math.abs(three[2]! / (three[0]! + three[1]!) - 0.6 / 0.4 / 4) < 1e-12);
-});
-
-Deno.test("correctProbabilities() sums to 1, keeps the order and can be taken back", () => {
   fc.assert(
     fc.property(probability, probability, share, share, (a, b, reference, share) => {
       const change = { reference, share };
@@ -238,7 +232,7 @@ Deno.test("a share from bins is that from every probability by itself", () => {
   }
 });
 
-Deno.test("a summary takes the same memory for any number of images and groups", () => {
+Deno.test("a summary takes the same memory for any number of images, and keeps those of a group together", () => {
   const summary = createScoreSummary(0.7);
   const random = createRandom("many");
   for (let i = 0; i < 20_000; i++) addScore(summary, random.next(), i % 3 ? `slide ${i}` : "");
@@ -253,12 +247,122 @@ Deno.test("a summary takes the same memory for any number of images and groups",
   }
   assert.throws(() => addScore(summary, NaN, ""), RangeError);
   assert.throws(() => addScore(summary, 1.1, ""), RangeError);
+  const places = Array.from({ length: 90 }, (_, i) => i % 3);
+  const three = summaryOf(places.map((i) => 0.1 + 0.2 * i), places.map((i) => `slide ${i}`));
+  const units = [...three.byGroup.values()];
+  assert.deepEqual(units.map(({ n, called }) => [n, called]), [[30, 0], [30, 0], [30, 30]]);
+  assert.equal(three.byImage.size, 90);
 });
 
-Deno.test("a summary keeps the images of a group together", () => {
-  const places = Array.from({ length: 90 }, (_, i) => i % 3);
-  const summary = summaryOf(places.map((i) => 0.1 + 0.2 * i), places.map((i) => `slide ${i}`));
-  const units = [...summary.byGroup.values()];
-  assert.deepEqual(units.map(({ n, called }) => [n, called]), [[30, 0], [30, 0], [30, 30]]);
-  assert.equal(summary.byImage.size, 90);
+const known = { truePositives: 57, falseNegatives: 3, trueNegatives: 85, falsePositives: 5 };
+
+const count = (group: string, positive: number, n: number, uncorrected = positive) => {
+  return { group, n, positive, uncorrected };
+};
+
+Deno.test("roganGladen() undoes the errors of a model whose rates are known", () => {
+  // of 20 in 100 true ones, 90 % are found: 18; of the other 80, 5 % are mistaken: 4
+  assert.ok(Math.abs(roganGladen(0.22, 0.9, 0.95)! - 0.2) < 1e-12);
+  assert.equal(roganGladen(0.25, 1, 1), 0.25);
+  assert.ok(roganGladen(0.01, 0.9, 0.9)! < 0); // fewer than mistakes alone would be
+  assert.equal(roganGladen(0.3, 0.5, 0.5), null);
+  assert.equal(roganGladen(0.3, 0.2, 0.3), null);
+});
+
+Deno.test("correctedShare() stays within 0 to 1, around its estimate, and narrows with more", () => {
+  const [truePositives, falseNegatives] = [fc.nat(60), fc.nat(60)];
+  const [trueNegatives, falsePositives] = [fc.nat(60), fc.nat(60)];
+  const fewImages = fc.record({ truePositives, falseNegatives, trueNegatives, falsePositives });
+  fc.assert(
+    fc.property(fewImages, fc.nat(80), fc.integer({ min: 1, max: 80 }), (known, called, n) => {
+      fc.pre(called <= n);
+      const { share, low, high, reason } = correctedShare(called, n, known);
+      if (share === null) {
+        assert.match(reason!, /^sens|^spec/);
+        assert.deepEqual([low, high], [null, null]);
+      } else assert.ok(0 <= low! && low! <= share && share <= high! && high! <= 1);
+    }),
+    { seed: 1, numRuns: 500 },
+  );
+  const width = (factor: number) => {
+    const times = ([name, value]: [string, number]) => [name, factor * value];
+    const many = Object.fromEntries(Object.entries(known).map(times)) as typeof known;
+    const { low, high } = correctedShare(30 * factor, 100 * factor, many);
+    return high! - low!;
+  };
+  assert.ok(width(100) < width(1) / 9 && width(100) > width(1) / 11);
+});
+
+Deno.test("correctedShare() says why there is none", () => {
+  const reason = (change: Partial<typeof known>) =>
+    correctedShare(1, 9, { ...known, ...change }).reason!;
+  assert.match(reason({ truePositives: 0, falseNegatives: 0 }), /sensitivity is not known/);
+  assert.match(reason({ trueNegatives: 0, falsePositives: 0 }), /specificity is not known/);
+  assert.match(reason({ truePositives: 3, falsePositives: 90 }), /sum to 1 or less/);
+});
+
+const binomial = (random: Random, n: number, p: number) =>
+  Array.from({ length: n }, () => random.next() < p).filter(Boolean).length;
+
+Deno.test("correctedShare() holds the true share about 95 times in 100, as its source says", () => {
+  const random = createRandom("coverage");
+  for (const [share, sensitivity, specificity] of [[0.3, 0.85, 0.9], [0.05, 0.95, 0.97]] as const) {
+    let held = 0;
+    const rounds = 1000;
+    for (let round = 0; round < rounds; round++) {
+      const truePositives = binomial(random, 60, sensitivity);
+      const trueNegatives = binomial(random, 90, specificity);
+      const called = binomial(random, 200, share * sensitivity + (1 - share) * (1 - specificity));
+      const { low, high } = correctedShare(called, 200, {
+        truePositives,
+        falseNegatives: 60 - truePositives,
+        trueNegatives,
+        falsePositives: 90 - trueNegatives,
+      });
+      if (low! <= share && share <= high!) held++;
+    }
+    assert.ok(held / rounds > 0.93 && held / rounds < 0.99, `${share}: ${held}`);
+  }
+});
+
+Deno.test("effectiveSize() counts alike images once, and unlike ones as they are", () => {
+  // four slides of ten, all or none: four witnesses, and with 3 degrees of freedom t is 3.182
+  const alike = [0, 10, 0, 10].map((positive) => ({ n: 10, positive }));
+  assert.ok(Math.abs(effectiveSize(alike) - 3 * (1.96 / 3.1824) ** 2) < 1e-9);
+  const even = [5, 5, 5, 5].map((positive) => ({ n: 10, positive }));
+  assert.equal(effectiveSize(even), 40);
+  assert.equal(effectiveSize([{ n: 7, positive: 3 }]), 7);
+  assert.equal(effectiveSize([{ n: 7, positive: 0 }, { n: 5, positive: 0 }]), 12);
+  const singles = Array.from({ length: 1000 }, (_, i) => ({ n: 1, positive: i % 3 === 0 ? 1 : 0 }));
+  assert.ok(Math.abs(effectiveSize(singles) / 1000 - 1) < 0.01);
+});
+
+Deno.test("groupShares() has a row a group, the greatest share first, and corrects what its rates are of", () => {
+  const counts = [count("b", 2, 10), count("a", 2, 10), count("empty", 0, 0)];
+  counts.push(count("c", 9, 10), count("d", 4, 20));
+  const { rows, all, text } = groupShares(counts, known);
+  assert.deepEqual(rows.map(({ group }) => group), ["c", "d", "a", "b"]);
+  assert.deepEqual([all.n, all.positive, all.share], [50, 17, 0.34]);
+  assert.ok(rows.every(({ share, interval: { low, high } }) => low! < share! && share! < high!));
+  const alone = groupShares([count("", 17, 50)], known).all.interval;
+  assert.ok(all.interval.high! - all.interval.low! > alone.high! - alone.low!);
+  assert.match(
+    text,
+    /alike \(4 groups\)\. Corrected .* \(57 of 60 found\) .* \(85 of 90 left alone/,
+  );
+  assert.match(text, /another scanner, stain or kind may not keep that assumption/);
+  const moved = groupShares([count("a", 10, 100, 22)], known);
+  assert.equal(moved.rows[0]!.share, 0.1);
+  assert.equal(moved.rows[0]!.corrected.share, roganGladen(0.22, 57 / 60, 85 / 90));
+  assert.notEqual(moved.text, groupShares([count("a", 10, 100)], known).text, "it says so");
+});
+
+Deno.test("groupShares() has no number where there is none, and says why", () => {
+  const none = groupShares([], known);
+  assert.deepEqual([none.rows, none.all.share, none.all.interval.low], [[], null, null]);
+  assert.match(none.all.interval.reason!, /no images/);
+  const unknown = groupShares([count("a", 1, 2)], null);
+  assert.deepEqual([unknown.all.share, unknown.all.corrected.share], [0.5, null]);
+  assert.match(unknown.text, /No corrected share: .*not known: run notebook 06/);
+  assert.throws(() => groupShares([count("a", 3, 2)], null), RangeError);
 });

@@ -28,9 +28,9 @@ const LINES = { least: 25, most: 400 };
 const EXCEPTIONS: Readonly<Record<string, string>> = {};
 
 const LIMITS = {
-  lib: { lines: 22_600, files: 110 },
+  lib: { lines: 22_000, files: 110 },
   tools: { lines: 2_500, files: 25 },
-  tests: { lines: 19_200, files: 160 },
+  tests: { lines: 18_400, files: 140 },
 };
 
 /** Files of a folder with their text, by path from the project. */

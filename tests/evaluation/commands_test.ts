@@ -38,11 +38,11 @@ Deno.test("parseEvaluateArguments() takes a folder, a run and files, from where 
 
 Deno.test("parseEvaluateArguments() refuses what it cannot use, with its usage", () => {
   const cases: [string[], RegExp][] = [
-    [[], /One folder of images must be named/],
-    [["a", "b"], /One folder of images must be named/],
+    ...[[], ["a", "b"], [""]].map((
+      args,
+    ): [string[], RegExp] => [args, /One folder of images must/]),
     [["a", "--runs", "x"], /--runs/],
     [["a", "--run"], /--run/],
-    [[""], /One folder of images must be named/],
     [["a", "--out", ""], /--out needs a file/],
     [["a", "--sidecar="], /--sidecar needs a file/],
     [["a", "--force=yes"], /--force/],
@@ -105,15 +105,11 @@ Deno.test(
 );
 
 Deno.test("parseParityArguments() takes a folder, a run and a number", () => {
-  assert.deepEqual(parseParityArguments(["images", "--most", "7", "--run", "r"], "/here"), {
-    folder: "/here/images",
-    run: "r",
-    most: 7,
-  });
+  const parsed = parseParityArguments(["images", "--most", "7", "--run", "r"], "/here");
+  assert.deepEqual(parsed, { folder: "/here/images", run: "r", most: 7 });
   assert.equal(parseParityArguments(["--help"], "/here"), null);
-  for (
-    const args of [[], [""], ["a", "b"], ["a", "--most", "0"], ["a", "--most", "x"], ["--no", "a"]]
-  ) {
-    assert.throws(() => parseParityArguments(args, "/here"), ConfigError);
+  for (const args of ["", "a b", "a --most 0", "a --most x", "--no a"]) {
+    assert.throws(() => parseParityArguments(args.split(" "), "/here"), ConfigError);
   }
+  assert.throws(() => parseParityArguments([], "/here"), ConfigError);
 });

@@ -106,13 +106,11 @@ Deno.test(
   }),
 );
 
-const NAMES = [
+/** Classified images with hostile names; certain ones too, whose probabilities are whole numbers. */
+const IMAGES: DetailsRow[] = [
   ...["a/=1+1.png", 'b "quoted", line\nbreak\r.png', "'apostrophe.png"],
   ...["é😀<script>.png", "last.png"],
-];
-
-/** Classified images with hostile names; certain ones too, whose probabilities are whole numbers. */
-const IMAGES: DetailsRow[] = NAMES.map((name, i) => ({
+].map((name, i) => ({
   name,
   predicted: i < 2 ? "non" : "=sclerotic",
   probability: i / 4,
@@ -280,16 +278,13 @@ Deno.test(
 
 const flagsOf = (n: number): Flag[] => FLAGS.slice(0, n);
 
-Deno.test("reviewNeed() is what it says, by hand", () => {
+Deno.test("reviewNeed() is what it says, by hand, and never falls with a flag or a nearer probability more", () => {
   const need = (probability: number, flags = 0, threshold = 0.5) =>
     reviewNeed({ probability, flags: flagsOf(flags) }, threshold);
   assert.deepEqual([0.5, 1, 0, 0.75].map((p) => need(p)), [1, 0, 0, 0.5]);
   assert.deepEqual([need(1, 1), need(0, 2)], [0.5, 0.75]);
   assert.deepEqual([0.2, 0.6, 0.1].map((p) => need(p, 0, 0.2)), [1, 0.5, 0.5]);
   assert.equal(need(1, 0, 1), 1); // no room above: as uncertain as can be
-});
-
-Deno.test("reviewNeed() never falls with a flag more, nor with a probability nearer to the threshold", () => {
   const probability = fc.double({ min: 0, max: 1, noNaN: true });
   fc.assert(
     fc.property(probability, probability, probability, fc.nat({ max: 6 }), (p, t, way, n) => {

@@ -72,9 +72,9 @@ Deno.test(
     assert.deepEqual(namesOf(details), namesOf(accepted));
     const review = details.filter(({ decision }) => decision === "review");
     assert.equal(evaluation.review, review.length);
-    const [table] = await askPython(join(import.meta.dirname!, "../core/csv_oracle.py"), [
-      await Deno.readTextFile(files.evaluation),
-    ]) as string[][][];
+    const oracle = join(import.meta.dirname!, "../core/csv_oracle.py");
+    const texts = [await Deno.readTextFile(files.evaluation)];
+    const [table] = await askPython(oracle, texts) as string[][][];
     assert.ok(table!.every((row) => row.length === 2));
     for (const cell of table!.flat()) assert.doesNotMatch(cell, /^[=+\-@\t\r\n]/, "a formula");
   }),
@@ -179,11 +179,8 @@ async function learnPictures(modelFolder: string): Promise<void> {
       seen.push({ traits, features: Float32Array.from(image.features) });
     }
     const sample = { train: seen.slice(0, 30), validation: seen.slice(30) };
-    const weightsSha256 = card.weights.sha256;
-    await writeJson(
-      join(modelFolder, REFERENCE_FILE),
-      fitReference(sample, { share: 0.01, weightsSha256 }),
-    );
+    const reference = fitReference(sample, { share: 0.01, weightsSha256: card.weights.sha256 });
+    await writeJson(join(modelFolder, REFERENCE_FILE), reference);
     predictor.dispose();
     disposeModel(model);
   });

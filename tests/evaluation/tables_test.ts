@@ -149,15 +149,12 @@ Deno.test("writeExports() writes the details as Parquet, every name as it is on 
 
 Deno.test("writeExports() writes the crops as QuPath's annotations, a file a slide", () =>
   inFolder(async (folder) => {
-    await put(
-      folder,
-      "sidecar.csv",
-      "name;x;y;width;height;slide\n" + // as Excel writes it in many countries
-        "last.png;100;200;30;40;S 1/2\n" +
-        "''apostrophe.png;-5;0.5;10;20;S 1/2\n" +
-        "a/=1+1.png;1;2;3;4;\n" +
-        "not evaluated.png;1;2;3;4;S3\n",
-    );
+    const rows = [
+      "name;x;y;width;height;slide", // as Excel writes it in many countries
+      ...["last.png;100;200;30;40;S 1/2", "''apostrophe.png;-5;0.5;10;20;S 1/2"],
+      ...["a/=1+1.png;1;2;3;4;", "not evaluated.png;1;2;3;4;S3"],
+    ];
+    await put(folder, "sidecar.csv", rows.join("\n"));
     const places = await readSidecar(join(folder, "sidecar.csv"));
     const options = { formats: [], places, classes: SLIDE_CLASSES };
     const out = join(folder, "evaluation.csv");
@@ -172,12 +169,10 @@ Deno.test("writeExports() writes the crops as QuPath's annotations, a file a sli
     assert.equal(none.features[0].properties.name, "a/=1+1.png");
     assert.equal(slide.type, "FeatureCollection");
     assert.equal(slide.features.length, 2);
+    const coordinates = [[[100, 200], [130, 200], [130, 240], [100, 240], [100, 200]]];
     assert.deepEqual(slide.features[1], {
       type: "Feature",
-      geometry: {
-        type: "Polygon",
-        coordinates: [[[100, 200], [130, 200], [130, 240], [100, 240], [100, 200]]],
-      },
+      geometry: { type: "Polygon", coordinates },
       properties: {
         objectType: "annotation",
         name: "last.png",

@@ -18,12 +18,8 @@ const parse = (...args: string[]) => parseEvaluateArguments(args, "/here")!;
 Deno.test("parseEvaluateArguments() takes a folder, a run and files, from where they were typed", () => {
   const usual = { followLinks: false, run: "default" };
   assert.deepEqual(parse("new"), { ...usual, folder: "/here/new", options: {} });
-  assert.deepEqual(parse("/abs/new", "--run", "pas", "--out", "../x.csv", "--force"), {
-    ...usual,
-    folder: "/abs/new",
-    run: "pas",
-    options: { out: "/x.csv", force: true },
-  });
+  const pas = { ...usual, folder: "/abs/new", run: "pas", options: { out: "/x.csv", force: true } };
+  assert.deepEqual(parse("/abs/new", "--run", "pas", "--out", "../x.csv", "--force"), pas);
   const options = { out: "/here/y.csv" };
   assert.deepEqual(parse("--out=y.csv", "."), { ...usual, folder: "/here", options });
   assert.deepEqual(parse("a", "--shard", "2/12").options, { shard: "2/12" });

@@ -18,12 +18,8 @@ const parse = (...args: string[]) => parseEvaluateArguments(args, "/here")!;
 Deno.test("parseEvaluateArguments() takes a folder, a run and files, from where they were typed", () => {
   const usual = { followLinks: false, run: "default" };
   assert.deepEqual(parse("new"), { ...usual, folder: "/here/new", options: {} });
-  assert.deepEqual(parse("/abs/new", "--run", "pas", "--out", "../x.csv", "--force"), {
-    ...usual,
-    folder: "/abs/new",
-    run: "pas",
-    options: { out: "/x.csv", force: true },
-  });
+  const pas = { ...usual, folder: "/abs/new", run: "pas", options: { out: "/x.csv", force: true } };
+  assert.deepEqual(parse("/abs/new", "--run", "pas", "--out", "../x.csv", "--force"), pas);
   const options = { out: "/here/y.csv" };
   assert.deepEqual(parse("--out=y.csv", "."), { ...usual, folder: "/here", options });
   assert.deepEqual(parse("a", "--shard", "2/12").options, { shard: "2/12" });
@@ -38,11 +34,11 @@ Deno.test("parseEvaluateArguments() takes a folder, a run and files, from where 
 
 Deno.test("parseEvaluateArguments() refuses what it cannot use, with its usage", () => {
   const cases: [string[], RegExp][] = [
-    [[], /One folder of images must be named/],
-    [["a", "b"], /One folder of images must be named/],
+    ...[[], ["a", "b"], [""]].map((
+      args,
+    ): [string[], RegExp] => [args, /One folder of images must/]),
     [["a", "--runs", "x"], /--runs/],
     [["a", "--run"], /--run/],
-    [[""], /One folder of images must be named/],
     [["a", "--out", ""], /--out needs a file/],
     [["a", "--sidecar="], /--sidecar needs a file/],
     [["a", "--force=yes"], /--force/],
@@ -105,15 +101,11 @@ Deno.test(
 );
 
 Deno.test("parseParityArguments() takes a folder, a run and a number", () => {
-  assert.deepEqual(parseParityArguments(["images", "--most", "7", "--run", "r"], "/here"), {
-    folder: "/here/images",
-    run: "r",
-    most: 7,
-  });
+  const parsed = parseParityArguments(["images", "--most", "7", "--run", "r"], "/here");
+  assert.deepEqual(parsed, { folder: "/here/images", run: "r", most: 7 });
   assert.equal(parseParityArguments(["--help"], "/here"), null);
-  for (
-    const args of [[], [""], ["a", "b"], ["a", "--most", "0"], ["a", "--most", "x"], ["--no", "a"]]
-  ) {
-    assert.throws(() => parseParityArguments(args, "/here"), ConfigError);
+  for (const args of ["", "a b", "a --most 0", "a --most x", "--no a"]) {
+    assert.throws(() => parseParityArguments(args.split(" "), "/here"), ConfigError);
   }
+  assert.throws(() => parseParityArguments([], "/here"), ConfigError);
 });

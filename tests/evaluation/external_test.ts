@@ -21,15 +21,12 @@ import { CLASSES as NAMES, evaluate, putImages, withNewImages } from "./with_new
 /** Predictions that are as good as `signal`; images of a group share a part of their noise. */
 function sample(
   n: number,
-  { signal, groups, seed, positives = 0.3 }: {
-    signal: number;
-    groups?: number;
-    seed: string;
-    positives?: number;
-  },
+  signal: number,
+  seed: string,
+  { groups = 0, positives = 0.3 } = {},
 ): ScoredSample {
   const random = createRandom(seed);
-  const shared = Array.from({ length: groups ?? 1 }, () => random.normal());
+  const shared = Array.from({ length: groups }, () => random.normal());
   const labels = Array.from({ length: n }, () => random.next() < positives ? 1 : 0);
   const probabilities = labels.map((label, i) => {
     const noise = random.normal() + (groups ? shared[i % groups]! : 0);
@@ -49,14 +46,13 @@ const dropOf = (result: Awaited<ReturnType<typeof externalScores>>, name: string
 
 Deno.test("newcombe() gives the intervals of his own table", () => {
   // R. G. Newcombe, Statistics in Medicine 17 (1998), table II, method 10
-  for (
-    const [a, b, low, high] of [
-      [[56, 70], [48, 80], 0.0524, 0.3339],
-      [[9, 10], [3, 10], 0.1705, 0.8090],
-      [[5, 56], [0, 29], -0.0381, 0.1926],
-      [[10, 10], [0, 10], 0.6075, 1],
-    ] as const
-  ) {
+  const table = [
+    [[56, 70], [48, 80], 0.0524, 0.3339],
+    [[9, 10], [3, 10], 0.1705, 0.8090],
+    [[5, 56], [0, 29], -0.0381, 0.1926],
+    [[10, 10], [0, 10], 0.6075, 1],
+  ] as const;
+  for (const [a, b, low, high] of table) {
     const share = ([of, n]: readonly [number, number]) => ({ share: of / n, of: n });
     const found = newcombe(share(a), share(b));
     assert.ok(Math.abs(found.low - low) < 6e-5, `${a} − ${b}: ${found.low}`);
@@ -65,18 +61,11 @@ Deno.test("newcombe() gives the intervals of his own table", () => {
 });
 
 Deno.test("externalScores() has scipy's and numpy's drops and intervals, by image and by group", async () => {
-  const cases = [
-    {
-      internal: sample(150, { signal: 3, seed: "a" }),
-      external: sample(220, { signal: 2, seed: "b", positives: 0.1 }),
-      grouped: false,
-    },
-    {
-      internal: sample(160, { signal: 3, groups: 12, seed: "c" }),
-      external: sample(240, { signal: 3, groups: 20, seed: "d" }),
-      grouped: true,
-    },
-  ];
+  const pairs = [
+    [sample(150, 3, "a"), sample(220, 2, "b", { positives: 0.1 })],
+    [sample(160, 3, "c", { groups: 12 }), sample(240, 3, "d", { groups: 20 })],
+  ] as const;
+  const cases = pairs.map(([internal, external], i) => ({ internal, external, grouped: i === 1 }));
   const oracle = join(import.meta.dirname!, "external_scores_oracle.py");
   const expected = await askPython(oracle, cases) as Record<string, [number, number, number]>[];
   for (const [i, { internal, external }] of cases.entries()) {
@@ -126,23 +115,20 @@ Deno.test("externalScores() by hand: nine of ten right becomes six of ten", asyn
   assert.match(worse.reason!, /test images give the same value.*others alone/);
 });
 
-Deno.test("externalScores() says why a score of a folder of one class cannot be compared", async () => {
-  const internal = sample(60, { signal: 2, seed: "e" });
-  const external = sample(40, { signal: 4, seed: "f", positives: 0 });
+Deno.test("externalScores() says why a score cannot be compared, describeExternal() whether a ranking is worse", async () => {
+  const internal = sample(60, 2, "e");
+  const external = sample(40, 4, "f", { positives: 0 });
   const result = await externalScores(internal, external);
   const auc = dropOf(result, "roc_auc");
   assert.deepEqual([auc.drop, auc.low, auc.external.value], [null, null, null]);
   assert.match(auc.reason!, /^new images: /);
   assert.ok(dropOf(result, "specificity").low !== null);
-  const counts = { labelled: 40, classified: 45 };
-  assert.match(describeExternal(result, counts), /5 have no label.*cannot be told/s);
+  const some = { labelled: 40, classified: 45 };
+  assert.match(describeExternal(result, some), /5 have no label.*cannot be told/s);
   const html = externalScoresTable(result, { run: "<b>" });
   assert.match(JSON.stringify(html), /–.*&lt;b&gt;|&lt;b&gt;.*–/s);
-});
-
-Deno.test("describeExternal() tells a worse ranking from one that is not shown to be another", async () => {
-  const good = sample(200, { signal: 3, seed: "g" });
-  const bad = sample(300, { signal: 1, seed: "h" });
+  const good = sample(200, 3, "g");
+  const bad = sample(300, 1, "h");
   const counts = { labelled: 300, classified: 300 };
   assert.match(describeExternal(await externalScores(good, bad), counts), /is worse/);
   const more = { labelled: 40_000, classified: 40_000 };
@@ -165,11 +151,12 @@ Deno.test("folderLabels() takes the innermost folder that is a class, and labels
       return names.map((name) => of?.(name)?.label ?? null);
     };
     assert.deepEqual(await labels(), ["positive", "negative", "negative", null, null]);
-    await put(
-      folder,
-      "labels.csv",
-      "path,label,group\nother/d.png,positive,P1\npositive/a.png,,\nslide 1/negative/b.png,positive,\n",
-    );
+    const rows = [
+      "other/d.png,positive,P1",
+      "positive/a.png,,",
+      "slide 1/negative/b.png,positive,",
+    ];
+    await put(folder, "labels.csv", ["path,label,group", ...rows].join("\n"));
     assert.deepEqual(await labels(), [null, "positive", "negative", null, "positive"]);
     const of = await folderLabels(folder, names, CLASSES);
     assert.deepEqual(of?.("other/d.png"), { label: "positive", group: "P1" });
@@ -237,17 +224,12 @@ Deno.test("readTestSample() reads what notebook 06 left of this model, and nothi
       JSON.stringify({ test_reads: { count: 2, test_sha256: "c", readers } });
     assert.equal(await readTestSample(paths, card, 7), null);
     await put(folder, "metrics.json", metricsOf(readers));
-    await put(
-      folder,
-      "predictions_test.csv",
-      "path,label,predicted,probability\nx.png,positive,positive,0.75\n'=y.png,negative,positive,1e-9\n",
-    );
-    await put(
-      folder,
-      "split.csv",
-      `path,label,group,sha256,subset\nx.png,positive,P1,${"0".repeat(64)},test\n` +
-        `'=y.png,negative,P2,${"1".repeat(64)},test\n`,
-    );
+    const rows = ["x.png,positive,positive,0.75", "'=y.png,negative,positive,1e-9"];
+    const columns = "path,label,predicted,probability";
+    await put(folder, "predictions_test.csv", [columns, ...rows].join("\n"));
+    const of = (row: string, digit: string) => `${row},${digit.repeat(64)},test\n`;
+    const splitRows = of("x.png,positive,P1", "0") + of("'=y.png,negative,P2", "1");
+    await put(folder, "split.csv", `path,label,group,sha256,subset\n${splitRows}`);
     assert.deepEqual(await readTestSample(paths, card, 7), {
       labels: [1, 0],
       predicted: [1, 1],

@@ -21,7 +21,7 @@ import { askPython } from "../ask_python.ts";
 import { boundByPermissions } from "../bound_by_permissions.ts";
 import { inFolder, picture, put } from "../data/test_images.ts";
 import { testCard } from "../model/model_card.ts";
-import { makeOddFolder, READABLE, rotatedTwins, UNREADABLE } from "./odd_folder.ts";
+import { makeOddFolder, READABLE, TWINS, UNREADABLE } from "./odd_folder.ts";
 import {
   BAND,
   CLASSES,
@@ -62,7 +62,7 @@ Deno.test(
     assert.deepEqual(namesOf(refused), Object.keys(UNREADABLE).sort(compareCodePoints));
     assert.deepEqual(namesOf([...accepted, ...refused]).sort(compareCodePoints), names);
     for (const { name, error } of refused) {
-      assert.match(error, UNREADABLE[name as keyof typeof UNREADABLE], name);
+      assert.match(error, UNREADABLE[name]![1], name);
       assert.ok(!error.includes(folder) && !/\n/.test(error), error);
     }
     assert.deepEqual(new Set(accepted.map((row) => row.ground_truth)), new Set(CLASSES));
@@ -72,9 +72,9 @@ Deno.test(
     assert.deepEqual(namesOf(details), namesOf(accepted));
     const review = details.filter(({ decision }) => decision === "review");
     assert.equal(evaluation.review, review.length);
-    const [table] = await askPython(join(import.meta.dirname!, "../core/csv_oracle.py"), [
-      await Deno.readTextFile(files.evaluation),
-    ]) as string[][][];
+    const oracle = join(import.meta.dirname!, "../core/csv_oracle.py");
+    const texts = [await Deno.readTextFile(files.evaluation)];
+    const [table] = await askPython(oracle, texts) as string[][][];
     assert.ok(table!.every((row) => row.length === 2));
     for (const cell of table!.flat()) assert.doesNotMatch(cell, /^[=+\-@\t\r\n]/, "a formula");
   }),
@@ -87,9 +87,8 @@ Deno.test(
     const together = await evaluateRows({ ...options, folder });
     const of = (name: string) => together.find((image) => image.name === name)!.probability;
     await inFolder(async (alone) => {
-      const twins = await rotatedTwins();
-      await put(alone, "upright.jpg", twins.upright);
-      await put(alone, "sideways.jpg", twins.sideways);
+      await put(alone, "upright.jpg", await TWINS.upright.toBuffer());
+      await put(alone, "sideways.jpg", await TWINS.sideways.toBuffer());
       await Deno.copyFile(join(folder, "b.png"), join(alone, "b.png"));
       const [plain, sideways, upright] = (await evaluateRows({ ...options, folder: alone }))
         .map(({ probability }) => probability);
@@ -180,11 +179,8 @@ async function learnPictures(modelFolder: string): Promise<void> {
       seen.push({ traits, features: Float32Array.from(image.features) });
     }
     const sample = { train: seen.slice(0, 30), validation: seen.slice(30) };
-    const weightsSha256 = card.weights.sha256;
-    await writeJson(
-      join(modelFolder, REFERENCE_FILE),
-      fitReference(sample, { share: 0.01, weightsSha256 }),
-    );
+    const reference = fitReference(sample, { share: 0.01, weightsSha256: card.weights.sha256 });
+    await writeJson(join(modelFolder, REFERENCE_FILE), reference);
     predictor.dispose();
     disposeModel(model);
   });
@@ -222,23 +218,21 @@ Deno.test(
 );
 
 Deno.test(
-  "evaluateFolder() reports a file whose name is no text",
-  withNewImages(
-    async (folder) => {
-      await put(folder, "a.png", await picture(1).png().toBuffer());
-      const { success } = await new Deno.Command("sh", {
-        args: ["-c", `cp a.png "$(printf 'caf\\351.png')"`],
-        cwd: folder,
-      }).output();
-      assert.ok(success);
-    },
-    async (places) => {
-      const { first, errors } = await evaluate(places);
-      assert.deepEqual(first.map(({ name }) => name), ["a.png"]);
-      assert.deepEqual(errors.map(({ name }) => name), ["caf\ufffd.png"]);
-      assert.match(errors[0]!.error, /not valid UTF-8 text; rename it/);
-    },
-  ),
+  "evaluateFolder() writes its headers where no image can be read, and reports a name that is no text",
+  withNewImages((folder) => put(folder, "a.png", ""), async (places) => {
+    assert.deepEqual(await csvTexts(await evaluate(places)), [
+      "name,ground_truth\n",
+      "name,predicted,probability,confidence,decision,group,flags,probability_uncorrected\n",
+      "name,error\na.png,the file is empty (0 bytes).\n",
+    ]);
+    await put(places.folder, "a.png", await picture(1).png().toBuffer());
+    const args = ["-c", `cp a.png "$(printf 'caf\\351.png')"`];
+    assert.ok((await new Deno.Command("sh", { args, cwd: places.folder }).output()).success);
+    const { first, errors } = await evaluate(places);
+    assert.deepEqual(first.map(({ name }) => name), ["a.png"]);
+    assert.deepEqual(errors.map(({ name }) => name), ["caf\ufffd.png"]);
+    assert.match(errors[0]!.error, /not valid UTF-8 text; rename it/);
+  }),
 );
 
 Deno.test(
@@ -254,20 +248,6 @@ Deno.test(
     }
     disposeModel(loaded.model);
   }),
-);
-
-Deno.test(
-  "evaluateFolder() writes its headers where no image can be read",
-  withNewImages(
-    (folder) => put(folder, "a.png", ""),
-    async (places) => {
-      assert.deepEqual(await csvTexts(await evaluate(places)), [
-        "name,ground_truth\n",
-        "name,predicted,probability,confidence,decision,group,flags,probability_uncorrected\n",
-        "name,error\na.png,the file is empty (0 bytes).\n",
-      ]);
-    },
-  ),
 );
 
 /** Two images in the folder's own tree, three behind links, one link that leads nowhere. */

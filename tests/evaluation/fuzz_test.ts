@@ -68,10 +68,9 @@ function mutate(bytes: Uint8Array, other: Uint8Array, random: Random): Uint8Arra
       return changed;
     case 2:
       return changed.subarray(0, place());
-    case 3: { // the head of another format
+    case 3: // the head of another format
       changed.set(other.subarray(0, Math.min(changed.length, 4 + random.integer(60))));
       return changed;
-    }
     case 4: { // a run of extremes, as in sizes and offsets that were meant to overflow
       const [at, value] = [place(), random.integer(2) * 255];
       return changed.fill(value, at, at + 1 + random.integer(8));

@@ -6,12 +6,7 @@ import { exists } from "../../lib/core/files.ts";
 import { projectRoot } from "../../lib/core/paths.ts";
 import { createRandom } from "../../lib/core/random.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
-import {
-  openWorkFile,
-  shardBatches,
-  type StoredImage,
-  type WorkIdentity,
-} from "../../lib/evaluation/work.ts";
+import { openWorkFile, shardBatches, type StoredImage } from "../../lib/evaluation/work.ts";
 import { disposeModel } from "../../lib/model/model.ts";
 import { FLAGS } from "../../lib/model/reference.ts";
 import { loadModel, saveModel } from "../../lib/model/saved.ts";
@@ -31,9 +26,7 @@ import {
   withNewImages,
 } from "./with_new_images.ts";
 
-const IDENTITY: WorkIdentity = {
-  ...{ listing: "a", images: 1000, model: "m", shard: { index: 1, count: 1 } },
-};
+const IDENTITY = { listing: "a", images: 1000, model: "m", shard: { index: 1, count: 1 } };
 
 const PLAIN = { noNullPrototype: true };
 

@@ -106,13 +106,11 @@ Deno.test(
   }),
 );
 
-const NAMES = [
+/** Classified images with hostile names; certain ones too, whose probabilities are whole numbers. */
+const IMAGES: DetailsRow[] = [
   ...["a/=1+1.png", 'b "quoted", line\nbreak\r.png', "'apostrophe.png"],
   ...["é😀<script>.png", "last.png"],
-];
-
-/** Classified images with hostile names; certain ones too, whose probabilities are whole numbers. */
-const IMAGES: DetailsRow[] = NAMES.map((name, i) => ({
+].map((name, i) => ({
   name,
   predicted: i < 2 ? "non" : "=sclerotic",
   probability: i / 4,
@@ -151,15 +149,12 @@ Deno.test("writeExports() writes the details as Parquet, every name as it is on 
 
 Deno.test("writeExports() writes the crops as QuPath's annotations, a file a slide", () =>
   inFolder(async (folder) => {
-    await put(
-      folder,
-      "sidecar.csv",
-      "name;x;y;width;height;slide\n" + // as Excel writes it in many countries
-        "last.png;100;200;30;40;S 1/2\n" +
-        "''apostrophe.png;-5;0.5;10;20;S 1/2\n" +
-        "a/=1+1.png;1;2;3;4;\n" +
-        "not evaluated.png;1;2;3;4;S3\n",
-    );
+    const rows = [
+      "name;x;y;width;height;slide", // as Excel writes it in many countries
+      ...["last.png;100;200;30;40;S 1/2", "''apostrophe.png;-5;0.5;10;20;S 1/2"],
+      ...["a/=1+1.png;1;2;3;4;", "not evaluated.png;1;2;3;4;S3"],
+    ];
+    await put(folder, "sidecar.csv", rows.join("\n"));
     const places = await readSidecar(join(folder, "sidecar.csv"));
     const options = { formats: [], places, classes: SLIDE_CLASSES };
     const out = join(folder, "evaluation.csv");
@@ -174,12 +169,10 @@ Deno.test("writeExports() writes the crops as QuPath's annotations, a file a sli
     assert.equal(none.features[0].properties.name, "a/=1+1.png");
     assert.equal(slide.type, "FeatureCollection");
     assert.equal(slide.features.length, 2);
+    const coordinates = [[[100, 200], [130, 200], [130, 240], [100, 240], [100, 200]]];
     assert.deepEqual(slide.features[1], {
       type: "Feature",
-      geometry: {
-        type: "Polygon",
-        coordinates: [[[100, 200], [130, 200], [130, 240], [100, 240], [100, 200]]],
-      },
+      geometry: { type: "Polygon", coordinates },
       properties: {
         objectType: "annotation",
         name: "last.png",
@@ -280,16 +273,13 @@ Deno.test(
 
 const flagsOf = (n: number): Flag[] => FLAGS.slice(0, n);
 
-Deno.test("reviewNeed() is what it says, by hand", () => {
+Deno.test("reviewNeed() is what it says, by hand, and never falls with a flag or a nearer probability more", () => {
   const need = (probability: number, flags = 0, threshold = 0.5) =>
     reviewNeed({ probability, flags: flagsOf(flags) }, threshold);
   assert.deepEqual([0.5, 1, 0, 0.75].map((p) => need(p)), [1, 0, 0, 0.5]);
   assert.deepEqual([need(1, 1), need(0, 2)], [0.5, 0.75]);
   assert.deepEqual([0.2, 0.6, 0.1].map((p) => need(p, 0, 0.2)), [1, 0.5, 0.5]);
   assert.equal(need(1, 0, 1), 1); // no room above: as uncertain as can be
-});
-
-Deno.test("reviewNeed() never falls with a flag more, nor with a probability nearer to the threshold", () => {
   const probability = fc.double({ min: 0, max: 1, noNaN: true });
   fc.assert(
     fc.property(probability, probability, probability, fc.nat({ max: 6 }), (p, t, way, n) => {

@@ -22,10 +22,7 @@ export const BAND = { low: 0.45, high: 0.55, errorRate: 0.05 };
 export type Places = Record<"root" | "folder" | "modelFolder" | "out", string>;
 
 /** Saves a small model, which predicts either class. */
-export async function saveSmallModel(
-  modelFolder: string,
-  card: Partial<CardDraft> = {},
-): Promise<void> {
+export async function saveSmallModel(modelFolder: string, card: Partial<CardDraft> = {}) {
   const model = smallModel(CLASSES);
   const decision = { ...DEFAULT_DECISION, acceptBand: BAND };
   await saveModel(modelFolder, model, { ...testCard(model.architecture), decision, ...card });
@@ -86,15 +83,12 @@ export async function detailsOf({ files }: Pick<Evaluation, "files">): Promise<D
 }
 
 /** Evaluates a folder into another, and returns the rows of its details. */
-export async function evaluateRows(
-  options: Omit<EvaluationOptions, "out">,
-): Promise<DetailsRow[]> {
-  const out = await Deno.makeTempDir({ prefix: "glomeruli-test-" });
-  try {
-    return await detailsOf(await evaluateFolder({ ...options, out: join(out, "evaluation.csv") }));
-  } finally {
-    await Deno.remove(out, { recursive: true });
-  }
+export async function evaluateRows(options: Omit<EvaluationOptions, "out">) {
+  let rows: DetailsRow[] = [];
+  await inFolder(async (out) => {
+    rows = await detailsOf(await evaluateFolder({ ...options, out: join(out, "evaluation.csv") }));
+  });
+  return rows;
 }
 
 /** The texts of the three CSVs. */

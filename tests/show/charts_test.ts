@@ -73,10 +73,7 @@ function allFigures(classes: readonly string[], options?: ChartOptions) {
     { subset, label: positive, count: 5 },
   ]);
   const requested = { train: 0.7, validation: 0.15, test: 0.15 };
-  const sizes = [
-    { width: 700, height: 720, label: negative },
-    { width: 650, height: 800, label: positive },
-  ];
+  const sizes = classes.map((label, i) => ({ width: 700 - 50 * i, height: 720 + 80 * i, label }));
   const counts = [{ label: negative, count: 80 }, { label: positive, count: 20 }];
   const groups = small.labels.map((_, i) => classes[i % 2]!);
   const newScores = { counts: [7, 0, 12, 1000], called: 1012, threshold: 0.5 };
@@ -242,11 +239,9 @@ Deno.test("rocChart() and precisionRecallChart() name area, prevalence and opera
 
 Deno.test("rocChart() and precisionRecallChart() have a band and name what was resampled, or why not", () => {
   const { roc, precisionRecall } = plots(scene(60));
-  const perfect = plots(predictionsFrom({
-    labels: [1, 1, 1, 0, 0, 0],
-    probabilities: [1, 1, 1, 0, 0, 0],
-    groups: scene(6).groups,
-  }));
+  const labels = [1, 1, 1, 0, 0, 0];
+  const { groups } = scene(6);
+  const perfect = plots(predictionsFrom({ labels, probabilities: labels, groups }));
   for (const figure of [roc, precisionRecall]) {
     assert.ok(texts(figure).includes("95 % band"));
     assert.match(figure.text, /2000 bootstrap resamples of 8 groups/);
@@ -261,9 +256,8 @@ Deno.test("rocChart() and precisionRecallChart() have a band and name what was r
 Deno.test("reliabilityChart() names the ECE before and after, and counts the images of bins", () => {
   const labels = [...Array(10).fill(1), ...Array(10).fill(0)];
   const uncalibrated = [...Array(10).fill(0.75), ...Array(10).fill(0.15)];
-  const read = texts(reliabilityChart(
-    predictionsFrom({ labels, probabilities: labels, uncalibrated }),
-  ));
+  const calibrated = predictionsFrom({ labels, probabilities: labels, uncalibrated });
+  const read = texts(reliabilityChart(calibrated));
   assert.ok(read.includes("Before calibration: ECE 0.200")); // gaps of 0.25 and 0.15
   assert.ok(read.includes("After calibration: ECE 0.000"));
   assert.equal(read.filter((text) => text === "10").length, 4);
@@ -295,9 +289,8 @@ Deno.test("of more than two classes no chart shows a threshold, and the others s
 });
 
 Deno.test("scoreHistogram() counts every image once", () => {
-  const figure = scoreHistogram(
-    predictionsFrom({ labels: [0, 0, 1], probabilities: [0, 0.5, 1] }),
-  );
+  const sample = { labels: [0, 0, 1], probabilities: [0, 0.5, 1] };
+  const figure = scoreHistogram(predictionsFrom(sample));
   assert.match(figure.text, /2 of 3 images at or above the threshold/);
   assert.ok(texts(figure).includes("non globally sclerotic glomeruli (2)"));
   const scores = { counts: [1, 2], called: 2, classes: CLASSES, threshold: 0.5, run };
@@ -328,12 +321,10 @@ const known = { truePositives: 57, falseNegatives: 3, trueNegatives: 85, falsePo
 
 const sharesOf = (groups: number) =>
   groupShares(
-    Array.from({ length: groups }, (_, i) => ({
-      group: i === 0 ? HOSTILE[0]! : i === 1 ? "" : `slide ${i}`,
-      n: 10 + i % 30,
-      positive: i % 11,
-      uncorrected: i % 11,
-    })),
+    Array.from({ length: groups }, (_, i) => {
+      const group = [HOSTILE[0]!, ""][i] ?? `slide ${i}`;
+      return { group, n: 10 + i % 30, positive: i % 11, uncorrected: i % 11 };
+    }),
     known,
   );
 
@@ -374,11 +365,9 @@ Deno.test("sizeChart() has an axis of whole pixels, draws a selection of very ma
   const ticks = read.filter((text) => /^\d/.test(text));
   assert.ok(ticks.includes("200") && ticks.includes("250"), ticks.join());
   assert.ok(ticks.every((text) => /^\d+$/.test(text)), ticks.join());
-  const sizes = Array.from({ length: 10_000 }, (_, i) => ({
-    width: 600 + i % 100,
-    height: 700 + i % 77,
-    label: CLASSES[i % 2]!,
-  }));
+  const sizes = Array.from({ length: 10_000 }, (_, i) => {
+    return { width: 600 + i % 100, height: 700 + i % 77, label: CLASSES[i % 2]! };
+  });
   const figure = sizeChart({ sizes, classes: CLASSES, run });
   assert.equal(figure.svg.match(/<circle/g)!.length - 2, 2500); // two more in the legend
   assert.match(figure.text, /n = 10,000 images · 2,500 of them drawn/);

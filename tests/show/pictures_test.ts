@@ -50,9 +50,8 @@ Deno.test("imageGrid() embeds small pictures, and says which cannot be read", as
     await Deno.writeTextFile(join(folder, "empty.png"), "");
     const bad = ["truncated.png", "text.png", "empty.png", "missing.png"]
       .map((caption) => ({ path: join(folder, caption), caption }));
-    const { html, text } = await imageGrid([{ path: good, caption: "<script>" }, ...bad], {
-      ...{ title: "A & B", columns: 2 },
-    });
+    const items = [{ path: good, caption: "<script>" }, ...bad];
+    const { html, text } = await imageGrid(items, { title: "A & B", columns: 2 });
     assert.doesNotMatch(html, /<script>|<b>/);
     assert.equal(html.match(/cannot be read/g)?.length, 4);
     assert.equal(html.match(/<tr/g)?.length, 3);
@@ -85,19 +84,14 @@ const finding = (kind: FindingKind, path: string, other_path = ""): Finding => (
 
 Deno.test("auditPictures() shows a strip or pairs a kind, but those that are only kept", async () => {
   const findings = [
-    finding("unreadable", "a/bad.png"),
-    finding("skipped", "a"),
-    finding("wrong_extension", "a/w.png"),
-    finding("blurred", "a/1.png"),
+    ...[finding("unreadable", "a/bad.png"), finding("skipped", "a")],
+    ...[finding("wrong_extension", "a/w.png"), finding("blurred", "a/1.png")],
     finding("too_dark", "a/2.png"),
     finding("duplicate", "a/3.png", "a/1.png"),
     finding("near_duplicate", "a/4.png", "a/1.png"),
   ];
-  const figures = await auditPictures({
-    folder,
-    findings,
-    audit: { ...audit, tooDark: "drop", wrongExtension: "keep", nearDuplicate: "keep" },
-  });
+  const policies = { tooDark: "drop", wrongExtension: "keep", nearDuplicate: "keep" } as const;
+  const figures = await auditPictures({ folder, findings, audit: { ...audit, ...policies } });
   assert.deepEqual(figures.map(({ text }) => text), [
     "blurred · far less sharp than the other images · used · 1 image: 1 images",
     "too dark · nearly black · left out · 1 image: 1 images",
@@ -126,11 +120,8 @@ Deno.test("auditPictures() shows a pair once, and of many a few, from the first 
 
 Deno.test("auditPictures() takes names for text, never for HTML", async () => {
   const name = `a/<img src=x onerror="alert(1)">.png`;
-  const figures = await auditPictures({
-    folder,
-    findings: [finding("blurred", name), finding("duplicate", name, name)],
-    audit,
-  });
+  const findings = [finding("blurred", name), finding("duplicate", name, name)];
+  const figures = await auditPictures({ folder, findings, audit });
   for (const { html } of figures) assert.doesNotMatch(html, /<img src=x/);
 });
 
@@ -159,10 +150,8 @@ const decode = { size: 48, resize: "squash" as const, maxMegapixels: 1 };
 async function picturesOf(html: string): Promise<Uint8Array[][]> {
   const decode = async ([, encoded]: RegExpExecArray) =>
     new Uint8Array(await sharp(Uint8Array.fromBase64(encoded!)).raw().toBuffer());
-  return await Promise.all(
-    html.split("<tr").slice(1)
-      .map((row) => Promise.all([...row.matchAll(/base64,([^"]+)"/g)].map(decode))),
-  );
+  const rows = html.split("<tr").slice(1).map((row) => [...row.matchAll(/base64,([^"]+)"/g)]);
+  return await Promise.all(rows.map((pictures) => Promise.all(pictures.map(decode))));
 }
 
 const meanDifference = (a: Uint8Array, b: Uint8Array) =>

@@ -27,21 +27,14 @@ function runFiles(
   probabilityOf: (index: number, label: 0 | 1) => number,
   { classes = CLASSES, name = (i: number) => `${i}.png` } = {},
 ): RunFiles {
-  const manifest = Array.from({ length: 180 }, (_, i): ManifestRow => ({
-    path: `${classes[i % 5 === 0 ? 1 : 0]}/${name(i)}`,
-    label: classes[i % 5 === 0 ? 1 : 0]!,
-    group: `patient ${i}`,
-    sha256: i.toString(16).padStart(64, "0"),
-    dhash: "",
-    width: 700,
-    height: 730,
-    channels: 4,
-    format: "png",
-    status: "ok",
-  }));
-  const split = manifest.map(({ path, label, group, sha256 }, i): SplitRow => {
-    return { path, label, group, sha256, subset: SUBSETS[Math.floor(i / 60)]! };
+  const split = Array.from({ length: 180 }, (_, i): SplitRow => {
+    const label = classes[i % 5 === 0 ? 1 : 0]!;
+    const sha256 = i.toString(16).padStart(64, "0");
+    const subset = SUBSETS[Math.floor(i / 60)]!;
+    return { path: `${label}/${name(i)}`, label, group: `patient ${i}`, sha256, subset };
   });
+  const image = { dhash: "", width: 700, height: 730, channels: 4, format: "png", status: "ok" };
+  const manifest = split.map(({ subset: _, ...row }): ManifestRow => ({ ...row, ...image }));
   const fractions = { train: 0.4, validation: 0.3, test: 0.3 };
   const certificate = certifySplit(split, manifest, [], { seed: 42, fractions });
   const predictions = split.filter(({ subset }) => subset === "test").map((row, i) => {
@@ -120,19 +113,15 @@ Deno.test("html`` lets no text and no other object become markup", () => {
 const good = (i: number, label: 0 | 1) => label === 1 ? 0.9 : i === 1 ? 0.6 : 0.1;
 
 const evaluation: RunFiles["evaluation"] = {
-  classified: 7,
-  unreadable: 1,
-  review: 2,
-  classes: [{ name: "a_b", images: 7 }],
-  shareText: null,
-  weightsSha256: null,
+  ...{ classified: 7, unreadable: 1, review: 2, classes: [{ name: "a_b", images: 7 }] },
+  ...{ shareText: null, weightsSha256: null },
 };
 
 const picture = { source: "data:image/png;base64,AA", width: 2, height: 2, text: '"<b>' };
 
-const NO_FILES = Object.fromEntries(
-  Object.keys(runFiles(good)).map((name) => [name, null]),
-) as unknown as RunFiles;
+const noFiles = Object.keys(runFiles(good)).map((name) => [name, null]);
+
+const NO_FILES = Object.fromEntries(noFiles) as RunFiles;
 
 function page(files: RunFiles, change: Partial<ReportData> = {}): string {
   return reportPage({ ...bare, ...matchFiles(files, bare.run), files, ...change });
@@ -191,14 +180,8 @@ Deno.test("a report lets no name become markup, and nothing run or load", () => 
   const scored = { probability: 0.5, uncalibrated: 0.5, group: name };
   const files = runFiles(good, { classes, name: (i) => `${i}${name}` });
   files.findings = [{ path: name, finding: "blurred", detail: name, other_path: name }];
-  files.mapCheck = {
-    images: 1,
-    randomHead: null,
-    randomLastLayers: null,
-    occlusion: null,
-    doubtful: true,
-    sentence: name,
-  };
+  const unmeasured = { randomHead: null, randomLastLayers: null, occlusion: null };
+  files.mapCheck = { images: 1, ...unmeasured, doubtful: true, sentence: name };
   files.card!.startingWeights.note = name;
   files.config!.data.groupPattern = name;
   files.evaluation = { ...evaluation, classes: [{ name, images: 1 }], shareText: name };
@@ -289,9 +272,8 @@ function withRun(
       await json("metrics.json", { ...files.metrics!.scores, test_reads: files.metrics!.reads });
       await json("explanation_check.json", null);
       await writeManifest(at("manifest.parquet"), files.manifest!);
-      await writeFindings(at("audit.csv"), [
-        { path: "=x", finding: "blurred", detail: "d", other_path: "" },
-      ]);
+      const finding = { path: "=x", finding: "blurred", detail: "d", other_path: "" } as const;
+      await writeFindings(at("audit.csv"), [finding]);
       await writeSplit(at("split.csv"), files.split!);
       await writeHistory(at("history.csv"), files.history!);
       const columns = ["path", "label", "predicted", "probability"] as const;
@@ -353,9 +335,7 @@ Deno.test(
     assert.match(await write(), /3 images of a folder without labels were classified, 3 of which/);
     const summary = {
       model: { weights_sha256: "a".repeat(64) },
-      classified: 1234,
-      unreadable: 2,
-      review: 3,
+      ...{ classified: 1234, unreadable: 2, review: 3 },
       classes: [{ name: CLASSES[0], images: 1234 }],
       class_share: { text: "Of these images an estimated 4 % are." },
     };

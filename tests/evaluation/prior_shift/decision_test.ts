@@ -39,10 +39,7 @@ function validate(seed: number | string, n = 200) {
   return validationOf(scores.labels, scores.probabilities);
 }
 
-function judge(
-  probabilities: readonly number[],
-  change: Partial<PriorShiftInput> = {},
-): PriorShift {
+function judge(probabilities: readonly number[], change: Partial<PriorShiftInput> = {}) {
   const summary = summaryOf(probabilities);
   const decision = decisionWith(validate(1, 600));
   const usual = { setting: "auto", summary, decision, classes, unlike: 0, seed: 1 } as const;
@@ -131,13 +128,11 @@ Deno.test("estimatePrevalence() draws groups where there are five, and its inter
   const { labels, probabilities } = syntheticScores(createRandom("groups"), { n: 600, share: 0.2 });
   // slides hold nearly only one class: ten slides are less evidence than 600 images
   const order = probabilities.map((_, i) => i).sort((a, b) => labels[a]! - labels[b]!);
-  const ofSlides = (count: number) =>
-    summaryOf(
-      order.map((i) => probabilities[i]!),
-      order.map((_, at) => `slide ${Math.floor(at * count / 600)}`),
-    );
-  const estimate = (slides: number, seed = 1) =>
-    estimatePrevalence(ofSlides(slides), validate(1), { seed, resamples: 400 });
+  const ordered = order.map((i) => probabilities[i]!);
+  const estimate = (count: number, seed = 1) => {
+    const slides = order.map((_, at) => `slide ${Math.floor(at * count / 600)}`);
+    return estimatePrevalence(summaryOf(ordered, slides), validate(1), { seed, resamples: 400 });
+  };
   const [ten, four] = [estimate(10), estimate(4)];
   const width = ({ low, high }: { low: number | null; high: number | null }) => high! - low!;
   assert.deepEqual([ten.resampled, four.resampled], ["groups", "images"]);
@@ -155,11 +150,9 @@ Deno.test("intervals of both estimates hold the true share about 95 times in 100
     // the number of positive images is as much by chance as which they are
     const drawn = Array.from({ length: 200 }, () => random.next() < 0.15).filter(Boolean).length;
     const { probabilities } = syntheticScores(random, { n: 200, share: drawn / 200 });
-    const { interval, blackBox, agree } = estimatePrevalence(
-      summaryOf(probabilities),
-      validate(round),
-      { seed: round, resamples: 200 },
-    );
+    const options = { seed: round, resamples: 200 };
+    const estimate = estimatePrevalence(summaryOf(probabilities), validate(round), options);
+    const { interval, blackBox, agree } = estimate;
     if (interval.low! <= 0.15 && 0.15 <= interval.high!) byEm++;
     if (blackBox.interval.low! <= 0.15 && 0.15 <= blackBox.interval.high!) byAnswers++;
     if (agree) agreed++;

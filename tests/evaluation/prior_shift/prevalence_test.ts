@@ -197,21 +197,17 @@ Deno.test("a threshold of costs stays and predictions change; one of sensitivity
 
 Deno.test("binOf() and binProbability() keep log odds to 1/128 and any correction to 0.002", () => {
   const logOdds = (p: number) => Math.log(p / (1 - p));
+  const odds = fc.double({ min: -31.9, max: 31.9, noNaN: true });
   fc.assert(
-    fc.property(
-      fc.double({ min: -31.9, max: 31.9, noNaN: true }),
-      share,
-      share,
-      (x, old, share) => {
-        const p = x > 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x));
-        const centre = binProbability(binOf(p));
-        // near 1 a probability itself is no finer than 1.1e-16
-        if (x < 20) assert.ok(Math.abs(logOdds(centre) - x) < 1 / 128 + 1e-6, `${x}`);
-        const change = { reference: old, share };
-        const [own, ofBin] = [p, centre].map((p) => correctProbabilities([1 - p, p], change)[1]!);
-        assert.ok(Math.abs(own! - ofBin!) < 0.002);
-      },
-    ),
+    fc.property(odds, share, share, (x, reference, share) => {
+      const p = x > 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x));
+      const centre = binProbability(binOf(p));
+      // near 1 a probability itself is no finer than 1.1e-16
+      if (x < 20) assert.ok(Math.abs(logOdds(centre) - x) < 1 / 128 + 1e-6, `${x}`);
+      const change = { reference, share };
+      const [own, ofBin] = [p, centre].map((p) => correctProbabilities([1 - p, p], change)[1]!);
+      assert.ok(Math.abs(own! - ofBin!) < 0.002);
+    }),
     { seed: 1, numRuns: 500 },
   );
   assert.deepEqual([binOf(0), binOf(1e-300), binOf(0.5), binOf(1)], [0, 0, BINS / 2, BINS - 1]);

@@ -71,9 +71,8 @@ Deno.test({
         const probabilities = mix.map(({ probability }) => probability);
         const slides = mix.map(({ slide }) => slide);
         const summary = summaryOf(probabilities, slides, decision.threshold);
-        const { change, threshold, estimate } = decidePriorShift({
-          ...{ setting: "auto", summary, decision, classes: CLASSES, unlike: 0, seed: draw },
-        });
+        const input = { summary, decision, classes: CLASSES, unlike: 0, seed: draw };
+        const { change, threshold, estimate } = decidePriorShift({ setting: "auto", ...input });
         const corrected = change
           ? probabilities.map((p) => correctProbabilities([1 - p, p], change)[1]!)
           : probabilities;
@@ -81,8 +80,8 @@ Deno.test({
         const other = { reference: estimate!.reference, share: estimated };
         without += f1At(labels, probabilities, decision.threshold) / draws;
         withAuto += f1At(labels, corrected, threshold) / draws;
-        toEstimate += f1At(labels, probabilities, uncorrectedThreshold(decision.threshold, other)) /
-          draws;
+        const best = uncorrectedThreshold(decision.threshold, other);
+        toEstimate += f1At(labels, probabilities, best) / draws;
       }
       const text = `${share}: ${without.toFixed(3)}, auto ${withAuto.toFixed(3)}, corrected to ` +
         `the estimate ${toEstimate.toFixed(3)}`;

@@ -30,7 +30,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {};
 const LIMITS = {
   lib: { lines: 22_000, files: 110 },
   tools: { lines: 2_500, files: 25 },
-  tests: { lines: 18_400, files: 140 },
+  tests: { lines: 18_250, files: 140 },
 };
 
 /** Files of a folder with their text, by path from the project. */

@@ -12,7 +12,7 @@ try {
     ...{ folder, modelFolder, out },
     onProgress: (done) => {
       say(String(done));
-      if (done === Number(waitAt)) Atomics.wait(PAUSE, 0, 0, 1000); // for the signal
+      if (done === Number(waitAt)) Atomics.wait(PAUSE, 0, 0, 3000); // for the signal
     },
   });
   say(state);

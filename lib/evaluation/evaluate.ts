@@ -198,8 +198,7 @@ async function classify(
       done += 1;
       if (waiting.length === BATCH_SIZE || position === names.length) {
         await work.append(batch, waiting);
-        // Stop comes through: signals are seen only where the event loop really waits
-        await new Promise((resolve) => setTimeout(resolve, 2));
+        await new Promise((resolve) => setTimeout(resolve, 2)); // Stop is seen only in a real wait
         [turn, waiting] = [turn + 1, []];
       }
       onImage(done, names[position - 1]!);

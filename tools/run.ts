@@ -29,7 +29,7 @@ const RUN_HELP = `deno task run: set up, then execute the seven notebooks in ord
   --to NN             last notebook to execute (default: 07)
   --help              this text
 
-The README lists every field of the config.`;
+docs/settings.md lists every field of the config.`;
 
 /**
  * Reads the command line of `deno task run`.

@@ -21,7 +21,7 @@ export function parseConfig(input: unknown): Config {
   });
   throw new ConfigError(
     `The config has fields that cannot be used:\n  - ${lines.join("\n  - ")}`,
-    "Correct the config cell (or --set); the README lists every field with its default.",
+    "Correct the config cell (or --set); docs/settings.md lists every field with its default.",
   );
 }
 

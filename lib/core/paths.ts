@@ -13,7 +13,7 @@ export function fromRoot(path: string): string {
 /** Outputs of frozen layers, which all runs share. */
 export const FEATURES_FOLDER: string = join(projectRoot, "results", ".cache", "features");
 
-/** Where a run's files are: see the table "Files that pass between them" in the README. */
+/** Where a run's files are: see "What a run leaves" in docs/guide.md. */
 export type RunPaths = ReturnType<typeof runPaths>;
 
 /** The absolute paths of everything that a run writes. */

@@ -198,7 +198,7 @@ async function classify(
       done += 1;
       if (waiting.length === BATCH_SIZE || position === names.length) {
         await work.append(batch, waiting);
-        await new Promise((resolve) => setTimeout(resolve, 2)); // Stop is seen only in a real wait
+        await breathe();
         [turn, waiting] = [turn + 1, []];
       }
       onImage(done, names[position - 1]!);

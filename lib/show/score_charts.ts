@@ -1,7 +1,7 @@
 import * as Plot from "@observablehq/plot";
 import { bin, max, range, sum } from "d3-array";
 import { images, percent } from "../core/words.ts";
-import { countConfusions } from "../metrics/rates.ts";
+import { countConfusions, positiveClass } from "../metrics/rates.ts";
 import type { Predictions } from "../run/predictions.ts";
 import {
   card,
@@ -27,15 +27,14 @@ const binned = bin().domain([0, 1]).thresholds(range(1, 20).map((i) => i / 20));
 /** How the probabilities of the positive class are distributed: one chart a true class. */
 export function scoreHistogram(predictions: Predictions, options: ChartOptions = {}): Figure {
   const { probabilities, labels, threshold, run } = predictions;
-  const positive = predictions.classes.at(-1)!;
-  const others = predictions.classes.length === 2 ? predictions.classes[0]! : `not ${positive}`;
-  const series = [others, positive].map((name, label): Series => ({
+  const classes = positiveClass(predictions.classes).names;
+  const series = classes.map((name, label): Series => ({
     name: classLabel(name),
     color: label === 1 ? colors.positive : colors.negative,
     counts: binned(probabilities.filter((_, i) => labels[i] === label)).map(({ length }) => length),
   }));
   const called = threshold === null ? 0 : probabilities.filter((p) => p >= threshold).length;
-  return histogram({ series, called, classes: [others, positive], threshold, run }, options);
+  return histogram({ series, called, classes, threshold, run }, options);
 }
 
 /**

@@ -2,6 +2,7 @@ import { fromRoot } from "../core/paths.ts";
 import { evaluateRun } from "../evaluation/evaluate.ts";
 import type { Evaluation } from "../evaluation/results.ts";
 import { type ExplainedReview, explainReview } from "../evaluation/tally.ts";
+import { positiveClass } from "../metrics/rates.ts";
 import { disposeModel } from "../model/model.ts";
 import { loadModel } from "../model/saved.ts";
 import { DETAILS_COLUMNS } from "../run/evaluation_files.ts";
@@ -60,16 +61,15 @@ async function showEvaluation(
   explained: readonly ExplainedReview[],
 ): Promise<Evaluated> {
   const { card, shares, external } = result;
-  const { classes } = card.architecture;
   const { name } = run;
-  const positive = classes.at(-1)!;
+  const [others, positive] = positiveClass(card.architecture.classes).names;
   return {
     ...result,
     outcome: showOutcome(run, result),
     rows: showRows(result),
     histogram: newScoresHistogram({
       ...result.probabilities,
-      classes: [classes.length === 2 ? classes[0]! : `not ${positive}`, positive],
+      classes: [others, positive],
       threshold: result.priorShift?.threshold ?? card.decision.threshold,
       run: name,
     }),

@@ -35,12 +35,13 @@ interface ScannedData {
 export async function scan(run: Run): Promise<ScannedData> {
   const { folder, audit } = run.config.data;
   const { rows, findings } = await scanRun(run, showProgress);
+  const images = usable(rows);
   return {
     rows,
     findings,
     classes: showClasses(run, rows),
-    sizes: sizeChart({ sizes: usable(rows), classes: run.config.data.classes, run: run.name }),
-    samples: await showSamples(run, usable(rows)),
+    sizes: sizeChart({ sizes: images, classes: run.config.data.classes, run: run.name }),
+    samples: await showSamples(run, images),
     audit: showAudit(run, findings),
     pictures: displayAll(...await auditPictures({ folder: fromRoot(folder), findings, audit })),
   };

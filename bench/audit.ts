@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import sharp from "sharp";
-import { mapAhead } from "../lib/core/long_work.ts";
 import { parseConfig } from "../lib/core/config.ts";
+import { mapAhead } from "../lib/core/long_work.ts";
 import { createRandom } from "../lib/core/random.ts";
 import { DECODES_IN_FLIGHT } from "../lib/data/open_image.ts";
 import { scanDataset } from "../lib/data/scan.ts";

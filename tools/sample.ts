@@ -1,14 +1,14 @@
-import { basename, dirname, extname, join, resolve } from "node:path";
 import { mean as average } from "d3-array";
+import { basename, dirname, extname, join, resolve } from "node:path";
 import { pMapIterable } from "p-map";
 import sharp, { type Sharp } from "sharp";
 import { parseConfig } from "../lib/core/config.ts";
 import { writeCsv } from "../lib/core/csv.ts";
 import { DataError } from "../lib/core/errors.ts";
 import { exists } from "../lib/core/files.ts";
+import type { OnProgress } from "../lib/core/long_work.ts";
 import { hasMarker, MARKER } from "../lib/core/paths.ts";
 import { createRandom, type Random } from "../lib/core/random.ts";
-import type { OnProgress } from "../lib/core/long_work.ts";
 import { createDraw } from "./sample_drawing.ts";
 import { type CropPlan, planSampleSet } from "./sample_plan.ts";
 

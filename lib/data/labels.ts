@@ -1,5 +1,5 @@
-import { join, posix } from "node:path";
 import { distance } from "fastest-levenshtein";
+import { join, posix } from "node:path";
 import { readCsv } from "../core/csv.ts";
 import { DataError, reasonOf } from "../core/errors.ts";
 import { exists } from "../core/files.ts";

@@ -3,8 +3,8 @@ import { join, resolve } from "node:path";
 import sharp from "sharp";
 import { ImageError } from "../core/errors.ts";
 import { sha256Of, writeAll, writeAtomicWith } from "../core/files.ts";
-import { projectRoot } from "../core/paths.ts";
 import { mapAhead, type OnProgress } from "../core/long_work.ts";
+import { projectRoot } from "../core/paths.ts";
 import { type Look, lookAt } from "./look.ts";
 import { DECODES_IN_FLIGHT, readImageFile } from "./open_image.ts";
 

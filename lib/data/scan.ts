@@ -1,7 +1,7 @@
 import { DataError } from "../core/errors.ts";
+import type { OnProgress } from "../core/long_work.ts";
 import { fromRoot } from "../core/paths.ts";
 import type { Config } from "../core/settings.ts";
-import type { OnProgress } from "../core/long_work.ts";
 import { listLines } from "../core/words.ts";
 import type { AuditPolicies, Finding } from "../run/findings.ts";
 import { FINDING_MEANINGS, policyOf, writeFindings } from "../run/findings.ts";

@@ -1,6 +1,6 @@
 import { exists } from "../core/files.ts";
-import type { RunPaths } from "../core/paths.ts";
 import { breathe } from "../core/long_work.ts";
+import type { RunPaths } from "../core/paths.ts";
 import type { ScoreName } from "../core/words.ts";
 import {
   eachResample,

@@ -4,6 +4,13 @@ import { images, percent } from "../core/words.ts";
 import { type Decision, logOdds } from "../run/decision.ts";
 import type { Interval } from "../run/metrics_file.ts";
 import {
+  explainScores,
+  haveMoved,
+  leastGain,
+  type ScoreExplanations,
+  type ScoreSummary,
+} from "./folder_scores.ts";
+import {
   correctedThreshold,
   estimatePrevalence,
   keepsPredictions,
@@ -11,13 +18,6 @@ import {
   type PrevalenceEstimate,
   uncorrectedThreshold,
 } from "./prevalence.ts";
-import {
-  explainScores,
-  haveMoved,
-  leastGain,
-  type ScoreExplanations,
-  type ScoreSummary,
-} from "./folder_scores.ts";
 
 /** What was decided about the prevalence in a folder. */
 export interface PriorShift {

@@ -26,8 +26,8 @@ import {
   NO_TEST_SCORES,
   scoredSample,
 } from "./external.ts";
-import { decidePriorShift, type PriorShift, type PriorShiftInput } from "./prior_shift.ts";
 import { addScore, createScoreSummary } from "./folder_scores.ts";
+import { decidePriorShift, type PriorShift, type PriorShiftInput } from "./prior_shift.ts";
 import { describeShare, type GroupShares, groupShares } from "./shares.ts";
 import {
   count,

@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import { createRandom } from "../core/random.ts";
 import type { OnProgress } from "../core/long_work.ts";
+import { createRandom } from "../core/random.ts";
 import { compareCodePoints } from "../core/words.ts";
 import { groupOf } from "../data/labels.ts";
 import { type ExplainedImage, explainImages } from "../metrics/explain.ts";

@@ -1,6 +1,6 @@
-import { createBudget, mapAhead } from "../core/long_work.ts";
 import { ImageError } from "../core/errors.ts";
 import { sha256Of } from "../core/files.ts";
+import { createBudget, mapAhead } from "../core/long_work.ts";
 import { createRandom } from "../core/random.ts";
 import type { Config } from "../core/settings.ts";
 import { type Fit, openImage, readImageFile } from "../data/open_image.ts";

@@ -1,13 +1,13 @@
-import type { Run } from "../run/run.ts";
 import { DataError } from "../core/errors.ts";
-import type { Config } from "../core/settings.ts";
 import type { OnProgress } from "../core/long_work.ts";
+import type { Config } from "../core/settings.ts";
 import { disposeModel } from "../model/model.ts";
 import { predictSubset, type RowPrediction } from "../model/predict.ts";
 import { loadRunModel, type RunModel, updateCard } from "../model/saved.ts";
 import { calibrate, decide, logOdds, MOST_SCORES, type ValidationScores } from "../run/decision.ts";
 import type { ModelCard } from "../run/model_card.ts";
 import { classIndex } from "../run/predictions.ts";
+import type { Run } from "../run/run.ts";
 import { type CalibrationSample, chooseCalibration } from "./calibration.ts";
 import { confusionMatrix } from "./rates.ts";
 import { chooseAcceptBand, chooseThreshold, type ThresholdChoice } from "./threshold.ts";

@@ -1,9 +1,8 @@
-import type { Run } from "../run/run.ts";
 import { basename, join } from "node:path";
+import { breathe, type OnProgress } from "../core/long_work.ts";
 import { fromRoot } from "../core/paths.ts";
 import { createRandom } from "../core/random.ts";
 import { correlation, rankCorrelation } from "../core/stats.ts";
-import { breathe, type OnProgress } from "../core/long_work.ts";
 import { type TensorFlow, tf } from "../core/tensorflow.ts";
 import { images } from "../core/words.ts";
 import { batches } from "../images/decode.ts";
@@ -16,6 +15,7 @@ import { type MapCheck, writeMapCheck } from "../run/checks.ts";
 import { calibrate, decide } from "../run/decision.ts";
 import type { ModelCard } from "../run/model_card.ts";
 import { classIndex, type Prediction } from "../run/predictions.ts";
+import type { Run } from "../run/run.ts";
 import { createExplainer, type HeatMap, occlusionMap, resizeMap } from "./grad_cam.ts";
 import { chooseExamples, type ExampleGroup, type ExamplePredictions } from "./test.ts";
 

@@ -1,4 +1,3 @@
-import type { Run } from "../run/run.ts";
 import { join } from "node:path";
 import { readCsv, toCsv } from "../core/csv.ts";
 import { exists } from "../core/files.ts";
@@ -7,6 +6,7 @@ import { pathFinder } from "../data/labels.ts";
 import { readReviewRecord, type TestedImages, writeReviewRecord } from "../run/checks.ts";
 import { writeList } from "../run/evaluation_files.ts";
 import type { PredictionRow } from "../run/predictions.ts";
+import type { Run } from "../run/run.ts";
 import { readSplit } from "../run/split_file.ts";
 import { certaintyOf, chooseExamples, type ExamplePredictions } from "./test.ts";
 

@@ -1,11 +1,10 @@
-import type { Run } from "../run/run.ts";
 import { writeAtomic, writeJson } from "../core/files.ts";
+import type { OnProgress } from "../core/long_work.ts";
 import type { Config, MetricsConfig } from "../core/settings.ts";
 import { median } from "../core/stats.ts";
-import type { OnProgress } from "../core/long_work.ts";
 import { compareCodePoints } from "../core/words.ts";
-import { fitRunReference } from "../model/reference.ts";
 import { predictSubset } from "../model/predict.ts";
+import { fitRunReference } from "../model/reference.ts";
 import type { RunModel } from "../model/saved.ts";
 import { calibrate, decide } from "../run/decision.ts";
 import { countTestRead, otherTestRuns, type Scores, type TestReads } from "../run/metrics_file.ts";
@@ -17,6 +16,7 @@ import {
   predictionsOf,
   writePredictions,
 } from "../run/predictions.ts";
+import type { Run } from "../run/run.ts";
 import { betterThanBaseline } from "./baseline.ts";
 import { chooseDecision, withRunModel } from "./decision.ts";
 import { computeScores } from "./scores.ts";

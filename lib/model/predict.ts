@@ -1,6 +1,6 @@
 import { ImageError } from "../core/errors.ts";
-import type { Config } from "../core/settings.ts";
 import { mapAhead, type OnProgress } from "../core/long_work.ts";
+import type { Config } from "../core/settings.ts";
 import { nativeBackend, tf } from "../core/tensorflow.ts";
 import { SYMMETRIES } from "../data/look.ts";
 import { applySymmetry } from "../images/augment.ts";

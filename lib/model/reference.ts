@@ -1,12 +1,12 @@
-import type { Run } from "../run/run.ts";
 import { join } from "node:path";
 import { z } from "zod";
 import { ModelError } from "../core/errors.ts";
 import { exists, readJson, writeJson } from "../core/files.ts";
-import { createRandom } from "../core/random.ts";
 import type { OnProgress } from "../core/long_work.ts";
+import { createRandom } from "../core/random.ts";
 import { type ImageTraits, imageTraits } from "../images/traits.ts";
 import type { ModelCard } from "../run/model_card.ts";
+import type { Run } from "../run/run.ts";
 import type { SplitRow } from "../run/split_file.ts";
 import { FEATURE_LAYER } from "./architectures.ts";
 import { featureDistance, type FeatureSpace, fitFeatureSpace } from "./feature_space.ts";

@@ -1,10 +1,10 @@
-import type { Run } from "../run/run.ts";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { DataError, ModelError } from "../core/errors.ts";
 import { exists, readJson, sha256File, writeJson } from "../core/files.ts";
 import { type ModelCard, modelCardSchema } from "../run/model_card.ts";
+import type { Run } from "../run/run.ts";
 import { readSplit, type SplitRow } from "../run/split_file.ts";
 import { sizeOf, weightSpecs } from "./graph.ts";
 import { KERAS_FILE, kerasTopology, readKerasCard, saveKeras } from "./keras_files.ts";

@@ -1,16 +1,16 @@
-import type { Run } from "../run/run.ts";
 import { isDeepStrictEqual } from "node:util";
 import { DataError, ModelError, WeightsMissingError } from "../core/errors.ts";
 import { namesBetween } from "../core/files.ts";
+import type { OnProgress } from "../core/long_work.ts";
 import { fromRoot, isSynthetic } from "../core/paths.ts";
 import { createRandom } from "../core/random.ts";
 import { type Config, DEFAULT_HEAD } from "../core/settings.ts";
 import { median } from "../core/stats.ts";
-import type { OnProgress } from "../core/long_work.ts";
 import { tf } from "../core/tensorflow.ts";
 import { batches, decodeImage, type DecodeOptions } from "../images/decode.ts";
 import { macenkoColours, reinhardColours, unit } from "../images/stain.ts";
 import { type ModelCard, type StainReference, stainReferenceSchema } from "../run/model_card.ts";
+import type { Run } from "../run/run.ts";
 import { readSplit, subsetItems } from "../run/split_file.ts";
 import { isHeadLayer } from "./architectures.ts";
 import { preprocess } from "./forward.ts";

@@ -1,6 +1,6 @@
+import * as Plot from "@observablehq/plot";
 import { range } from "d3-array";
 import { basename } from "node:path";
-import * as Plot from "@observablehq/plot";
 import { images } from "../core/words.ts";
 import type { ExplainedReview } from "../evaluation/tally.ts";
 import type { ExplainedImage, ExplainedPrediction } from "../metrics/explain.ts";

@@ -17,8 +17,8 @@ import {
 } from "../run/run.ts";
 import type { TrainedRun } from "../training/training.ts";
 import { classLabel, counted } from "./card.ts";
-import { NO_GROUP } from "./group_charts.ts";
 import { type Displayable, escapeHtml, htmlDisplay, htmlTable, notice } from "./display.ts";
+import { NO_GROUP } from "./group_charts.ts";
 
 /** What a person should know before training with these settings; nothing for the default ones. */
 export function trainingNotices(

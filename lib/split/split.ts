@@ -1,4 +1,3 @@
-import type { Run } from "../run/run.ts";
 import { StaticDisjointSet } from "mnemonist";
 import { readCsv } from "../core/csv.ts";
 import { DataError } from "../core/errors.ts";
@@ -8,6 +7,7 @@ import { compareCodePoints, percent } from "../core/words.ts";
 import { matchRows, unusableRows } from "../data/labels.ts";
 import { nearDuplicatePairs, readFindings } from "../run/findings.ts";
 import { type ManifestRow, readManifest, usable } from "../run/manifest.ts";
+import type { Run } from "../run/run.ts";
 import {
   certifySplit,
   describeMissingClasses,

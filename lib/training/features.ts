@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { mapAhead } from "../core/long_work.ts";
 import { TrainingError } from "../core/errors.ts";
+import { mapAhead } from "../core/long_work.ts";
 import type { Config } from "../core/settings.ts";
 import { type TensorFlow, tf } from "../core/tensorflow.ts";
 import { augment } from "../images/augment.ts";

@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { ProjectError, reasonOf, TrainingError } from "../core/errors.ts";
+import { breathe, type OnProgress, type StopRequested } from "../core/long_work.ts";
 import { createRandom } from "../core/random.ts";
 import type { Config } from "../core/settings.ts";
-import { breathe, type OnProgress, type StopRequested } from "../core/long_work.ts";
 import { tf } from "../core/tensorflow.ts";
 import { type DecodeOptions, epochDraws } from "../images/decode.ts";
 import type { Model } from "../model/model.ts";

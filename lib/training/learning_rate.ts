@@ -1,13 +1,13 @@
-import type { Run } from "../run/run.ts";
 import { join } from "node:path";
+import { breathe, type OnProgress, stoppable, throwIfStopped } from "../core/long_work.ts";
 import { FEATURES_FOLDER, fromRoot } from "../core/paths.ts";
 import { createRandom } from "../core/random.ts";
 import type { Config } from "../core/settings.ts";
-import { breathe, type OnProgress, stoppable, throwIfStopped } from "../core/long_work.ts";
 import { tf } from "../core/tensorflow.ts";
 import { epochDraws } from "../images/decode.ts";
 import { disposeModel } from "../model/model.ts";
 import { startRun } from "../model/start.ts";
+import type { Run } from "../run/run.ts";
 import { subsetItems } from "../run/split_file.ts";
 import {
   type FeatureBatch,

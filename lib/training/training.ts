@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { exists, writeAtomic } from "../core/files.ts";
+import { type OnProgress, stoppable } from "../core/long_work.ts";
 import { FEATURES_FOLDER, fromRoot, type RunPaths } from "../core/paths.ts";
 import { type Config, DEFAULT_HEAD } from "../core/settings.ts";
-import { type OnProgress, stoppable } from "../core/long_work.ts";
 import { tf, versions } from "../core/tensorflow.ts";
 import { saveKeras } from "../model/keras_files.ts";
 import { backbones, disposeModel, frozenLayerCount } from "../model/model.ts";

@@ -1,4 +1,3 @@
-import type { Figure } from "../show/card.ts";
 import { basename } from "node:path";
 import { fromRoot } from "../core/paths.ts";
 import type { ChosenDecision } from "../metrics/decision.ts";
@@ -10,6 +9,7 @@ import { loadRunModel, type RunModel } from "../model/saved.ts";
 import { describeTestReads, type Scores } from "../run/metrics_file.ts";
 import type { Predictions } from "../run/predictions.ts";
 import type { Run } from "../run/run.ts";
+import type { Figure } from "../show/card.ts";
 import {
   precisionRecallChart,
   reliabilityChart,

@@ -1,5 +1,5 @@
-import assert from "node:assert/strict";
 import fc from "fast-check";
+import assert from "node:assert/strict";
 import { createBudget } from "../../lib/core/long_work.ts";
 
 Deno.test("createBudget() never lets more be held than its limit, but for one that is larger", async () => {

@@ -1,6 +1,6 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import fc from "fast-check";
 import { escapeFormula, readCsv, toCsv, unescapeFormula, writeCsv } from "../../lib/core/csv.ts";
 import { askPython } from "../ask_python.ts";
 import { inFolder, put } from "../data/test_images.ts";

@@ -1,5 +1,5 @@
-import assert from "node:assert/strict";
 import fc from "fast-check";
+import assert from "node:assert/strict";
 import { percentile } from "../../lib/core/stats.ts";
 
 Deno.test("percentile() is numpy's linear percentile, by sorting", () => {

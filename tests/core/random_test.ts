@@ -1,5 +1,5 @@
-import assert from "node:assert/strict";
 import fc from "fast-check";
+import assert from "node:assert/strict";
 import { createRandom, restoreRandom } from "../../lib/core/random.ts";
 
 const draws = (seed: string | number, n: number) => {

@@ -1,6 +1,6 @@
-import assert from "node:assert/strict";
 import fc from "fast-check";
 import { StaticDisjointSet } from "mnemonist";
+import assert from "node:assert/strict";
 import sharp, { type Sharp } from "sharp";
 import { findNearDuplicates } from "../../lib/data/duplicates.ts";
 import { type Fingerprint, lookAt, SYMMETRIES } from "../../lib/data/look.ts";

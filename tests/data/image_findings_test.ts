@@ -1,5 +1,5 @@
-import assert from "node:assert/strict";
 import fc from "fast-check";
+import assert from "node:assert/strict";
 import { imageFindings } from "../../lib/data/image_findings.ts";
 import type { Look, Measures } from "../../lib/data/look.ts";
 

@@ -1,6 +1,6 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import fc from "fast-check";
 import { DataError } from "../../lib/core/errors.ts";
 import { exists } from "../../lib/core/files.ts";
 import { groupOf, listLabelled, pathFinder, readLabels } from "../../lib/data/labels.ts";

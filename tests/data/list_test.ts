@@ -1,7 +1,7 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
-import fc from "fast-check";
 import { DataError } from "../../lib/core/errors.ts";
 import { createRandom } from "../../lib/core/random.ts";
 import { compareCodePoints } from "../../lib/core/words.ts";

@@ -1,6 +1,6 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { setTimeout } from "node:timers/promises";
-import fc from "fast-check";
 import { mapAhead } from "../../lib/core/long_work.ts";
 
 Deno.test("mapAhead() yields every result in order, within its bounds", async () => {

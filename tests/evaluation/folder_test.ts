@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { readCsv } from "../../lib/core/csv.ts";
 import { ModelError } from "../../lib/core/errors.ts";
+import { writeJson } from "../../lib/core/files.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
 import { compareCodePoints } from "../../lib/core/words.ts";
 import { listImages } from "../../lib/data/list.ts";
@@ -13,7 +14,6 @@ import {
   decodeOptions,
   predictImages,
 } from "../../lib/model/predict.ts";
-import { writeJson } from "../../lib/core/files.ts";
 import { fitReference, REFERENCE_FILE } from "../../lib/model/reference.ts";
 import { loadModel } from "../../lib/model/saved.ts";
 import { DEFAULT_DECISION } from "../../lib/run/decision.ts";

@@ -1,7 +1,7 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import fc from "fast-check";
 import { exists } from "../../lib/core/files.ts";
 import { projectRoot } from "../../lib/core/paths.ts";
 import { createRandom } from "../../lib/core/random.ts";

@@ -1,7 +1,7 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import fc from "fast-check";
 import pl from "nodejs-polars";
 import { exists } from "../../lib/core/files.ts";
 import { readLabels } from "../../lib/data/labels.ts";

@@ -1,7 +1,7 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
-import fc from "fast-check";
 import { parseConfig } from "../../lib/core/config.ts";
 import { createRandom } from "../../lib/core/random.ts";
 import type { Augmentation } from "../../lib/core/settings.ts";

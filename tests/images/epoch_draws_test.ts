@@ -1,5 +1,5 @@
-import assert from "node:assert/strict";
 import fc from "fast-check";
+import assert from "node:assert/strict";
 import { parseConfig } from "../../lib/core/config.ts";
 import { ConfigError } from "../../lib/core/errors.ts";
 import { type Draw, epochDraws } from "../../lib/images/decode.ts";

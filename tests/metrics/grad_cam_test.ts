@@ -1,5 +1,5 @@
-import assert from "node:assert/strict";
 import fc from "fast-check";
+import assert from "node:assert/strict";
 import { ModelError } from "../../lib/core/errors.ts";
 import { correlation } from "../../lib/core/stats.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
@@ -23,8 +23,8 @@ import {
   INPUT_LAYER,
   type Model,
 } from "../../lib/model/model.ts";
-import { askKeras, disturbBatchNorms, handOver, someImages } from "../model/ask_keras.ts";
 import { inFolder } from "../data/test_images.ts";
+import { askKeras, disturbBatchNorms, handOver, someImages } from "../model/ask_keras.ts";
 import { smallModel } from "../model/small_model.ts";
 
 /** Side of the toy's input; its map is as large. */

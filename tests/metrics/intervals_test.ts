@@ -1,5 +1,5 @@
-import assert from "node:assert/strict";
 import fc from "fast-check";
+import assert from "node:assert/strict";
 import { bootstrap, wilson } from "../../lib/metrics/intervals.ts";
 
 Deno.test("wilson() holds the share, stays within 0 to 1, narrows with n and refuses none", () => {

@@ -1,4 +1,3 @@
-import { runOf } from "../../lib/run/run.ts";
 import assert from "node:assert/strict";
 import { parseConfig } from "../../lib/core/config.ts";
 import { ModelError, WeightsMissingError } from "../../lib/core/errors.ts";
@@ -14,6 +13,7 @@ import {
   INPUT_LAYER,
 } from "../../lib/model/model.ts";
 import { startingModel, type StartingOptions, startRun } from "../../lib/model/start.ts";
+import { runOf } from "../../lib/run/run.ts";
 import { someImages } from "./ask_keras.ts";
 
 const config = parseConfig({ model: { imageSize: 32 } });

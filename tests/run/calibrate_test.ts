@@ -1,5 +1,5 @@
-import assert from "node:assert/strict";
 import fc from "fast-check";
+import assert from "node:assert/strict";
 import { calibrate, DEFAULT_DECISION } from "../../lib/run/decision.ts";
 
 Deno.test("calibrate() leaves probabilities as they are without a calibration", () => {

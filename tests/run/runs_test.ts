@@ -1,6 +1,6 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import fc from "fast-check";
 import { parseConfig } from "../../lib/core/config.ts";
 import { DataError } from "../../lib/core/errors.ts";
 import {

@@ -1,5 +1,5 @@
-import assert from "node:assert/strict";
 import fc from "fast-check";
+import assert from "node:assert/strict";
 import sharp from "sharp";
 import { groupShares } from "../../lib/evaluation/shares.ts";
 import type { HistoryRow, TrainingEvent } from "../../lib/run/history.ts";

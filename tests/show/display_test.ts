@@ -1,9 +1,9 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import fc from "fast-check";
 import sharp from "sharp";
-import { projectRoot, runPaths } from "../../lib/core/paths.ts";
 import type { OnProgress } from "../../lib/core/long_work.ts";
+import { projectRoot, runPaths } from "../../lib/core/paths.ts";
 import { card, type Figure } from "../../lib/show/card.ts";
 import { thresholdChart } from "../../lib/show/curve_charts.ts";
 import {

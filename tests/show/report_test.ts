@@ -1,7 +1,7 @@
-import assert from "node:assert/strict";
-import { join } from "node:path";
 import fc from "fast-check";
 import { parseHTML } from "linkedom";
+import assert from "node:assert/strict";
+import { join } from "node:path";
 import { parseConfig } from "../../lib/core/config.ts";
 import { toCsv } from "../../lib/core/csv.ts";
 import { createRandom } from "../../lib/core/random.ts";

@@ -1,7 +1,7 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import fc from "fast-check";
 import { DataError } from "../../lib/core/errors.ts";
 import {
   certifySplit,

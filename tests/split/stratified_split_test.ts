@@ -1,6 +1,6 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import fc from "fast-check";
 import { DataError } from "../../lib/core/errors.ts";
 import { createRandom } from "../../lib/core/random.ts";
 import type { ManifestRow } from "../../lib/run/manifest.ts";

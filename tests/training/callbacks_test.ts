@@ -1,6 +1,6 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import fc from "fast-check";
 import { parseConfig } from "../../lib/core/config.ts";
 import { createRandom, type Random } from "../../lib/core/random.ts";
 import type { Config, Monitor } from "../../lib/core/settings.ts";

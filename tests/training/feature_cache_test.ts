@@ -1,6 +1,6 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import fc from "fast-check";
 import { type FeatureCache, openFeatureCache } from "../../lib/training/feature_cache.ts";
 import { inFolder } from "../data/test_images.ts";
 

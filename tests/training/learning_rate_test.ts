@@ -1,6 +1,6 @@
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import fc from "fast-check";
 import { sha256File } from "../../lib/core/files.ts";
 import { createRandom } from "../../lib/core/random.ts";
 import { tf } from "../../lib/core/tensorflow.ts";

@@ -73,7 +73,7 @@ function complaints(input: unknown): string[] {
     parseConfig(input);
   } catch (error) {
     assert(error instanceof ConfigError, String(error));
-    assert.match(error.remedy, /README/);
+    assert.match(error.remedy, /docs\/settings\.md/);
     return error.what.split("\n").filter((line) => line.startsWith("  - "))
       .map((line) => line.slice(4));
   }

@@ -27,10 +27,12 @@ const LINES = { least: 25, most: 400 };
 /** Longer or shorter files, each with its reason. */
 const EXCEPTIONS: Readonly<Record<string, string>> = {};
 
+/** The rebuilt house was 22,000 lines of lib; folds, their one model, probe, attention and tests
+ * between runs are work that it did not do. */
 const LIMITS = {
-  lib: { lines: 22_000, files: 110 },
-  tools: { lines: 2_500, files: 25 },
-  tests: { lines: 18_250, files: 140 },
+  lib: { lines: 25_000, files: 120 },
+  tools: { lines: 2_600, files: 25 },
+  tests: { lines: 20_500, files: 160 },
 };
 
 /** Files of a folder with their text, by path from the project. */

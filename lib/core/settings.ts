@@ -72,16 +72,33 @@ const dataSchema = z.strictObject({
 });
 
 const splitSchema = z.strictObject({
-  train: fraction.default(0.7).describe("Fraction of the images to learn from"),
+  folds: z.int().min(0).default(0)
+    .refine((folds) => folds === 0 || folds >= 3, { error: "must be 0, or 3 or more" }).describe(
+      "0: one split, by the fractions below. 3 or more (5 is usual): so many folds, each tested by " +
+        "a model that was trained on the others, so that every image is tested once",
+    ),
+  repeats: count(
+    "How often the folds are dealt anew; each time as many models more are trained",
+    1,
+  ),
+  train: fraction.default(0.7).describe("Fraction of the images to learn from; not with folds"),
   validation: fraction.default(0.15)
-    .describe("Fraction that decides when to stop and which epoch to keep"),
-  test: fraction.default(0.15).describe("Fraction that is looked at once, in section 6"),
+    .describe("Fraction that decides when to stop and which epoch to keep; not with folds"),
+  test: z.number().min(0).lt(1).optional().describe(
+    "Fraction that is looked at once, in section 6. With folds it is 0 unless given: then it is " +
+      "held out, and the folds are made of the rest",
+  ),
   file: z.string().min(1).nullable().default(null).describe(
     "A split of your own: a CSV of path,subset, relative to the project. null: one is made",
   ),
-}).refine((s) => Math.abs(s.train + s.validation + s.test - 1) < 1e-9, {
-  error: "train + validation + test must be 1",
-});
+}).transform(({ file, ...s }) => ({ ...s, test: s.test ?? (s.folds > 0 ? 0 : 0.15), file }))
+  .refine((s) => s.folds > 0 || Math.abs(s.train + s.validation + s.test - 1) < 1e-9, {
+    error: "train + validation + test must be 1",
+  })
+  .refine((s) => s.folds > 0 || s.test > 0, {
+    error: "must be above 0: without folds there is nothing else to test on",
+    path: ["test"],
+  });
 
 /** `model.head` of the reference recipe. */
 export const DEFAULT_HEAD = { units: [512, 256], dropout: [0.4, 0.3] };
@@ -278,6 +295,9 @@ export const configSchema = z.strictObject({
 
 /** Random changes to training images. */
 export type Augmentation = z.infer<typeof augmentationSchema>;
+
+/** How images are divided. */
+export type SplitConfig = z.infer<typeof splitSchema>;
 
 /** How a trained model is calibrated, cut and compared. */
 export type MetricsConfig = z.infer<typeof metricsSchema>;

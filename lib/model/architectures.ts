@@ -1,5 +1,12 @@
 import type { Config } from "../core/settings.ts";
-import type { Activation, Graph, Layer, Operation, Padding } from "./graph.ts";
+import {
+  type Activation,
+  frozenPart,
+  type Graph,
+  type Layer,
+  type Operation,
+  type Padding,
+} from "./graph.ts";
 
 /** Name of the layer whose output is the image's features: the feature map's mean, [channels]. */
 export const FEATURE_LAYER = "head_pool";
@@ -10,6 +17,56 @@ export const OUTPUT_LAYER = "predictions";
 /** Whether a layer, or a weight (`layer/kernel`), belongs to the head. */
 export function isHeadLayer(name: string): boolean {
   return name.startsWith("head_") || name.split("/")[0] === OUTPUT_LAYER;
+}
+
+/** Several networks that share their frozen layers: see {@linkcode ensembleGraph}. */
+export interface Ensemble {
+  members: number;
+  /** Layers from the start that they share. */
+  frozenLayers: number;
+}
+
+/** The name that member `i`, from 0, gives a layer or weight of its own. */
+export const memberName = (i: number, name: string): string => `m${i + 1}_${name}`;
+
+/** The member, from 0, whose own a layer or weight is, and its name there; `null`: it is shared. */
+export function ofMember(name: string): { member: number; own: string } | null {
+  const [, number, own] = /^m(\d+)_(.+)$/s.exec(name) ?? [];
+  return own === undefined ? null : { member: Number(number) - 1, own };
+}
+
+/**
+ * One network of several that were trained behind the same frozen layers: these once, then the
+ * layers of each member, then the softmax of the mean of the members' logits. Of two classes that is
+ * the mean of their log odds.
+ *
+ * {@linkcode FEATURE_LAYER} is the mean over places of what the last frozen layer hands over, which
+ * no member has changed: features of a training image are like those of any other image.
+ *
+ * @param graph Of one network, its last layer dense with softmax.
+ */
+export function ensembleGraph(graph: Graph, { members, frozenLayers }: Ensemble): Graph {
+  const shared = new Set(frozenPart(graph, frozenLayers).map(({ name }) => name));
+  const own = graph.filter(({ name }) => !shared.has(name));
+  const boundary =
+    graph.findLast(({ name }) =>
+      shared.has(name) && own.some(({ inputs }) => inputs.includes(name))
+    )!.name;
+  const { layers, add } = createLayers();
+  layers.push(...graph.filter(({ name }) => shared.has(name)));
+  if (!shared.has(FEATURE_LAYER)) add(FEATURE_LAYER, boundary, { op: "globalAveragePool" });
+  const numbers = Array.from({ length: members }, (_, i) => i);
+  for (const layer of own) { // of all members in turn: Keras numbers layers by their depth
+    const last = layer.name === OUTPUT_LAYER && { activation: "linear" as const };
+    for (const i of numbers) {
+      const inputs = layer.inputs.map((name) => shared.has(name) ? name : memberName(i, name));
+      layers.push({ ...layer, ...last, name: memberName(i, layer.name), inputs } as Layer);
+    }
+  }
+  const logits = numbers.map((i) => memberName(i, OUTPUT_LAYER)); // [classes] each
+  const mean = add("mean_logits", logits, { op: "average" });
+  add(OUTPUT_LAYER, mean, { op: "activation", activation: "softmax" });
+  return layers;
 }
 
 /**

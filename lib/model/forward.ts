@@ -116,13 +116,13 @@ export function forward(
 
 function compute(
   layer: Layer,
-  [x, other]: Tensor[],
+  given: Tensor[],
   weights: Weights,
   training: TrainingMode | undefined,
   logits: boolean,
 ): Tensor {
   const weight = (name: string) => requireWeight(weights, `${layer.name}/${name}`);
-  const input = x!;
+  const input = given[0]!;
   switch (layer.op) {
     case "input":
       throw new Error(`no tensor was given for the input ${layer.name}`);
@@ -138,7 +138,9 @@ function compute(
     case "maxPool":
       return tf.maxPool(input as Tensor4D, layer.size, layer.stride, "valid");
     case "add":
-      return input.add(other!);
+      return input.add(given[1]!);
+    case "average":
+      return tf.addN(given).div(given.length);
     case "globalAveragePool":
       return input.mean([1, 2]); // [batch, channels]
     case "dense":

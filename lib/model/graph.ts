@@ -9,6 +9,8 @@ export type Operation =
   | { op: "activation"; activation: Activation }
   | { op: "maxPool"; size: number; stride: number }
   | { op: "add" }
+  /** The mean of all its inputs, place by place. */
+  | { op: "average" }
   | { op: "globalAveragePool" }
   | { op: "dense"; units: number; activation: Activation | "linear" }
   | { op: "dropout"; rate: number }
@@ -156,14 +158,8 @@ export interface Cut {
  * @param frozenLayers Layers from the start that are frozen; the input layer always is.
  */
 export function cutGraph(graph: Graph, frozenLayers: number): Cut {
-  const isFrozen = new Set<string>();
-  graph.forEach(({ name, op, inputs }, index) => {
-    const byDepth = index < Math.max(1, frozenLayers);
-    const byNature = DETERMINISTIC_AND_WEIGHTLESS.has(op) && inputs.every((i) => isFrozen.has(i));
-    if (byDepth || byNature) isFrozen.add(name);
-  });
-  const frozen = graph.filter((layer) => isFrozen.has(layer.name));
-  const trainable = graph.filter((layer) => !isFrozen.has(layer.name));
+  const frozen = frozenPart(graph, frozenLayers);
+  const trainable = graph.filter((layer) => !frozen.includes(layer));
   const boundary: string[] = [];
   for (const { name } of [...frozen]) {
     const readers = trainable.filter(({ inputs }) => inputs.includes(name));
@@ -184,6 +180,17 @@ export function cutGraph(graph: Graph, frozenLayers: number): Cut {
   }
   const inputs = boundary.map((name): Layer => ({ name, inputs: [], op: "input" }));
   return { frozen, trainable: [...inputs, ...trainable], boundary };
+}
+
+/** The layers of a graph that never change when its first `frozenLayers` do not. */
+export function frozenPart(graph: Graph, frozenLayers: number): Layer[] {
+  const isFrozen = new Set<string>();
+  return graph.filter(({ name, op, inputs }, index) => {
+    const byDepth = index < Math.max(1, frozenLayers);
+    const byNature = DETERMINISTIC_AND_WEIGHTLESS.has(op) && inputs.every((i) => isFrozen.has(i));
+    if (byDepth || byNature) isFrozen.add(name);
+    return byDepth || byNature;
+  });
 }
 
 const DETERMINISTIC_AND_WEIGHTLESS: ReadonlySet<Layer["op"]> = new Set(

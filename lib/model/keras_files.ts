@@ -3,7 +3,8 @@ import { ModelError, reasonOf } from "../core/errors.ts";
 import { sha256File, writeAll, writeAtomicWith } from "../core/files.ts";
 import { runTool, venvPython } from "../core/python.ts";
 import { type ModelCard, modelCardSchema } from "../run/model_card.ts";
-import { type Layer, type Shape, sizeOf, type WeightSpec } from "./graph.ts";
+import { OUTPUT_LAYER } from "./architectures.ts";
+import { consumers, type Layer, type Shape, sizeOf, type WeightSpec } from "./graph.ts";
 import { inputShape, type Model, orderedWeights, writeTensors } from "./model.ts";
 
 /** Name of the Keras file in a model folder. */
@@ -152,10 +153,13 @@ export async function inScratch<T>(use: (folder: string) => Promise<T>): Promise
 
 /**
  * A model's layers as the JSON of a functional Keras model (Keras 2 form, which tfjs'
- * `loadLayersModel` and Python Keras' reader of HDF5 files both take).
+ * `loadLayersModel` and Python Keras' reader of HDF5 files both take). A layer that leads to no
+ * output, such as the features of an ensemble, is none of Keras' model.
  */
-export function kerasTopology({ graph, architecture }: Model): Record<string, unknown> {
+export function kerasTopology({ graph: all, architecture }: Model): Record<string, unknown> {
   const inputs = inputShape(architecture);
+  const readers = consumers(all);
+  const graph = all.filter(({ name }) => name === OUTPUT_LAYER || readers.get(name)!.length > 0);
   return {
     class_name: "Functional",
     config: {
@@ -210,6 +214,8 @@ function kerasLayer(layer: Layer, shape: Shape = []): [string, Record<string, un
     }
     case "add":
       return ["Add", {}];
+    case "average":
+      return ["Average", {}];
     case "globalAveragePool":
       return ["GlobalAveragePooling2D", channelsLast];
     case "dense":

@@ -6,9 +6,12 @@ import { type Config, DEFAULT_HEAD } from "../core/settings.ts";
 import { type TensorFlow, tf } from "../core/tensorflow.ts";
 import {
   efficientnetLite0,
+  type Ensemble,
+  ensembleGraph,
   FEATURE_LAYER,
   head as headLayers,
   isHeadLayer,
+  ofMember,
   resnet50,
 } from "./architectures.ts";
 import { forward, type Moments, type Preprocessing, requireWeight } from "./forward.ts";
@@ -31,6 +34,8 @@ export interface Architecture {
   classes: string[];
   /** Hidden layers of the head; by default those of the reference recipe. */
   head?: Config["model"]["head"] | undefined;
+  /** Where it is several networks with shared frozen layers. */
+  ensemble?: Ensemble | undefined;
 }
 
 /** A backbone with the head on it, and its weights. */
@@ -45,9 +50,35 @@ export interface Model {
 export const INPUT_LAYER = "input_layer";
 
 /** The layers of an architecture: backbone, then head. */
-export function buildGraph({ backbone, classes, head = DEFAULT_HEAD }: Architecture): Graph {
+export function buildGraph(
+  { backbone, classes, head = DEFAULT_HEAD, ensemble }: Architecture,
+): Graph {
   const base = backbones[backbone].graph();
-  return [...base, ...headLayers(base.at(-1)!.name, classes.length, head)];
+  const graph = [...base, ...headLayers(base.at(-1)!.name, classes.length, head)];
+  return ensemble ? ensembleGraph(graph, ensemble) : graph;
+}
+
+/**
+ * Several models that were trained behind the same frozen layers as one: see `ensembleGraph`.
+ *
+ * @param model What they started from.
+ * @param members Of each the weights behind the frozen layers, by name; they become the ensemble's.
+ */
+export function assembleEnsemble(
+  { architecture: own, weights: shared }: Model,
+  frozenLayers: number,
+  members: readonly ReadonlyMap<string, TensorFlow.Tensor>[],
+): Model {
+  const architecture = { ...own, ensemble: { members: members.length, frozenLayers } };
+  const graph = buildGraph(architecture);
+  const weights = weightSpecs(graph, inputShape(architecture)).map(({ name }) => {
+    const of = ofMember(name);
+    const weight = of
+      ? requireWeight(members[of.member]!, of.own)
+      : requireWeight(shared, name).clone();
+    return [name, weight] as const;
+  });
+  return { architecture, graph, weights: new Map(weights) };
 }
 
 /** All of a model's weights by name, in Keras' order. */

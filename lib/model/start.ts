@@ -11,7 +11,7 @@ import { batches, decodeImage, type DecodeOptions } from "../images/decode.ts";
 import { macenkoColours, reinhardColours, unit } from "../images/stain.ts";
 import { type ModelCard, type StainReference, stainReferenceSchema } from "../run/model_card.ts";
 import type { Run } from "../run/run.ts";
-import { readSplit, subsetItems } from "../run/split_file.ts";
+import { labelledFiles, learntRows, readSplit } from "../run/split_file.ts";
 import { isHeadLayer } from "./architectures.ts";
 import { preprocess } from "./forward.ts";
 import { type WeightSpec, weightSpecs } from "./graph.ts";
@@ -54,9 +54,8 @@ export async function startRun({ name, config, paths }: Run, onProgress?: OnProg
     );
   }
   const split = await readSplit(paths.split);
-  const folder = fromRoot(config.data.folder);
-  const synthetic = await isSynthetic(folder);
-  const images = subsetItems(split, "train", folder, config.data.classes).map(({ path }) => path);
+  const synthetic = await isSynthetic(fromRoot(config.data.folder));
+  const images = labelledFiles(learntRows(split), config).map(({ path }) => path);
   const { imageSize: size, resize, stainNormalisation: method } = config.model;
   const asTheyAre = { size, resize, maxMegapixels: config.data.maxMegapixels };
   const stain = await fitStainReference(images, { ...asTheyAre, method, seed: config.seed });

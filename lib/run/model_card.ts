@@ -57,6 +57,9 @@ export const modelCardSchema = z.object({
     classes: z.array(z.string().regex(/^[^/\\]+$/)).min(2),
     /** Missing where a version saved the model that knew the default head only. */
     head: headSchema.optional(),
+    /** Of a model of folds: networks that share the frozen layers. */
+    ensemble: z.object({ members: z.int().min(2).max(100), frozenLayers: z.int().min(0) })
+      .optional(),
   }),
   preprocessing: z.object({
     channels: z.enum(["RGB", "BGR"]),
@@ -83,6 +86,8 @@ export const modelCardSchema = z.object({
     manifestSha256: hash,
     splitSha256: hash,
     images: z.object({ train: z.int(), validation: z.int(), test: z.int() }),
+    /** With folds: how many; every image is then in `train`, `validation` and `test` in turn. */
+    folds: z.int().min(3).optional(),
     groupPattern: z.string().nullable().refine(isGroupPattern),
   }),
   training: z.object({

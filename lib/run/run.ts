@@ -6,7 +6,14 @@ import { fromRoot, isSynthetic, projectRoot } from "../core/paths.ts";
 import { runFolders, type RunPaths, runPaths } from "../core/paths.ts";
 import type { Config, ConfigInput, Monitor } from "../core/settings.ts";
 import { compareCodePoints } from "../core/words.ts";
-import { type HistoryRow, lowerIsBetter, readEvents, readHistory } from "./history.ts";
+import {
+  type HistoryRow,
+  keptRows,
+  lowerIsBetter,
+  meanRow,
+  readEvents,
+  readHistory,
+} from "./history.ts";
 import { readMetrics, SUMMARY_SCORES } from "./metrics_file.ts";
 
 /**
@@ -49,8 +56,9 @@ export type TrainingRecord = { config: Config; splitSha256: string };
 export interface RunSummary extends TrainingRecord {
   /** Name of its folder in results/: any text. */
   run: string;
+  /** With folds, of every epoch the mean over those that have it. */
   history: HistoryRow[];
-  /** The epoch that is kept: the last checkpoint. */
+  /** The epoch that is kept: the last checkpoint; of folds the mean of theirs. */
   best: HistoryRow;
   /** Whether EarlyStopping ended it. */
   stoppedEarly: boolean;
@@ -100,15 +108,14 @@ async function readRun(run: string, remark: (text: string) => void): Promise<Run
   if (!record) throw new DataError("training.json is damaged.", "");
   const history = await readHistory(paths.history);
   const events = await readEvents(paths.trainingEvents);
-  const kept = events.findLast(({ kind }) => kind === "checkpoint")?.epoch;
-  const best = history.find(({ epoch }) => epoch === kept);
-  if (!best) throw new DataError("its history has no epoch that was kept.", "");
+  const kept = keptRows(history, events);
+  if (kept.length === 0) throw new DataError("its history has no epoch that was kept.", "");
   return {
     run,
     config: parseConfig(record.config),
     splitSha256: record.splitSha256,
-    history,
-    best,
+    history: [...Map.groupBy(history, ({ epoch }) => epoch).values()].map(meanRow),
+    best: meanRow(kept),
     stoppedEarly: events.some(({ kind }) => kind === "early_stopping"),
     test: await readTestScores(paths, remark),
   };

@@ -1,30 +1,92 @@
-import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { isDeepStrictEqual } from "node:util";
-import { z } from "zod";
 import { readCsv, toCsv } from "../core/csv.ts";
 import { DataError } from "../core/errors.ts";
-import { exists, readJson, sha256File, writeAtomic, writeJson } from "../core/files.ts";
+import { writeAtomic } from "../core/files.ts";
 import { fromRoot } from "../core/paths.ts";
-import type { Config } from "../core/settings.ts";
-import { compareCodePoints, listLines } from "../core/words.ts";
-import { MANIFEST_COLUMNS, type ManifestRow, usable } from "./manifest.ts";
+import type { Config, SplitConfig } from "../core/settings.ts";
+import { compareCodePoints } from "../core/words.ts";
+import type { ManifestRow } from "./manifest.ts";
 
-/** The subsets, in order. */
+/** The subsets of a single split, in order. */
 export const SUBSETS = ["train", "validation", "test"] as const;
 
-/** One part of the data. */
-export type Subset = (typeof SUBSETS)[number];
+/** One part of the data; with folds it is one of them, or the held-out `test`. */
+export type Subset = (typeof SUBSETS)[number] | `fold_${number}`;
 
-/** Fraction of the images that goes to each subset; they sum to 1 (`config.split`). */
-export type Fractions = Readonly<Record<Subset, number>>;
+/** Fraction of the images that goes to each subset, in order; they sum to 1. */
+export type Fractions = Readonly<Record<string, number>>;
 
 /** One usable image and where it went: a row of split.csv. */
 export interface SplitRow extends Pick<ManifestRow, "path" | "label" | "group" | "sha256"> {
   subset: Subset;
+  /** Its subsets when the folds are dealt again (`split.repeats`): columns subset_2 and on. */
+  again?: Subset[];
 }
 
 const COLUMNS = ["path", "label", "group", "sha256", "subset"] as const;
+
+/** The subsets that `config.split` asks for, with the fraction of each. */
+export function requestedFractions(
+  { folds, train, validation, test }: Omit<SplitConfig, "file" | "repeats">,
+): Fractions {
+  if (folds === 0) return { train, validation, test };
+  const fold = (_: unknown, i: number) => [`fold_${i + 1}`, (1 - test) / folds];
+  return { ...Object.fromEntries(Array.from({ length: folds }, fold)), ...test > 0 && { test } };
+}
+
+/** The subsets that occur, in order: those of a single split, or the folds and a held-out test. */
+export function subsetsOf(rows: readonly Pick<SplitRow, "subset">[]): Subset[] {
+  const folds = new Set(rows.map(({ subset }) => subset));
+  if (![...folds].some(isFold)) return [...SUBSETS];
+  return [...folds].sort(new Intl.Collator("en", { numeric: true }).compare); // fold_2, fold_10, test
+}
+
+/** Whether a subset is a fold. */
+export const isFold = (subset: string): boolean => /^fold_[1-9]\d*$/.test(subset);
+
+/** One training of a run, and the images for it. */
+export interface Member extends Record<"train" | "validation" | "test", SplitRow[]> {
+  /** The fold that it is tested on, as history.csv names it; empty: the run has a single split. */
+  fold: string;
+}
+
+/**
+ * The trainings that a split asks for. A single split is one of them. With folds there is one a fold:
+ * tested on this fold, validated on the next one, trained on all others; so every image is tested
+ * once by a model that never saw its group, and once more each time that the folds are dealt again.
+ */
+export function members(rows: readonly SplitRow[]): Member[] {
+  return dealings(rows).flatMap((dealt, time) => {
+    const of = (...subsets: string[]) => dealt.filter(({ subset }) => subsets.includes(subset));
+    const folds = subsetsOf(dealt).filter(isFold);
+    if (folds.length === 0) {
+      return [{ fold: "", train: of("train"), validation: of("validation"), test: of("test") }];
+    }
+    return folds.map((fold, i): Member => {
+      const next = folds[(i + 1) % folds.length]!;
+      const train = of(...folds.filter((other) => other !== fold && other !== next));
+      return { fold: nameOf(fold, time), train, validation: of(next), test: of(fold) };
+    });
+  });
+}
+
+/** The images that section 6 scores: the test images, or with folds (and none held out) all. */
+export function testedRows(rows: readonly SplitRow[]): SplitRow[] {
+  const heldOut = rows.filter(({ subset }) => subset === "test");
+  return heldOut.length > 0 ? heldOut : rows.filter(({ subset }) => isFold(subset));
+}
+
+/** The rows of a split once for each time that the folds were dealt. */
+export function dealings(rows: readonly SplitRow[]): SplitRow[][] {
+  const times = rows[0]?.again ?? [];
+  const first = rows.map(({ again: _, ...row }) => row);
+  return [
+    first,
+    ...times.map((_, t) => rows.map((row, i) => ({ ...first[i]!, subset: row.again![t]! }))),
+  ];
+}
+
+const nameOf = (subset: string, time: number) => time === 0 ? subset : `${subset}_${time + 1}`;
 
 const REMEDY = "Run notebook 03 again; it writes this file.";
 
@@ -33,7 +95,12 @@ const REMEDY = "Run notebook 03 again; it writes this file.";
  * file, byte for byte.
  */
 export function splitText(rows: readonly SplitRow[]): string {
-  return toCsv(COLUMNS, rows.toSorted((a, b) => compareCodePoints(a.path, b.path)));
+  const again = (rows[0]?.again ?? []).map((_, t) => `subset_${t + 2}`);
+  const sorted = rows.toSorted((a, b) => compareCodePoints(a.path, b.path));
+  const cells = ({ again: more = [], ...row }: SplitRow): Record<string, string> => {
+    return { ...row, ...Object.fromEntries(again.map((column, t) => [column, more[t]!])) };
+  };
+  return toCsv([...COLUMNS, ...again], sorted.map(cells));
 }
 
 /** Writes split.csv, atomically. */
@@ -48,38 +115,72 @@ export async function writeSplit(path: string, rows: readonly SplitRow[]): Promi
  */
 export async function readSplit(path: string): Promise<SplitRow[]> {
   const rows = await readCsv(path, COLUMNS, REMEDY);
-  return rows.map((row, i) => {
-    const subset = SUBSETS.find((name) => name === row.subset);
-    if (subset) return { ...row, subset };
-    throw new DataError(
-      `${path}, row ${i + 1}: ${JSON.stringify(row.subset)} is not one of ${SUBSETS.join(", ")}.`,
-      REMEDY,
-      { file: path },
-    );
+  const columns = ["subset", ...Object.keys(rows[0] ?? {}).filter((c) => /^subset_\d+$/.test(c))];
+  const read = rows.map((row, i) => {
+    const [subset, ...again] = columns.map((column) => {
+      const text = (row as Record<string, string>)[column] ?? "";
+      const known = asSubset(text);
+      if (known) return known;
+      const names = `${SUBSETS.join(", ")} or fold_1 and on`;
+      const what = `${path}, row ${i + 1}: ${JSON.stringify(text)} is not one of ${names}.`;
+      throw new DataError(what, REMEDY, { file: path });
+    });
+    const { path: image, label, group, sha256 } = row;
+    return { path: image, label, group, sha256, subset: subset!, ...again.length > 0 && { again } };
   });
+  return requireUnmixed(read, path, REMEDY);
+}
+
+/**
+ * The rows, which are either those of a single split or of folds.
+ *
+ * @throws {DataError} When they are both.
+ */
+export function requireUnmixed(rows: SplitRow[], path: string, remedy: string): SplitRow[] {
+  const isSingle = ({ subset }: SplitRow) => subset === "train" || subset === "validation";
+  const isMixed = (rows: SplitRow[]) => rows.some(isSingle) && subsetsOf(rows).some(isFold);
+  if (!dealings(rows).some(isMixed)) return rows;
+  throw new DataError(`${path} mixes folds with train or validation.`, remedy, { file: path });
+}
+
+/** A text that names a subset; else `undefined`. */
+export function asSubset(text: string): Subset | undefined {
+  return isFold(text) ? text as Subset : SUBSETS.find((name) => name === text);
 }
 
 /**
  * How much is in each subset, in their order: images, their fraction of all (0 to 1), groups, and
- * images of each class by label.
+ * images of each class by label. Folds that were dealt again follow as `fold_1_2` and so on.
  */
 export function subsetCounts(rows: readonly SplitRow[]) {
   const labels = [...new Set(rows.map(({ label }) => label))].sort();
-  return SUBSETS.map((subset) => {
-    const own = rows.filter((row) => row.subset === subset);
-    const classes: Record<string, number> = Object.fromEntries(
-      labels.map((label) => [label, own.filter((row) => row.label === label).length]),
-    );
-    const groups = new Set(own.map(({ group }) => group)).size;
-    return { subset, images: own.length, fraction: own.length / rows.length, groups, classes };
+  return dealings(rows).flatMap((dealt, time) => {
+    const bySubset = Map.groupBy(dealt, ({ subset }) => subset);
+    return subsetsOf(dealt).filter((subset) => time === 0 || isFold(subset)).map((subset) => {
+      const own = bySubset.get(subset) ?? [];
+      const count = (label: string) => own.filter((row) => row.label === label).length;
+      const classes = Object.fromEntries(labels.map((label) => [label, count(label)]));
+      const groups = new Set(own.map(({ group }) => group)).size;
+      const fraction = own.length / rows.length;
+      return { subset: nameOf(subset, time), images: own.length, fraction, groups, classes };
+    });
   });
 }
 
-/** A table of what each subset holds, when one of them lacks a class; else `null`. */
+/**
+ * A table of what each subset holds, where a model could not be trained or scored by it: a subset of
+ * a single split lacks a class, or the training images of a fold do; else `null`.
+ */
 export function describeMissingClasses(rows: readonly SplitRow[]): string | null {
-  const counts = subsetCounts(rows);
-  if (counts.every(({ classes }) => Object.values(classes).every((n) => n > 0))) return null;
-  return counts.map(({ subset, classes }) =>
+  const labels = new Set(rows.map(({ label }) => label));
+  const holdsAll = (own: readonly SplitRow[]) =>
+    new Set(own.map(({ label }) => label)).size === labels.size;
+  const isUsable = members(rows).every(({ fold, train, validation, test }) =>
+    holdsAll(train) &&
+    (fold === "" ? holdsAll(validation) && holdsAll(test) : validation.length * test.length > 0)
+  );
+  if (isUsable) return null;
+  return subsetCounts(rows).map(({ subset, classes }) =>
     `\n  ${subset}: ` + Object.entries(classes).map(([label, n]) => `${n} ${label}`).join(", ")
   ).join("");
 }
@@ -94,240 +195,53 @@ export function groupWarning(rows: readonly { path: string; group: string }[]): 
     : "No groups: one patient may be in both training and test, so scores are likely too good.";
 }
 
-/**
- * The content of split_certificate.json: proof that nothing leaks between the subsets.
- *
- * - `source`: `made` from the seed, so that it can be made again, or `given` by a person; then
- *   `seed` and `fractions_requested` are `null`.
- * - `counts`: images a subset and class; `groups`: groups a subset.
- * - `manifest_sha256`: over all rows of the manifest, see {@linkcode manifestHash}.
- * - `split_sha256`: of split.csv, as `sha256sum` gives it.
- * - `near_duplicate_pairs`: how many were checked; `near_duplicates_sha256`: over them, in order.
- * - `…_crossing`: always empty, since a split with crossings gets no certificate.
- * - `note`: what limits the proof, namely that there are no groups; else `null`.
- */
-export type SplitCertificate = z.infer<typeof certificateSchema>;
-
-/** What a split was made from. */
-export type SplitRequest = { seed: number; fractions: Fractions };
-
-/**
- * Checks a split and certifies it. A pure function of its arguments, in any order of rows and pairs.
- *
- * @param manifest The whole manifest, with the rows that are not used.
- * @param nearDuplicates Pairs of paths, from `nearDuplicatePairs`.
- * @param requested `null` for a split that a person gave.
- * @throws {DataError} When a group, duplicate or near-duplicate crosses subsets, or when the split
- *   is not exactly of the usable images of the manifest.
- */
-export function certifySplit(
+/** Images of the split, as a training takes them. */
+export function labelledFiles(
   rows: readonly SplitRow[],
-  manifest: readonly ManifestRow[],
-  nearDuplicates: readonly (readonly [string, string])[],
-  requested: SplitRequest | null,
-): SplitCertificate {
-  checkSameImages(rows, manifest);
-  const crossing = findCrossings(rows, nearDuplicates);
-  if (crossing.length > 0) {
-    throw new DataError(
-      `The split leaks between its subsets, ${crossing.length} ` +
-        `${crossing.length === 1 ? "time" : "times"}:${listLines(crossing)}`,
-      requested === null
-        ? "Correct your split file (split.file): all images of a group, and all that show the same, " +
-          "belong in one subset."
-        : "Make the split anew with notebook 03.",
-    );
-  }
-  const counts = subsetCounts(rows);
-  const bySubset = <T>(value: (count: (typeof counts)[number]) => T) =>
-    Object.fromEntries(counts.map((count) => [count.subset, value(count)])) as Record<Subset, T>;
-  return {
-    version: 2,
-    source: requested === null ? "given" : "made",
-    seed: requested?.seed ?? null,
-    fractions_requested: requested?.fractions ?? null,
-    fractions_achieved: bySubset(({ fraction }) => fraction),
-    counts: bySubset(({ classes }) => classes),
-    groups: bySubset(({ groups }) => groups),
-    manifest_sha256: manifestHash(manifest),
-    split_sha256: sha256(splitText(rows)),
-    near_duplicate_pairs: nearDuplicates.length,
-    near_duplicates_sha256: sha256(
-      nearDuplicates.map((pair) => JSON.stringify(pair)).sort(compareCodePoints).join("\n"),
-    ),
-    groups_crossing: [],
-    duplicates_crossing: [],
-    near_duplicates_crossing: [],
-    note: groupWarning(rows),
-  };
-}
-
-/** Writes split_certificate.json, atomically. */
-export const writeCertificate: (path: string, certificate: SplitCertificate) => Promise<void> =
-  writeJson;
-
-const count = z.int().min(0);
-
-const perSubset = <T extends z.ZodType>(value: T) =>
-  z.object({ train: value, validation: value, test: value });
-
-const certificateSchema = z.object({
-  version: z.literal(2),
-  source: z.enum(["made", "given"]),
-  seed: z.int().nullable(),
-  fractions_requested: perSubset(z.number()).nullable(),
-  fractions_achieved: perSubset(z.number()),
-  counts: perSubset(z.record(z.string(), count)),
-  groups: perSubset(count),
-  manifest_sha256: z.string(),
-  split_sha256: z.string(),
-  near_duplicate_pairs: count,
-  near_duplicates_sha256: z.string(),
-  groups_crossing: z.tuple([]),
-  duplicates_crossing: z.tuple([]),
-  near_duplicates_crossing: z.tuple([]),
-  note: z.string().nullable(),
-});
-
-/**
- * Reads split_certificate.json. It says what was certified, not that it still holds: see
- * {@linkcode verifyCertificate}.
- *
- * @param split Path of split.csv, to check that it is, byte for byte, the file that was certified.
- * @throws {DataError} When it is missing, damaged or, while there is a split.csv, not of that.
- */
-export async function readCertificate(path: string, split?: string): Promise<SplitCertificate> {
-  const { success, data } = certificateSchema.safeParse(await readJson(path, REMEDY));
-  if (!success) {
-    throw new DataError(`${path} is damaged, or of another version of the project.`, REMEDY, {
-      file: path,
-    });
-  }
-  if (split && await exists(split) && await sha256File(split) !== data.split_sha256) {
-    throw new DataError(`${split} is not the split that ${path} vouches for.`, REMEDY, {
-      file: split,
-    });
-  }
-  return data;
-}
-
-/**
- * Recomputes a certificate and compares it with the one given.
- *
- * @param certificate The parsed split_certificate.json, trusted in nothing.
- * @returns The names of the fields that do not agree; none when the split is what was certified.
- * @throws {DataError} As {@linkcode certifySplit}, or when it is no certificate at all.
- */
-export function verifyCertificate(
-  certificate: unknown,
-  rows: readonly SplitRow[],
-  manifest: readonly ManifestRow[],
-  nearDuplicates: readonly (readonly [string, string])[],
-): string[] {
-  const given = (certificate ?? {}) as Record<string, unknown>;
-  const expected: Record<string, unknown> = {
-    ...certifySplit(rows, manifest, nearDuplicates, requestOf(given)),
-  };
-  return [...new Set([...Object.keys(expected), ...Object.keys(given)])]
-    .filter((name) => !isDeepStrictEqual(expected[name], given[name]));
-}
-
-/**
- * What a certificate says its split was made from; `null` for a given one.
- *
- * @throws {DataError} When it is damaged.
- */
-export function requestOf(certificate: Record<string, unknown>): SplitRequest | null {
-  const { data } = requestSchema.safeParse(certificate);
-  if (data?.source === "given") return null;
-  if (data) return { seed: data.seed, fractions: data.fractions_requested };
-  throw new DataError(
-    "The split certificate is damaged: it does not say how the split came about.",
-    "Make the split anew with notebook 03.",
-  );
-}
-
-const requestSchema = z.discriminatedUnion("source", [
-  z.object({ source: z.literal("given") }),
-  z.object({
-    source: z.literal("made"),
-    seed: z.int(),
-    fractions_requested: perSubset(z.number().gt(0).lt(1)),
-  }),
-]);
-
-/**
- * SHA-256 of a manifest, whatever the order of its rows and the version of the Parquet writer: over
- * one JSON array a row, of the values in the order of the columns, joined by line feeds.
- */
-export function manifestHash(manifest: readonly ManifestRow[]): string {
-  const sorted = manifest.toSorted((a, b) => compareCodePoints(a.path, b.path));
-  return sha256(
-    sorted.map((row) => JSON.stringify(MANIFEST_COLUMNS.map((name) => row[name]))).join("\n"),
-  );
-}
-
-function findCrossings(
-  rows: readonly SplitRow[],
-  nearDuplicates: readonly (readonly [string, string])[],
-): string[] {
-  const groups = [...Map.groupBy(rows, ({ group }) => group)].flatMap(([group, own]) => {
-    const subsets = [...new Set(own.map(({ subset }) => subset))];
-    return subsets.length < 2 ? [] : [`the group ${group} is in ${subsets.join(" and ")}`];
-  });
-  const copies = [...Map.groupBy(rows, (row) => row.sha256).values()].flatMap((own) => {
-    const [first, ...others] = [...new Map(own.map((row) => [row.subset, row])).values()];
-    return others.map((other) => describePair("the same file:", first!, other));
-  });
-  const rowOf = new Map(rows.map((row) => [row.path, row]));
-  const near = nearDuplicates.flatMap(([a, b]) => {
-    const [first, second] = [rowOf.get(a), rowOf.get(b)];
-    return !first || !second || first.subset === second.subset
-      ? []
-      : [describePair("near-duplicates:", first, second)];
-  });
-  return [...groups, ...copies, ...near];
-}
-
-function describePair(what: string, a: SplitRow, b: SplitRow): string {
-  return `${what} ${JSON.stringify(a.path)} is in ${a.subset}, ` +
-    `${JSON.stringify(b.path)} in ${b.subset}`;
-}
-
-function checkSameImages(rows: readonly SplitRow[], manifest: readonly ManifestRow[]): void {
-  const key = ({ path, label, group, sha256 }: Omit<SplitRow, "subset">) =>
-    JSON.stringify([path, label, group, sha256]);
-  const inSplit = new Set(rows.map(key));
-  const inManifest = new Set(usable(manifest).map(key));
-  const problems = [
-    ...[...inManifest.difference(inSplit)].map((image) => `${image} is in the manifest alone`),
-    ...[...inSplit.difference(inManifest)].map((image) => `${image} is in the split alone`),
-  ];
-  if (inSplit.size < rows.length) problems.push("an image is in the split twice");
-  if (problems.length === 0) return;
-  throw new DataError(
-    `The split does not belong to the manifest:${listLines(problems)}`,
-    "Run notebook 03 again after 02.",
-  );
-}
-
-const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
-
-/**
- * The images of one subset, as a training takes them.
- *
- * @param folder Absolute path of the data folder.
- * @param classes Class folder names; an image's label is its class's place in them.
- */
-export function subsetItems(
-  rows: readonly SplitRow[],
-  subset: Subset,
-  folder: string,
-  classes: readonly string[],
+  { data }: Pick<Config, "data">,
 ): LabelledFile[] {
-  return rows.filter((row) => row.subset === subset).map(({ path, label, sha256 }) => {
-    return { path: join(folder, path), label: classes.indexOf(label), sha256 };
+  const folder = fromRoot(data.folder);
+  return rows.map(({ path, label, sha256 }) => {
+    return { path: join(folder, path), label: data.classes.indexOf(label), sha256 };
   });
+}
+
+/** The images that models of the run learn from: the training subset, or the images of all folds. */
+export function learntRows(rows: readonly SplitRow[]): SplitRow[] {
+  const { fold, train } = members(rows)[0]!;
+  return fold === "" ? train : rows.filter(({ subset }) => subset !== "test");
+}
+
+/** Patients or slides of a class below which its scores hang on one or two of them. */
+const FEW_GROUPS = 5;
+
+/**
+ * One line on what it means that few patients or slides of a class are in validation or test, and
+ * which folds would show more; `null` where there are enough, or folds already.
+ */
+export function foldsAdvice(rows: readonly SplitRow[]): string | null {
+  if (rows.some(({ subset }) => isFold(subset))) return null;
+  const groupsOf = (own: readonly SplitRow[]) => new Set(own.map(({ group }) => group)).size;
+  const labels = [...new Set(rows.map(({ label }) => label))];
+  const few = (["validation", "test"] as const).map((subset) => {
+    const counts = labels.map((label) =>
+      groupsOf(rows.filter((row) => row.subset === subset && row.label === label))
+    );
+    return { subset, groups: Math.min(...counts) };
+  }).filter(({ groups }) => groups < FEW_GROUPS);
+  const scarce = Math.min(
+    ...labels.map((label) => groupsOf(rows.filter((row) => row.label === label))),
+  );
+  if (few.length === 0) return null;
+  const parts = few.map(({ subset, groups }) => `${groups} in ${subset}`).join(", ");
+  const means = "One patient or slide more or less moves threshold, accepted band and scores.";
+  return `Few patients or slides hold one of the classes: ${parts}. ${means} ` +
+    (scarce < 3
+      ? "Folds would not help: fewer than three hold it in all."
+      : `With split.folds: ${
+        Math.min(FEW_GROUPS, scarce)
+      } all ${scarce} of them decide, and every ` +
+        "image is tested once.");
 }
 
 /** An image file to learn from or to score. */

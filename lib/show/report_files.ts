@@ -19,7 +19,8 @@ import {
   predictionsOf,
   readPredictions,
 } from "../run/predictions.ts";
-import { manifestHash, readCertificate, readSplit } from "../run/split_file.ts";
+import { manifestHash, readCertificate } from "../run/split_certificate.ts";
+import { readSplit, testedRows } from "../run/split_file.ts";
 import { thumbnail } from "./pictures.ts";
 import type { Picture } from "./report_page.ts";
 
@@ -154,7 +155,7 @@ function isOfThisModel({ metrics, card, splitSha256 }: RunFiles): boolean {
 function ofThisSplit({ predictions, split, card }: RunFiles, run: string): Predictions | null {
   if (!predictions || !split || !card) return null;
   const { classes } = card.architecture;
-  const test = new Map(split.filter((r) => r.subset === "test").map((row) => [row.path, row]));
+  const test = new Map(testedRows(split).map((row) => [row.path, row]));
   const rows = predictions.flatMap((row): Prediction[] => {
     const own = test.get(row.path);
     const isKnown = own?.label === row.label && classes.includes(row.predicted);

@@ -6,9 +6,9 @@ import { median } from "../core/stats.ts";
 import { images, percent } from "../core/words.ts";
 import { classCounts } from "../data/scan.ts";
 import { auditCounts, type AuditPolicies, type Finding } from "../run/findings.ts";
+import { keptRows, meanRow } from "../run/history.ts";
 import { type ManifestRow, usable } from "../run/manifest.ts";
 import { describeHead, type ModelCard } from "../run/model_card.ts";
-import { SUBSETS } from "../run/split_file.ts";
 import { classLabel, quoted, thresholdText } from "./card.ts";
 import type { ReportData } from "./report_files.ts";
 import {
@@ -112,7 +112,7 @@ export function partitionSection({ files: { certificate, config } }: ReportData)
   const head = ["partition", "Partition"] as const;
   if (!certificate) return section(...head, "The images have not been split yet.");
   const { source, seed, counts, groups, fractions_achieved: achieved } = certificate;
-  const others = SUBSETS.flatMap((subset) => Object.keys(counts[subset]));
+  const others = Object.values(counts).flatMap((own) => Object.keys(own));
   const labels = [...new Set([...config?.data.classes ?? [], ...others])];
   const columns = [...labels.map(classLabel), "images", "share", "patients or slides"];
   return section(
@@ -124,12 +124,12 @@ export function partitionSection({ files: { certificate, config } }: ReportData)
     table(
       "Images by subset",
       ["subset", ...columns.map(numeric)],
-      SUBSETS.map((subset) => [
-        subset,
-        ...labels.map((label) => counts[subset][label] ?? 0),
-        sum(Object.values(counts[subset])),
-        percent(achieved[subset]),
-        groups[subset],
+      Object.entries(counts).map(([subset, own]) => [
+        subset.replaceAll("_", " "),
+        ...labels.map((label) => own[label] ?? 0),
+        sum(Object.values(own)),
+        percent(achieved[subset] ?? NaN),
+        groups[subset] ?? NaN,
       ]),
     ),
     "Certified: no patient or slide, no file with the same bytes and none of the " +
@@ -195,7 +195,9 @@ export function trainingSection(
   { files: { card, config, history, events }, plots }: ReportData,
 ): Section {
   if (!history?.length) return section("training", "Training", "There was no training yet.");
-  const best = history.find(({ epoch }) => epoch === card?.training.bestEpoch);
+  const kept = keptRows(history, events ?? []);
+  const best = kept.length > 0 ? meanRow(kept) : undefined;
+  const folds = kept.length > 1 ? `${kept.length} folds, ` : "";
   const curves = plots.get("learning_curves");
   const stopped = events?.find(({ kind }) => kind === "early_stopping");
   const { batchSize, learningRate, classWeights, sampling, epochs } = config?.training ?? {};
@@ -203,10 +205,11 @@ export function trainingSection(
     "training",
     "Training",
     facts({
-      Epochs: `${history.length}${config ? ` of at most ${epochs}` : ""}, ` +
+      Epochs: `${folds}${history.length}${config && !folds ? ` of at most ${epochs}` : ""}, ` +
         `${duration(sum(history, (row) => row.seconds))} in all`,
-      Stopped: stopped ? `${stopped.note} (epoch ${stopped.epoch})` : null,
-      Kept: card && `epoch ${card.training.bestEpoch}, the best by ${card.training.monitor}`,
+      Stopped: stopped && !folds ? `${stopped.note} (epoch ${stopped.epoch})` : null,
+      Kept: card && `epoch ${kept.map(({ epoch }) => epoch).join(", ")}, the best by ` +
+          card.training.monitor,
       "On validation then": best
         ? `loss ${decimal(best.val_loss)}, accuracy ${decimal(best.val_accuracy)}, AUC ` +
           decimal(best.val_auc)

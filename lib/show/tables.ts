@@ -50,14 +50,20 @@ export function trainingNotices(
 
 /** What must be known about how a training went, besides its history. */
 export function outcomeNotices(
-  { history, resumedFrom, interrupted, cacheProblem, startingWeights }: Omit<
+  { history, resumedFrom, interrupted, cacheProblem, startingWeights, members }: Omit<
     TrainedRun,
-    "bestEpoch" | "events"
+    "kept" | "events"
   >,
 ): Displayable[] {
   const epochs = history.length;
   const first = "in its first epoch, before there was a model";
-  const place = epochs > 0 ? `after epoch ${epochs}` : first;
+  const done = history.at(-1);
+  const fold = done?.fold?.replaceAll("_", " ");
+  const place = !done
+    ? first
+    : fold
+    ? `after epoch ${done.epoch} of ${fold}; the model comes when all ${members} are trained`
+    : `after epoch ${epochs}`;
   const { note, kind } = startingWeights;
   return [
     interrupted && notice(
@@ -67,7 +73,11 @@ export function outcomeNotices(
     !interrupted && resumedFrom === epochs &&
     notice("This run was already trained with these settings: nothing was to do."),
     resumedFrom > 0 && resumedFrom < epochs &&
-    notice(`An earlier training was continued after its epoch ${resumedFrom}.`),
+    notice(
+      fold
+        ? `An earlier training was continued after ${resumedFrom} epochs of its folds.`
+        : `An earlier training was continued after its epoch ${resumedFrom}.`,
+    ),
     cacheProblem !== null && notice(
       `Not all outputs of the frozen layers were kept, because ${cacheProblem}. The frozen layers were ` +
         "computed anew for those images in every epoch, which takes longer.",

@@ -10,14 +10,20 @@ import { type ManifestRow, readManifest, usable } from "../run/manifest.ts";
 import type { Run } from "../run/run.ts";
 import {
   certifySplit,
+  type SplitCertificate,
+  type SplitRequest,
+  writeCertificate,
+} from "../run/split_certificate.ts";
+import {
+  asSubset,
   describeMissingClasses,
   type Fractions,
-  type SplitCertificate,
+  isFold,
+  requestedFractions,
+  requireUnmixed,
   type SplitRow,
   type Subset,
   subsetCounts,
-  SUBSETS,
-  writeCertificate,
   writeSplit,
 } from "../run/split_file.ts";
 import { balanceFromManyStarts } from "./balance.ts";
@@ -34,11 +40,15 @@ export async function splitRun(
 ): Promise<{ rows: SplitRow[]; certificate: SplitCertificate }> {
   const manifest = await readManifest(paths.manifest);
   const pairs = nearDuplicatePairs(await readFindings(paths.audit));
-  const { file, ...fractions } = config.split;
-  const rows = file === null
-    ? stratifiedSplit(manifest, fractions, config.seed, pairs)
-    : await readGivenSplit(fromRoot(file), manifest);
-  const requested = file === null ? { seed: config.seed, fractions } : null;
+  const { file, repeats, folds } = config.split;
+  const requested = file !== null ? null : {
+    seed: config.seed,
+    fractions: requestedFractions(config.split),
+    repeats: folds > 0 ? repeats : 1,
+  };
+  const rows = requested === null
+    ? await readGivenSplit(fromRoot(file!), manifest)
+    : stratifiedSplit(manifest, requested, pairs);
   const certificate = certifySplit(rows, manifest, pairs, requested);
   await writeSplit(paths.split, rows);
   await writeCertificate(paths.splitCertificate, certificate);
@@ -56,46 +66,52 @@ export function splitTable(
   rows: readonly SplitRow[],
   requested: Fractions | null,
 ): Record<string, string | number>[] {
-  const labels = Object.keys(subsetCounts(rows)[0]!.classes);
-  const line = (subset: string, own: readonly SplitRow[], wanted: number) => ({
-    subset,
-    images: own.length,
-    groups: new Set(own.map(({ group }) => group)).size,
-    fraction: percent(own.length / rows.length),
-    ...(requested ? { requested: percent(wanted) } : {}),
-    ...Object.fromEntries(labels.map((label) => {
-      const n = own.filter((row) => row.label === label).length;
-      return [label.replaceAll("_", " "), `${n} (${percent(n / Math.max(1, own.length))})`];
-    })),
-  });
-  return [
-    ...SUBSETS.map((subset) =>
-      line(subset, rows.filter((row) => row.subset === subset), requested?.[subset] ?? NaN)
+  const counts = subsetCounts(rows);
+  const groups = new Set(rows.map(({ group }) => group)).size;
+  const classes = Object.fromEntries(
+    Object.keys(counts[0]!.classes).map((label) => [
+      label,
+      rows.filter((row) => row.label === label).length,
+    ]),
+  );
+  const all = { subset: "all", images: rows.length, fraction: 1, groups, classes };
+  return [...counts, all].map(({ subset, images, groups, fraction, classes }) => ({
+    subset: subset.replaceAll("_", " "),
+    images,
+    groups,
+    fraction: percent(fraction),
+    ...requested &&
+      { requested: percent(requested[subset.replace(/(_\d+)_\d+$/, "$1")] ?? 1) },
+    ...Object.fromEntries(
+      Object.entries(classes).map(([label, n]) => [
+        label.replaceAll("_", " "),
+        `${n} (${percent(n / Math.max(1, images))})`,
+      ]),
     ),
-    line("all", rows, 1),
-  ];
+  }));
 }
 
 /** More gain nothing from 40 groups on, and under 4 % with 20. */
 const RANDOM_STARTS = 32;
 
 /**
- * Divides the usable images into training, validation and test images. No group and no cluster of
- * near-duplicates crosses subsets; the fractions, and the share of every class in them, are as near
- * to the request as that allows (see `balanceFromManyStarts`).
+ * Divides the usable images into the subsets that are asked for: training, validation and test, or
+ * folds and perhaps a held-out test. No group and no cluster of near-duplicates crosses subsets; the
+ * fractions, and the share of every class in them, are as near to the request as that allows (see
+ * `balanceFromManyStarts`).
  *
  * The same rows and seed give the same split on every machine, in whatever order the rows come.
  *
  * @param rows The manifest; rows that are not `ok` are left out.
+ * @param request `repeats`: how often folds are dealt; a held-out test stays as it is.
  * @param nearDuplicates Pairs of paths, from `nearDuplicatePairs`.
  * @returns In code-point order of the paths.
- * @throws {DataError} When there are not two classes, or too few groups for every subset to hold
- *   every class: scores would then mean nothing.
+ * @throws {DataError} When there are not two classes, or too few groups: for every subset to hold
+ *   every class (scores would then mean nothing), or for every fold to hold one.
  */
 export function stratifiedSplit(
   rows: readonly ManifestRow[],
-  fractions: Fractions,
-  seed: number,
+  { fractions, seed, repeats = 1 }: Omit<SplitRequest, "repeats"> & { repeats?: number },
   nearDuplicates: readonly (readonly [string, string])[],
 ): SplitRow[] {
   const sorted = usableInOrder(rows);
@@ -109,25 +125,57 @@ export function stratifiedSplit(
     );
   }
   const units = gatherUnits(sorted, nearDuplicates);
-  const { subsets } = balanceFromManyStarts(
-    units.map((unit) =>
-      labels.map((label) => unit.filter((i) => sorted[i]!.label === label).length)
-    ),
-    SUBSETS.map((subset) => fractions[subset]),
-    createRandom(`${seed}/split`),
-    RANDOM_STARTS,
-  );
+  const folds = Object.keys(fractions).filter(isFold);
+  if (folds.length > units.length) throw tooFewGroups(folds.length, units.length);
+  const counts = units.map((unit) =>
+    labels.map((label) => unit.filter((i) => sorted[i]!.label === label).length)
+  ); // [units, classes]
+  const first = deal(counts, fractions, `${seed}/split`);
+  const free = [...units.keys()].filter((u) => isFold(first[u]!)); // not held out
+  const even = Object.fromEntries(folds.map((fold) => [fold, 1 / folds.length]));
+  const again = Array.from({ length: repeats - 1 }, (_, t) => {
+    const dealt = deal(free.map((u) => counts[u]!), even, `${seed}/split/${t + 2}`);
+    const foldOf = new Map(free.map((u, at) => [u, dealt[at]!]));
+    return first.map((held, u) => foldOf.get(u) ?? held);
+  });
   const unitOf = new Map(units.flatMap((unit, u) => unit.map((i) => [i, u])));
-  const split = splitOf(sorted, (_, i) => SUBSETS[subsets[unitOf.get(i)!]!]!);
+  const split = splitOf(sorted, (_, i) => first[unitOf.get(i)!]!).map((row, i) => {
+    return again.length === 0 ? row : { ...row, again: again.map((own) => own[unitOf.get(i)!]!) };
+  });
   const lack = describeMissingClasses(split);
   if (lack === null) return split;
   throw new DataError(
-    `The images cannot be divided so that every subset holds every class. They form ` +
+    `The images cannot be divided so that ${
+      folds.length > 0 ? "every training" : "every subset"
+    } holds every class. They form ` +
       `${units.length} groups that must stay whole (patients or slides, joined where images are ` +
       `near-duplicates); the best division is:${lack}`,
     "Add images from more patients or slides, so that at least three groups hold each class, or " +
       "check data.groupPattern: it may capture too little of the name.",
   );
+}
+
+function tooFewGroups(folds: number, groups: number): DataError {
+  return new DataError(
+    `${folds} folds were asked for, but the images form ${groups} groups that must stay whole ` +
+      "(patients or slides, joined where images are near-duplicates).",
+    groups < 3
+      ? "Add images from more patients or slides; three folds need three of them at least."
+      : `Set split.folds to ${groups} or less.`,
+  );
+}
+
+/** The subset of every unit, by one seeded dealing. */
+function deal(counts: readonly number[][], fractions: Fractions, seed: string): Subset[] {
+  const names = Object.keys(fractions) as Subset[];
+  const random = createRandom(seed);
+  const { subsets } = balanceFromManyStarts(
+    counts,
+    names.map((name) => fractions[name]!),
+    random,
+    RANDOM_STARTS,
+  );
+  return subsets.map((subset) => names[subset]!);
 }
 
 function usableInOrder(manifest: readonly ManifestRow[]): ManifestRow[] {
@@ -189,10 +237,10 @@ export async function readGivenSplit(
   manifest: readonly ManifestRow[],
 ): Promise<SplitRow[]> {
   const remedy = "Correct the file that split.file names: path,subset with one row for every " +
-    "usable image of notebook 02; subsets are train, validation and test.";
-  const given: GivenRow[] = await readCsv(path, ["path", "subset"], remedy);
+    "usable image of notebook 02; subsets are train, validation and test, or fold_1, fold_2 and so on.";
+  const written: GivenRow[] = await readCsv(path, ["path", "subset"], remedy);
   const images = new Map(manifest.map((row) => [row.path, row]));
-  const { found, problems } = matchRows(given, images.keys(), (row, path) => {
+  const { found, problems } = matchRows(written, images.keys(), (row, path) => {
     const wrong = subsetOf(row) ? [] : [`${quote(row.subset)} is no subset`];
     const image = path === null ? null : images.get(path)!;
     for (const column of ["label", "group"] as const) {
@@ -208,7 +256,8 @@ export async function readGivenSplit(
   const absent = rows.filter(({ path }) => !found.has(path));
   problems.push(...absent.map(({ path }) => `${quote(path)} has no row`));
   if (problems.length > 0) throw unusableRows(`The split of ${quote(path)}`, problems, remedy);
-  const split = splitOf(rows, (path) => subsetOf(found.get(path)!)!);
+  const given = splitOf(rows, (path) => subsetOf(found.get(path)!)!);
+  const split = requireUnmixed(given, quote(path), remedy);
   const lack = describeMissingClasses(split);
   if (lack !== null) {
     throw new DataError(
@@ -221,7 +270,7 @@ export async function readGivenSplit(
 
 function subsetOf({ subset }: GivenRow): Subset | undefined {
   const name = subset.trim().toLowerCase();
-  return name === "val" || name === "valid" ? "validation" : SUBSETS.find((own) => own === name);
+  return name === "val" || name === "valid" ? "validation" : asSubset(name);
 }
 
 const quote = (text: string): string => JSON.stringify(text);

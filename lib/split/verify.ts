@@ -10,15 +10,12 @@ import { scanDataset } from "../data/scan.ts";
 import { type Finding, nearDuplicatePairs, readFindings } from "../run/findings.ts";
 import { MANIFEST_COLUMNS, type ManifestRow, readManifest } from "../run/manifest.ts";
 import {
-  type Fractions,
   manifestHash,
-  readSplit,
   requestOf,
   type SplitRequest,
-  type SplitRow,
-  SUBSETS,
   verifyCertificate,
-} from "../run/split_file.ts";
+} from "../run/split_certificate.ts";
+import { dealings, readSplit, requestedFractions, type SplitRow } from "../run/split_file.ts";
 import { readGivenSplit, stratifiedSplit } from "./split.ts";
 
 /** What a verification came to. */
@@ -63,10 +60,9 @@ export async function verifyRun(
   await check("config.json", () => compareWithConfig(request, config));
   const { file } = config.split;
   if (request !== null) {
-    const { fractions, seed } = request;
-    await check(`the split, made again from seed ${seed}`, () => {
+    await check(`the split, made again from seed ${request.seed}`, () => {
       const pairs = nearDuplicatePairs(files.findings);
-      return differences(files.rows, stratifiedSplit(manifest, fractions, seed, pairs), "the seed");
+      return differences(files.rows, stratifiedSplit(manifest, request, pairs), "the seed");
     });
   } else if (file !== null && await exists(fromRoot(file))) {
     await check(`the split, read again from ${JSON.stringify(file)}`, async () => {
@@ -131,12 +127,15 @@ async function compareWithCertificate(
 }
 
 function compareWithConfig(request: SplitRequest | null, { seed, split }: Config): string[] {
-  const describe = (seed: number, fractions: Fractions) =>
-    [seed, ...SUBSETS.map((subset) => fractions[subset])].join(", ");
+  const describe = ({ seed, fractions, repeats }: SplitRequest) => {
+    const parts = Object.entries(fractions).map(([subset, share]) => `${subset} ${share}`);
+    return `seed ${seed} and ${parts.join(", ")}${repeats > 1 ? `, dealt ${repeats} times` : ""}`;
+  };
+  const repeats = split.folds > 0 ? split.repeats : 1;
   const asked = split.file === null
-    ? `seed and fractions ${describe(seed, split)}`
+    ? describe({ seed, fractions: requestedFractions(split), repeats })
     : `the split of ${JSON.stringify(split.file)}`;
-  const made = request && `seed and fractions ${describe(request.seed, request.fractions)}`;
+  const made = request && describe(request);
   const agrees = split.file === null ? asked === made : request === null;
   return agrees ? [] : [
     `config.json asks for ${asked}, the certificate is of ${
@@ -147,11 +146,14 @@ function compareWithConfig(request: SplitRequest | null, { seed, split }: Config
 }
 
 function differences(rows: readonly SplitRow[], other: readonly SplitRow[], by: string): string[] {
-  const subsets = new Map(other.map(({ path, subset }) => [path, subset]));
-  const moved = rows.filter(({ path, subset }) => subsets.get(path) !== subset)
-    .map(({ path, subset }) =>
+  const moved = dealings(rows).flatMap((dealt, time) => {
+    const subsets = new Map((dealings(other)[time] ?? []).map((row) => [row.path, row.subset]));
+    return dealt.filter(({ path, subset }) => subsets.get(path) !== subset).map((
+      { path, subset },
+    ) =>
       `${JSON.stringify(path)} is in ${subset}; ${by} puts it into ${subsets.get(path) ?? "none"}`
     );
+  });
   if (moved.length === 0) return [];
   const count = `${moved.length} image${moved.length === 1 ? "" : "s"}`;
   return [`split.csv has ${count} in other subsets:${listLines(moved)}`];

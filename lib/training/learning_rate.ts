@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { breathe, type OnProgress, stoppable, throwIfStopped } from "../core/long_work.ts";
-import { FEATURES_FOLDER, fromRoot } from "../core/paths.ts";
+import { FEATURES_FOLDER } from "../core/paths.ts";
 import { createRandom } from "../core/random.ts";
 import type { Config } from "../core/settings.ts";
 import { tf } from "../core/tensorflow.ts";
@@ -8,7 +8,7 @@ import { epochDraws } from "../images/decode.ts";
 import { disposeModel } from "../model/model.ts";
 import { startRun } from "../model/start.ts";
 import type { Run } from "../run/run.ts";
-import { subsetItems } from "../run/split_file.ts";
+import { labelledFiles, members } from "../run/split_file.ts";
 import {
   type FeatureBatch,
   type FeatureSource,
@@ -61,8 +61,7 @@ export async function findLearningRate(run: Run, onProgress?: OnProgress): Promi
   const { config } = run;
   const { split, model, decode } = await startRun(run, onProgress);
   try {
-    const folder = fromRoot(config.data.folder);
-    const train = subsetItems(split, "train", folder, config.data.classes);
+    const train = labelledFiles(members(split)[0]!.train, config);
     const { cut, extractor, part, dispose } = cutModel(model, config);
     let sources: Sources | null = null;
     try {

@@ -1,8 +1,14 @@
+import { sum } from "d3-array";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { exists, writeAtomic } from "../core/files.ts";
-import { type OnProgress, stoppable } from "../core/long_work.ts";
-import { FEATURES_FOLDER, fromRoot, type RunPaths } from "../core/paths.ts";
+import {
+  type OnProgress,
+  type ProgressPlace,
+  stoppable,
+  type StopRequested,
+} from "../core/long_work.ts";
+import { FEATURES_FOLDER, type RunPaths } from "../core/paths.ts";
 import { type Config, DEFAULT_HEAD } from "../core/settings.ts";
 import { tf, versions } from "../core/tensorflow.ts";
 import { saveKeras } from "../model/keras_files.ts";
@@ -10,31 +16,50 @@ import { backbones, disposeModel, frozenLayerCount } from "../model/model.ts";
 import { type CardDraft, loadModel, saveModel } from "../model/saved.ts";
 import { type StartingWeights, startRun } from "../model/start.ts";
 import { DEFAULT_DECISION } from "../run/decision.ts";
-import { type HistoryRow, type TrainingEvent, writeEvents, writeHistory } from "../run/history.ts";
+import {
+  type HistoryRow,
+  keptRows,
+  meanRow,
+  type TrainingEvent,
+  writeEvents,
+  writeHistory,
+} from "../run/history.ts";
 import { MODEL_FORMAT, PARITY_TOLERANCE } from "../run/model_card.ts";
 import { modelCardMarkdown } from "../run/model_card_text.ts";
 import { type Run, type TrainingRecord, writeTrainingRecord } from "../run/run.ts";
-import {
-  readCertificate,
-  type SplitCertificate,
-  type Subset,
-  subsetItems,
-  SUBSETS,
-} from "../run/split_file.ts";
+import { readCertificate, type SplitCertificate } from "../run/split_certificate.ts";
+import { labelledFiles, type Member, members, type SplitRow } from "../run/split_file.ts";
 import { latestCheckpoint, removeCheckpoints } from "./checkpoint.ts";
-import { fit, type TrainingResult } from "./fit.ts";
+import { fit, type TrainingJob, type TrainingResult } from "./fit.ts";
+import {
+  clearOtherCheckpoints,
+  finishedTraining,
+  hasMember,
+  isJoined,
+  joinMembers,
+  noteJoined,
+  type Place,
+  saveMember,
+} from "./members.ts";
 import { tensorboardLog } from "./tensorboard.ts";
 
-/** What notebook 05 shows of a training. */
-export type TrainedRun =
-  & Omit<TrainingResult, "trained">
-  & { startingWeights: StartingWeights };
+/** What notebook 05 shows of a training; of folds, one after the other. */
+export interface TrainedRun extends Omit<TrainingResult, "trained" | "bestEpoch"> {
+  /** The epoch that each training kept: a row a fold; empty while there is none. */
+  kept: HistoryRow[];
+  /** How many models were asked for: with folds, one each. */
+  members: number;
+  startingWeights: StartingWeights;
+}
 
 /**
  * Trains the run's model on the split of notebook 03 and leaves the best epoch in model/RUN/ (for
  * Python as model.keras too), the history in results/RUN/ and checkpoints that an interrupted
  * training continues from. A run that has been trained with just this config and split is not
  * trained again: everything is seeded, so the result would be the same.
+ *
+ * With folds one model is trained for each, all behind the same frozen layers, whose outputs are
+ * computed once for all. When the last is trained they become one model (`ensembleGraph`).
  *
  * @param callbacks `onEpoch` is called after each epoch with everything so far.
  * @throws {DataError} When notebook 03 has not been run, or its split has been changed since.
@@ -53,9 +78,6 @@ export async function trainRun(
   const { config, paths } = run;
   const certificate = await readCertificate(paths.splitCertificate, paths.split);
   const start = await startRun(run, onProgress);
-  const { split, decode, model, startingWeights } = start;
-  const items = (subset: Subset) =>
-    subsetItems(split, subset, fromRoot(config.data.folder), config.data.classes);
   const log = config.training.logs === "tensorboard" ? tensorboardLog(paths.tensorboard) : null;
   const record = trainingRecord(config, start, certificate);
   const write = async (history: HistoryRow[], events: TrainingEvent[]) => {
@@ -63,23 +85,9 @@ export async function trainRun(
     await writeHistory(paths.history, history);
     await writeEvents(paths.trainingEvents, events);
   };
-  const saved = await latestCheckpoint(paths.checkpoints);
-  if (saved?.state.best.epoch && !await exists(join(paths.model, "model.json"))) {
-    await removeCheckpoints(paths.checkpoints); // they continue a training whose model is gone
-  }
   try {
-    const { trained, ...result } = await stoppable((stopRequested) =>
-      fit({
-        model,
-        train: items("train"),
-        validation: items("validation"),
-        decode,
-        config,
-        checkpoints: paths.checkpoints,
-        features: FEATURES_FOLDER,
-        fingerprint: fingerprint(config, start, certificate),
-        onBest: async (best, row) =>
-          void await saveModel(paths.model, best, describeModel(config, start, certificate, row)),
+    const result = await stoppable((stopRequested) =>
+      trainMembers(run, start, certificate, {
         onEpoch: async (history, events) => {
           await write(history, events);
           await log?.(history);
@@ -89,17 +97,148 @@ export async function trainRun(
         stopRequested,
       })
     );
-    tf.dispose([...trained.values()]);
-    const { history, events, resumedFrom, bestEpoch } = result;
+    const { history, events, resumedFrom, interrupted, kept } = result;
     // Again: a kill between an epoch's checkpoint and its history would have left it a row short.
     if (history.length > 0) await write(history, events);
     if (resumedFrom < history.length || !await exists(paths.tensorboard)) await log?.(history);
-    if (bestEpoch > 0) await exportBest(paths);
-    return { ...result, startingWeights };
+    const isWhole = result.members === 1 ? kept.length > 0 : !interrupted;
+    if (result.members > 1 && isWhole) await saveEnsemble(run, start, certificate, kept);
+    if (isWhole) await exportBest(paths);
+    return { ...result, startingWeights: start.startingWeights };
   } finally {
-    disposeModel(model);
+    disposeModel(start.model);
   }
 }
+
+/** Trains the models that the split asks for, one after the other. */
+async function trainMembers(
+  run: Run,
+  start: Start,
+  certificate: SplitCertificate,
+  hooks: Pick<TrainingJob, "onEpoch" | "onProgress"> & { stopRequested: StopRequested },
+): Promise<Omit<TrainedRun, "startingWeights">> {
+  const { training: { epochs, startAnew } } = run.config;
+  const parts = members(start.split);
+  const places = placesOf(run, start, certificate);
+  await clearOtherCheckpoints(run.paths.checkpoints, places, startAnew);
+  const results: MemberResult[] = [];
+  const images = parts.map(({ train, validation }) => epochs * (train.length + validation.length));
+  for (const [i, member] of parts.entries()) {
+    const done = joined(results);
+    const earlier = sum(images.slice(0, i));
+    const place = (at: ProgressPlace | undefined) =>
+      at && member.fold !== ""
+        ? { ...at, place: `fold ${i + 1} of ${parts.length}, ${at.place}` }
+        : at;
+    results.push(
+      await trainMember(run, start, certificate, member, places[i]!, {
+        ...hooks,
+        onEpoch: (history, events) =>
+          hooks.onEpoch?.([...done.history, ...history], [...done.events, ...events]),
+        onProgress: (at, _, note, where) =>
+          hooks.onProgress?.(earlier + at, sum(images), note, place(where)),
+      }),
+    );
+    const isLast = i + 1 === parts.length;
+    if (results[i]!.interrupted || (!isLast && hooks.stopRequested())) {
+      return { ...joined(results), members: parts.length, interrupted: true };
+    }
+  }
+  return { ...joined(results), members: parts.length };
+}
+
+type MemberResult = Omit<TrainedRun, "startingWeights" | "members" | "kept">;
+
+/** The trainings of several folds as one. */
+function joined(results: readonly MemberResult[]) {
+  const [history, events] = [results.flatMap((r) => r.history), results.flatMap((r) => r.events)];
+  return {
+    history,
+    events,
+    kept: keptRows(history, events),
+    resumedFrom: sum(results.map((result) => result.resumedFrom)),
+    interrupted: results.some((result) => result.interrupted),
+    cacheProblem: results.find(({ cacheProblem }) => cacheProblem !== null)?.cacheProblem ?? null,
+  };
+}
+
+/** Trains one model, or finds that it has been trained; rows and events tell its fold. */
+async function trainMember(
+  { config, paths }: Run,
+  start: Start,
+  certificate: SplitCertificate,
+  { fold, train, validation }: Member,
+  place: Place,
+  hooks: Pick<TrainingJob, "onEpoch" | "onProgress" | "stopRequested">,
+): Promise<MemberResult> {
+  const marked = <T extends object>(rows: readonly T[]): T[] =>
+    rows.map((row) => fold === "" ? row : { ...row, fold });
+  const finished = fold === "" ? null : await finishedTraining(place, config.training.epochs);
+  if (finished) {
+    const [history, events] = [marked(finished.history), marked(finished.events)];
+    const resumedFrom = finished.epoch;
+    return { history, events, resumedFrom, interrupted: false, cacheProblem: null };
+  }
+  const saved = await latestCheckpoint(place.folder);
+  const hasKept = fold === "" ? exists(join(paths.model, "model.json")) : hasMember(place);
+  if (saved?.state.best.epoch && !await hasKept) {
+    await removeCheckpoints(place.folder); // they continue a training whose model is gone
+  }
+  const { model, decode } = start;
+  const frozenLayers = frozenLayersOf(start, config);
+  const { trained, history, events, bestEpoch: _, ...result } = await fit({
+    ...hooks,
+    model,
+    train: labelledFiles(train, config),
+    validation: labelledFiles(validation, config),
+    decode,
+    config,
+    checkpoints: place.folder,
+    features: FEATURES_FOLDER,
+    fingerprint: place.fingerprint,
+    onBest: async (best, row) =>
+      fold === ""
+        ? void await saveModel(paths.model, best, describeModel(config, start, certificate, [row]))
+        : await saveMember(place, best, { frozenLayers, epoch: row.epoch }),
+    onEpoch: (history, events) => hooks.onEpoch?.(marked(history), marked(events)),
+  });
+  tf.dispose([...trained.values()]);
+  return { ...result, history: marked(history), events: marked(events) };
+}
+
+/** Where the trainings of a run have their checkpoints: those of folds in folders of their own. */
+function placesOf({ config, paths }: Run, start: Start, certificate: SplitCertificate): Place[] {
+  return members(start.split).map(({ fold }) => ({
+    folder: join(paths.checkpoints, fold),
+    fingerprint: fingerprint(config, start, certificate, fold),
+  }));
+}
+
+/** Joins the trained folds to the run's model, where it is not theirs yet. */
+async function saveEnsemble(
+  run: Run,
+  start: Start,
+  certificate: SplitCertificate,
+  kept: readonly HistoryRow[],
+): Promise<void> {
+  const { config, paths } = run;
+  const places = placesOf(run, start, certificate);
+  if (
+    await isJoined(paths.checkpoints, places) && await exists(join(paths.model, "model.json"))
+  ) return;
+  const ensemble = await joinMembers(start.model, frozenLayersOf(start, config), places);
+  try {
+    const joinedStart = { ...start, model: ensemble };
+    const card = describeModel(config, joinedStart, certificate, kept);
+    await saveModel(paths.model, ensemble, card);
+    await noteJoined(paths.checkpoints, places);
+  } finally {
+    disposeModel(ensemble);
+  }
+}
+
+const frozenLayersOf = ({ model }: Start, config: Config): number =>
+  frozenLayerCount(model.architecture.backbone, config.model.unfreezeLast);
 
 type Start = Awaited<ReturnType<typeof startRun>>;
 
@@ -130,6 +269,7 @@ function fingerprint(
   config: Config,
   { model, startingWeights: { kind, sha256 } }: Start,
   { split_sha256: splitSha256 }: SplitCertificate,
+  fold: string,
 ): string {
   const noInfluence = /^(epochs|logs|startAnew|checkpoint|\w+(Mega|Giga)bytes)$/;
   const training = Object.entries(config.training).filter(([name]) => !noInfluence.test(name));
@@ -137,6 +277,7 @@ function fingerprint(
   const { head } = config.model;
   return JSON.stringify({
     format: MODEL_FORMAT, // what an older version has saved cannot be loaded
+    ...fold !== "" && { fold },
     seed: config.seed,
     data: { folder, classes, maxMegapixels, splitSha256 },
     model: {
@@ -152,12 +293,28 @@ function fingerprint(
   });
 }
 
+/** How many images were for what; with folds each image was for everything in turn. */
+function describeSplit(split: readonly SplitRow[]): Pick<CardDraft["data"], "images" | "folds"> {
+  const heldOut = split.filter(({ subset }) => subset === "test").length;
+  const [{ fold, train, validation, test }, ...others] = members(split) as [Member, ...Member[]];
+  if (fold === "") {
+    const [images, ...rest] = [train, validation, test].map(({ length }) => length);
+    return { images: { train: images!, validation: rest[0]!, test: rest[1]! } };
+  }
+  const all = split.length - heldOut;
+  return {
+    images: { train: all, validation: all, test: heldOut > 0 ? heldOut : all },
+    folds: 1 + others.length,
+  };
+}
+
 function describeModel(
   config: Config,
   { model: { architecture }, decode, startingWeights, split, synthetic }: Start,
   certificate: SplitCertificate,
-  { epoch, val_loss, val_accuracy, val_auc }: HistoryRow,
+  kept: readonly HistoryRow[],
 ): CardDraft {
+  const { epoch, val_loss, val_accuracy, val_auc } = meanRow(kept);
   const { backbone } = architecture; // of the model itself, which may not be the config's
   const { unfreezeLast } = config.model;
   const { resize, stain = null, maxMegapixels } = decode;
@@ -180,9 +337,7 @@ function describeModel(
       synthetic,
       manifestSha256: certificate.manifest_sha256,
       splitSha256: certificate.split_sha256,
-      images: Object.fromEntries(
-        SUBSETS.map((name) => [name, split.filter(({ subset }) => subset === name).length]),
-      ) as Record<Subset, number>,
+      ...describeSplit(split),
       groupPattern: config.data.groupPattern,
     },
     training: {

@@ -1,9 +1,8 @@
-import { fromRoot } from "../core/paths.ts";
 import { cutGraph } from "../model/graph.ts";
 import { disposeModel, frozenLayerCount, type Model, summariseStages } from "../model/model.ts";
 import { startRun } from "../model/start.ts";
 import type { Run } from "../run/run.ts";
-import { subsetItems } from "../run/split_file.ts";
+import { labelledFiles, members } from "../run/split_file.ts";
 import { type Displayable, displayAll, htmlTable, notice, showProgress } from "../show/display.ts";
 import { augmentationGrid, predictionGrid } from "../show/pictures.ts";
 
@@ -32,7 +31,7 @@ export async function build(run: Run): Promise<BuiltModel> {
   const start = await startRun(run, showProgress("Downloading weights"));
   const { model, startingWeights, split, decode } = start;
   try {
-    const items = subsetItems(split, "train", fromRoot(data.folder), data.classes);
+    const items = labelledFiles(members(split)[0]!.train, run.config);
     return {
       weights: notice(
         `Started from: ${startingWeights.note}.`,

@@ -1,10 +1,6 @@
 import type { Run } from "../run/run.ts";
-import {
-  groupWarning,
-  type SplitCertificate,
-  type SplitRow,
-  subsetCounts,
-} from "../run/split_file.ts";
+import type { SplitCertificate } from "../run/split_certificate.ts";
+import { foldsAdvice, groupWarning, type SplitRow, subsetCounts } from "../run/split_file.ts";
 import { splitChart } from "../show/data_charts.ts";
 import { type Displayable, displayAll, htmlTable, notice } from "../show/display.ts";
 import { splitRun, splitTable } from "../split/split.ts";
@@ -14,16 +10,19 @@ interface SplitData {
   /** The rows of split.csv. */
   rows: SplitRow[];
   certificate: SplitCertificate;
-  /** Images of each class in each subset, with a warning where no patient or slide is known. */
+  /**
+   * Images of each class in each subset, with a warning where no patient or slide is known, or where
+   * so few are in validation or test that folds would show more.
+   */
   subsets: Displayable;
   /** The certificate, a row a field. */
   checks: Displayable;
 }
 
 /**
- * Splits the run's images into training, validation and test, or takes the split that `split.file`
- * names, and writes split.csv and its certificate: no patient, slide, duplicate or near-duplicate is
- * in two subsets.
+ * Splits the run's images into training, validation and test, or into folds (`split.folds`), or takes
+ * the split that `split.file` names, and writes split.csv and its certificate: no patient, slide,
+ * duplicate or near-duplicate is in two subsets.
  *
  * @throws {DataError} When notebook 02 has not been run, there are too few groups, or a given split
  *   cannot be used.
@@ -32,7 +31,7 @@ export async function split(run: Run): Promise<SplitData> {
   const { classes } = run.config.data;
   const { rows, certificate } = await splitRun(run);
   const { fractions_requested: requested } = certificate;
-  const warning = groupWarning(rows);
+  const warning = groupWarning(rows) ?? foldsAdvice(rows);
   const counts = subsetCounts(rows).flatMap(({ subset, classes: own }) =>
     Object.entries(own).map(([label, count]) => ({ subset, label, count }))
   );

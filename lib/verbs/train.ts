@@ -11,17 +11,18 @@ import {
 } from "../show/display.ts";
 import { savePlots } from "../show/save_plots.ts";
 import { outcomeNotices, runsTable, trainingNotices } from "../show/tables.ts";
-import { learningCurves, learningRateChart, runsChart } from "../show/training_charts.ts";
+import { learningCurves, learningRateChart } from "../show/training_charts.ts";
+import { foldCurves, runsChart } from "../show/validation_charts.ts";
 import { findLearningRate as rangeTest } from "../training/learning_rate.ts";
 import { type TrainedRun, trainRun } from "../training/training.ts";
 
 /** What notebook 05 shows of a training. */
 interface Trained extends TrainedRun {
-  /** Loss, accuracy, AUC and learning rate by epoch. */
+  /** Loss, accuracy, AUC and learning rate by epoch; of folds the validation curves of all. */
   curves: Figure;
   /** What became of the training: where it was continued or stopped, what it started from. */
   outcome: Displayable;
-  /** The epoch that is kept and the last one. */
+  /** The epoch that is kept and the last one; of folds the kept one of each. */
   epochs: Displayable;
   /** What the callbacks did. */
   callbacks: Displayable;
@@ -31,7 +32,7 @@ interface Trained extends TrainedRun {
 
 /**
  * Trains the run's model, with progress and curves that grow as it goes, and keeps the best epoch in
- * model/RUN/. Stop finishes the batch and saves; the same call goes on there, also after a crash.
+ * model/RUN/; with folds a model for each, which are then joined to one. Stop finishes the batch and saves; the same call goes on there, also after a crash.
  *
  * @throws {DataError} When notebook 03 has not been run, or its split has been changed since.
  * @throws {ModelError} When the starting weights cannot be obtained.
@@ -44,22 +45,27 @@ export async function train(run: Run): Promise<Trained> {
   await show(trainingNotices(training));
   const chart = createLive();
   const draw = (history: HistoryRow[], events: TrainingEvent[], epochs = 1) =>
-    learningCurves({ history, events, run: run.name, epochs });
+    (history[0]?.fold ? foldCurves : learningCurves)({ history, events, run: run.name, epochs });
   const trained = await trainRun(run, {
     onProgress: showProgress("Training"),
     onEpoch: (history, events) => chart.update(draw(history, events, training.epochs)),
   });
-  const { history, events, bestEpoch } = trained;
+  const { history, events, kept, members } = trained;
   const curves = draw(history, events);
   await chart.update(curves);
-  const shown = history.filter(({ epoch }) => epoch === bestEpoch || epoch === history.length);
+  const last = history.slice(-1).filter((row) => members === 1 && row !== kept[0]);
   return {
     ...trained,
     curves,
     outcome: displayAll(...outcomeNotices(trained)),
-    epochs: htmlTable(shown, {
-      caption: `Best epoch (${bestEpoch}, kept) and last epoch (${history.length})`,
-    }),
+    epochs: htmlTable(
+      [...kept, ...last].map(({ fold, ...row }) => ({ ...fold && { fold }, ...row })),
+      {
+        caption: members === 1
+          ? `Best epoch (${kept[0]?.epoch ?? "none"}, kept) and last epoch (${history.length})`
+          : "The epoch that each fold has kept",
+      },
+    ),
     callbacks: htmlTable(events, { caption: "What the callbacks did" }),
     saved: await savePlots(run.name, { learning_curves: curves }),
   };

@@ -9,7 +9,7 @@ import {
   runsTable,
   trainingNotices,
 } from "../../lib/show/tables.ts";
-import { runsChart } from "../../lib/show/training_charts.ts";
+import { runsChart } from "../../lib/show/validation_charts.ts";
 import { evaluate, putImages, withNewImages } from "../evaluation/with_new_images.ts";
 import { runSummary } from "../run/run_summaries.ts";
 
@@ -33,10 +33,11 @@ Deno.test("trainingNotices() says what augmentation costs, what is not safe, and
 
 const ofOutcome = (change: Partial<Parameters<typeof outcomeNotices>[0]>) =>
   outcomeNotices({
-    history: Array(4) as HistoryRow[],
+    history: Array.from({ length: 4 }, (_, i) => ({ epoch: i + 1 })) as HistoryRow[],
     resumedFrom: 0,
     interrupted: false,
     cacheProblem: null,
+    members: 1,
     startingWeights: { kind: "imagenet", note: "ImageNet", sha256: null },
     ...change,
   }).map(({ text }) => text);

@@ -11,7 +11,8 @@ import { writeFindings } from "../../lib/run/findings.ts";
 import { writeHistory } from "../../lib/run/history.ts";
 import { type ManifestRow, writeManifest } from "../../lib/run/manifest.ts";
 import type { ModelCard } from "../../lib/run/model_card.ts";
-import { certifySplit, type SplitRow, SUBSETS, writeSplit } from "../../lib/run/split_file.ts";
+import { certifySplit } from "../../lib/run/split_certificate.ts";
+import { type SplitRow, SUBSETS, writeSplit } from "../../lib/run/split_file.ts";
 import { reportPage } from "../../lib/show/report.ts";
 import { matchFiles, type ReportData, type RunFiles } from "../../lib/show/report_files.ts";
 import { type Content, html } from "../../lib/show/report_page.ts";
@@ -36,7 +37,7 @@ function runFiles(
   const image = { dhash: "", width: 700, height: 730, channels: 4, format: "png", status: "ok" };
   const manifest = split.map(({ subset: _, ...row }): ManifestRow => ({ ...row, ...image }));
   const fractions = { train: 0.4, validation: 0.3, test: 0.3 };
-  const certificate = certifySplit(split, manifest, [], { seed: 42, fractions });
+  const certificate = certifySplit(split, manifest, [], { seed: 42, fractions, repeats: 1 });
   const predictions = split.filter(({ subset }) => subset === "test").map((row, i) => {
     const probability = probabilityOf(i, row.label === classes[1] ? 1 : 0);
     const predicted = classes[probability >= 0.5 ? 1 : 0]!;

@@ -4,13 +4,19 @@ import { join } from "node:path";
 import { DataError } from "../../lib/core/errors.ts";
 import { createRandom } from "../../lib/core/random.ts";
 import type { ManifestRow } from "../../lib/run/manifest.ts";
-import { type SplitRow, splitText, subsetCounts, SUBSETS } from "../../lib/run/split_file.ts";
+import {
+  type Fractions,
+  type SplitRow,
+  splitText,
+  subsetCounts,
+  SUBSETS,
+} from "../../lib/run/split_file.ts";
 import { balanceFromManyStarts } from "../../lib/split/balance.ts";
 import { stratifiedSplit } from "../../lib/split/split.ts";
 import { askPython } from "../ask_python.ts";
 import { manifestRow } from "./manifest_rows.ts";
 
-const fractions = { train: 0.7, validation: 0.15, test: 0.15 };
+const fractions: Fractions = { train: 0.7, validation: 0.15, test: 0.15 };
 
 /** Images of many slides: [slide, positive] pairs. */
 const manifests = fc.array(fc.tuple(fc.nat(30), fc.boolean()), { minLength: 40, maxLength: 200 })
@@ -38,7 +44,7 @@ Deno.test("stratifiedSplit() places every usable image once and lets nothing cro
       (rows, links, seed) => {
         const pairs = pairsOf(rows, links);
         const broken = { ...manifestRow(9999, true, "S0"), status: "unreadable: …" };
-        const split = splitOrNull([broken, ...rows], fractions, seed, pairs);
+        const split = splitOrNull([broken, ...rows], { fractions, seed }, pairs);
         if (split === null) return;
         divided++;
         assert.deepEqual(split.map(({ path }) => path), rows.map(({ path }) => path).sort());
@@ -62,8 +68,8 @@ Deno.test("stratifiedSplit() is the same, byte for byte, in any order of rows an
     fc.property(manifests, fc.tuple(fc.nat(), fc.nat()), fc.nat(), (rows, link, seed) => {
       const pairs = pairsOf(rows, [link, [3, 7]]);
       const random = createRandom(seed);
-      const a = splitOrNull(rows, fractions, 42, pairs);
-      const b = splitOrNull(random.shuffle(rows), fractions, 42, random.shuffle(pairs));
+      const a = splitOrNull(rows, { fractions, seed: 42 }, pairs);
+      const b = splitOrNull(random.shuffle(rows), { fractions, seed: 42 }, random.shuffle(pairs));
       assert.equal(a && splitText(a), b && splitText(b));
     }),
     { seed: 1, numRuns: 50 },
@@ -72,12 +78,12 @@ Deno.test("stratifiedSplit() is the same, byte for byte, in any order of rows an
 
 Deno.test("stratifiedSplit() of single images is exact to one image, and follows the seed", () => {
   const rows = Array.from({ length: 1000 }, (_, i) => manifestRow(i, i % 5 === 0));
-  const split = stratifiedSplit(rows, fractions, 1, []);
+  const split = stratifiedSplit(rows, { fractions, seed: 1 }, []);
   assert.deepEqual(
     subsetCounts(split).map(({ classes }) => [classes["non"], classes["sclerotic"]]),
     [[560, 140], [120, 30], [120, 30]],
   );
-  const other = stratifiedSplit(rows, fractions, 2, []);
+  const other = stratifiedSplit(rows, { fractions, seed: 2 }, []);
   const moved = split.filter(({ subset }, i) => subset !== other[i]!.subset).length;
   assert(moved > 300, `${moved} images moved with the seed`);
 });
@@ -87,7 +93,7 @@ function largestMisses(split: readonly SplitRow[]): { share: number; images: num
   const worst = { share: 0, images: 0 };
   for (const [label, { length }] of Map.groupBy(split, ({ label }) => label)) {
     for (const { subset, classes } of subsetCounts(split)) {
-      const miss = Math.abs(classes[label]! - fractions[subset] * length);
+      const miss = Math.abs(classes[label]! - fractions[subset]! * length);
       worst.share = Math.max(worst.share, miss / length);
       worst.images = Math.max(worst.images, miss);
     }
@@ -101,7 +107,7 @@ Deno.test("stratifiedSplit() gives every subset its share of each of several cla
     ...manifestRow(i, true, `S${random.integer(60)}`),
     label: ["normal", "segmental", "global", "ischaemic"][Math.floor(4 * random.next() ** 3)]!,
   }));
-  const split = stratifiedSplit(rows, fractions, 42, []);
+  const split = stratifiedSplit(rows, { fractions, seed: 42 }, []);
   assert.equal(new Set(split.map(({ label }) => label)).size, 4);
   assert(largestMisses(split).share < 0.015);
 });
@@ -112,7 +118,7 @@ Deno.test("stratifiedSplit() of very many unlike groups is exact to a few images
     const slide = Math.floor(3000 * random.next() ** 2);
     return manifestRow(i, random.next() < 0.02 + slide / 8000, `S${slide}`);
   });
-  assert(largestMisses(stratifiedSplit(rows, fractions, 42, [])).images <= 3);
+  assert(largestMisses(stratifiedSplit(rows, { fractions, seed: 42 }, [])).images <= 3);
 });
 
 /** Whether any division of the groups gives every subset every class, by trying all. */
@@ -138,7 +144,7 @@ Deno.test("stratifiedSplit() succeeds exactly where a division with every class 
     fc.property(few, (rows) => {
       const divisible = isDivisible(rows);
       seen[divisible ? "yes" : "no"]++;
-      assert.equal(splitOrNull(rows, fractions, 42, []) !== null, divisible);
+      assert.equal(splitOrNull(rows, { fractions, seed: 42 }, []) !== null, divisible);
     }),
     { seed: 1, numRuns: 300 },
   );
@@ -165,7 +171,7 @@ function leastCost(counts: readonly (readonly number[])[], shares: readonly numb
 
 Deno.test("balanceFromManyStarts() finds the best of all divisions of a few groups", () => {
   const unit = fc.tuple(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 20 }));
-  const shares = SUBSETS.map((subset) => fractions[subset]);
+  const shares = SUBSETS.map((subset) => fractions[subset]!);
   fc.assert(
     fc.property(fc.array(unit, { minLength: 4, maxLength: 7 }), (counts) => {
       const { cost } = balanceFromManyStarts(counts, shares, createRandom(1), 32);
@@ -177,12 +183,12 @@ Deno.test("balanceFromManyStarts() finds the best of all divisions of a few grou
 
 Deno.test("stratifiedSplit() says what is missing when it cannot divide", () => {
   const oneClass = [manifestRow(1, true), manifestRow(2, true)];
-  assert.throws(() => stratifiedSplit(oneClass, fractions, 1, []), /All 2 usable images/);
-  assert.throws(() => stratifiedSplit([], fractions, 1, []), /no usable images/);
+  assert.throws(() => stratifiedSplit(oneClass, { fractions, seed: 1 }, []), /All 2 usable images/);
+  assert.throws(() => stratifiedSplit([], { fractions, seed: 1 }, []), /no usable images/);
   const twoSlides = Array.from({ length: 40 }, (_, i) => manifestRow(i, i % 3 === 0, `S${i % 2}`));
   for (const message of [/form 2 groups/, /train: \d+ non, \d+ sclerotic/, /more patients or sl/]) {
     const refused = { name: DataError.name, message };
-    assert.throws(() => stratifiedSplit(twoSlides, fractions, 1, []), refused);
+    assert.throws(() => stratifiedSplit(twoSlides, { fractions, seed: 1 }, []), refused);
   }
 });
 
@@ -210,7 +216,7 @@ function randomCase(seed: number): ManifestRow[] {
 function imbalance(subsets: readonly number[], labels: readonly number[]): number[] {
   const perSubset = SUBSETS.map((subset, s) => {
     const own = labels.filter((_, i) => subsets[i] === s);
-    const [positives, all, n, fraction] = [sum(own), sum(labels), own.length, fractions[subset]];
+    const [positives, all, n, fraction] = [sum(own), sum(labels), own.length, fractions[subset]!];
     const shares = [positives / all, (n - positives) / (labels.length - all)];
     return [
       sum(shares.map((share) => Math.abs(share - fraction))) / 2,
@@ -236,9 +242,10 @@ Deno.test("stratifiedSplit() is better balanced than scikit-learn's StratifiedGr
     })),
   ) as number[][];
   const ours = cases.map((rows, seed) => {
-    const split = stratifiedSplit(rows, fractions, seed, []);
-    const subsetOf = new Map(split.map(({ path, subset }) => [path, SUBSETS.indexOf(subset)]));
-    return imbalance(rows.map(({ path }) => subsetOf.get(path)!), labelsOf(rows));
+    const split = stratifiedSplit(rows, { fractions, seed }, []);
+    const subsetOf = new Map(split.map(({ path, subset }) => [path, subset]));
+    const subsets: readonly string[] = SUBSETS;
+    return imbalance(rows.map(({ path }) => subsets.indexOf(subsetOf.get(path)!)), labelsOf(rows));
   });
   const theirs = cases.map((rows, i) => imbalance(divisions[i]!, labelsOf(rows)));
   for (const [m, name] of ["shares", "sizes", "ratios"].entries()) {

@@ -152,12 +152,12 @@ Deno.test("verifyRun() finds nothing wrong with an honest run, and every tamperi
       ],
       "another seed in the certificate": [
         certificate('"seed": 42', '"seed": 43'),
-        /config\.json asks for seed and fractions 42,/,
+        /config\.json asks for seed 42 and/,
         /the seed puts it into/,
       ],
       "another seed in config.json": [
         config('"seed":42', '"seed":43'),
-        /config\.json asks for seed and fractions 43,.* the certificate is of seed and fractions 42,/,
+        /config\.json asks for seed 43 and.* the certificate is of seed 42 and/,
       ],
       "the pattern of the groups changed in config.json": [
         config('"(S\\\\d)_"', '"(S[1-3])?"'),

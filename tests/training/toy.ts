@@ -11,14 +11,8 @@ import { epochDraws } from "../../lib/images/decode.ts";
 import { preprocess } from "../../lib/model/forward.ts";
 import { backbones, createModel, estimateMoments, type Model } from "../../lib/model/model.ts";
 import type { HistoryRow } from "../../lib/run/history.ts";
-import {
-  certifySplit,
-  type LabelledFile,
-  type SplitRow,
-  SUBSETS,
-  writeCertificate,
-  writeSplit,
-} from "../../lib/run/split_file.ts";
+import { certifySplit, writeCertificate } from "../../lib/run/split_certificate.ts";
+import { type LabelledFile, type SplitRow, SUBSETS, writeSplit } from "../../lib/run/split_file.ts";
 import { featureSource } from "../../lib/training/features.ts";
 import { fit, type TrainingJob, type TrainingResult } from "../../lib/training/fit.ts";
 import { cutModel, trainStep, withWeights } from "../../lib/training/trainable.ts";

@@ -79,12 +79,12 @@ export function outcomeNotices(
 
 /** How labels are corrected, what became of a person's own lists, and what corrections changed. */
 export function reviewNotices(
-  { file, edited, howTo, corrections, pending, mistakes, uncertain }: Omit<
+  { file, edited, howTo, corrections, pending, doubtful, uncertain }: Omit<
     ReviewRun,
-    "of" | "mistakesOf"
+    "of" | "mistakesOf" | "candidates"
   >,
 ): Displayable[] {
-  const listed = mistakes.length + uncertain.length;
+  const listed = doubtful.length + uncertain.length;
   const changes = corrections?.changes.map(({ path, before, after, predicted }) => ({
     path,
     before: classLabel(before),

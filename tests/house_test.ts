@@ -155,7 +155,7 @@ async function packagesOf(path: string, seen = new Set<string>()): Promise<strin
 }
 
 Deno.test("commands that set up load no package before it is there", async () => {
-  for (const command of ["setup", "run", "lab", "verify"]) {
+  for (const command of ["setup", "run", "lab", "verify", "compare"]) {
     assert.deepEqual(await packagesOf(`tools/${command}.ts`), [], basename(command));
   }
   assert.deepEqual(await packagesOf("tests/main.ts"), []);

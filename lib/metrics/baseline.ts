@@ -45,13 +45,9 @@ export function betterThanBaseline(
   const [onlyModel, onlyBaseline] = majority
     ? [m.trueNegative, m.falseNegative]
     : [m.truePositive, m.falsePositive];
-  const leads = new Map<string | number, number>();
-  for (let i = 0; i < n; i++) {
-    if (predicted[i] === majority) continue; // both are right, or both wrong
-    const key = groups?.[i] ?? i;
-    leads.set(key, (leads.get(key) ?? 0) + (predicted[i] === labels[i] ? 1 : -1));
-  }
-  const p = chanceOfLead([...leads.values()]);
+  // 0 where both are right, or both wrong
+  const leads = predicted.map((one, i) => one === majority ? 0 : one === labels[i] ? 1 : -1);
+  const p = chanceOfLead(leads, groups);
   const better = p < ALPHA;
   const right = m.truePositive + m.trueNegative;
   const baselineRight = Math.max(positives, n - positives);
@@ -74,8 +70,20 @@ export function betterThanBaseline(
   return { p, better, test, headline, sentence };
 }
 
-/** P(Σ ±leads ≥ Σ leads) when every sign is a fair coin's, from the exact distribution of the sum. */
-function chanceOfLead(leads: readonly number[]): number {
+/**
+ * P(Σ ±leads ≥ Σ leads) when the sign of every group's sum is a fair coin's, from the exact
+ * distribution: one-sided sign-flip test, see {@linkcode betterThanBaseline}.
+ *
+ * @param imageLeads Of each image: 1 where one side alone is right, -1 where the other is, else 0.
+ * @param groups Patient or slide of each; left out, every image stands for itself.
+ */
+export function chanceOfLead(imageLeads: readonly number[], groups?: readonly string[]): number {
+  const byGroup = new Map<string | number, number>();
+  for (const [i, lead] of imageLeads.entries()) {
+    const key = groups?.[i] ?? i;
+    byGroup.set(key, (byGroup.get(key) ?? 0) + lead);
+  }
+  const leads = [...byGroup.values()];
   const steps = leads.map(Math.abs).filter((step) => step > 0);
   const sum = (of: readonly number[]) => of.reduce((total, step) => total + step, 0);
   const [reach, lead] = [sum(steps), sum(leads)];

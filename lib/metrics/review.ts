@@ -1,14 +1,16 @@
+import { mean } from "d3-array";
 import { join } from "node:path";
 import { readCsv, toCsv } from "../core/csv.ts";
 import { exists } from "../core/files.ts";
 import { fromRoot, LABELS_FILE } from "../core/paths.ts";
+import { compareCodePoints } from "../core/words.ts";
 import { pathFinder } from "../data/labels.ts";
 import { readReviewRecord, type TestedImages, writeReviewRecord } from "../run/checks.ts";
 import { writeList } from "../run/evaluation_files.ts";
 import type { PredictionRow } from "../run/predictions.ts";
 import type { Run } from "../run/run.ts";
 import { readSplit } from "../run/split_file.ts";
-import { certaintyOf, chooseExamples, type ExamplePredictions } from "./test.ts";
+import { certaintyOf, type ExamplePredictions } from "./test.ts";
 
 const COLUMNS = ["path", "label", "predicted", "probability", "suggested"] as const;
 
@@ -60,7 +62,7 @@ export async function reviewRun(
   const corrected = record && compare(record.current) ? record.current : record?.corrected ?? null;
   const { file, written, edited } = await writeList(
     join(paths.results, "review.csv"),
-    toCsv(COLUMNS, [...review.mistakes, ...review.uncertain].map((row) => ({ ...row }))),
+    toCsv(COLUMNS, [...review.doubtful, ...review.uncertain].map((row) => ({ ...row }))),
     record?.written ?? [],
   );
   await writeReviewRecord(paths.reviewRecord, { written, current, corrected });
@@ -108,33 +110,75 @@ function describeHowTo(file: string, folder: string, hasLabels: boolean): string
     ? `put the corrected rows into ${where}, in place of the rows of the same images`
     : `save it as ${where}`;
   return `To correct: open ${file} in a spreadsheet, change wrong labels in the column “label” ` +
-    "(“suggested” is the class that the model predicts with confidence; an empty label leaves the " +
+    "(“suggested” is the class that is likelier than a label in doubt; an empty label leaves the " +
     `image out), and ${put}. Then run notebooks 02 to 06 again.`;
 }
 
-/** Most mistakes, for nobody looks at thousands, and the certainty from which one is confident. */
-const [MOST_MISTAKES, CONFIDENT] = [50, 0.5];
+/**
+ * Ranks images by how strongly their predictions speak against their labels: confident learning
+ * (Northcutt, Jiang & Chuang 2021, JAIR 70:1373-1411).
+ *
+ * The threshold of a side, the positive class or the rest, is the mean probability of it among images
+ * labelled so. The likely side of an image is the one whose threshold its probability reaches, the
+ * more probable if it reaches both; an image whose likely side is not its label's is a candidate for
+ * a label error. Candidates come first, and all by self-confidence, the probability of the label's
+ * side, rising (with two sides also the order by normalised margin).
+ *
+ * @param predictions Each by a model that never saw the image; calibrated, which puts the members of
+ * all folds on one scale and makes 0.5 the same on both sides.
+ * @returns All of them; `suggested`: of a candidate its likely class, of three classes or more the
+ * predicted one where that is not the positive; else empty.
+ */
+export function rankByDoubt<T extends PredictionRow>(
+  { rows, classes }: Pick<ExamplePredictions<T>, "rows" | "classes">,
+): (T & { suggested: string })[] {
+  const positive = classes.at(-1)!;
+  const confidence = ({ label, probability }: PredictionRow, side = label === positive) =>
+    side ? probability : 1 - probability;
+  const thresholdOf = (side: boolean) =>
+    (mean(rows.filter(({ label }) => (label === positive) === side), (row) => confidence(row)) ??
+      Infinity) - ROUNDING;
+  const [forRest, forPositive] = [thresholdOf(false), thresholdOf(true)];
+  const ranked = rows.map((row) => {
+    const isPositive = row.label === positive;
+    const [own, other] = [confidence(row), confidence(row, !isPositive)];
+    const [ownLeast, otherLeast] = isPositive ? [forPositive, forRest] : [forRest, forPositive];
+    const candidate = other >= otherLeast && !(own >= ownLeast && own >= other);
+    const rest = classes.length === 2 ? classes[0]! : row.predicted;
+    const likely = isPositive ? rest : positive;
+    return { ...row, suggested: candidate && likely !== row.label ? likely : "" };
+  });
+  const last = ({ suggested }: { suggested: string }) => suggested === "" ? 1 : 0;
+  return ranked.sort((a, b) =>
+    last(a) - last(b) || confidence(a) - confidence(b) || compareCodePoints(a.path, b.path)
+  );
+}
+
+/** So that a probability that equals a mean reaches it. */
+const ROUNDING = 1e-9;
+
+/** Most labels in doubt that are listed, for nobody looks at thousands. */
+const MOST_DOUBTFUL = 50;
 
 /**
- * The test images to look at again, since their label may be wrong: up to 50 mistakes (of
- * `mistakesOf`), the most confident first, and of the others the least certain tenth (5 to 50).
- * `suggested` is the predicted class where the model is sure and the label is another, else empty.
+ * The images to look at again: up to 50 whose label is in doubt (the candidates of
+ * {@linkcode rankByDoubt}, and after them the other mistakes), and of the others those that the
+ * prediction is least certain of, a tenth of all (5 to 50).
  */
 export function chooseReview(predictions: ExamplePredictions<PredictionRow>) {
   const { rows, threshold } = predictions;
   const few = Math.min(50, Math.max(5, Math.ceil(0.1 * rows.length)));
-  const [mistakes, uncertain] = chooseExamples(predictions, MOST_MISTAKES);
-  const toRow = ({ path, label, predicted, probability }: PredictionRow) => {
-    const isConfident = certaintyOf({ probability }, threshold) >= CONFIDENT;
-    const suggested = predicted !== label && isConfident ? predicted : "";
-    return { path, label, predicted, probability, suggested };
-  };
-  return {
-    mistakes: mistakes!.examples.map(toRow),
-    uncertain: uncertain!.examples.slice(0, few).map(toRow),
-    mistakesOf: mistakes!.of,
-    of: rows.length,
-  };
+  const ranked = rankByDoubt(predictions);
+  const isMistake = ({ label, predicted }: PredictionRow) => label !== predicted;
+  const inDoubt = ranked.filter((row) => row.suggested !== "" || isMistake(row));
+  const doubtful = inDoubt.slice(0, MOST_DOUBTFUL);
+  const listed = new Set(doubtful);
+  const uncertain = ranked.filter((row) => !listed.has(row)).sort((a, b) =>
+    certaintyOf(a, threshold) - certaintyOf(b, threshold) || compareCodePoints(a.path, b.path)
+  ).slice(0, few);
+  const candidates = ranked.filter(({ suggested }) => suggested !== "").length;
+  const mistakesOf = rows.filter(isMistake).length;
+  return { doubtful, uncertain, candidates, mistakesOf, of: rows.length };
 }
 
 /**

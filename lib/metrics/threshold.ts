@@ -230,7 +230,7 @@ export function mostErrors(most: number, rate: number): Int32Array {
 }
 
 /** The regularised incomplete beta function; jstat brings no types. */
-const { ibeta } = jstat as unknown as { ibeta(x: number, a: number, b: number): number };
+export const { ibeta } = jstat as unknown as { ibeta(x: number, a: number, b: number): number };
 
 /** P(X ≤ k) of a binomial with n trials of chance p. */
 function chanceOfAtMost(k: number, n: number, p: number): number {

@@ -15,6 +15,8 @@ export interface Prediction {
   uncalibrated: number;
   /** Patient or slide. */
   group: string;
+  /** The fold whose member made the prediction; empty or missing with the single split. */
+  fold?: string;
 }
 
 /**
@@ -102,7 +104,7 @@ export function classIndex(classes: readonly string[], name: string): number {
 const COLUMNS = ["path", "label", "predicted", "probability"] as const;
 
 /** A row of predictions_test.csv. */
-export type PredictionRow = Pick<Prediction, (typeof COLUMNS)[number]>;
+export type PredictionRow = Pick<Prediction, (typeof COLUMNS)[number] | "fold">;
 
 /** Writes predictions_test.csv, atomically. */
 export async function writePredictions(path: string, { rows }: Predictions): Promise<void> {

@@ -1,10 +1,11 @@
 import { describeConfig } from "../core/config.ts";
 import type { Config, Monitor } from "../core/settings.ts";
-import { percent, SCORE_NAMES } from "../core/words.ts";
+import { percent, SCORE_NAMES, scoreTitle } from "../core/words.ts";
 import type { ExternalScores } from "../evaluation/external.ts";
 import { describeEvaluation, type Evaluation } from "../evaluation/results.ts";
 import type { GroupShare, GroupShares } from "../evaluation/shares.ts";
 import { describeAugmentations, isAugmented } from "../images/views.ts";
+import type { Comparison, Comparisons } from "../metrics/compare.ts";
 import type { ReviewRun } from "../metrics/review.ts";
 import { lowerIsBetter } from "../run/history.ts";
 import type { Score } from "../run/metrics_file.ts";
@@ -17,7 +18,14 @@ import {
 } from "../run/run.ts";
 import type { TrainedRun } from "../training/training.ts";
 import { classLabel, counted } from "./card.ts";
-import { type Displayable, escapeHtml, htmlDisplay, htmlTable, notice } from "./display.ts";
+import {
+  type Displayable,
+  displayAll,
+  escapeHtml,
+  htmlDisplay,
+  htmlTable,
+  notice,
+} from "./display.ts";
 import { NO_GROUP } from "./group_charts.ts";
 
 /** What a person should know before training with these settings; nothing for the default ones. */
@@ -89,12 +97,12 @@ export function outcomeNotices(
 
 /** How labels are corrected, what became of a person's own lists, and what corrections changed. */
 export function reviewNotices(
-  { file, edited, howTo, corrections, pending, mistakes, uncertain }: Omit<
+  { file, edited, howTo, corrections, pending, doubtful, uncertain }: Omit<
     ReviewRun,
-    "of" | "mistakesOf"
+    "of" | "mistakesOf" | "candidates"
   >,
 ): Displayable[] {
-  const listed = mistakes.length + uncertain.length;
+  const listed = doubtful.length + uncertain.length;
   const changes = corrections?.changes.map(({ path, before, after, predicted }) => ({
     path,
     before: classLabel(before),
@@ -171,6 +179,44 @@ export function runsTable({ runs, remarks }: Runs, config: Config): Displayable 
       `${first.best[monitor]?.toFixed(4) ?? "–"}: ${first.run}`
     : "No run has been trained yet";
   return htmlDisplay(`<div>${first ? table.html : ""}${lines.join("")}</div>`, text);
+}
+
+/** Which runs differ from the reference by more than chance; in a terminal a line a run. */
+export function comparisonTable({ reference, comparisons }: Comparisons): Displayable {
+  const cells = ({ run, verdict, differences, tests }: Comparison) => ({
+    run,
+    verdict,
+    ...Object.fromEntries([
+      ...Object.entries(differences).map(([score, { value, ...limits }]) => {
+        const interval = between(limits, signed);
+        const text = value !== null && signed(value) + (interval === null ? "" : ` (${interval})`);
+        return [`${scoreTitle(score)} difference`, text || null] as const;
+      }),
+      ...tests.map(({ score, by, adjusted }) =>
+        [
+          `p, ${scoreTitle(score)} (${by})`,
+          adjusted < 0.001 ? "< 0.001" : digits(adjusted),
+        ] as const
+      ),
+    ]),
+  });
+  const rows = comparisons.map(cells);
+  const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))];
+  const tests = comparisons.reduce((sum, { tests }) => sum + tests.length, 0);
+  const note =
+    `Differences are a run's score less that of ${reference} on the same test images, with ` +
+    "the 95 % interval of this comparison alone. What is shown is shown by p below 0.05, after Holm's " +
+    `correction over all ${counted(tests, "test")} of the table.`;
+  const caption = `Runs compared with ${reference}`;
+  const lines = rows.map(({ run, ...rest }) =>
+    `${run}: ` +
+    Object.entries(rest).map(([name, text]) => name === "verdict" ? text : `${name} ${text}`)
+      .join("; ")
+  );
+  return displayAll(
+    { ...htmlTable(rows, { caption, columns }), text: [caption, ...lines].join("\n") },
+    tests > 0 ? notice(note) : null,
+  );
 }
 
 /** The values of one run that are not defaults, of the fields in which runs differ. */

@@ -1,5 +1,6 @@
 import { basename } from "node:path";
 import { fromRoot } from "../core/paths.ts";
+import { images } from "../core/words.ts";
 import type { ChosenDecision } from "../metrics/decision.ts";
 import { explainRun } from "../metrics/explain.ts";
 import { type ReviewRun, reviewRun } from "../metrics/review.ts";
@@ -161,16 +162,18 @@ function showScores({ config }: Run, scores: Scores, classes: readonly string[])
 }
 
 async function showReview({ config }: Run, review: ReviewRun): Promise<Displayable> {
-  const tile = ({ path, label, probability }: ReviewRun["mistakes"][number]) => ({
+  const tile = ({ path, label, probability }: ReviewRun["doubtful"][number]) => ({
     path: fromRoot(`${config.data.folder}/${path}`),
     caption: `${basename(path)} · labelled ${label} · probability ${probability.toFixed(3)}`,
   });
-  const mistakes = review.mistakes.slice(0, 15).map(tile);
+  const doubtful = review.doubtful.slice(0, 15).map(tile);
+  const { candidates, mistakesOf, of } = review;
   return displayAll(
-    mistakes.length === 0
-      ? notice("There is no mistake on the test images.")
-      : await imageGrid(mistakes, {
-        title: `${review.mistakesOf} of ${review.of} images were classified wrongly`,
+    doubtful.length === 0
+      ? notice("There is no mistake on the test images, and no label in doubt.")
+      : await imageGrid(doubtful, {
+        title: `Of ${images(of)} ${candidates} may be labelled wrongly, ${mistakesOf} were ` +
+          "classified wrongly",
       }),
     await imageGrid(review.uncertain.slice(0, 10).map(tile), {
       title: "The least certain of the rest",

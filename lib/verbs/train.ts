@@ -1,5 +1,6 @@
+import { compareTests } from "../metrics/compare.ts";
 import type { HistoryRow, TrainingEvent } from "../run/history.ts";
-import { readRuns, type Run } from "../run/run.ts";
+import { rankRuns, readRuns, type Run } from "../run/run.ts";
 import type { Figure } from "../show/card.ts";
 import {
   createLive,
@@ -10,7 +11,7 @@ import {
   showProgress,
 } from "../show/display.ts";
 import { savePlots } from "../show/save_plots.ts";
-import { outcomeNotices, runsTable, trainingNotices } from "../show/tables.ts";
+import { comparisonTable, outcomeNotices, runsTable, trainingNotices } from "../show/tables.ts";
 import { learningCurves, learningRateChart } from "../show/training_charts.ts";
 import { foldCurves, runsChart } from "../show/validation_charts.ts";
 import { findLearningRate as rangeTest } from "../training/learning_rate.ts";
@@ -83,8 +84,17 @@ export async function findLearningRate(run: Run): Promise<Figure> {
   return learningRateChart({ ...found, learningRate, run: run.name });
 }
 
-/** All trained runs beside this one: their settings, scores and validation curves. */
+/**
+ * All trained runs beside this one: their settings, scores and validation curves, and which of those
+ * with test scores differ by more than chance from the one of them with the best validation score.
+ */
 export async function compareRuns({ config }: Run): Promise<Displayable> {
   const runs = await readRuns();
-  return displayAll(runsTable(runs, config), runsChart(runs.runs, config));
+  const ranking = { monitor: config.training.checkpoint.monitor, run: config.run };
+  const compared = await compareTests(rankRuns(runs.runs, ranking).filter(({ test }) => test));
+  return displayAll(
+    runsTable(runs, config),
+    runsChart(runs.runs, config),
+    compared && comparisonTable(compared),
+  );
 }

@@ -88,19 +88,12 @@ def answer(case):
     test = stats.binomtest(model_only, discordant, 0.5, "greater") if discordant else None
     lead = (c == y).astype(int) - (y == majority)
     by_group = [lead[np.array(case["groups"]) == g].sum() for g in sorted(set(case["groups"]))]
-    flips = 1.0
-    if any(by_group):
-        flips = stats.permutation_test(
-            (np.array([*by_group, 0], dtype=float),), np.sum,  # scipy refuses one group alone
-            permutation_type="samples",
-            alternative="greater", n_resamples=np.inf,
-        ).pvalue
     wilson = stats.binomtest(int((c == y).sum()), len(y)).proportion_ci(method="wilson")
     return {
         "scores": {name: number(value) for name, value in scores(case).items()},
         "baseline": {name: number(value) for name, value in scores(baseline).items()},
         "mcnemar": test.pvalue if test else 1.0,
-        "flips": flips,
+        "flips": flip_test(by_group, "greater"),
         "wilson": [wilson.low, wilson.high],
         **curves(case),
     }
@@ -188,6 +181,38 @@ def bands(case):
     }
 
 
+def flip_test(leads, alternative):
+    """Exact sign-flip test of leads by group."""
+    if not any(leads):
+        return 1.0
+    return stats.permutation_test(
+        (np.array([*leads, 0], dtype=float),), np.sum,  # scipy refuses one group alone
+        permutation_type="samples", alternative=alternative, n_resamples=np.inf,
+    ).pvalue
+
+
+def compared(case):
+    """Two runs on the same images: differences, and two-sided p of each test."""
+    y, groups, folds = (np.array(case[k]) for k in ("labels", "groups", "folds"))
+    (p, c), (q, d) = ((np.array(run["probabilities"]), np.array(run["predicted"])) for run in case["runs"])
+    lead = (d == y).astype(int) - (c == y)
+
+    def differences(at):
+        auc = metrics.roc_auc_score(y[at], q[at]) - metrics.roc_auc_score(y[at], p[at])
+        return [auc, lead[at].mean()]
+
+    by_fold = np.array([differences(folds == name) for name in sorted(set(folds))])
+    k, trained = len(by_fold), len(set(folds)) - 2
+    error = np.sqrt((1 / k + 1 / trained) * by_fold.var(axis=0, ddof=1))
+    won, lost = int((lead > 0).sum()), int((lead < 0).sum())
+    return {
+        "differences": differences(y >= 0),
+        "flips": flip_test([lead[groups == g].sum() for g in sorted(set(groups))], "two-sided"),
+        "mcnemar": stats.binomtest(won, won + lost).pvalue if won + lost else 1.0,
+        "corrected": (2 * stats.t.sf(abs(by_fold.mean(axis=0)) / error, k - 1)).tolist(),
+    }
+
+
 request = json.load(sys.stdin)
 json.dump(
     {
@@ -195,6 +220,7 @@ json.dump(
         "confusions": [confusions(case) for case in request.get("confusions", [])],
         "intervals": [intervals(case) for case in request.get("intervals", [])],
         "bands": [bands(case) for case in request.get("bands", [])],
+        "compared": [compared(case) for case in request.get("compared", [])],
         "correlations": [correlations(case) for case in request.get("correlations", [])],
     },
     sys.stdout,

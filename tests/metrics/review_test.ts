@@ -3,8 +3,14 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { parseConfig } from "../../lib/core/config.ts";
 import { readCsv } from "../../lib/core/csv.ts";
+import { createRandom } from "../../lib/core/random.ts";
 import { scanDataset } from "../../lib/data/scan.ts";
-import { chooseReview, compareLabels, type ReviewRun } from "../../lib/metrics/review.ts";
+import {
+  chooseReview,
+  compareLabels,
+  rankByDoubt,
+  type ReviewRun,
+} from "../../lib/metrics/review.ts";
 import { chooseExamples } from "../../lib/metrics/test.ts";
 import { type SplitRow, writeSplit } from "../../lib/run/split_file.ts";
 import { inProjectCopy, ofConfig } from "../copy_project.ts";
@@ -89,27 +95,80 @@ const review = (rows: ReturnType<typeof row>[]) =>
 const suggestions = (rows: readonly { path: string; suggested: string }[]) =>
   rows.map(({ path, suggested }) => [path, suggested]);
 
-Deno.test("chooseReview() lists the surest mistakes and then the least certain", () => {
+Deno.test("chooseReview() lists candidates, then other mistakes, then the least certain", () => {
   const rows = [
     row("a", "negative", 0.02),
-    row("b", "positive", 0.19), // a mistake, not quite half as certain as could be below 0.4
-    row("c", "negative", 0.99), // a mistake, and sure of it
-    row("d", "positive", 0.42),
-    row("e", "negative", 0.3),
+    row("b", "positive", 0.19), // a candidate: 0.81 is above 0.56, the mean of the negative ones
+    row("c", "negative", 0.99), // a candidate, and the surest
+    row("d", "positive", 0.9),
+    row("e", "negative", 0.41), // a mistake: 0.41 is below 0.55, the mean of the positive ones
+    row("f", "negative", 0.39),
   ];
-  const { mistakes, uncertain, mistakesOf, of } = review(rows);
-  assert.deepEqual(suggestions(mistakes), [["c", "positive"], ["b", "negative"]]);
-  assert.deepEqual(suggestions(review([row("b", "positive", 0.21)]).mistakes), [["b", ""]]);
-  assert.deepEqual(suggestions(uncertain), [["d", ""], ["e", ""], ["a", ""]]);
-  assert.deepEqual([mistakesOf, of], [2, 5]);
+  const { doubtful, uncertain, candidates, mistakesOf, of } = review(rows);
+  assert.deepEqual(suggestions(doubtful), [["c", "positive"], ["b", "negative"], ["e", ""]]);
+  assert.deepEqual(suggestions(uncertain), [["f", ""], ["d", ""], ["a", ""]]);
+  assert.deepEqual([candidates, mistakesOf, of], [2, 3, 6]);
 });
 
 Deno.test("chooseReview() lists no more than a person can look at", () => {
   const rows = Array.from({ length: 1000 }, (_, i) => row(`${i}`, "negative", i / 1000));
-  const { mistakes, uncertain, mistakesOf } = review(rows);
-  assert.deepEqual([mistakes.length, uncertain.length, mistakesOf], [50, 50, 600]);
-  assert.equal(mistakes[0]!.path, "999");
+  const { doubtful, uncertain, candidates, mistakesOf } = review(rows);
+  // no image is labelled positive, so nothing says from where on one is likely to be
+  assert.deepEqual([doubtful.length, uncertain.length, candidates, mistakesOf], [50, 50, 0, 600]);
+  assert.equal(doubtful[0]!.path, "999");
   assert.equal(uncertain[0]!.path, "400");
+});
+
+Deno.test("rankByDoubt() agrees with cleanlab 2.9.0 on candidates and order", () => {
+  const labels = "111010010010000011010011";
+  // deno-fmt-ignore
+  const hundredths = [87, 95, 67, 7, 86, 33, 3, 85, 29, 96, 91, 23, 1, 34, 3, 1, 93, 24, 5, 64, 90, 9, 99, 97];
+  const rows = hundredths.map((p, i) => row(`${i + 10}`, CLASSES[Number(labels[i])]!, p / 100));
+  const ranked = rankByDoubt({ rows, classes: CLASSES });
+  // compute_confident_joint(…, calibrate=False, return_indices_of_off_diagonals=True)
+  assert.deepEqual(
+    suggestions(ranked).filter(([, suggested]) => suggested !== ""),
+    [["19", "positive"], ["30", "positive"], ["27", "negative"]],
+  );
+  // get_label_quality_scores(…, method="normalized_margin"), and "self_confidence"
+  assert.deepEqual(ranked.slice(3, 8).map(({ path }) => path), ["29", "23", "15", "12", "18"]);
+});
+
+Deno.test("rankByDoubt() ranks each image once, in any order, and both sides alike", () => {
+  const image = fc.tuple(fc.constantFrom(...CLASSES), fc.integer({ min: 0, max: 16 }));
+  fc.assert(fc.property(fc.array(image, { maxLength: 30 }), (drawn) => {
+    const rows = drawn.map(([label, p], i) => row(`${i}`, label, p / 16));
+    const ranked = rankByDoubt({ rows, classes: CLASSES });
+    assert.deepEqual(rankByDoubt({ rows: rows.toReversed(), classes: CLASSES }), ranked);
+    assert.equal(new Set(ranked.map(({ path }) => path)).size, rows.length);
+    const mirrored = rows.map((row) => ({ ...row, probability: 1 - row.probability }));
+    const other = rankByDoubt({ rows: mirrored, classes: CLASSES.toReversed() });
+    assert.deepEqual(suggestions(other), suggestions(ranked));
+  }));
+});
+
+/** Share of labels flipped on purpose that stand in the first tenth of a ranking by doubt. */
+function flippedFound(separation: number): number {
+  const random = createRandom(`flips/${separation}`);
+  let [flipped, found] = [0, 0];
+  for (let set = 0; set < 20; set++) {
+    const rows = Array.from({ length: 500 }, (_, i) => {
+      const [isPositive, isFlipped] = [i % 3 === 0, i % 20 === 7];
+      const centre = separation * (isPositive ? 1 : -1) - Math.LN2; // two of three are negative
+      const logit = centre + Math.sqrt(2 * separation) * random.normal();
+      return row(`${i}`, CLASSES[isPositive === isFlipped ? 0 : 1]!, 1 / (1 + Math.exp(-logit)));
+    });
+    const first = rankByDoubt({ rows, classes: CLASSES }).slice(0, 50);
+    flipped += rows.filter((_, i) => i % 20 === 7).length;
+    found += first.filter(({ path }) => Number(path) % 20 === 7).length;
+  }
+  return found / flipped;
+}
+
+Deno.test("rankByDoubt() puts most of 5 % flipped labels into its first tenth", () => {
+  // calibrated log odds of an AUC of 0.985 and of 0.921: normal, of variance twice their mean
+  const [good, fair] = [flippedFound(4.7), flippedFound(2)];
+  assert.ok(good > 0.9 && fair > 0.7, `${good}, ${fair}`);
 });
 
 Deno.test("compareLabels() says what corrections make of the same predictions", () => {

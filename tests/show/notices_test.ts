@@ -57,7 +57,7 @@ const row = { path: "a", label: "x", predicted: "y", probability: 1, suggested: 
 
 const review = {
   ...{ file: "review.csv", edited: [], howTo: "To correct: …", corrections: null, pending: 0 },
-  ...{ mistakes: [row, row], uncertain: [row] },
+  ...{ doubtful: [row, row], uncertain: [row] },
 };
 
 Deno.test("reviewNotices() tells what to do, of lists that were kept, and of corrections", () => {

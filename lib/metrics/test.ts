@@ -7,7 +7,13 @@ import { predictSubset } from "../model/predict.ts";
 import { fitRunReference } from "../model/reference.ts";
 import type { RunModel } from "../model/saved.ts";
 import { calibrate, decide } from "../run/decision.ts";
-import { countTestRead, otherTestRuns, type Scores, type TestReads } from "../run/metrics_file.ts";
+import {
+  countTestRead,
+  type Metrics,
+  otherTestRuns,
+  type Scores,
+  type TestReads,
+} from "../run/metrics_file.ts";
 import type { ModelCard } from "../run/model_card.ts";
 import { modelCardMarkdown } from "../run/model_card_text.ts";
 import {
@@ -19,6 +25,7 @@ import {
 import type { Run } from "../run/run.ts";
 import { betterThanBaseline } from "./baseline.ts";
 import { chooseDecision, withRunModel } from "./decision.ts";
+import { testProbe } from "./probe.ts";
 import { computeScores } from "./scores.ts";
 
 /**
@@ -28,8 +35,9 @@ import { computeScores } from "./scores.ts";
  *
  * @param options `loaded`: the run's model, where it is loaded already; its own card is then out of
  * date, and the one returned counts.
- * @returns With the `reference` of ordinary images (`null`: too few images to tell) and the `verdict`:
- * whether the model is better than always predicting the more frequent class.
+ * @returns With the `reference` of ordinary images (`null`: too few images to tell), the `verdict`:
+ * whether the model is better than always predicting the more frequent class, and what it gains over a
+ * linear `probe` ({@linkcode testProbe}).
  * @throws As `chooseDecision` and {@linkcode testRun}.
  */
 export async function testModel(
@@ -41,7 +49,11 @@ export async function testModel(
     const decided = { ...loaded, card: decision.card };
     const reference = await fitRunReference(decided, run, onProgress, decision.predicted);
     const tested = await testRun(run, onProgress, decided);
-    return { ...tested, decision, reference, verdict: betterThanBaseline(tested.predictions) };
+    const part = Object.groupBy(loaded.split, ({ subset }) => subset);
+    const parts = [{ train: part.train ?? [], test: part.test ?? [] }];
+    const probe = await testProbe(run, decided, parts, tested.predictions, onProgress);
+    const verdict = betterThanBaseline(tested.predictions);
+    return { ...tested, decision, reference, verdict, probe };
   });
 }
 
@@ -111,9 +123,10 @@ function withReferences(scores: Scores, references: MetricsConfig["references"])
 export async function writeModelCard(
   { paths }: Run,
   card: ModelCard,
-  { scores, reads }: { scores: Scores; reads: TestReads },
+  { scores, reads, probe }: Pick<Metrics, "probe"> & { scores: Scores; reads: TestReads },
 ): Promise<void> {
-  await writeAtomic(paths.modelCardText, modelCardMarkdown(card, { scores, reads: reads.count }));
+  const test = { scores, reads: reads.count, probe };
+  await writeAtomic(paths.modelCardText, modelCardMarkdown(card, test));
 }
 
 /** Predictions worth looking at for one reason. */

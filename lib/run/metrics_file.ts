@@ -2,9 +2,9 @@ import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { DataError } from "../core/errors.ts";
-import { exists, readJson } from "../core/files.ts";
+import { exists, readJson, writeJson } from "../core/files.ts";
 import { runFolders, runPaths } from "../core/paths.ts";
-import { SCORE_NAMES, type ScoreName } from "../core/words.ts";
+import { images, SCORE_NAMES, type ScoreName } from "../core/words.ts";
 import { type Decision, decisionSchema } from "./decision.ts";
 import type { SplitRow } from "./split_file.ts";
 
@@ -39,6 +39,8 @@ export type Scores = Record<ScoreName, Score>;
 export interface Metrics {
   scores: Partial<Scores>;
   reads: TestReads;
+  /** `null` where a version wrote the file that knew no probe. */
+  probe: ProbeScores | null;
 }
 
 /** The scores that a summary in a few lines shows. */
@@ -65,7 +67,64 @@ export async function readMetrics(path: string): Promise<Metrics> {
     }
     scores[name] = score;
   }
-  return { scores, reads };
+  return { scores, reads, probe: probeSchema.safeParse(json["probe"]).data ?? null };
+}
+
+const gainSchema = scoreSchema.pick({ value: true, low: true, high: true, reason: true });
+
+const probeSchema = z.union([
+  z.object({
+    l2: z.array(z.number().positive()),
+    images: z.int().min(0),
+    scores: z.record(z.enum(SCORE_NAMES), number),
+    gains: z.object({ roc_auc: gainSchema, accuracy: gainSchema }),
+  }),
+  z.object({ reason: z.string() }),
+]);
+
+/**
+ * What a linear probe scores on the test images: `probe` of metrics.json; else why there is none.
+ *
+ * - `l2`: strength of the penalty, one a model that was tested; `images`: how many both predicted.
+ * - `scores`: of the probe, at the threshold 0.5, `null` where undefined.
+ * - `gains`: what the model scores more on the same images, with 95 % intervals.
+ */
+export type ProbeScores = z.infer<typeof probeSchema>;
+
+/** Adds a comparison with a probe to metrics.json, which is there, atomically. */
+export async function writeProbe(path: string, probe: ProbeScores): Promise<void> {
+  const metrics = await readJson(path, "Run notebook 06 again; it writes this file.");
+  await writeJson(path, { ...metrics as Record<string, unknown>, probe });
+}
+
+/** What a comparison with a probe says, in words; `isBeaten`: a gain over the probe is shown. */
+export function describeProbe(probe: ProbeScores): { text: string; isBeaten: boolean } {
+  if ("reason" in probe) {
+    return { text: `There is no linear probe to compare with: ${probe.reason}`, isBeaten: false };
+  }
+  const { scores, gains: { roc_auc: auc, accuracy }, images: n } = probe;
+  const digits = (value: number | null) => value?.toFixed(3).replace(/^-/, "−") ?? "undefined";
+  const gain = ({ value, low, high, reason }: typeof auc, of: string) =>
+    `${digits(value)} in ${of} (${
+      low === null
+        ? `no interval: ${reason ?? "a class is absent"}`
+        : `95 % confidence interval ${digits(low)} to ${digits(high)}`
+    })`;
+  const [isBeaten, isBetter] = [(auc.low ?? 0) > 0, (auc.high ?? 0) < 0];
+  const ofAuc = gain(auc, "ROC-AUC");
+  const verdict = isBeaten
+    ? `Fine-tuning gains ${ofAuc} over a linear probe`
+    : isBetter
+    ? `Fine-tuning loses against a linear probe: ${ofAuc}`
+    : `It is not shown that fine-tuning gains over a linear probe: ${ofAuc}`;
+  const remedy = isBeaten
+    ? ""
+    : " To train the probe itself: model.unfreezeLast: 0 and model.head: { units: [], dropout: [] }.";
+  const text =
+    `${verdict}, and ${gain(accuracy, "accuracy")}. The probe, a logistic regression on ` +
+    `the features that training started from, has a ROC-AUC of ${digits(scores.roc_auc)} and an ` +
+    `accuracy of ${digits(scores.accuracy)} on the same ${images(n)}, at the threshold 0.5.`;
+  return { text: text + remedy, isBeaten };
 }
 
 const testReadsSchema = z.object({

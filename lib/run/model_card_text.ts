@@ -1,9 +1,12 @@
 import { scoreTitle } from "../core/words.ts";
-import type { Score } from "./metrics_file.ts";
+import { describeProbe, type Metrics, type Score } from "./metrics_file.ts";
 import { describeHead, type ModelCard } from "./model_card.ts";
 
-/** A model's scores on its test images, and how often these have been read (`null`: not counted). */
-type ModelTest = { scores: Readonly<Record<string, Score>>; reads: number | null };
+/** A model's and a probe's scores on the test images, and how often these have been read (`null`: not counted). */
+type ModelTest = Pick<Metrics, "probe"> & {
+  scores: Readonly<Record<string, Score>>;
+  reads: number | null;
+};
 
 /**
  * A model card in Markdown, under the headings of Mitchell and others (Model Cards for Model
@@ -138,11 +141,12 @@ function analyses(test: ModelTest | null): string[] {
     const scores = `${number(score.value)} | ${interval} | ${number(score.baseline)}`;
     return `| ${escape(scoreTitle(name))} | ${scores} | ${score.n} | ${escape(score.method)} |`;
   });
-  return [[
+  const table = [
     "| score | value | 95 % interval | baseline | n | method |",
     "| --- | --- | --- | --- | --- | --- |",
     ...rows,
-  ].join("\n")];
+  ].join("\n");
+  return test.probe ? [table, escape(describeProbe(test.probe).text)] : [table];
 }
 
 function caveats({ architecture: { classes }, decision }: ModelCard): string[] {

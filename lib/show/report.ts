@@ -4,7 +4,7 @@ import { runPaths } from "../core/paths.ts";
 import { images, percent, SCORE_MEANINGS, SCORE_NAMES, SYNTHETIC_NOTE } from "../core/words.ts";
 import { majorityBaseline } from "../data/scan.ts";
 import { betterThanBaseline } from "../metrics/baseline.ts";
-import { describeTestReads } from "../run/metrics_file.ts";
+import { describeProbe, describeTestReads } from "../run/metrics_file.ts";
 import type { Predictions } from "../run/predictions.ts";
 import { classLabel, quoted } from "./card.ts";
 import { readReport, type ReportData } from "./report_files.ts";
@@ -157,6 +157,7 @@ function performanceSection({ test, plots }: ReportData): Section {
   const head = ["performance", "Performance"] as const;
   if (!test) return section(...head, "The model has not been tested: notebook 06 does.");
   const reads = describeTestReads(test.reads);
+  const probe = test.probe && describeProbe(test.probe);
   return section(
     ...head,
     `Scores are those of ${positiveOf(test.predictions).name} on the test images. The baseline ` +
@@ -164,19 +165,21 @@ function performanceSection({ test, plots }: ReportData): Section {
       "not better than it is of no use. An interval says what other test images of the same " +
       "source might have given; it says nothing about another source.",
     note(reads.isClean ? "info" : "warning", reads.text),
+    probe && note(probe.isBeaten ? "info" : "warning", probe.text),
     scoreTables(test),
     TEST_PLOTS.map((name) => plots.has(name) ? figure(plots.get(name)!) : null),
   );
 }
 
 /** How intervals were found, and why something is undefined, is said below the table. */
-function scoreTables({ scores }: Test): Content {
+function scoreTables({ scores, probe }: Test): Content {
   const known = SCORE_NAMES.flatMap((name) => scores[name] ? [{ name, ...scores[name] }] : []);
   const reasons = ({ method, reason }: (typeof known)[number]) =>
     [method === "none" ? "" : method, reason ?? ""].filter(Boolean);
   const notes = [...new Set(known.flatMap(reasons))];
   const letter = (text: string) => String.fromCharCode(97 + notes.indexOf(text) % 26);
-  const columns = ["value", "95\u00a0% confidence interval", "baseline", "n"].map(numeric);
+  const ofProbe = probe && "scores" in probe ? probe.scores : null;
+  const columns = ["value", "95\u00a0% confidence interval", "baseline", "probe", "n"].map(numeric);
   const published = known.flatMap(({ name, value, references = [] }) =>
     references.map(({ name: by, note, value: published }) => [
       ...[SCORE_MEANINGS[name].title, decimal(published), decimal(value), by, note],
@@ -190,7 +193,8 @@ function scoreTables({ scores }: Test): Content {
         html`<b>${SCORE_MEANINGS[score.name].title}</b>&nbsp;<sup>${
           reasons(score).map(letter).join(" ")
         }</sup>`,
-        ...[decimal(score.value), interval(score), decimal(score.baseline), score.n],
+        ...[decimal(score.value), interval(score), decimal(score.baseline)],
+        ...[decimal(ofProbe?.[score.name] ?? null), score.n],
         html`<small>${SCORE_MEANINGS[score.name].meaning}</small>`,
       ]),
     ),

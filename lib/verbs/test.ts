@@ -1,13 +1,18 @@
 import { basename } from "node:path";
 import { fromRoot } from "../core/paths.ts";
-import { images } from "../core/words.ts";
+import { images, SCORE_NAMES, type ScoreName } from "../core/words.ts";
 import type { ChosenDecision } from "../metrics/decision.ts";
 import { explainRun } from "../metrics/explain.ts";
 import { type ReviewRun, reviewRun } from "../metrics/review.ts";
 import { testModel, writeModelCard } from "../metrics/test.ts";
 import { disposeModel } from "../model/model.ts";
 import { loadRunModel, type RunModel } from "../model/saved.ts";
-import { describeTestReads, type Scores } from "../run/metrics_file.ts";
+import {
+  describeProbe,
+  describeTestReads,
+  type ProbeScores,
+  type Scores,
+} from "../run/metrics_file.ts";
 import type { Predictions } from "../run/predictions.ts";
 import type { Run } from "../run/run.ts";
 import type { Figure } from "../show/card.ts";
@@ -40,9 +45,11 @@ interface Tested extends
   reference: Displayable;
   /** Whether the model is better than always predicting the most frequent class. */
   verdict: Displayable;
+  /** Whether fine-tuning gains anything over a logistic regression on the features it started from. */
+  probe: Displayable;
   /** How often the test images have been read. */
   reads: Displayable;
-  /** Every score with its 95 % confidence interval and its baseline, and published ones beside. */
+  /** Every score with its 95 % confidence interval, baseline and probe, and published ones beside. */
   scores: Displayable;
   /** Where the plots were saved. */
   saved: Displayable;
@@ -74,7 +81,7 @@ export async function test(run: Run): Promise<Tested> {
 
 async function testLoaded(run: Run, loaded: RunModel): Promise<Tested> {
   const tested = await testModel(run, { loaded, onProgress: showProgress("Testing") });
-  const { predictions, reads, scores, card, verdict: { headline, sentence, better } } = tested;
+  const { predictions, reads, scores, card, probe, verdict } = tested;
   const charts = {
     confusion: confusionMatrixChart(predictions),
     histogram: scoreHistogram(predictions),
@@ -102,9 +109,10 @@ async function testLoaded(run: Run, loaded: RunModel): Promise<Tested> {
     groups: charts.groups,
     ...Object.fromEntries(overlays.map((figure, i) => [`explained_${i + 1}`, figure])),
   });
-  await writeModelCard(run, card, { scores, reads });
+  await writeModelCard(run, card, { scores, reads, probe });
   await writeReport(run.name);
   const counted = describeTestReads(reads);
+  const compared = describeProbe(probe);
   return {
     predictions,
     ...charts,
@@ -116,9 +124,10 @@ async function testLoaded(run: Run, loaded: RunModel): Promise<Tested> {
         "warning",
       )
       : notice("Notebook 07 will flag images that are unlike the training images."),
-    verdict: notice(`${headline} ${sentence}`, better ? "info" : "warning"),
+    verdict: notice(`${verdict.headline} ${verdict.sentence}`, verdict.better ? "info" : "warning"),
+    probe: notice(compared.text, compared.isBeaten ? "info" : "warning"),
     reads: notice(counted.text, counted.isClean ? "info" : "warning"),
-    scores: showScores(run, scores, predictions.classes),
+    scores: showScores(run, tested),
     saved,
     review: await showReview(run, review),
     explanations: displayAll(
@@ -142,7 +151,10 @@ function showDecision({ logLoss, labels, reasons, decision }: ChosenDecision): D
   );
 }
 
-function showScores({ config }: Run, scores: Scores, classes: readonly string[]): Displayable {
+function showScores(
+  { config }: Run,
+  { scores, probe, predictions }: { scores: Scores; probe: ProbeScores; predictions: Predictions },
+): Displayable {
   const published = config.metrics.references.map(({ name, score, value, note }) => ({
     score,
     published: value,
@@ -150,10 +162,11 @@ function showScores({ config }: Run, scores: Scores, classes: readonly string[])
     by: name,
     note,
   }));
+  const ofProbe: Partial<Record<ScoreName, number | null>> = "scores" in probe ? probe.scores : {};
   return displayAll(
-    htmlTable(Object.entries(scores).map(([score, row]) => ({ score, ...row })), {
-      columns: ["score", "value", "low", "high", "baseline", "n", "method"],
-      caption: `Test scores of ${classes.at(-1)}, with 95 % confidence intervals`,
+    htmlTable(SCORE_NAMES.map((score) => ({ score, ...scores[score], probe: ofProbe[score] })), {
+      columns: ["score", "value", "low", "high", "baseline", "probe", "n", "method"],
+      caption: `Test scores of ${predictions.classes.at(-1)}, with 95 % confidence intervals`,
     }),
     published.length === 0
       ? null

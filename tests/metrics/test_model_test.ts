@@ -10,7 +10,7 @@ import { readKerasCard, saveKeras } from "../../lib/model/keras_files.ts";
 import { disposeModel } from "../../lib/model/model.ts";
 import { loadModel, type RunModel, saveModel, updateCard } from "../../lib/model/saved.ts";
 import { DEFAULT_DECISION } from "../../lib/run/decision.ts";
-import { countTestRead, describeTestReads } from "../../lib/run/metrics_file.ts";
+import { countTestRead, describeTestReads, readMetrics } from "../../lib/run/metrics_file.ts";
 import { readSplit, type SplitRow, SUBSETS, writeSplit } from "../../lib/run/split_file.ts";
 import { inProjectCopy, type OfConfig, ofConfig } from "../copy_project.ts";
 import { inFolder, picture, put } from "../data/test_images.ts";
@@ -154,7 +154,16 @@ test("testModel() gives what its steps give, with a model that is loaded once", 
   const onProgress = (done: number, total: number) => void (done === total && finished.push(done));
   const tested = await testModel(own, { loaded, onProgress });
   assert.equal(tf.memory().numTensors, tensors, "the model given is left as it is");
-  assert.deepEqual(finished, [8, 8, 8], "each image is predicted once");
+  assert.deepEqual(finished, [8, 8, 8, 16], "once each by the model; then the probe's");
+  const { probe } = await readMetrics(join(root, "results/default/metrics.json"));
+  assert.deepEqual(probe, tested.probe);
+  assert.ok(probe && "gains" in probe && probe.images === 8 && probe.l2.length === 1);
+  const startingWeights = { ...loaded.card.startingWeights, sha256: "0".repeat(64) };
+  const other = { ...loaded, card: { ...loaded.card, startingWeights } };
+  assert.deepEqual((await testModel(own, { loaded: other })).probe, {
+    reason: "Training started from other weights: for a test.",
+  });
+  assert.equal(tf.memory().numTensors, tensors);
   assert.deepEqual(tested.decision, decision);
   assert.equal(tested.reference, null); // eight validation images tell nothing
   assert.deepEqual(tested.predictions, steps.predictions);
@@ -174,7 +183,7 @@ async function loadRun(root: string): Promise<RunModel> {
 
 test("testRun() counts every read of the test images, and by whom, and shows published scores", async ({ root, config, testRun, chooseDecision }) => {
   const path = join(root, "results/default/metrics.json");
-  const readMetrics = async () => JSON.parse(await Deno.readTextFile(path));
+  const metricsJson = async () => JSON.parse(await Deno.readTextFile(path));
   const first = await testRun(config);
   assert.equal(describeTestReads(first.reads).isClean, true);
   const reference = { name: "A paper", value: 0.9, note: "other images" };
@@ -183,23 +192,23 @@ test("testRun() counts every read of the test images, and by whom, and shows pub
   assert.deepEqual([second.reads.count, describeTestReads(second.reads).isClean], [2, true]);
   const f1 = { ...first.scores.f1, references: [reference] };
   assert.deepEqual(second.scores, { ...first.scores, f1 });
-  assert.deepEqual((await readMetrics()).f1.references, [reference]);
+  assert.deepEqual((await metricsJson()).f1.references, [reference]);
 
   const platt = { ...config.metrics, calibration: "platt" as const };
   const { decision } = await chooseDecision({ ...config, metrics: platt });
-  assert.equal((await readMetrics()).test_reads.count, 2, "the decision looks at no test image");
+  assert.equal((await metricsJson()).test_reads.count, 2, "the decision looks at no test image");
   const { reads } = await testRun(config);
   assert.deepEqual(
     reads.readers.map(({ calibration, threshold, reads }) => [calibration, threshold, reads]),
     [[DEFAULT_DECISION.calibration, 0.5, 2], [decision.calibration, decision.threshold, 1]],
   );
-  assert.deepEqual((await readMetrics()).test_reads, reads);
+  assert.deepEqual((await metricsJson()).test_reads, reads);
   assert.equal(describeTestReads(reads).isClean, false);
   assert.match(describeTestReads(reads).text, /3 times .* 2 different models or decisions/);
 
   const metricsOf = async (run: string, text: string) =>
     await put(root, `results/${run}/metrics.json`, text);
-  const { test_reads: own, ...scores } = await readMetrics();
+  const { test_reads: own, ...scores } = await metricsJson();
   const anew = { ...own, test_sha256: "0" };
   await metricsOf("<b>", JSON.stringify({ ...scores, test_reads: own }));
   await metricsOf("other test", JSON.stringify({ ...scores, test_reads: anew }));

@@ -39,6 +39,7 @@ Deno.test("modelCardMarkdown() gives the test scores with interval and baseline"
   const score = { low: 0.8, high: 0.95, baseline: 0.5, n: 60, method: "a|b" };
   const text = modelCardMarkdown(card, {
     reads: 2,
+    probe: { reason: "The weights have *gone*." },
     scores: {
       roc_auc: { ...score, value: 0.9 },
       precision: { ...score, value: null, low: null, high: null, baseline: null },
@@ -50,6 +51,10 @@ Deno.test("modelCardMarkdown() gives the test scores with interval and baseline"
   );
   assert.match(text, /^\| Precision \| – \| – \| – \| 60 \|/m);
   assert.match(text, /They have been read 2 times\./);
+  assert.match(
+    text,
+    /^There is no linear probe to compare with: The weights have \\\*gone\\\*\.$/m,
+  );
 });
 
 Deno.test("modelCardMarkdown() lets no name become markup", () => {

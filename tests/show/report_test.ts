@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { parseConfig } from "../../lib/core/config.ts";
 import { toCsv } from "../../lib/core/csv.ts";
 import { createRandom } from "../../lib/core/random.ts";
-import { SYNTHETIC_NOTE } from "../../lib/core/words.ts";
+import { SCORE_NAMES, SYNTHETIC_NOTE } from "../../lib/core/words.ts";
 import { computeScores } from "../../lib/metrics/scores.ts";
 import { writeFindings } from "../../lib/run/findings.ts";
 import { writeHistory } from "../../lib/run/history.ts";
@@ -22,6 +22,13 @@ import { testCard } from "../model/model_card.ts";
 import { historyOf } from "../run/run_summaries.ts";
 
 const CLASSES = ["non_globally_sclerotic", "globally_sclerotic"];
+
+const probeScores = Object.fromEntries(SCORE_NAMES.map((name) => [name, 0.789])) as Record<
+  (typeof SCORE_NAMES)[number],
+  number
+>;
+
+const noGain = { value: 0, low: null, high: null, reason: "all the same" };
 
 /** The files of a run of 180 images, a fifth positive, 60 to a subset; each image its own group. */
 function runFiles(
@@ -73,6 +80,10 @@ function runFiles(
         test_sha256: "b".repeat(64),
         readers: [{ weights_sha256: card.weights.sha256, calibration, threshold, reads: 1 }],
         other_runs: [],
+      },
+      probe: {
+        ...{ l2: [10], images: 60, scores: probeScores },
+        gains: { roc_auc: { value: 0.02, low: 0.01, high: 0.03 }, accuracy: { ...noGain } },
       },
     },
     predictions,
@@ -270,7 +281,8 @@ function withRun(
         put(root, `results/try/${name}`, JSON.stringify(value));
       await json("config.json", { ...files.config, run: "try" });
       await json("split_certificate.json", files.certificate);
-      await json("metrics.json", { ...files.metrics!.scores, test_reads: files.metrics!.reads });
+      const { scores, reads, probe } = files.metrics!;
+      await json("metrics.json", { ...scores, test_reads: reads, probe });
       await json("explanation_check.json", null);
       await writeManifest(at("manifest.parquet"), files.manifest!);
       const finding = { path: "=x", finding: "blurred", detail: "d", other_path: "" } as const;
@@ -294,6 +306,9 @@ Deno.test(
     const page = await write();
     assert.match(page, /Better than always giving the more frequent answer/);
     assert.match(page, /1 of 60 images was predicted otherwise/);
+    assert.match(page, /gains 0\.020 in ROC-AUC \(95 % .* 0\.030\) over a linear probe/);
+    assert.match(page, /accuracy \(no interval: all the same\)/);
+    assert.equal(page.split('<td class="number">0.789<').length - 1, SCORE_NAMES.length);
     assert.match(page, /far less sharp than the other images/);
     assert.doesNotMatch(page, /Not everything here fits together|NaN|\[object|>(undefined|null)/);
     const [, encoded, rest] = /"data:image\/svg\+xml;base64,([^"]+)"([^>]+)>/.exec(page)!;

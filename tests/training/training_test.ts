@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { readCsv } from "../../lib/core/csv.ts";
 import { exists, sha256File } from "../../lib/core/files.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
 import { disposeModel } from "../../lib/model/model.ts";
 import { loadModel } from "../../lib/model/saved.ts";
 import { readHistory } from "../../lib/run/history.ts";
+import type { ProbeScores } from "../../lib/run/metrics_file.ts";
 import { askPython } from "../ask_python.ts";
+import { sectionsOf } from "../copy_project.ts";
 import { type CellAnswer, runCells } from "../run_cells.ts";
 import { CLASSES, testToyProject as test } from "./toy.ts";
 
@@ -82,6 +85,23 @@ test("trainRun() leaves the best model with its card, the history and a Keras fi
   assert.deepEqual(card.data.images, { train: 12, validation: 9, test: 9 });
   assert.deepEqual(card.startingWeights, startingWeights);
   assert.equal(card.startingWeights.kind, "random");
+});
+
+test("a linear probe trains, is saved for Python too, and is tested and evaluated as any model", async ({ root, load, trainRun, config }) => {
+  const head = { units: [], dropout: [] };
+  const own = config({ model: { head }, evaluation: { folder: "data" } });
+  await trainRun(own);
+  const { model, card } = await loadModel(join(root, "model/default"));
+  disposeModel(model);
+  assert.deepEqual([card.architecture.head, card.frozen.unfreezeLast], [head, 0]);
+  assert.deepEqual(model.graph.slice(-2).map(({ name }) => name), ["head_pool", "predictions"]);
+  assert.ok(await exists(join(root, "model/default/model.keras")));
+  const run = sectionsOf({ load }, own);
+  const { probe } = await run("testModel", "lib/metrics/test.ts") as { probe: ProbeScores };
+  assert.ok("gains" in probe && probe.images === 9);
+  await run("evaluateRun", "lib/evaluation/evaluate.ts");
+  const rows = await readCsv(join(root, "results/default/evaluation.csv"), ["name"], "");
+  assert.equal(rows.length, 30);
 });
 
 test("trainRun() continues what was interrupted, and begins anew when config or model are others", async ({ root, trainRun, config }) => {

@@ -1,0 +1,192 @@
+import { DataError, ModelError, reasonOf } from "../core/errors.ts";
+import { breathe, type OnProgress } from "../core/long_work.ts";
+import { createRandom } from "../core/random.ts";
+import { DEFAULT_HEAD } from "../core/settings.ts";
+import { rankByProbability, rocAuc } from "../core/stats.ts";
+import { disposeModel } from "../model/model.ts";
+import { createPredictor, decodeOptions, predictImages } from "../model/predict.ts";
+import type { RunModel } from "../model/saved.ts";
+import { startingModel } from "../model/start.ts";
+import { type ProbeScores, writeProbe } from "../run/metrics_file.ts";
+import type { ModelCard } from "../run/model_card.ts";
+import type { Predictions } from "../run/predictions.ts";
+import type { Run } from "../run/run.ts";
+import { splitContents, type SplitRow } from "../run/split_file.ts";
+import { bootstrap, sharedGroups } from "./intervals.ts";
+import { fitProbe, probeLogOdds } from "./logistic.ts";
+import { weightedScores } from "./scores.ts";
+
+/** What a probe is fitted to, as the model was, and what it then predicts. */
+export type ProbePart = Record<"train" | "test", readonly SplitRow[]>;
+
+/** Images to learn from, and to predict, of all parts: bounds the minutes and the memory. */
+const MOST = 3000;
+
+/**
+ * Sets the model's test predictions beside those of a linear probe ({@linkcode probeRun}), and puts
+ * the comparison into metrics.json. Where there can be no probe, it says why.
+ *
+ * @param parts One a model of which `predictions` are: the split itself, or each fold.
+ * @throws {ImageError} When an image has gone or broken since.
+ */
+export async function testProbe(
+  run: Run,
+  { card }: Pick<RunModel, "card">,
+  parts: readonly ProbePart[],
+  predictions: Predictions,
+  onProgress?: OnProgress,
+): Promise<ProbeScores> {
+  let scores: ProbeScores;
+  try {
+    scores = compareWithProbe(predictions, await probeRun(run, card, parts, onProgress));
+  } catch (error) {
+    if (!(error instanceof ModelError || error instanceof DataError)) throw error;
+    scores = { reason: reasonOf(error) };
+  }
+  await writeProbe(run.paths.metrics, scores);
+  return scores;
+}
+
+/** What {@linkcode probeRun} finds: the log odds of the positive class by path, and each fit's l2. */
+export type ProbePredictions = { l2: number[]; logOdds: Map<string, number> };
+
+/**
+ * Fits a linear probe for each part and predicts the images that the part tests: a logistic
+ * regression on the features of the backbone that training started from, of the images as they are.
+ * Of more than 3000 images to learn from, or to predict, so many are drawn by the seed. An image that
+ * several parts test gets the mean of their log odds.
+ *
+ * @throws {ModelError} When the weights that training started from cannot be obtained any more.
+ * @throws {DataError} When the images to learn from are all on one side.
+ * @throws {ImageError} When an image has gone or broken since.
+ */
+export async function probeRun(
+  run: Run,
+  card: ModelCard,
+  parts: readonly ProbePart[],
+  onProgress?: OnProgress,
+): Promise<ProbePredictions> {
+  const { seed } = run.config;
+  const draw = (rows: readonly SplitRow[]) =>
+    createRandom(`${seed}/probe`).shuffle([...new Set(rows)]).slice(0, MOST);
+  const learnt = draw(parts.flatMap(({ train }) => train));
+  const tested = draw(parts.flatMap(({ test }) => test));
+  const rows = [...new Set([...learnt, ...tested])];
+  const features = await startFeatures(run, card, { rows, first: parts[0]!.train }, onProgress);
+  const positive = card.architecture.classes.at(-1)!;
+  const found = new Map<string, number[]>();
+  const l2: number[] = [];
+  for (const part of parts) {
+    await breathe();
+    const [train, test] = [new Set(part.train), new Set(part.test)];
+    const own = learnt.filter((row) => train.has(row));
+    const probe = fitProbe(
+      own.map((row) => features.get(row)!),
+      own.map(({ label }) => label === positive ? 1 : 0),
+      own.map(({ group }) => group),
+      seed,
+    );
+    l2.push(probe.l2);
+    for (const row of tested) {
+      if (!test.has(row)) continue;
+      const logOdds = probeLogOdds(probe, features.get(row)!);
+      found.set(row.path, [...found.get(row.path) ?? [], logOdds]);
+    }
+  }
+  const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  return { l2, logOdds: new Map([...found].map(([path, values]) => [path, mean(values)])) };
+}
+
+/**
+ * Features of images by the backbone as training started from it.
+ *
+ * @param images `first`: those that a random start takes its BatchNorm statistics from.
+ */
+async function startFeatures(
+  { config }: Run,
+  card: ModelCard,
+  { rows, first }: Record<"rows" | "first", readonly SplitRow[]>,
+  onProgress?: OnProgress,
+): Promise<Map<SplitRow, Float32Array>> {
+  const { kind, sha256, note } = card.startingWeights;
+  const { classes, head = DEFAULT_HEAD, ...network } = card.architecture;
+  const weights = kind === "imagenet" || kind === "random" ? kind : config.model.weights;
+  const asTrained = {
+    seed: card.training.seed,
+    data: { ...config.data, classes },
+    model: { ...config.model, ...network, head, weights },
+  };
+  const decode = decodeOptions(card);
+  const options = { fallBack: false, decode, onProgress };
+  const start = await startingModel(asTrained, [...splitContents(first, config).keys()], options);
+  const { model, startingWeights } = start;
+  const predictor = createPredictor(model, card.preprocessing, { consume: true });
+  try {
+    if (startingWeights.sha256 !== sha256) {
+      throw new ModelError(`Training started from other weights: ${note}.`, "Train again.");
+    }
+    const contents = splitContents(rows, config);
+    const reading = { ...decode, batchSize: config.training.batchSize, contents };
+    const features = new Map<SplitRow, Float32Array>();
+    for await (const image of predictImages(predictor, contents.keys(), reading)) {
+      if ("error" in image) throw image.error;
+      // a copy: those of a batch share one array
+      features.set(rows[features.size]!, Float32Array.from(image.features));
+      onProgress?.(features.size, rows.length, "linear probe");
+    }
+    return features;
+  } finally {
+    predictor.dispose();
+    disposeModel(model);
+  }
+}
+
+/**
+ * How much better a model's predictions are than a probe's for the same images, with paired 95 %
+ * bootstrap intervals: each resample, of whole groups where images share them, scores both. The
+ * probe's threshold is 0.5.
+ *
+ * @param probe Of some of the images, at least; the others are left out.
+ */
+export function compareWithProbe(
+  { rows, ...all }: Pick<
+    Predictions,
+    "rows" | "labels" | "predicted" | "probabilities" | "groups" | "seed"
+  >,
+  { l2, logOdds }: ProbePredictions,
+): ProbeScores {
+  const tested = [...rows.keys()].filter((i) => logOdds.has(rows[i]!.path));
+  if (tested.length === 0) return { reason: "it has predicted no image." };
+  const own = <T>(values: readonly T[]) => tested.map((i) => values[i]!);
+  const labels = own(all.labels);
+  const model = { predicted: own(all.predicted), probabilities: own(all.probabilities) };
+  const probabilities = own(rows).map(({ path }) => 1 / (1 + Math.exp(-logOdds.get(path)!)));
+  const probe = { predicted: probabilities.map((p) => p >= 0.5 ? 1 : 0), probabilities };
+  const lead = labels.map((label, i) =>
+    Number(model.predicted[i] === label) - Number(probe.predicted[i] === label)
+  );
+  const rankings = [model, probe].map(({ probabilities }) => rankByProbability(probabilities));
+  const gain = (weights: Uint32Array) => {
+    const [ours, its] = [model, probe].map(({ probabilities }, side) =>
+      rocAuc(labels, probabilities, { ranking: rankings[side]!, weights })
+    ) as [number | null, number | null];
+    const sum = lead.reduce((total, value, i) => total + weights[i]! * value, 0);
+    return {
+      roc_auc: ours === null || its === null ? null : ours - its,
+      accuracy: sum / weights.reduce((total, weight) => total + weight, 0),
+    };
+  };
+  const [n, groups] = [labels.length, sharedGroups(own(all.groups))];
+  const once = new Uint32Array(n).fill(1);
+  const values = gain(once);
+  const intervals = bootstrap(gain, { n, groups, seed: all.seed });
+  return {
+    l2,
+    images: n,
+    scores: weightedScores({ labels, ...probe })(once),
+    gains: {
+      roc_auc: { value: values.roc_auc, ...intervals.roc_auc },
+      accuracy: { value: values.accuracy, ...intervals.accuracy },
+    },
+  };
+}

@@ -9,6 +9,12 @@ export type Operation =
   | { op: "activation"; activation: Activation }
   | { op: "maxPool"; size: number; stride: number }
   | { op: "add" }
+  /** A map times a number a channel, [channels], or a number a place, [height, width, 1]. */
+  | { op: "multiply" }
+  /** Outputs of one shape, one behind another; the batch is axis 0, as in Keras. */
+  | { op: "concatenate"; axis: number }
+  /** Of a map, over its places ([1, 1, channels]) or its channels ([height, width, 1]). */
+  | { op: "reduce"; by: "mean" | "max"; over: "places" | "channels" }
   | { op: "globalAveragePool" }
   | { op: "dense"; units: number; activation: Activation | "linear" }
   | { op: "dropout"; rate: number }
@@ -23,7 +29,7 @@ interface Convolving {
 }
 
 /** Elementwise functions; softmax is over the last axis. */
-export type Activation = "relu" | "relu6" | "softmax";
+export type Activation = "relu" | "relu6" | "sigmoid" | "softmax";
 
 /** TensorFlow's: "same" pads to ⌈extent / stride⌉, the odd pixel at the bottom and right. */
 export type Padding = "same" | "valid";
@@ -76,6 +82,10 @@ function outputShape(layer: Layer, input: Shape): Shape {
       return [channels];
     case "dense":
       return [layer.units];
+    case "concatenate":
+      return input.map((own, i) => i + 1 === layer.axis ? own * layer.inputs.length : own);
+    case "reduce":
+      return layer.over === "places" ? [1, 1, channels] : [height, width, 1];
     default:
       return input;
   }
@@ -187,7 +197,10 @@ export function cutGraph(graph: Graph, frozenLayers: number): Cut {
 }
 
 const DETERMINISTIC_AND_WEIGHTLESS: ReadonlySet<Layer["op"]> = new Set(
-  ["zeroPadding", "activation", "maxPool", "add", "globalAveragePool"],
+  [
+    ...["zeroPadding", "activation", "maxPool", "globalAveragePool"] as const,
+    ...["add", "multiply", "concatenate", "reduce"] as const,
+  ],
 );
 
 function subsamplingStride(layer: Layer): number {

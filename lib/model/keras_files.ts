@@ -3,7 +3,7 @@ import { ModelError, reasonOf } from "../core/errors.ts";
 import { sha256File, writeAll, writeAtomicWith } from "../core/files.ts";
 import { runTool, venvPython } from "../core/python.ts";
 import { type ModelCard, modelCardSchema } from "../run/model_card.ts";
-import { type Layer, type Shape, sizeOf, type WeightSpec } from "./graph.ts";
+import { inferShapes, type Layer, type Shape, sizeOf, type WeightSpec } from "./graph.ts";
 import { inputShape, type Model, orderedWeights, writeTensors } from "./model.ts";
 
 /** Name of the Keras file in a model folder. */
@@ -156,12 +156,13 @@ export async function inScratch<T>(use: (folder: string) => Promise<T>): Promise
  */
 export function kerasTopology({ graph, architecture }: Model): Record<string, unknown> {
   const inputs = inputShape(architecture);
+  const shapes = inferShapes(graph, inputs);
   return {
     class_name: "Functional",
     config: {
       name: architecture.backbone,
       layers: graph.map((layer) => {
-        const [class_name, config] = kerasLayer(layer, inputs.get(layer.name));
+        const [class_name, config] = kerasLayer(layer, shapes.get(layer.inputs[0] ?? layer.name)!);
         const nodes = layer.inputs.map((input) => [input, 0, 0, {}]);
         return {
           class_name,
@@ -176,7 +177,8 @@ export function kerasTopology({ graph, architecture }: Model): Record<string, un
   };
 }
 
-function kerasLayer(layer: Layer, shape: Shape = []): [string, Record<string, unknown>] {
+/** @param shape Of what the layer reads; of an input itself. */
+function kerasLayer(layer: Layer, shape: Shape): [string, Record<string, unknown>] {
   const channelsLast = { data_format: "channels_last" };
   const convolution = (conv: Layer & { op: "conv2d" | "depthwiseConv2d" }) => ({
     ...channelsLast,
@@ -210,6 +212,18 @@ function kerasLayer(layer: Layer, shape: Shape = []): [string, Record<string, un
     }
     case "add":
       return ["Add", {}];
+    case "multiply":
+      return ["Multiply", {}];
+    case "concatenate":
+      return ["Concatenate", { axis: layer.axis }];
+    case "reduce": {
+      // [height, width, channels] read as channels first is a picture of width × channels
+      const [data_format, pool_size] = layer.over === "places"
+        ? ["channels_last", shape.slice(0, 2)]
+        : ["channels_first", [1, shape[2]]];
+      const config = { data_format, pool_size, strides: pool_size, padding: "valid" };
+      return [layer.by === "mean" ? "AveragePooling2D" : "MaxPooling2D", config];
+    }
     case "globalAveragePool":
       return ["GlobalAveragePooling2D", channelsLast];
     case "dense":

@@ -4,13 +4,7 @@ import { readAll, writeAll, writeAtomicWith } from "../core/files.ts";
 import { createRandom } from "../core/random.ts";
 import { type Config, DEFAULT_HEAD } from "../core/settings.ts";
 import { type TensorFlow, tf } from "../core/tensorflow.ts";
-import {
-  efficientnetLite0,
-  FEATURE_LAYER,
-  head as headLayers,
-  isHeadLayer,
-  resnet50,
-} from "./architectures.ts";
+import { efficientnetLite0, head as headLayers, isHeadLayer, resnet50 } from "./architectures.ts";
 import { forward, type Moments, type Preprocessing, requireWeight } from "./forward.ts";
 import {
   type Graph,
@@ -31,6 +25,8 @@ export interface Architecture {
   classes: string[];
   /** Hidden layers of the head; by default those of the reference recipe. */
   head?: Config["model"]["head"] | undefined;
+  /** Attention block between backbone and head; by default none. */
+  attention?: Config["model"]["attention"] | undefined;
 }
 
 /** A backbone with the head on it, and its weights. */
@@ -45,9 +41,12 @@ export interface Model {
 export const INPUT_LAYER = "input_layer";
 
 /** The layers of an architecture: backbone, then head. */
-export function buildGraph({ backbone, classes, head = DEFAULT_HEAD }: Architecture): Graph {
+export function buildGraph(architecture: Architecture): Graph {
+  const { backbone, classes, head = DEFAULT_HEAD, attention = "none" } = architecture;
   const base = backbones[backbone].graph();
-  return [...base, ...headLayers(base.at(-1)!.name, classes.length, head)];
+  const { name } = base.at(-1)!;
+  const channels = inferShapes(base, inputShape(architecture)).get(name)!.at(-1)!;
+  return [...base, ...headLayers({ name, channels }, classes.length, { ...head, attention })];
 }
 
 /** All of a model's weights by name, in Keras' order. */
@@ -171,7 +170,7 @@ export function frozenLayerCount(backbone: Architecture["backbone"], unfreezeLas
  * @param images Preprocessed, [batch, size, size, 3]; 32 or more. Not disposed.
  */
 export function estimateMoments(model: Model, images: TensorFlow.Tensor4D): void {
-  const end = model.graph.findIndex(({ name }) => name === FEATURE_LAYER);
+  const end = model.graph.findIndex(({ name }) => isHeadLayer(name));
   const backbone = model.graph.slice(0, end);
   const moments = new Map<string, Moments>();
   const training = { usesBatchStatistics: () => true, random: null, moments };

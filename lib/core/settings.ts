@@ -27,6 +27,9 @@ export type Policy = (typeof policies)[number];
 /** The architectures that `model.backbone` can name. */
 export const BACKBONES = ["resnet50", "efficientnet_lite0"] as const;
 
+/** The attention blocks that `model.attention` can name. */
+export const ATTENTIONS = ["none", "se", "cbam"] as const;
+
 /** A quantity of the history that a callback can watch. */
 export type Monitor = (typeof monitors)[number];
 
@@ -125,6 +128,10 @@ const modelSchema = z.strictObject({
       "of a Keras file (.h5, .weights.h5, .keras) or of a model folder to train further",
   ),
   unfreezeLast: count("Backbone layers that are trained, counted from the end", 30, 0),
+  attention: z.enum(ATTENTIONS).default("none").describe(
+    "What weighs the backbone's feature map before it is averaged: none, se (squeeze-and-" +
+      "excitation: its channels) or cbam (convolutional block attention: channels, then places)",
+  ),
   head: headSchema.prefault({}).describe("The layers on top of the backbone"),
   imageSize: z.int().min(32).max(1024).default(224)
     .describe("Width and height of the model's input, in pixels"),

@@ -194,19 +194,21 @@ export function efficientnetLite0(): Graph {
 }
 
 /**
- * The classification head on a backbone's feature map: global average pooling, then for each entry
- * of `units` Dense with ReLU, BatchNorm with Keras' defaults and Dropout, then Dense with softmax.
+ * The classification head on a backbone's feature map: attention if any, global average pooling, then
+ * for each entry of `units` Dense with ReLU, BatchNorm with Keras' defaults and Dropout, then Dense
+ * with softmax.
  *
- * @param features Name of the backbone's last layer, [height, width, channels].
+ * @param features The backbone's last layer, [height, width, channels].
  * @param classes Number of classes; the output is [classes], summing to 1.
  */
 export function head(
-  features: string,
+  features: { name: string; channels: number },
   classes: number,
-  { units, dropout }: Config["model"]["head"],
+  { units, dropout, attention }: Config["model"]["head"] & Pick<Config["model"], "attention">,
 ): Graph {
   const { layers, add, batchNorm } = createLayers();
-  let x = add(FEATURE_LAYER, features, { op: "globalAveragePool" }); // [channels]
+  const map = attention === "none" ? features.name : attend(add, features, attention);
+  let x = add(FEATURE_LAYER, map, { op: "globalAveragePool" }); // [channels]
   units.forEach((width, i) => {
     const n = i + 1;
     x = add(`head_dense_${n}`, x, { op: "dense", units: width, activation: "relu" }); // [width]
@@ -215,4 +217,56 @@ export function head(
   });
   add(OUTPUT_LAYER, x, { op: "dense", units: classes, activation: "softmax" }); // [classes]
   return layers;
+}
+
+/**
+ * Weighs the channels of a map, and for "cbam" then its places; all weights lie between 0 and 1.
+ *
+ * "se": squeeze-and-excitation (Hu, Shen and Sun, "Squeeze-and-Excitation Networks", CVPR 2018).
+ * "cbam": Convolutional Block Attention Module (Woo, Park, Lee and Kweon, ECCV 2018). Both with the
+ * papers' reduction to a sixteenth of the channels, the latter with its 7×7 convolution. Neither
+ * paper has it start at the identity: its weights are drawn as all others are.
+ *
+ * @returns Name of the last layer, whose output has the map's shape.
+ */
+function attend(
+  add: ReturnType<typeof createLayers>["add"],
+  { name: map, channels }: { name: string; channels: number },
+  attention: "se" | "cbam",
+): string {
+  const layer = (name: string, input: string | string[], operation: Operation) =>
+    add(`head_attention_${name}`, input, operation);
+  const pools = (name: string, input: string, over: "places" | "channels", axis: number) => {
+    const both = (["mean", "max"] as const)
+      .map((by) => layer(`${name}_${by}`, input, { op: "reduce", by, over }));
+    return layer(`${name}_pools`, both, { op: "concatenate", axis });
+  };
+  const conv = (name: string, input: string, filters: number, kernelSize: number) =>
+    layer(name, input, {
+      op: "conv2d",
+      filters,
+      kernelSize,
+      stride: 1,
+      padding: "same",
+      bias: true,
+    });
+  const width = channels / 16; // of the papers' reduction
+  let hidden: string; // [width]
+  if (attention === "se") {
+    hidden = layer("mean", map, { op: "globalAveragePool" }); // [channels]
+    hidden = layer("reduce", hidden, { op: "dense", units: width, activation: "relu" });
+  } else {
+    // One perceptron of both pools: its first layer as a 1×1 convolution of the two, [2, 1, width];
+    // its second, being linear, may come after the sum, which is the mean twice.
+    hidden = conv("reduce", pools("channel", map, "places", 1), width, 1);
+    hidden = layer("relu", hidden, { op: "activation", activation: "relu" });
+    hidden = layer("half", hidden, { op: "globalAveragePool" });
+    hidden = layer("sum", [hidden, hidden], { op: "add" });
+  }
+  let weights = layer("expand", hidden, { op: "dense", units: channels, activation: "sigmoid" });
+  const weighed = layer("channels", [map, weights], { op: "multiply" });
+  if (attention === "se") return weighed;
+  weights = conv("conv", pools("place", weighed, "channels", 3), 1, 7); // [height, width, 1]
+  weights = layer("sigmoid", weights, { op: "activation", activation: "sigmoid" });
+  return layer("places", [weighed, weights], { op: "multiply" });
 }

@@ -122,7 +122,7 @@ function compute(
   logits: boolean,
 ): Tensor {
   const weight = (name: string) => requireWeight(weights, `${layer.name}/${name}`);
-  const input = given[0]!;
+  const [input, other] = given as [Tensor, Tensor];
   switch (layer.op) {
     case "input":
       throw new Error(`no tensor was given for the input ${layer.name}`);
@@ -138,9 +138,15 @@ function compute(
     case "maxPool":
       return tf.maxPool(input as Tensor4D, layer.size, layer.stride, "valid");
     case "add":
-      return input.add(given[1]!);
+      return input.add(other);
     case "average":
       return tf.addN(given).div(given.length);
+    case "multiply": // [batch, height, width, channels]
+      return input.mul(other.rank === 2 ? other.expandDims(1).expandDims(1) : other);
+    case "concatenate":
+      return tf.concat(given, layer.axis);
+    case "reduce":
+      return input[layer.by](layer.over === "places" ? [1, 2] : 3, true);
     case "globalAveragePool":
       return input.mean([1, 2]); // [batch, channels]
     case "dense":
@@ -170,6 +176,7 @@ function convolve(
 function activate(x: Tensor, activation: Activation | "linear", logits: boolean): Tensor {
   if (activation === "relu") return relu(x);
   if (activation === "relu6") return relu6(x);
+  if (activation === "sigmoid") return x.sigmoid();
   return activation === "softmax" && !logits ? x.softmax() : x.clone();
 }
 

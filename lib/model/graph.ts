@@ -11,6 +11,12 @@ export type Operation =
   | { op: "add" }
   /** The mean of all its inputs, place by place. */
   | { op: "average" }
+  /** A map times a number a channel, [channels], or a number a place, [height, width, 1]. */
+  | { op: "multiply" }
+  /** Outputs of one shape, one behind another; the batch is axis 0, as in Keras. */
+  | { op: "concatenate"; axis: number }
+  /** Of a map, over its places ([1, 1, channels]) or its channels ([height, width, 1]). */
+  | { op: "reduce"; by: "mean" | "max"; over: "places" | "channels" }
   | { op: "globalAveragePool" }
   | { op: "dense"; units: number; activation: Activation | "linear" }
   | { op: "dropout"; rate: number }
@@ -25,7 +31,7 @@ interface Convolving {
 }
 
 /** Elementwise functions; softmax is over the last axis. */
-export type Activation = "relu" | "relu6" | "softmax";
+export type Activation = "relu" | "relu6" | "sigmoid" | "softmax";
 
 /** TensorFlow's: "same" pads to ⌈extent / stride⌉, the odd pixel at the bottom and right. */
 export type Padding = "same" | "valid";
@@ -78,6 +84,10 @@ function outputShape(layer: Layer, input: Shape): Shape {
       return [channels];
     case "dense":
       return [layer.units];
+    case "concatenate":
+      return input.map((own, i) => i + 1 === layer.axis ? own * layer.inputs.length : own);
+    case "reduce":
+      return layer.over === "places" ? [1, 1, channels] : [height, width, 1];
     default:
       return input;
   }
@@ -194,7 +204,10 @@ export function frozenPart(graph: Graph, frozenLayers: number): Layer[] {
 }
 
 const DETERMINISTIC_AND_WEIGHTLESS: ReadonlySet<Layer["op"]> = new Set(
-  ["zeroPadding", "activation", "maxPool", "add", "globalAveragePool"],
+  [
+    ...["zeroPadding", "activation", "maxPool", "globalAveragePool"] as const,
+    ...["add", "multiply", "concatenate", "reduce"] as const,
+  ],
 );
 
 function subsamplingStride(layer: Layer): number {

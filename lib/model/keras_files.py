@@ -108,11 +108,15 @@ def read(request):
     try:
         with h5py.File(source, "r") as file:
             layers = stored_layers(file, known, file_names(request["topology"]))
-            for name, stored in layers.items():
-                convolves = any(len(dataset.shape or ()) == 4 for dataset in stored.values())
-                if convolves and name not in known:  # of a larger network of the same family
-                    raise Refused(f'its layer "{name}" is not one of this backbone')
             complete = all(spec["layer"] in layers for spec in optional)
+            for name, stored in layers.items():
+                if name in known or not stored:
+                    continue
+                if name.startswith("head_"):  # of a head with other layers than ours
+                    complete = False
+                elif any(len(dataset.shape or ()) == 4 for dataset in stored.values()):
+                    # of a larger network of the same family
+                    raise Refused(f'its layer "{name}" is not one of this backbone')
             specs = required + (optional if complete else [])
             found = {spec["name"]: read_weight(layers, spec, specs) for spec in specs}
     except Refused:

@@ -4,7 +4,14 @@ import { sha256File, writeAll, writeAtomicWith } from "../core/files.ts";
 import { runTool, venvPython } from "../core/python.ts";
 import { type ModelCard, modelCardSchema } from "../run/model_card.ts";
 import { OUTPUT_LAYER } from "./architectures.ts";
-import { consumers, type Layer, type Shape, sizeOf, type WeightSpec } from "./graph.ts";
+import {
+  consumers,
+  inferShapes,
+  type Layer,
+  type Shape,
+  sizeOf,
+  type WeightSpec,
+} from "./graph.ts";
 import { inputShape, type Model, orderedWeights, writeTensors } from "./model.ts";
 
 /** Name of the Keras file in a model folder. */
@@ -160,12 +167,13 @@ export function kerasTopology({ graph: all, architecture }: Model): Record<strin
   const inputs = inputShape(architecture);
   const readers = consumers(all);
   const graph = all.filter(({ name }) => name === OUTPUT_LAYER || readers.get(name)!.length > 0);
+  const shapes = inferShapes(graph, inputs);
   return {
     class_name: "Functional",
     config: {
       name: architecture.backbone,
       layers: graph.map((layer) => {
-        const [class_name, config] = kerasLayer(layer, inputs.get(layer.name));
+        const [class_name, config] = kerasLayer(layer, shapes.get(layer.inputs[0] ?? layer.name)!);
         const nodes = layer.inputs.map((input) => [input, 0, 0, {}]);
         return {
           class_name,
@@ -180,7 +188,8 @@ export function kerasTopology({ graph: all, architecture }: Model): Record<strin
   };
 }
 
-function kerasLayer(layer: Layer, shape: Shape = []): [string, Record<string, unknown>] {
+/** @param shape Of what the layer reads; of an input itself. */
+function kerasLayer(layer: Layer, shape: Shape): [string, Record<string, unknown>] {
   const channelsLast = { data_format: "channels_last" };
   const convolution = (conv: Layer & { op: "conv2d" | "depthwiseConv2d" }) => ({
     ...channelsLast,
@@ -216,6 +225,18 @@ function kerasLayer(layer: Layer, shape: Shape = []): [string, Record<string, un
       return ["Add", {}];
     case "average":
       return ["Average", {}];
+    case "multiply":
+      return ["Multiply", {}];
+    case "concatenate":
+      return ["Concatenate", { axis: layer.axis }];
+    case "reduce": {
+      // [height, width, channels] read as channels first is a picture of width × channels
+      const [data_format, pool_size] = layer.over === "places"
+        ? ["channels_last", shape.slice(0, 2)]
+        : ["channels_first", [1, shape[2]]];
+      const config = { data_format, pool_size, strides: pool_size, padding: "valid" };
+      return [layer.by === "mean" ? "AveragePooling2D" : "MaxPooling2D", config];
+    }
     case "globalAveragePool":
       return ["GlobalAveragePooling2D", channelsLast];
     case "dense":

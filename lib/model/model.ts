@@ -8,7 +8,6 @@ import {
   efficientnetLite0,
   type Ensemble,
   ensembleGraph,
-  FEATURE_LAYER,
   head as headLayers,
   isHeadLayer,
   ofMember,
@@ -36,6 +35,8 @@ export interface Architecture {
   head?: Config["model"]["head"] | undefined;
   /** Where it is several networks with shared frozen layers. */
   ensemble?: Ensemble | undefined;
+  /** Attention block between backbone and head; by default none. */
+  attention?: Config["model"]["attention"] | undefined;
 }
 
 /** A backbone with the head on it, and its weights. */
@@ -50,12 +51,13 @@ export interface Model {
 export const INPUT_LAYER = "input_layer";
 
 /** The layers of an architecture: backbone, then head. */
-export function buildGraph(
-  { backbone, classes, head = DEFAULT_HEAD, ensemble }: Architecture,
-): Graph {
+export function buildGraph(architecture: Architecture): Graph {
+  const { backbone, classes, head = DEFAULT_HEAD, attention = "none", ensemble } = architecture;
   const base = backbones[backbone].graph();
-  const graph = [...base, ...headLayers(base.at(-1)!.name, classes.length, head)];
-  return ensemble ? ensembleGraph(graph, ensemble) : graph;
+  const { name } = base.at(-1)!;
+  const channels = inferShapes(base, inputShape(architecture)).get(name)!.at(-1)!;
+  const top = headLayers({ name, channels }, classes.length, { ...head, attention });
+  return ensemble ? ensembleGraph([...base, ...top], ensemble) : [...base, ...top];
 }
 
 /**
@@ -202,7 +204,7 @@ export function frozenLayerCount(backbone: Architecture["backbone"], unfreezeLas
  * @param images Preprocessed, [batch, size, size, 3]; 32 or more. Not disposed.
  */
 export function estimateMoments(model: Model, images: TensorFlow.Tensor4D): void {
-  const end = model.graph.findIndex(({ name }) => name === FEATURE_LAYER);
+  const end = model.graph.findIndex(({ name }) => isHeadLayer(name));
   const backbone = model.graph.slice(0, end);
   const moments = new Map<string, Moments>();
   const training = { usesBatchStatistics: () => true, random: null, moments };

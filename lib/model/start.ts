@@ -143,12 +143,13 @@ export async function startingModel(
  * @param isDrawn Which weights are drawn at random, by name; the others must all be put in.
  */
 async function startFrom(
-  { model: { imageSize, head }, data: { classes }, seed }: Pick<Config, "model" | "seed" | "data">,
+  config: Pick<Config, "model" | "seed" | "data">,
   backbone: Architecture["backbone"],
   isDrawn: (name: string) => boolean,
   load: (model: Model) => Promise<StartingWeights>,
 ): Promise<StartingModel> {
-  const model = createModel({ backbone, imageSize, classes, head }, seed, isDrawn);
+  const { model: { imageSize, head, attention }, data: { classes }, seed } = config;
+  const model = createModel({ backbone, imageSize, classes, head, attention }, seed, isDrawn);
   try {
     return { model, startingWeights: await load(model) };
   } catch (error) {
@@ -217,6 +218,7 @@ async function fromFolder(model: Model, folder: string, given: string): Promise<
       ["model.backbone", ours.backbone, theirs.backbone],
       ["data.classes", ours.classes, theirs.classes],
       ["model.head", ours.head ?? DEFAULT_HEAD, theirs.head ?? DEFAULT_HEAD],
+      ["model.attention", ours.attention ?? "none", theirs.attention ?? "none"],
     ] as const
   ) {
     if (isDeepStrictEqual(wanted, found)) continue;

@@ -1,5 +1,12 @@
 import { z } from "zod";
-import { BACKBONES, DEFAULT_HEAD, headSchema, isGroupPattern, RESIZES } from "../core/settings.ts";
+import {
+  ATTENTIONS,
+  BACKBONES,
+  DEFAULT_HEAD,
+  headSchema,
+  isGroupPattern,
+  RESIZES,
+} from "../core/settings.ts";
 import { decisionSchema } from "./decision.ts";
 
 /**
@@ -60,6 +67,8 @@ export const modelCardSchema = z.object({
     /** Of a model of folds: networks that share the frozen layers. */
     ensemble: z.object({ members: z.int().min(2).max(100), frozenLayers: z.int().min(0) })
       .optional(),
+    /** Missing where a version saved the model that knew none. */
+    attention: z.enum(ATTENTIONS).optional(),
   }),
   preprocessing: z.object({
     channels: z.enum(["RGB", "BGR"]),
@@ -120,9 +129,15 @@ function canBeToldApart([a, b]: readonly [readonly number[], readonly number[]])
 }
 
 /** The head of a model in words: "a head of dense layers of 512 and 256 units". */
-export function describeHead({ head = DEFAULT_HEAD }: ModelCard["architecture"]): string {
-  const { units } = head;
-  if (units.length === 0) return "a head without hidden layers";
+export function describeHead(
+  { head: { units } = DEFAULT_HEAD, attention = "none" }: ModelCard["architecture"],
+): string {
+  const before = {
+    none: "",
+    se: "squeeze-and-excitation and ",
+    cbam: "convolutional block attention and ",
+  }[attention];
+  if (units.length === 0) return `${before}a head without hidden layers`;
   const layers = units.length === 1 ? "a dense layer" : "dense layers";
-  return `a head of ${layers} of ${units.join(" and ")} units`;
+  return `${before}a head of ${layers} of ${units.join(" and ")} units`;
 }

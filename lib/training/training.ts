@@ -274,7 +274,7 @@ function fingerprint(
   const noInfluence = /^(epochs|logs|startAnew|checkpoint|\w+(Mega|Giga)bytes)$/;
   const training = Object.entries(config.training).filter(([name]) => !noInfluence.test(name));
   const { folder, classes, maxMegapixels } = config.data;
-  const { head } = config.model;
+  const { head, attention } = config.model;
   return JSON.stringify({
     format: MODEL_FORMAT, // what an older version has saved cannot be loaded
     ...fold !== "" && { fold },
@@ -283,6 +283,7 @@ function fingerprint(
     model: {
       ...config.model,
       ...(isDeepStrictEqual(head, DEFAULT_HEAD) ? { head: undefined } : {}),
+      ...(attention === "none" ? { attention: undefined } : {}),
       backbone: model.architecture.backbone,
     },
     start: [kind, sha256],

@@ -23,6 +23,7 @@ import {
   INPUT_LAYER,
   type Model,
 } from "../../lib/model/model.ts";
+import { createPredictor } from "../../lib/model/predict.ts";
 import { inFolder } from "../data/test_images.ts";
 import { askKeras, disturbBatchNorms, handOver, someImages } from "../model/ask_keras.ts";
 import { smallModel } from "../model/small_model.ts";
@@ -257,6 +258,27 @@ Deno.test("resizeMap() is TensorFlow's bilinear resize, and stays within the map
     { numRuns: 50 },
   );
 });
+
+for (const attention of ["se", "cbam"] as const) {
+  Deno.test(`createExplainer() explains a model with attention ${attention} at the attended map, or below`, async () => {
+    const before = tf.memory().numTensors;
+    const model = smallModel(undefined, undefined, { attention, imageSize: SIZE });
+    const predictor = createPredictor(model);
+    const expected = [...await predictor.predict(seenPixels)];
+    predictor.dispose();
+    const last = { se: "head_attention_channels", cbam: "head_attention_places" }[attention];
+    for (const layer of [undefined, "top_activation"]) {
+      const explainer = createExplainer(model, { layer });
+      assert.deepEqual([explainer.layer, explainer.size], [layer ?? last, { height: 4, width: 4 }]);
+      const found = await Promise.all([0, 1].map((c) => explainer.explain(seenPixels, () => c)));
+      assertClose(found[0]!.probabilities.flat(), expected);
+      assert.ok(found.flatMap(({ maps }) => maps).some(({ isZero }) => !isZero));
+      explainer.dispose();
+    }
+    disposeModel(model);
+    assert.equal(tf.memory().numTensors, before);
+  });
+}
 
 /** The last maps are then 4 × 4. */
 const SIZE = 128;

@@ -11,13 +11,14 @@ import {
   frozenLayerCount,
   INPUT_LAYER,
   inputShape,
+  summariseStages,
 } from "../../lib/model/model.ts";
 
-const architecture = (backbone: Architecture["backbone"], imageSize: number): Architecture => ({
-  backbone,
-  imageSize,
-  classes: ["a", "b"],
-});
+const architecture = (
+  backbone: Architecture["backbone"],
+  imageSize: number,
+  attention: Architecture["attention"] = "none",
+): Architecture => ({ backbone, imageSize, classes: ["a", "b"], attention });
 
 const cutOf = (backbone: Architecture["backbone"], unfreezeLast: number) =>
   cutGraph(
@@ -44,6 +45,24 @@ Deno.test("cutGraph() hands over just what the last 30 layers of ResNet50 read",
   });
   assert.deepEqual(boundaryShapes(175), { conv1_pad: [230, 230, 3] });
   assert.deepEqual(boundaryShapes(1000), boundaryShapes(175));
+});
+
+Deno.test("attention is the head's: read from the frozen map, counted and trained with the head", () => {
+  const [none, se, cbam] = (["none", "se", "cbam"] as const).map((attention) => {
+    const shape = architecture("efficientnet_lite0", 224, attention);
+    const { boundary } = cutGraph(buildGraph(shape), frozenLayerCount(shape.backbone, 0));
+    const { layers, parameters, trainable } = summariseStages(shape, 141).at(-1)!;
+    return { boundary, layers, parameters, untrained: parameters - trainable };
+  });
+  assert.deepEqual(se!.boundary, ["top_activation", "head_attention_mean"]);
+  assert.deepEqual(cbam!.boundary, ["top_activation", "head_attention_channel_pools"]);
+  const perceptron = 2 * 1280 * 80 + 80 + 1280;
+  assert.deepEqual([se, cbam].map((own) => own!.parameters - none!.parameters), [
+    perceptron,
+    perceptron + 7 * 7 * 2 + 1,
+  ]);
+  assert.deepEqual([se, cbam].map((own) => own!.layers - none!.layers), [4, 15]);
+  for (const { untrained } of [se!, cbam!]) assert.equal(untrained, none!.untrained);
 });
 
 Deno.test("cutGraph() leaves every layer that has weights on its own side of the boundary", () => {
@@ -81,10 +100,17 @@ function assertRunnable(graph: Graph): void {
   }
 }
 
-for (const [backbone, sizes] of [["resnet50", [32, 40]], ["efficientnet_lite0", [40]]] as const) {
-  Deno.test(`cutGraph() changes no result of ${backbone}, whatever the depth`, () => {
+const DEPTHS = [
+  ["resnet50", [32, 40], "none"],
+  ["efficientnet_lite0", [40], "none"],
+  ["efficientnet_lite0", [40], "se"],
+  ["efficientnet_lite0", [40], "cbam"],
+] as const;
+
+for (const [backbone, sizes, attention] of DEPTHS) {
+  Deno.test(`cutGraph() changes no result of ${backbone} with attention ${attention}, whatever the depth`, () => {
     for (const size of sizes) {
-      const model = createModel(architecture(backbone, size), 3);
+      const model = createModel(architecture(backbone, size, attention), 3);
       const images = tf.randomNormal([2, size, size, 3], 0, 1, "float32", 1);
       const inputs = new Map([[INPUT_LAYER, images]]);
       const whole = forward(model.graph, model.weights, inputs, [OUTPUT_LAYER], { logits: true });

@@ -19,26 +19,30 @@ const EXPORTED_SIZE = 64;
 
 const script = join(import.meta.dirname!, "keras_files_oracle.py");
 
-const CASES: Pick<Architecture, "backbone" | "head" | "ensemble">[] = [
+const CASES: Pick<Architecture, "backbone" | "head" | "attention" | "ensemble">[] = [
   { backbone: "resnet50" },
   { backbone: "efficientnet_lite0", head: { units: [40, 300, 7], dropout: [0, 0.5, 0.1] } },
   { backbone: "efficientnet_lite0", head: { units: [], dropout: [] } },
-  { backbone: "efficientnet_lite0", ensemble: { members: 3, frozenLayers: 111 } },
+  { backbone: "efficientnet_lite0", attention: "se" },
+  { backbone: "efficientnet_lite0", attention: "cbam" },
+  {
+    backbone: "efficientnet_lite0",
+    attention: "cbam",
+    ensemble: { members: 3, frozenLayers: 111 },
+  },
   { backbone: "resnet50", ensemble: { members: 2, frozenLayers: 175 } },
 ];
 
-for (const { backbone, head, ensemble } of CASES) {
-  const name = (head ? `${backbone} with head [${head.units}]` : backbone) +
+for (const { backbone, ...top } of CASES) {
+  const { attention, head, ensemble } = top;
+  const name = `${backbone} with ${attention ?? `head [${head?.units ?? "by default"}]`}` +
     (ensemble ? ` of ${ensemble.members} members` : "");
   Deno.test(`saveKeras() writes a ${name} that Keras loads and predicts the same with`, async () => {
     const before = tf.memory().numTensors;
     const folder = await Deno.makeTempDir();
     try {
       const shape = { backbone, imageSize: EXPORTED_SIZE, classes: ["no, 'a'", "<b>"] };
-      const model = disturbedModel(
-        { ...shape, ...head && { head }, ...ensemble && { ensemble } },
-        3,
-      );
+      const model = disturbedModel({ ...shape, ...top }, 3);
       const card = await saveModel(folder, model, testCard(model.architecture));
       const path = await saveKeras(folder, model, card);
       const entries = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name).sort();
@@ -115,6 +119,8 @@ globalThis.addEventListener("unload", () => Deno.removeSync(folder, { recursive:
 const start = createModel({ backbone: "resnet50", imageSize: SIZE, classes: CLASSES }, 1);
 
 const startWeights = partsOf(start);
+
+const SMALLEST = { backbone: "efficientnet_lite0", imageSize: SIZE, classes: CLASSES } as const;
 
 function freshModel(): Model {
   return {
@@ -261,6 +267,26 @@ z.close()`,
   await refuses(inFolder("bomb.keras"), /far too large/);
 });
 
+Deno.test("loadWeights() takes just the backbone of a Keras file with another attention", async () => {
+  const models = (["none", "se", "cbam"] as const).map((attention, seed) =>
+    createModel({ ...SMALLEST, attention }, seed)
+  );
+  for (const [i, model] of models.entries()) {
+    const card = { ...testCard(model.architecture), weights: { sha256: "", parameters: 1 } };
+    await Deno.mkdir(inFolder(`attention-${i}`));
+    const path = await saveKeras(inFolder(`attention-${i}`), model, card);
+    for (const [k, other] of models.entries()) {
+      if (k === i) continue;
+      const fresh = createModel(other.architecture, 7 + k);
+      const [, head] = partsOf(fresh);
+      assert.match((await loadWeights(fresh, path)).note, /head starts at random/);
+      assert.deepEqual(partsOf(fresh), [partsOf(model)[0], head]);
+      disposeModel(fresh);
+    }
+  }
+  models.forEach(disposeModel);
+});
+
 Deno.test("loadWeights() takes backbone and head of a model folder", async () => {
   await saveModel(inFolder("saved"), start, testCard(start.architecture));
   const model = createModel(start.architecture, 2);
@@ -281,6 +307,11 @@ Deno.test("loadWeights() refuses a model folder of other classes, and a folder w
   await saveModel(inFolder("wide"), model, testCard(wide));
   disposeModel(model);
   await refuses(inFolder("wide"), /"units":\[8\].* where model.head is/);
+  const attentive = { ...start.architecture, attention: "se" } as const;
+  const other = createModel(attentive, 1, () => false);
+  await saveModel(inFolder("attentive"), other, testCard(attentive));
+  disposeModel(other);
+  await refuses(inFolder("attentive"), /has "se" where model.attention is "none"/);
   await Deno.mkdir(inFolder("bare"));
   await refuses(inFolder("bare"), /There is no model in/);
   assert.equal(tf.memory().numTensors, before);

@@ -77,6 +77,26 @@ def backbone(request, size):
     )
 
 
+def attend(x, kind):
+    """The blocks as their papers have them: layers of Keras for what has weights, called twice where
+    weights are shared; operations for all else."""
+    layers, ops = keras.layers, keras.ops
+    if kind == "none":
+        return x
+    channels = x.shape[-1]
+    reduce = layers.Dense(channels // 16, activation="relu", name="head_attention_reduce")
+    expand = layers.Dense(channels, name="head_attention_expand")
+    hidden = reduce(ops.mean(x, (1, 2)))
+    if kind == "cbam":
+        hidden = hidden + reduce(ops.max(x, (1, 2)))
+    x = x * ops.reshape(ops.sigmoid(expand(hidden)), (-1, 1, 1, channels))
+    if kind == "se":
+        return x
+    pools = [ops.mean(x, 3, keepdims=True), ops.max(x, 3, keepdims=True)]
+    conv = layers.Conv2D(1, 7, padding="same", name="head_attention_conv")
+    return x * ops.sigmoid(conv(ops.concatenate(pools, 3)))
+
+
 def build(request):
     """The reference recipe in plain Keras, with the weights of the request."""
     size = request["imageSize"]
@@ -94,7 +114,8 @@ def build(request):
     for layer in counted[: len(counted) - request.get("unfreezeLast", 0)]:
         layer.trainable = False
     inputs = keras.Input((size, size, 3))
-    x = layers.GlobalAveragePooling2D(name="head_pool")(base(inputs))
+    x = attend(base(inputs), request.get("attention", "none"))
+    x = layers.GlobalAveragePooling2D(name="head_pool")(x)
     for i, units in enumerate(request.get("units", [512, 256]), start=1):
         x = layers.Dense(units, activation="relu", name=f"head_dense_{i}")(x)
         x = layers.BatchNormalization(name=f"head_bn_{i}")(x)
@@ -104,14 +125,18 @@ def build(request):
     values = np.fromfile(request["file"], "<f4")
     offset = 0
     for entry in request["weights"]:
-        layer, weight = entry["name"].split("/")
         size = int(np.prod(entry["shape"]))
-        weight = weight.removeprefix("depthwise_")  # Keras 3 calls this kernel a kernel too
-        variable = next(v for v in by_name[layer].variables if v.name == weight)
-        variable.assign(values[offset : offset + size].reshape(entry["shape"]))
+        variable = variable_of(by_name, entry["name"])
+        variable.assign(values[offset : offset + size].reshape(variable.shape))
         offset += size
     assert offset == len(values)
     return model, by_name
+
+
+def variable_of(by_name, name):
+    layer, weight = name.split("/")
+    weight = weight.removeprefix("depthwise_")  # Keras 3 calls this kernel a kernel too
+    return next(v for v in by_name[layer].variables if v.name == weight)
 
 
 def images(request):
@@ -145,6 +170,17 @@ def answer_preprocess(request):
 def answer_predict(request):
     model, _ = build(request)
     return model.predict(preprocess(request), verbose=0).tolist()
+
+
+def answer_gradients(request):
+    """Of the loss of all images as one batch, for the weights that `names` has."""
+    model, by_name = build(request)
+    variables = [variable_of(by_name, name).value for name in request["names"]]
+    y = keras.utils.to_categorical(request["labels"], 2)
+    with tf.GradientTape() as tape:
+        probabilities = model(preprocess(request), training=True)
+        loss = tf.reduce_mean(keras.losses.categorical_crossentropy(y, probabilities))
+    return [gradient.numpy().ravel().tolist() for gradient in tape.gradient(loss, variables)]
 
 
 def answer_train(request):

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { BACKBONES, DEFAULT_HEAD } from "../../lib/core/settings.ts";
+import { DEFAULT_HEAD } from "../../lib/core/settings.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
 import { forward, preprocess } from "../../lib/model/forward.ts";
 import { cutGraph, inferShapes, weightSpecs } from "../../lib/model/graph.ts";
@@ -14,7 +14,12 @@ import {
 } from "../../lib/model/model.ts";
 import { createPredictor } from "../../lib/model/predict.ts";
 import { createFeatureExtractor } from "../../lib/training/features.ts";
-import { createTrainable, disposeTrainable, trainStep } from "../../lib/training/trainable.ts";
+import {
+  createTrainable,
+  disposeTrainable,
+  momentsOf,
+  trainStep,
+} from "../../lib/training/trainable.ts";
 import { askKeras, askKerasAbout, assertWithin, someImages } from "./ask_keras.ts";
 import { disturbedModel } from "./small_model.ts";
 
@@ -27,8 +32,8 @@ const SIZE = 58;
  */
 const [IMAGES, BATCH_SIZE, STEPS, LEARNING_RATE] = [24, 12, 20, 2e-6];
 
-const testModel = (backbone: Architecture["backbone"], head?: Architecture["head"]) =>
-  disturbedModel({ backbone, imageSize: SIZE, classes: ["negative", "positive"], head }, 7);
+const testModel = (of: Pick<Architecture, "backbone" | "head" | "attention">) =>
+  disturbedModel({ ...of, imageSize: SIZE, classes: ["negative", "positive"] }, 7);
 
 for (const [backbone, layers] of [["resnet50", 175], ["efficientnet_lite0", 141]] as const) {
   Deno.test(`${backbone} has Keras' layers in Keras' order, with its shapes and weights`, async () => {
@@ -64,13 +69,17 @@ const HEADS = [
   ["efficientnet_lite0", DEFAULT_HEAD],
   ["efficientnet_lite0", { units: [40, 300, 7], dropout: [0, 0.5, 0.1] }],
   ["efficientnet_lite0", { units: [], dropout: [] }],
+  ["efficientnet_lite0", DEFAULT_HEAD, "se"],
+  ["efficientnet_lite0", DEFAULT_HEAD, "cbam"],
+  ["resnet50", DEFAULT_HEAD, "cbam"],
 ] as const;
 
-for (const [backbone, { units, dropout }] of HEADS) {
-  Deno.test(`${backbone} with head [${units}]: forward() and createPredictor() give Keras' probabilities within 1e-4`, async () => {
-    const model = testModel(backbone, { units: [...units], dropout: [...dropout] });
+for (const [backbone, { units, dropout }, attention = "none"] of HEADS) {
+  Deno.test(`${backbone}, attention ${attention}, head [${units}]: forward() and createPredictor() give Keras' probabilities within 1e-4`, async () => {
+    const head = { units: [...units], dropout: [...dropout] };
+    const model = testModel({ backbone, head, attention });
     const pixels = someImages(8, SIZE);
-    const question = { question: "predict", units };
+    const question = { question: "predict", units, attention };
     const expected = (await askKerasAbout(model, pixels, question) as number[][]).flat();
     const images = preprocess(pixels, SIZE, backbones[backbone].preprocessing);
     const [unfolded] = forward(model.graph, model.weights, new Map([[INPUT_LAYER, images]]), [
@@ -87,14 +96,22 @@ for (const [backbone, { units, dropout }] of HEADS) {
   });
 }
 
-for (const backbone of BACKBONES) {
-  Deno.test(`${backbone}: trainStep() follows Keras' loss within 1e-3 for 20 steps, at every freeze depth and with both BatchNorm policies`, async () => {
-    const model = testModel(backbone);
+const TRAINED = [
+  ["resnet50", "none"],
+  ["efficientnet_lite0", "none"],
+  ["efficientnet_lite0", "se"],
+  ["efficientnet_lite0", "cbam"],
+] as const;
+
+for (const [backbone, attention] of TRAINED) {
+  Deno.test(`${backbone}, attention ${attention}: trainStep() follows Keras' loss within 1e-3 for 20 steps, at every freeze depth and with both BatchNorm policies`, async () => {
+    const model = testModel({ backbone, attention });
     const cases = casesOf(backbone);
     const pixels = someImages(IMAGES, SIZE);
     const labels = Int32Array.from({ length: IMAGES }, (_, i) => i % 3 === 0 ? 1 : 0);
     const expected = await askKerasAbout(model, pixels, {
       question: "train_each",
+      attention,
       labels: [...labels],
       batchSize: BATCH_SIZE,
       steps: STEPS,
@@ -116,6 +133,43 @@ for (const backbone of BACKBONES) {
     }
     disposeModel(model);
     assert.deepEqual(faults, []);
+  });
+}
+
+for (const attention of ["se", "cbam"] as const) {
+  Deno.test(`trainStep() has Keras' gradients of attention ${attention} and of what is below it`, async () => {
+    const backbone = "efficientnet_lite0";
+    const model = testModel({ backbone, attention });
+    const pixels = someImages(BATCH_SIZE, SIZE);
+    const labels = Int32Array.from({ length: BATCH_SIZE }, (_, i) => i % 2);
+    const names = [...model.weights.keys()].filter((name) => name.startsWith("head_attention_"));
+    names.push("top_bn/gamma", "block7a_bn/beta");
+    const question = {
+      question: "gradients",
+      attention,
+      unfreezeLast: 30,
+      labels: [...labels],
+      names,
+    };
+    const expected = await askKerasAbout(model, pixels, question) as number[][];
+    const cut = cutGraph(model.graph, frozenLayerCount(backbone, 30));
+    const extractor = createFeatureExtractor(model, cut);
+    const part = createTrainable(model, cut, extractor.shapes, "frozen");
+    const features = extractor.extract(pixels);
+    const options = { learningRate: LEARNING_RATE, classWeights: [], random: null };
+    await trainStep(part, { features, labels }, options);
+    const moments = momentsOf(part); // after one step, a tenth of the gradient
+    for (const [i, name] of names.entries()) {
+      const ours = moments.get(`adam_first/${name}`)!.dataSync().map((value) => 10 * value);
+      const most = Math.max(...expected[i]!.map(Math.abs));
+      assert.ok(most > 1e-7, `${name} has a gradient`);
+      const difference = largestDifference(ours, expected[i]!) / most;
+      assert.ok(difference < 1e-3, `${name}: ${difference} of the largest`);
+    }
+    tf.dispose([...features.values(), ...moments.values()]);
+    disposeTrainable(part);
+    extractor.dispose();
+    disposeModel(model);
   });
 }
 

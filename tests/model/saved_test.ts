@@ -25,19 +25,27 @@ const PIXELS = someImages(6, SMALL);
 const namesIn = async (folder: string) =>
   (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name).sort();
 
-async function probabilities(model: Model): Promise<Float32Array> {
+async function probabilities(model: Model, pixels = PIXELS): Promise<Float32Array> {
   const predictor = createPredictor(model);
-  const values = await predictor.predict(PIXELS);
+  const values = await predictor.predict(pixels);
   predictor.dispose();
   return values;
 }
 
-for (const backbone of ["efficientnet_lite0", "resnet50"] as const) {
-  Deno.test(`saveModel() writes a ${backbone} that loadModel() and tf.loadLayersModel() predict the same with`, () =>
+const SAVED = [
+  ["efficientnet_lite0", "none", SMALL],
+  ["resnet50", "none", SMALL],
+  ["efficientnet_lite0", "se", 70], // a map of 3 × 3
+  ["efficientnet_lite0", "cbam", 70],
+] as const;
+
+for (const [backbone, attention, imageSize] of SAVED) {
+  Deno.test(`saveModel() writes a ${backbone} with attention ${attention} that loadModel() and tf.loadLayersModel() predict the same with`, () =>
     inFolder(async (folder) => {
       const before = tf.memory().numTensors;
-      const model = smallModel(["no, 'a'", "<b>"], backbone);
-      const expected = await probabilities(model);
+      const pixels = someImages(6, imageSize);
+      const model = smallModel(["no, 'a'", "<b>"], backbone, { attention, imageSize });
+      const expected = await probabilities(model, pixels);
       assert.equal(new Set(expected).size, expected.length, "the images are told apart");
       const draft = testCard(model.architecture);
       const card = await saveModel(folder, model, draft);
@@ -45,7 +53,7 @@ for (const backbone of ["efficientnet_lite0", "resnet50"] as const) {
       const loaded = await loadModel(folder);
       assert.deepEqual(loaded.card, card);
       assert.deepEqual(loaded.model.architecture, model.architecture);
-      assert.deepEqual(await probabilities(loaded.model), expected);
+      assert.deepEqual(await probabilities(loaded.model, pixels), expected);
       for (const [name, tensor] of model.weights) {
         assert.deepEqual(loaded.model.weights.get(name)!.dataSync(), tensor.dataSync(), name);
       }
@@ -54,7 +62,7 @@ for (const backbone of ["efficientnet_lite0", "resnet50"] as const) {
       assert.equal(tf.memory().numTensors, before);
 
       const layers = await tf.loadLayersModel(`file://${join(folder, "model.json")}`);
-      const images = preprocess(PIXELS, SMALL, backbones[backbone].preprocessing);
+      const images = preprocess(pixels, imageSize, backbones[backbone].preprocessing);
       const theirs = layers.predict(images) as TensorFlow.Tensor;
       assertWithin(1e-5, theirs.dataSync(), expected);
       tf.dispose([images, theirs]);
@@ -214,6 +222,7 @@ Deno.test(
         ["decision", "threshold", "high"],
         ["architecture", "classes", ["a", "../b"], ".1"],
         ["architecture", "imageSize", 1e9],
+        ["architecture", "attention", "full"],
         ["data", "groupPattern", "((("],
       ] as const
     ) {

@@ -30,8 +30,9 @@ export const SMALL = 32;
 export function smallModel(
   classes: [string, string] = ["negative", "positive"],
   backbone: Architecture["backbone"] = "efficientnet_lite0",
+  change: Partial<Architecture> = {},
 ): Model {
-  const model = disturbedModel({ backbone, imageSize: SMALL, classes }, 5);
+  const model = disturbedModel({ backbone, imageSize: SMALL, classes, ...change }, 5);
   const bias = model.weights.get("predictions/bias")!;
   model.weights.set("predictions/bias", tf.tensor([0, 0.6]));
   bias.dispose();

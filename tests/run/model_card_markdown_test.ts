@@ -57,6 +57,20 @@ Deno.test("modelCardMarkdown() gives the test scores with interval and baseline"
   );
 });
 
+Deno.test("modelCardMarkdown() tells the attention of a model that has one", () => {
+  const networkOf = (attention: ModelCard["architecture"]["attention"]) => {
+    const architecture = { ...card.architecture, attention };
+    return /efficientnet.* units/.exec(
+      modelCardMarkdown({ ...card, architecture }, null),
+    )![0];
+  };
+  assert.match(networkOf("cbam"), /with convolutional block attention and a head of dense/);
+  assert.match(networkOf("se"), /with squeeze-and-excitation and a head of dense/);
+  for (const attention of ["none", undefined] as const) {
+    assert.match(networkOf(attention), /with a head of dense/);
+  }
+});
+
 Deno.test("modelCardMarkdown() lets no name become markup", () => {
   const name = "<script>\n# x [a](b) `c` *d*";
   const text = modelCardMarkdown({

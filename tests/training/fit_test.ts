@@ -5,13 +5,14 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { ConfigInput } from "../../lib/core/settings.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
 import { isHeadLayer } from "../../lib/model/architectures.ts";
-import { frozenLayerCount } from "../../lib/model/model.ts";
+import { disposeModel, frozenLayerCount } from "../../lib/model/model.ts";
 import { readCheckpoint } from "../../lib/training/checkpoint.ts";
 import {
   apart,
   bitsOf,
   firstEpoch,
   killed,
+  toyDecode,
   toyImages,
   type ToyJob,
   toyModel,
@@ -66,6 +67,30 @@ for (const cacheGigabytes of [1, 0]) {
     assert.equal(tf.memory().numTensors, before);
     assert.equal(during.length, 20);
     assert.equal(new Set(during).size, 1, `tensors after each epoch: ${during}`);
+  });
+}
+
+for (const attention of ["se", "cbam"] as const) {
+  test(`fit() trains attention ${attention} with the head, and leaks no tensor`, async (toy) => {
+    const imageSize = 64; // a map of 2 × 2
+    const attentive = toyModel({ backbone: "efficientnet_lite0", attention, imageSize });
+    const [before, start] = [tf.memory().numTensors, bitsOf(attentive.weights)];
+    const { history, weights } = await trainToy({
+      ...{ ...toy, model: attentive, decode: { ...toyDecode, size: imageSize } },
+      change: {
+        model: { backbone: "efficientnet_lite0", imageSize, attention },
+        training: { epochs: 2, warmupEpochs: 1 },
+      },
+    });
+    assert.equal(tf.memory().numTensors, before);
+    assert.equal(history.length, 2);
+    assert.ok(history.every(({ loss, val_loss }) => Number.isFinite(loss + val_loss)));
+    for (const [name, bits] of weights) {
+      const moves = isHeadLayer(name);
+      assert.equal(bits !== start.get(name), moves, name);
+    }
+    assert.ok(weights.has("head_attention_expand/kernel"));
+    disposeModel(attentive);
   });
 }
 

@@ -9,7 +9,13 @@ import type { Config, ConfigInput } from "../../lib/core/settings.ts";
 import { type TensorFlow, tf } from "../../lib/core/tensorflow.ts";
 import { epochDraws } from "../../lib/images/decode.ts";
 import { preprocess } from "../../lib/model/forward.ts";
-import { backbones, createModel, estimateMoments, type Model } from "../../lib/model/model.ts";
+import {
+  type Architecture,
+  backbones,
+  createModel,
+  estimateMoments,
+  type Model,
+} from "../../lib/model/model.ts";
 import type { HistoryRow } from "../../lib/run/history.ts";
 import { certifySplit, writeCertificate } from "../../lib/run/split_certificate.ts";
 import { type LabelledFile, type SplitRow, SUBSETS, writeSplit } from "../../lib/run/split_file.ts";
@@ -22,18 +28,19 @@ import { inFolder } from "../data/test_images.ts";
 /** Side of the toy model's input: the least that there is, for speed. */
 export const SIZE = 32;
 
-const architecture = {
+const architecture: Architecture = {
   backbone: "resnet50",
   imageSize: SIZE,
   classes: parseConfig({}).data.classes,
-} as const;
+};
 
-/** A ResNet50 of random weights whose activations stay finite. */
-export function toyModel(): Model {
-  const model = createModel(architecture, 1);
+/** A network of random weights whose activations stay finite; by default a ResNet50. */
+export function toyModel(change: Partial<Architecture> = {}): Model {
+  const model = createModel({ ...architecture, ...change }, 1);
+  const { backbone, imageSize } = model.architecture;
   const noise = createRandom("moments");
-  const pixels = Uint8Array.from({ length: 16 * SIZE * SIZE * 3 }, () => noise.integer(256));
-  const images = preprocess(pixels, SIZE, backbones.resnet50.preprocessing);
+  const pixels = Uint8Array.from({ length: 16 * imageSize ** 2 * 3 }, () => noise.integer(256));
+  const images = preprocess(pixels, imageSize, backbones[backbone].preprocessing);
   estimateMoments(model, images);
   images.dispose();
   return model;

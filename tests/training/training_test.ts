@@ -65,7 +65,8 @@ test("trainRun() records the config that the history is of, with the weights rea
 
 test("trainRun() leaves the best model with its card, the history and a Keras file", async ({ root, trainRun, config }) => {
   const before = tf.memory().numTensors;
-  const { history, kept: [best], startingWeights } = await trainRun(config());
+  const used = config({ model: { attention: "cbam" } });
+  const { history, kept: [best], startingWeights } = await trainRun(used);
   assert.equal(tf.memory().numTensors, before);
   assert.deepEqual(await readHistory(join(root, "results/default/history.csv")), history);
   assert.equal(history.length, 2);
@@ -80,6 +81,7 @@ test("trainRun() leaves the best model with its card, the history and a Keras fi
   const scores = { val_loss, val_accuracy, val_auc };
   assert.deepEqual(card.training, { bestEpoch, monitor: "val_loss", seed: 42, scores });
   assert.deepEqual(card.architecture.classes, CLASSES);
+  assert.equal(card.architecture.attention, "cbam");
   const sha256 = await sha256File(join(root, "results/default/split.csv"));
   assert.equal(card.data.splitSha256, sha256);
   assert.deepEqual(card.data.images, { train: 12, validation: 9, test: 9 });

@@ -1,4 +1,4 @@
-import { sum } from "d3-array";
+import { deviation, sum } from "d3-array";
 import { createHash } from "node:crypto";
 import { realpath } from "node:fs/promises";
 import { join } from "node:path";
@@ -11,6 +11,7 @@ import { disposeModel } from "../model/model.ts";
 import { cardPredictor, decodeOptions, predictImages } from "../model/predict.ts";
 import { readFlagger, REFERENCE_FILE } from "../model/reference.ts";
 import { loadModel } from "../model/saved.ts";
+import { logOdds } from "../run/decision.ts";
 import { evaluationFiles, refuseInside, refuseOverwriting } from "../run/evaluation_files.ts";
 import type { Run } from "../run/run.ts";
 import { readSidecar } from "./export.ts";
@@ -190,8 +191,9 @@ async function classify(
         const { reason, cause } = result.error;
         waiting.push({ error: reason, retry: isFileSystemError(cause) });
       } else {
-        const { probabilities, width, height } = result;
-        waiting.push({ probabilities, width, height, flags: flagger?.(result) ?? [] });
+        const { probabilities, members, width, height } = result;
+        const spread = members.length > 0 ? { spread: spreadOf(members) } : {};
+        waiting.push({ probabilities, width, height, flags: flagger?.(result) ?? [], ...spread });
       }
       const batch = batches[turn]!;
       const position = BATCH_SIZE * batch + waiting.length;
@@ -209,6 +211,10 @@ async function classify(
   }
   return done;
 }
+
+/** How far members disagree: the standard deviation of their log odds of the positive class. */
+const spreadOf = (members: readonly (readonly number[])[]): number =>
+  deviation(members, (probabilities) => logOdds(probabilities.at(-1)!)) ?? 0;
 
 /** Whether the operating system refused something. Deno gives a code to some of its errors only. */
 function isFileSystemError(error: unknown): error is Error {

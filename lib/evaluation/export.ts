@@ -143,7 +143,7 @@ export async function readSidecar(path: string): Promise<Map<string, SlidePlace>
 }
 
 const SCHEMA = Object.fromEntries(
-  DETAILS_COLUMNS.map((name) => [name, /^prob|^conf/.test(name) ? pl.Float64 : pl.Utf8]),
+  DETAILS_COLUMNS.map((name) => [name, /^(prob|conf|spread)/.test(name) ? pl.Float64 : pl.Utf8]),
 );
 
 const PIECE = 1 << 18;

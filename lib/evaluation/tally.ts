@@ -7,7 +7,7 @@ import { type ExplainedImage, explainImages } from "../metrics/explain.ts";
 import { certaintyOf } from "../metrics/test.ts";
 import type { Model } from "../model/model.ts";
 import type { Flag } from "../model/reference.ts";
-import { calibrate, decide } from "../run/decision.ts";
+import { calibrate, decide, logOdds, probabilityOf } from "../run/decision.ts";
 import type { DetailsRow, ErrorRow } from "../run/evaluation_files.ts";
 import type { ModelCard } from "../run/model_card.ts";
 import { correctProbabilities } from "./prevalence.ts";
@@ -30,7 +30,7 @@ export type Outcome = EvaluatedImage | ErrorRow;
  */
 export function postprocess(
   name: string,
-  { probabilities: raw, flags }: ClassifiedImage,
+  { probabilities: raw, flags, spread }: ClassifiedImage,
   { architecture, decision, data }: ModelCard,
   { change, threshold }: Pick<PriorShift, "change" | "threshold">,
 ): EvaluatedImage {
@@ -49,6 +49,7 @@ export function postprocess(
     group: (data.groupPattern === null ? null : groupOf(name, data.groupPattern)) ?? "",
     flags: flags.join(" "),
     probability_uncorrected: calibrated.at(-1)!,
+    spread: spread === undefined ? null : spread * decision.calibration.slope,
     wasPositive: decide(calibrated, decision.threshold) === architecture.classes.length - 1,
   };
 }
@@ -152,6 +153,7 @@ export function createSample<T>(
 }
 
 interface ReviewImage extends Pick<DetailsRow, "name" | "predicted" | "probability"> {
+  spread?: DetailsRow["spread"];
   flags: readonly Flag[];
 }
 
@@ -174,8 +176,8 @@ export function createReviewQueue(threshold: number, most: number = MOST_QUEUED)
     return [...kept];
   };
   return {
-    add: ({ name, predicted, probability, flags }: ReviewImage) => {
-      const need = reviewNeed({ probability, flags }, threshold);
+    add: ({ name, predicted, probability, spread, flags }: ReviewImage) => {
+      const need = reviewNeed({ probability, spread, flags }, threshold);
       kept.push({ name, predicted, probability, flags, need });
       if (kept.length >= 2 * most) rows();
     },
@@ -190,14 +192,24 @@ const TRUST_IF_FLAGGED = 0.5;
  * How much an image needs to be looked at by a person, 0 to 1: one less its certainty (see
  * `certaintyOf`), which each flag halves: a model may be sure for no reason about what is new to it.
  *
+ * Where members disagree, the distance of the log odds from the threshold counts less: divided by
+ * √(1 + π s² / 8), which makes of log odds with the standard deviation s about the mean probability
+ * (MacKay 1992, Neural Computation 4:720-736).
+ *
  * @param image `probability`: of the positive class, after calibration and correction.
  * @param threshold The one in force for these probabilities.
  */
 export function reviewNeed(
-  image: Pick<ReviewImage, "probability" | "flags">,
+  { probability, spread, flags }: Pick<ReviewImage, "probability" | "spread" | "flags">,
   threshold: number,
 ): number {
-  return 1 - certaintyOf(image, threshold) * TRUST_IF_FLAGGED ** image.flags.length;
+  const [own, limit] = [logOdds(probability), logOdds(threshold)];
+  const moderated = limit + (own - limit) / Math.sqrt(1 + Math.PI * (spread ?? 0) ** 2 / 8);
+  const certainty = certaintyOf(
+    { probability: spread ? probabilityOf(moderated) : probability },
+    threshold,
+  );
+  return 1 - certainty * TRUST_IF_FLAGGED ** flags.length;
 }
 
 /** An image to review with where the evidence for the model's prediction is in it. */

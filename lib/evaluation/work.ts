@@ -21,6 +21,8 @@ export interface ClassifiedImage extends Record<"width" | "height", number> {
   probabilities: number[];
   /** What is unusual about the image; empty: nothing, or it is not known what is usual. */
   flags: readonly Flag[];
+  /** By a model of folds: the standard deviation of the members' log odds of the positive class. */
+  spread?: number;
 }
 
 /**

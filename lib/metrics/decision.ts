@@ -2,9 +2,16 @@ import { DataError } from "../core/errors.ts";
 import type { OnProgress } from "../core/long_work.ts";
 import type { Config } from "../core/settings.ts";
 import { disposeModel } from "../model/model.ts";
-import { predictSubset, type RowPrediction } from "../model/predict.ts";
+import { predictOutOfFold, predictSubset, type RowPrediction } from "../model/predict.ts";
 import { loadRunModel, type RunModel, updateCard } from "../model/saved.ts";
-import { calibrate, decide, logOdds, MOST_SCORES, type ValidationScores } from "../run/decision.ts";
+import {
+  calibrate,
+  decide,
+  type Decision,
+  logOdds,
+  MOST_SCORES,
+  type ValidationScores,
+} from "../run/decision.ts";
 import type { ModelCard } from "../run/model_card.ts";
 import { classIndex } from "../run/predictions.ts";
 import type { Run } from "../run/run.ts";
@@ -19,9 +26,10 @@ export interface ChosenDecision extends ReturnType<typeof fitDecision> {
 }
 
 /**
- * Chooses calibration, threshold and accept band of the run's saved model on its validation images,
- * and stores them with the model. The test images are not looked at. The same config and data give
- * the same files again.
+ * Chooses calibration, threshold and accept band of the run's saved model on its validation images
+ * (with folds on all of them, each as predicted by a member that never saw its patient), and stores
+ * them with the model. Test images are not looked at. The same config and data give the same files
+ * again.
  *
  * @param given The run's model, where it is loaded already.
  * @throws {ModelError} When there is no usable model.
@@ -40,7 +48,9 @@ export async function chooseDecision(
     const decision = { ...loaded.card.decision, testTimeAugmentation };
     const asked = { ...loaded, card: { ...loaded.card, decision } };
     const how = { withAppearance: true };
-    const predicted = await predictSubset(asked, "validation", config, onProgress, how);
+    const predicted = loaded.card.data.folds
+      ? await predictOutOfFold(asked, config, onProgress)
+      : await predictSubset(asked, "validation", config, onProgress, how);
     if (predicted.length === 0) {
       throw new DataError(
         `The split of the run ${JSON.stringify(name)} has no validation image.`,
@@ -48,17 +58,43 @@ export async function chooseDecision(
       );
     }
     const { classes } = loaded.card.architecture;
-    const fitted = fitDecision({
-      probabilities: predicted.map(({ probabilities }) => probabilities),
-      labels: predicted.map(({ label }) => classIndex(classes, label)),
-      groups: predicted.map(({ group }) => group),
-      classes,
-      seed: config.seed,
-    }, config);
+    const fitted = fitDecision(calibrationSample(predicted, classes, config.seed), config);
     const card = { ...loaded.card, decision: fitted.decision };
     await updateCard(paths.model, loaded.model, card);
     return { ...fitted, card, predicted };
   });
+}
+
+/**
+ * The decision for each fold that was learnt on the other folds alone: with it a fold is scored, whose
+ * images the decision of the card has seen.
+ *
+ * @param predicted By `predictOutOfFold`.
+ */
+export function crossFitDecisions(
+  predicted: readonly RowPrediction[],
+  classes: readonly string[],
+  config: Config,
+): Map<string, Decision> {
+  const folds = new Set(predicted.map(({ fold }) => fold!));
+  return new Map([...folds].map((fold) => {
+    const others = predicted.filter((row) => row.fold !== fold);
+    return [fold, fitDecision(calibrationSample(others, classes, config.seed), config).decision];
+  }));
+}
+
+function calibrationSample(
+  predicted: readonly RowPrediction[],
+  classes: readonly string[],
+  seed: number,
+): CalibrationSample {
+  return {
+    probabilities: predicted.map(({ probabilities }) => probabilities),
+    labels: predicted.map(({ label }) => classIndex(classes, label)),
+    groups: predicted.map(({ group }) => group),
+    classes,
+    seed,
+  };
 }
 
 /** Does some work with the run's model: the one given, else its saved one, which is freed after. */

@@ -1,7 +1,7 @@
 import { ConfigError, ModelError } from "../core/errors.ts";
 import { breathe } from "../core/long_work.ts";
 import { type TensorFlow, tf } from "../core/tensorflow.ts";
-import { OUTPUT_LAYER } from "../model/architectures.ts";
+import { ofMember, OUTPUT_LAYER } from "../model/architectures.ts";
 import { foldBatchNorms, forward, preprocess, type Preprocessing } from "../model/forward.ts";
 import { type Graph, inferShapes, type Layer } from "../model/graph.ts";
 import { backbones, INPUT_LAYER, inputShape, type Model } from "../model/model.ts";
@@ -11,7 +11,7 @@ type Tensor = TensorFlow.Tensor;
 /**
  * Makes a model ready to be explained at one layer: cuts it there and folds its BatchNorms, in each
  * part alone, so that any layer's own activation exists, that of a convolution before its BatchNorm
- * too.
+ * too. A model of folds is explained at the layer of all its members together.
  *
  * @param options `layer`: the last one that still has places when left out. `preprocessing`: from
  * the model's card where it was loaded; else its backbone's own.
@@ -27,8 +27,8 @@ export function createExplainer(
   } = {},
 ) {
   const { imageSize } = model.architecture;
-  const { layer, ...size } = spatialLayer(model, wanted);
-  const cut = cutAtLayer(model.graph, layer);
+  const { layers, layer, ...size } = spatialLayers(model, wanted);
+  const cut = cutAtLayers(model.graph, layers);
   const before = foldBatchNorms(cut.before, model.weights);
   const after = foldBatchNorms(cut.after, model.weights);
   // both to be called in a tidy
@@ -53,7 +53,8 @@ export function createExplainer(
     /**
      * Grad-CAM (Selvaraju et al., ICCV 2017, equations 1 and 2) of one class an image: the channels
      * of the layer's activation, each weighted with the mean gradient of the class's logit over all
-     * places, summed; what speaks against the class is set to 0.
+     * places, summed; what speaks against the class is set to 0. The channels of all members count
+     * as those of one layer.
      *
      * @param pixels RGB, [n, size, size, 3].
      * @param classOf The index of the class, from an image's probabilities and place in the batch.
@@ -67,18 +68,22 @@ export function createExplainer(
       let classes: number[] = [];
       const [evidence, softmax] = tf.tidy(() => {
         const read = upTo(pixels);
-        const activation = read.get(layer)!; // [n, height, width, channels]
+        const activations = layers.map((name) => read.get(name)!); // [n, height, width, channels]
         let softmax: Tensor | undefined;
         // in inference mode images do not touch each other: the gradient of the sum is each one's own
-        const gradient = tf.grad((activation: Tensor) => {
-          const logits = logitsOf(new Map(read).set(layer, activation)); // [n, classes]
+        const gradients = tf.grads((...given: Tensor[]) => {
+          const inputs = layers.map((name, i) => [name, given[i]!] as const);
+          const logits = logitsOf(new Map([...read, ...inputs])); // [n, classes]
           softmax = tf.keep(logits.softmax()); // the gradient's own tidy would free it
           classes = (softmax.arraySync() as number[][]).map(classOf);
           const chosen = tf.oneHot(tf.tensor1d(classes, "int32"), logits.shape[1]!);
           return logits.mul(chosen).sum();
-        })(activation);
-        const weights = gradient.mean([1, 2], true); // [n, 1, 1, channels]
-        return [activation.mul(weights).sum(3).relu(), softmax!] as const; // [n, height, width]
+        })(activations);
+        const evidence = activations.map((activation, i) => {
+          const weights = gradients[i]!.mean([1, 2], true); // [n, 1, 1, channels]
+          return activation.mul(weights).sum(3); // [n, height, width]
+        });
+        return [tf.addN(evidence).relu(), softmax!] as const;
       });
       const [values, probabilities] = await Promise.all([evidence.data(), softmax.array()]);
       tf.dispose([evidence, softmax]);
@@ -95,13 +100,19 @@ export function createExplainer(
   };
 }
 
-/** A layer whose activation has places, and its size; the last one when none is named. */
-function spatialLayer({ graph, architecture }: Model, wanted: string | undefined) {
+/**
+ * A layer whose activation has places, and its size; the last one when none is named. `layers`: of
+ * each member, where they have their own.
+ */
+function spatialLayers({ graph, architecture }: Model, wanted: string | undefined) {
   const shapes = inferShapes(graph, inputShape(architecture));
-  const last = graph.findLast(({ name }) => shapes.get(name)!.length === 3)!.name;
+  const found = graph.findLast(({ name }) => shapes.get(name)!.length === 3)!.name;
+  const last = ofMember(found)?.own ?? found;
   const layer = wanted ?? last;
-  const shape = shapes.get(layer);
-  if (shape?.length === 3) return { layer, height: shape[0]!, width: shape[1]! };
+  const own = graph.map(({ name }) => name).filter((name) => ofMember(name)?.own === layer);
+  const layers = own.length > 0 ? own : [layer];
+  const shape = shapes.get(layers[0]!);
+  if (shape?.length === 3) return { layers, layer, height: shape[0]!, width: shape[1]! };
   throw new ConfigError(
     shape === undefined
       ? `The model has no layer ${JSON.stringify(layer)}.`
@@ -111,23 +122,24 @@ function spatialLayer({ graph, architecture }: Model, wanted: string | undefined
 }
 
 /**
- * Cuts a graph so that the part behind a layer is a function of this layer's activation.
+ * Cuts a graph so that the part behind some layers is a function of their activations.
  *
- * @returns `before`: everything that does not depend on the activation, and the layer itself.
- * `after`: what depends on it; it begins with one `input` layer for each name of `boundary`, which
- * is what it reads: the layer first, then others (such as shortcuts past it).
+ * @param layers None of them behind another.
+ * @returns `before`: everything that does not depend on the activations, and the layers themselves.
+ * `after`: what depends on them; it begins with one `input` layer for each name of `boundary`, which
+ * is what it reads: the layers first, then others (such as shortcuts past them).
  */
-export function cutAtLayer(
+export function cutAtLayers(
   graph: Graph,
-  layer: string,
+  layers: readonly string[],
 ): { before: Graph; after: Graph; boundary: string[] } {
   const behind = new Set<string>();
   for (const { name, inputs } of graph) {
-    if (inputs.some((input) => input === layer || behind.has(input))) behind.add(name);
+    if (inputs.some((input) => layers.includes(input) || behind.has(input))) behind.add(name);
   }
   const after = graph.filter(({ name }) => behind.has(name));
   const crossing = after.flatMap(({ inputs }) => inputs).filter((name) => !behind.has(name));
-  const boundary = [...new Set([layer, ...crossing])];
+  const boundary = [...new Set([...layers, ...crossing])];
   const inputs = boundary.map((name): Layer => ({ name, inputs: [], op: "input" }));
   const before = graph.filter(({ name }) => !behind.has(name));
   return { before, after: [...inputs, ...after], boundary };

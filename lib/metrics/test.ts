@@ -3,10 +3,10 @@ import type { OnProgress } from "../core/long_work.ts";
 import type { Config, MetricsConfig } from "../core/settings.ts";
 import { median } from "../core/stats.ts";
 import { compareCodePoints } from "../core/words.ts";
-import { predictSubset } from "../model/predict.ts";
+import { predictOutOfFold, predictSubset, type RowPrediction } from "../model/predict.ts";
 import { fitRunReference } from "../model/reference.ts";
 import type { RunModel } from "../model/saved.ts";
-import { calibrate, decide } from "../run/decision.ts";
+import { calibrate, decide, type Decision } from "../run/decision.ts";
 import {
   countTestRead,
   type Metrics,
@@ -23,8 +23,9 @@ import {
   writePredictions,
 } from "../run/predictions.ts";
 import type { Run } from "../run/run.ts";
+import { isFold, members, testedRows } from "../run/split_file.ts";
 import { betterThanBaseline } from "./baseline.ts";
-import { chooseDecision, withRunModel } from "./decision.ts";
+import { chooseDecision, crossFitDecisions, withRunModel } from "./decision.ts";
 import { testProbe } from "./probe.ts";
 import { computeScores } from "./scores.ts";
 
@@ -48,9 +49,11 @@ export async function testModel(
     const decision = await chooseDecision(run, onProgress, loaded);
     const decided = { ...loaded, card: decision.card };
     const reference = await fitRunReference(decided, run, onProgress, decision.predicted);
-    const tested = await testRun(run, onProgress, decided);
-    const part = Object.groupBy(loaded.split, ({ subset }) => subset);
-    const parts = [{ train: part.train ?? [], test: part.test ?? [] }];
+    const tested = await testRun(run, onProgress, decided, decision.predicted);
+    const heldOut = testedRows(loaded.split).filter(({ subset }) => subset === "test");
+    const parts = members(loaded.split).map(({ train, test }) => {
+      return { train, test: heldOut.length > 0 ? heldOut : test };
+    });
     const probe = await testProbe(run, decided, parts, tested.predictions, onProgress);
     const verdict = betterThanBaseline(tested.predictions);
     return { ...tested, decision, reference, verdict, probe };
@@ -61,24 +64,38 @@ export async function testModel(
  * Scores the run's saved model on the test split, with the calibration and the threshold on its
  * card; writes predictions_test.csv and metrics.json: the scores by name, and `test_reads`.
  *
+ * With folds, and none held out, every image is a test image: predicted by the member that never saw
+ * its patient, and decided as learnt on the other folds.
+ *
  * @param given The run's model, where it is loaded already.
+ * @param outOfFold What its members predict (`predictOutOfFold`), where that is known already.
  * @returns With the `reads` of these test images, this one included.
  * @throws {ModelError} When there is no usable model.
  * @throws {DataError} When the split is missing, or is not the one that the model was trained on:
  * its test images could then be ones the model has learnt.
  * @throws {ImageError} When an image of the test split has gone or broken since.
  */
-export async function testRun(run: Run, onProgress?: OnProgress, given?: RunModel) {
+export async function testRun(
+  run: Run,
+  onProgress?: OnProgress,
+  given?: RunModel,
+  outOfFold?: readonly RowPrediction[],
+) {
   const { config, name, paths } = run;
   return await withRunModel(run, given, async (loaded) => {
     const { card, split } = loaded;
-    const rows = split.filter(({ subset }) => subset === "test");
+    const rows = testedRows(split);
     const reader = { weightsSha256: card.weights.sha256, decision: card.decision };
     const counted = await countTestRead(paths.metrics, rows, reader);
     const other_runs = await otherTestRuns(name, counted.test_sha256);
     const reads: TestReads = { ...counted, other_runs };
-    const predicted = await predictSubset(loaded, "test", config, onProgress);
-    const predictions = testPredictions(predicted, card, config);
+    const isOutOfFold = isFold(rows[0]?.subset ?? "");
+    const predicted = isOutOfFold
+      ? outOfFold ?? await predictOutOfFold(loaded, config, onProgress)
+      : await predictSubset(loaded, "test", config, onProgress);
+    const { classes } = card.architecture;
+    const decisions = isOutOfFold ? crossFitDecisions(predicted, classes, config) : null;
+    const predictions = testPredictions(predicted, card, decisions, config);
     const scores = withReferences(computeScores(predictions), config.metrics.references);
     await writePredictions(paths.predictionsTest, predictions);
     await writeJson(paths.metrics, { ...scores, test_reads: reads });
@@ -87,11 +104,13 @@ export async function testRun(run: Run, onProgress?: OnProgress, given?: RunMode
 }
 
 function testPredictions(
-  predicted: Awaited<ReturnType<typeof predictSubset>>,
-  { architecture: { classes }, decision: { calibration, threshold } }: ModelCard,
+  predicted: readonly RowPrediction[],
+  { architecture: { classes }, decision }: ModelCard,
+  decisions: ReadonlyMap<string, Decision> | null,
   { run, seed }: Config,
 ): Predictions {
-  const rows = predicted.map(({ path, label, group, probabilities }) => {
+  const rows = predicted.map(({ path, label, group, probabilities, fold = "" }) => {
+    const { calibration, threshold } = decisions?.get(fold) ?? decision;
     const calibrated = calibrate(probabilities, calibration);
     return {
       path,
@@ -100,9 +119,11 @@ function testPredictions(
       predicted: classes[decide(calibrated, threshold)]!,
       probability: calibrated.at(-1)!,
       uncalibrated: probabilities.at(-1)!,
+      ...fold !== "" && { fold },
     };
   });
-  return predictionsOf(rows, { run, source: "test", classes, seed, threshold });
+  const source = decisions ? "out of fold" : "test";
+  return predictionsOf(rows, { run, source, classes, seed, threshold: decision.threshold });
 }
 
 /** Puts each published value beside the score that it is one of. */

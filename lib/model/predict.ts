@@ -11,9 +11,10 @@ import {
   DECODES_AHEAD,
 } from "../images/decode.ts";
 import { type ImageTraits, imageTraits } from "../images/traits.ts";
+import { logProbability } from "../run/decision.ts";
 import type { ModelCard } from "../run/model_card.ts";
-import { splitContents, type SplitRow, type Subset } from "../run/split_file.ts";
-import { FEATURE_LAYER, OUTPUT_LAYER } from "./architectures.ts";
+import { isFold, members, splitContents, type SplitRow, type Subset } from "../run/split_file.ts";
+import { FEATURE_LAYER, memberName, ofMember, OUTPUT_LAYER } from "./architectures.ts";
 import { foldBatchNorms, forward, preprocess, type Preprocessing } from "./forward.ts";
 import { backbones, INPUT_LAYER, type Model } from "./model.ts";
 import type { RunModel } from "./saved.ts";
@@ -27,14 +28,19 @@ export interface Predictor {
    */
   predict(pixels: Uint8Array): Promise<Float32Array>;
   /**
-   * As `predict`, from the same pass with the features: the backbone's last feature map, averaged
-   * over its places, row-major [n, channels].
+   * As `predict`, from the same pass with the features (the backbone's last feature map, averaged over
+   * its places, row-major [n, channels]) and what each member of a model of folds says by itself.
    */
-  predictWithFeatures(
-    pixels: Uint8Array,
-  ): Promise<{ probabilities: Float32Array; features: Float32Array }>;
+  predictWithFeatures(pixels: Uint8Array): Promise<PredictedBatch>;
   /** Frees what was made for prediction; the model itself stays. */
   dispose(): void;
+}
+
+/** Of n images, row-major: [n, classes], [n, channels], and [n, classes] of each member, if any. */
+interface PredictedBatch {
+  probabilities: Float32Array;
+  features: Float32Array;
+  members: Float32Array[];
 }
 
 /** Images that a processor predicts at once: 32 need 400 MB more, for 5 to 7 % less time. */
@@ -67,7 +73,8 @@ export function createPredictor(
     for (let start = 0; start < pixels.length; start += atOnce) {
       const tensors = tf.tidy(() => {
         const images = preprocess(pixels.subarray(start, start + atOnce), imageSize, preprocessing);
-        return forward(folded.graph, folded.weights, new Map([[INPUT_LAYER, images]]), outputs);
+        return forward(folded.graph, folded.weights, new Map([[INPUT_LAYER, images]]), outputs)
+          .map((tensor, i) => ofMember(outputs[i]!) ? tensor.softmax() : tensor);
       });
       try {
         for (const [i, tensor] of tensors.entries()) {
@@ -82,8 +89,11 @@ export function createPredictor(
   return {
     predict: async (pixels) => (await run(pixels, [OUTPUT_LAYER]))[0]!,
     predictWithFeatures: async (pixels) => {
-      const [probabilities, features] = await run(pixels, [OUTPUT_LAYER, FEATURE_LAYER]);
-      return { probabilities: probabilities!, features: features! };
+      const { members = 0 } = model.architecture.ensemble ?? {};
+      const own = Array.from({ length: members }, (_, i) => memberName(i, OUTPUT_LAYER));
+      const all = await run(pixels, [OUTPUT_LAYER, FEATURE_LAYER, ...own]);
+      const [probabilities, features, ...rest] = all as [Float32Array, Float32Array];
+      return { probabilities, features, members: rest };
     },
     dispose: folded.dispose,
   };
@@ -125,24 +135,38 @@ export function cardPredictor(
  * @param size Side of the images, in pixels.
  */
 export function averageSymmetries(predictor: Predictor, size: number): Predictor {
-  const average = async (pixels: Uint8Array, first: Float32Array): Promise<Float32Array> => {
-    const sums = Float64Array.from(first);
+  /** Means over the symmetries of what is predicted: one array of probabilities, or several. */
+  const average = async (
+    pixels: Uint8Array,
+    first: Float32Array[],
+    predict: (turned: Uint8Array) => Promise<Float32Array[]>,
+  ): Promise<Float32Array[]> => {
+    const sums = first.map((values) => Float64Array.from(values));
     const length = size * size * 3;
     const turned = new Uint8Array(pixels.length); // [n, size, size, 3]
     for (let symmetry = 1; symmetry < SYMMETRIES.length; symmetry++) {
       for (let start = 0; start < pixels.length; start += length) {
         turned.set(applySymmetry(pixels.subarray(start, start + length), size, symmetry), start);
       }
-      const values = await predictor.predict(turned);
-      values.forEach((value, i) => sums[i]! += value);
+      const values = await predict(turned);
+      values.forEach((own, a) => own.forEach((value, i) => sums[a]![i]! += value));
     }
-    return Float32Array.from(sums, (sum) => sum / SYMMETRIES.length);
+    return sums.map((own) => Float32Array.from(own, (sum) => sum / SYMMETRIES.length));
   };
   return {
-    predict: async (pixels) => await average(pixels, await predictor.predict(pixels)),
+    predict: async (pixels) => {
+      const predict = async (turned: Uint8Array) => [await predictor.predict(turned)];
+      return (await average(pixels, await predict(pixels), predict))[0]!;
+    },
     predictWithFeatures: async (pixels) => {
-      const { probabilities, features } = await predictor.predictWithFeatures(pixels);
-      return { probabilities: await average(pixels, probabilities), features };
+      const predict = async (turned: Uint8Array) => {
+        const { probabilities, members } = await predictor.predictWithFeatures(turned);
+        return [probabilities, ...members];
+      };
+      const { features, ...first } = await predictor.predictWithFeatures(pixels);
+      const given = [first.probabilities, ...first.members];
+      const [probabilities, ...members] = await average(pixels, given, predict);
+      return { probabilities: probabilities!, features, members };
     },
     dispose: predictor.dispose,
   };
@@ -155,6 +179,8 @@ export interface PredictedImage extends Omit<DecodedImage, "pixels"> {
   probabilities: number[];
   /** Of the backbone: [channels]. */
   features: Float32Array;
+  /** Class probabilities by each member of a model of folds; none for a single network. */
+  members: number[][];
 }
 
 /** How {@linkcode predictImages} reads and groups. */
@@ -214,7 +240,7 @@ async function predictBatch(
   const length = readable[0]!.pixels.length;
   const batch = new Uint8Array(n * length); // [n, size, size, 3]
   readable.forEach(({ pixels }, row) => batch.set(pixels, row * length));
-  const { probabilities, features } = await predictor.predictWithFeatures(batch);
+  const { probabilities, features, members } = await predictor.predictWithFeatures(batch);
   const rowOf = (values: Float32Array, row: number) =>
     values.subarray(row * values.length / n, (row + 1) * values.length / n);
   let row = 0;
@@ -222,7 +248,12 @@ async function predictBatch(
     if ("error" in image) return image;
     const { pixels: _, ...rest } = image;
     const at = row++;
-    return { ...rest, probabilities: [...rowOf(probabilities, at)], features: rowOf(features, at) };
+    return {
+      ...rest,
+      probabilities: [...rowOf(probabilities, at)],
+      features: rowOf(features, at),
+      members: members.map((values) => [...rowOf(values, at)]),
+    };
   });
 }
 
@@ -237,6 +268,8 @@ export interface Appearance {
 export interface RowPrediction extends Pick<SplitRow, "path" | "label" | "group"> {
   /** As the model gives them, not calibrated: one a class. */
   probabilities: number[];
+  /** The fold that it was tested in, by {@linkcode predictOutOfFold}. */
+  fold?: string;
   /** Where it was asked for. */
   appearance?: Appearance;
 }
@@ -264,21 +297,73 @@ export async function predictSubset(
   }
 }
 
+/**
+ * Predicts the images of all folds, each by the members that it tests: those never saw its patient or
+ * slide. Where folds were dealt several times it is the mean of their log odds.
+ *
+ * @throws {ImageError} See {@linkcode predictSubset}.
+ */
+export async function predictOutOfFold(
+  { model, card, split }: RunModel,
+  config: Config,
+  onProgress?: OnProgress,
+): Promise<RowPrediction[]> {
+  const rows = split.filter(({ subset }) => isFold(subset));
+  const testedBy = new Map<string, number[]>(rows.map(({ path }) => [path, []]));
+  for (const [i, { test }] of members(split).entries()) {
+    for (const { path } of test) testedBy.get(path)!.push(i);
+  }
+  const predictor = cardPredictor(model, card);
+  const choose: Choose = ({ members }, { path }) =>
+    meanLogOdds(testedBy.get(path)!.map((i) => members[i]!));
+  try {
+    const withAppearance = rows.length <= MOST_APPEARANCES;
+    const options = { withAppearance, onProgress, choose };
+    const predicted = await predictRows(predictor, card, rows, config, options);
+    return predicted.map((row, i) => ({ ...row, fold: rows[i]!.subset }));
+  } finally {
+    predictor.dispose();
+  }
+}
+
+/** Images whose features are kept, in memory 5 to 8 kB each; what needs them takes fewer. */
+const MOST_APPEARANCES = 10_000;
+
+/** The probabilities whose logarithms are the means of several ones', up to a constant. */
+function meanLogOdds(several: readonly (readonly number[])[]): number[] {
+  if (several.length === 1) return [...several[0]!];
+  const logs = several[0]!.map((_, k) =>
+    several.reduce((sum, row) => sum + logProbability(row[k]!), 0) / several.length
+  );
+  const powers = logs.map((log) => Math.exp(log - Math.max(...logs)));
+  const sum = powers.reduce((total, power) => total + power, 0);
+  return powers.map((power) => power / sum);
+}
+
+/** Which probabilities of an image count: by default the model's own. */
+type Choose = (image: PredictedImage, row: SplitRow) => number[];
+
 /** As {@linkcode predictSubset}, of any rows and by a given predictor. */
 export async function predictRows(
   predictor: Predictor,
   card: ModelCard,
   rows: readonly SplitRow[],
   config: Config,
-  { withAppearance, onProgress }: { withAppearance?: boolean; onProgress?: OnProgress | undefined },
+  { withAppearance, onProgress, choose = ({ probabilities }) => probabilities }: {
+    withAppearance?: boolean;
+    onProgress?: OnProgress | undefined;
+    choose?: Choose;
+  },
 ): Promise<RowPrediction[]> {
   const contents = splitContents(rows, config);
   const options = { ...decodeOptions(card), batchSize: config.training.batchSize, contents };
   const predictions: RowPrediction[] = [];
   for await (const result of predictImages(predictor, contents.keys(), options)) {
     if ("error" in result) throw result.error;
-    const { path, label, group } = rows[predictions.length]!;
-    const { probabilities, original, features } = result;
+    const row = rows[predictions.length]!;
+    const { path, label, group } = row;
+    const { original, features } = result;
+    const probabilities = choose(result, row);
     const appearance = withAppearance && {
       traits: imageTraits(original, options.size, result),
       features: Float32Array.from(features), // a copy: those of a batch share one array

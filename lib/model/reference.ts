@@ -7,7 +7,7 @@ import { createRandom } from "../core/random.ts";
 import { type ImageTraits, imageTraits } from "../images/traits.ts";
 import type { ModelCard } from "../run/model_card.ts";
 import type { Run } from "../run/run.ts";
-import type { SplitRow } from "../run/split_file.ts";
+import { isFold, type Member, members, type SplitRow } from "../run/split_file.ts";
 import { FEATURE_LAYER } from "./architectures.ts";
 import { featureDistance, type FeatureSpace, fitFeatureSpace } from "./feature_space.ts";
 import { inferShapes } from "./graph.ts";
@@ -105,10 +105,10 @@ const MOST = 1000;
 /**
  * Fits the reference of a run's model to up to 1000 of its training and of its validation images,
  * drawn by the seed, and writes it to reference.json in the model folder. Test images are not looked
- * at.
+ * at. With folds it is up to 1000 of all images, each fold measured by what the others say is usual.
  *
- * @param seen Predictions of the validation subset with appearances, where the caller has them
- *   (`predictSubset`): its images are then not predicted again.
+ * @param seen Predictions with appearances, where the caller has them (`predictSubset` of the
+ *   validation subset, `predictOutOfFold`): these images are then not predicted again.
  * @returns `null`, and nothing is written, when there are too few images to tell.
  * @throws {ImageError} When an image has gone or broken since the training, or is another one than
  *   the split was made of.
@@ -120,25 +120,21 @@ export async function fitRunReference(
   seen: readonly RowPrediction[] = [],
 ): Promise<Reference | null> {
   const known = new Map(seen.map(({ path, appearance }) => [path, appearance]));
-  const draw = (subset: "train" | "validation") =>
-    createRandom(`${config.seed}/reference/${subset}`)
-      .shuffle(split.filter((row) => row.subset === subset)).slice(0, MOST);
-  const [train, validation] = [draw("train"), draw("validation")];
-  const unknown = (rows: SplitRow[]) => rows.filter(({ path }) => !known.get(path));
-  const total = unknown(train).length + unknown(validation).length;
+  const draw = (subset: string, rows: readonly SplitRow[]) =>
+    createRandom(`${config.seed}/reference/${subset}`).shuffle(rows).slice(0, MOST);
+  const parts = drawParts(split, draw);
+  const rows = [...new Set(parts.flatMap(({ train, validation }) => [...train, ...validation]))];
+  const unknown = rows.filter(({ path }) => !known.get(path));
   const predictor = createPredictor(model, card.preprocessing);
-  let done = 0;
-  const look = async (rows: SplitRow[]): Promise<Appearance[]> => {
-    const predictions = await predictRows(predictor, card, unknown(rows), config, {
+  try {
+    const predictions = await predictRows(predictor, card, unknown, config, {
       withAppearance: true,
-      onProgress: (_done, _total, path) => onProgress?.(++done, total, path),
+      onProgress,
     });
     for (const { path, appearance } of predictions) known.set(path, appearance);
-    return rows.map(({ path }) => known.get(path)!);
-  };
-  try {
+    const look = (rows: readonly SplitRow[]) => rows.map(({ path }) => known.get(path)!);
     const reference = fitReference(
-      { train: await look(train), validation: await look(validation) },
+      parts.map(({ train, validation }) => ({ train: look(train), validation: look(validation) })),
       { share: config.metrics.flagShare, weightsSha256: card.weights.sha256 },
     );
     if (reference !== null) await writeJson(join(paths.model, REFERENCE_FILE), reference);
@@ -146,6 +142,23 @@ export async function fitRunReference(
   } finally {
     predictor.dispose();
   }
+}
+
+/** Images to say what is usual, and others to see how far from it is unusual. */
+type Part<T> = Record<"train" | "validation", readonly T[]>;
+
+function drawParts(
+  split: readonly SplitRow[],
+  draw: (subset: string, rows: readonly SplitRow[]) => SplitRow[],
+): Part<SplitRow>[] {
+  const [{ fold, train, validation }] = members(split) as [Member, ...Member[]];
+  if (fold === "") {
+    return [{ train: draw("train", train), validation: draw("validation", validation) }];
+  }
+  const drawn = draw("folds", split.filter(({ subset }) => isFold(subset)));
+  return [...Map.groupBy(drawn, ({ subset }) => subset)].map(([subset, own]) => {
+    return { train: drawn.filter((row) => row.subset !== subset), validation: own };
+  });
 }
 
 /**
@@ -162,49 +175,65 @@ const LEAST_DISTANCE_SPREAD = 0.02;
  * Fits what the images of a training look like. Half of the share that may be flagged is for the
  * measures together, half for the distance in feature space.
  *
- * @param images `train` say what is usual; `validation`, which are of other patients and were never
- *   learnt, how far from it is unusual.
+ * @param parts In each, `train` say what is usual; `validation`, which are of other patients and were
+ *   never learnt, how far from it is unusual. Of several parts every image is in both in turn: all of
+ *   them then say what is usual, and the limits are those of all parts.
  * @param options `share`: 0 to 1. `weightsSha256`: of the model that gave the features.
  * @returns `null` with fewer than 20 training or 10 validation images.
  */
 export function fitReference(
-  { train, validation }: Record<"train" | "validation", readonly Appearance[]>,
+  parts: readonly Part<Appearance>[],
   { share, weightsSha256 }: { share: number; weightsSha256: string },
 ): Reference | null {
-  if (train.length < 20 || validation.length < 10) return null; // too few to tell what is usual
-  const ranges = Object.fromEntries(TRAITS.map((name) => [
-    name,
-    usualRange(train.map(({ traits }) => traits[name]), TRAIT_RULES[name].least),
-  ])) as Reference["traits"]["ranges"];
-  const spreads = validation.map(({ traits }) =>
-    Math.max(...TRAITS.map((name) => traitSpread(name, traits, ranges)))
-  );
-  const byTraits = conformalLimit(spreads, share / 2, TRAIT_LIMITS);
-  const space = fitFeatureSpace(train.map(({ features }) => features));
-  const logs = validation.map(({ features }) => Math.log(featureDistance(features, space)));
-  const distances = usualRange(logs, LEAST_DISTANCE_SPREAD);
-  const farness = logs.map((log) => (log - distances.median) / distances.above);
+  const train = parts.length === 1
+    ? parts[0]!.train
+    : parts.flatMap(({ validation }) => validation);
+  const validation = parts.flatMap((part) => part.validation);
+  const fewest = Math.min(...parts.map((part) => part.train.length));
+  if (fewest < 20 || validation.length < 10) return null; // too few to tell what is usual
+  const measured = parts.flatMap((part) => {
+    const [ranges, space] = [rangesOf(part.train), spaceOf(part.train)];
+    return part.validation.map(({ traits, features }) => ({
+      spread: Math.max(...TRAITS.map((name) => traitSpread(name, traits, ranges))),
+      log: Math.log(featureDistance(features, space)),
+    }));
+  });
+  const byTraits = conformalLimit(measured.map(({ spread }) => spread), share / 2, TRAIT_LIMITS);
+  const distances = usualRange(measured.map(({ log }) => log), LEAST_DISTANCE_SPREAD);
+  const farness = measured.map(({ log }) => spreadsAway(log, distances));
   const byDistance = conformalLimit(farness, share / 2, DISTANCE_LIMITS);
-  const traits = { ranges, limit: byTraits.limit };
-  const features = { distances, limit: byDistance.limit };
-  const isFlagged = (image: Appearance) => flagsOf(image, { traits, features, space }).length > 0;
+  const flagged = measured.filter(({ spread }, i) =>
+    spread > byTraits.limit || farness[i]! > byDistance.limit
+  );
+  const space = spaceOf(train);
   return {
     format: 1,
     weightsSha256,
     share,
     chance: byTraits.chance + byDistance.chance,
     images: { train: train.length, validation: validation.length },
-    flagged: validation.filter(isFlagged).length,
-    traits,
+    flagged: flagged.length,
+    traits: { ranges: rangesOf(train), limit: byTraits.limit },
     features: {
       channels: space.mean.length,
       mean: packFloats(space.mean),
       directions: packFloats(space.directions),
       variances: space.variances,
       rest: space.rest,
-      ...features,
+      distances,
+      limit: byDistance.limit,
     },
   };
+}
+
+const spaceOf = (images: readonly Appearance[]): FeatureSpace =>
+  fitFeatureSpace(images.map(({ features }) => features));
+
+function rangesOf(images: readonly Appearance[]): Reference["traits"]["ranges"] {
+  return Object.fromEntries(TRAITS.map((name) => [
+    name,
+    usualRange(images.map(({ traits }) => traits[name]), TRAIT_RULES[name].least),
+  ])) as Reference["traits"]["ranges"];
 }
 
 /** That of the widest backbone takes 0.2 MB. */

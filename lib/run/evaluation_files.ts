@@ -60,6 +60,11 @@ export interface DetailsRow {
   flags: string;
   /** As `probability`, before a correction for another prevalence. */
   probability_uncorrected: number;
+  /**
+   * How far the members of a model of folds disagree: the standard deviation of their log odds, as
+   * calibrated; `null` (an empty cell) for a single model.
+   */
+  spread: number | null;
 }
 
 /** The columns of evaluation_details.csv. */
@@ -72,6 +77,7 @@ export const DETAILS_COLUMNS = [
   "group",
   "flags",
   "probability_uncorrected",
+  "spread",
 ] as const satisfies (keyof DetailsRow)[];
 
 /** A row of evaluation_errors.csv: an image that could not be read, and why. */

@@ -27,7 +27,7 @@ export interface Prediction {
 export interface Predictions {
   /** Name of the run. */
   run: string;
-  source: "validation" | "test" | "new folder";
+  source: "validation" | "test" | "out of fold" | "new folder";
   /** Class folder names, in the model's order. */
   classes: readonly string[];
   /**
@@ -106,9 +106,10 @@ const COLUMNS = ["path", "label", "predicted", "probability"] as const;
 /** A row of predictions_test.csv. */
 export type PredictionRow = Pick<Prediction, (typeof COLUMNS)[number] | "fold">;
 
-/** Writes predictions_test.csv, atomically. */
+/** Writes predictions_test.csv, atomically; with folds its last column names them. */
 export async function writePredictions(path: string, { rows }: Predictions): Promise<void> {
-  await writeCsv(path, COLUMNS, rows);
+  const fold = rows.some(({ fold }) => fold) ? ["fold"] as const : [];
+  await writeCsv(path, [...COLUMNS, ...fold], rows.map((row) => ({ fold: "", ...row })));
 }
 
 /**

@@ -92,6 +92,13 @@ export function groupChart(predictions: Predictions, options: ChartOptions = {})
   }, options);
 }
 
+/** The same of each fold in place of each group; `null` without folds. */
+export function foldChart(predictions: Predictions, options: ChartOptions = {}): Figure | null {
+  const folds = predictions.rows.map(({ fold = "" }) => fold.replaceAll("_", " "));
+  if (folds.includes("")) return null;
+  return groupChart({ ...predictions, groups: folds }, { title: "Scores by fold", ...options });
+}
+
 /** A share in a group with its 95 % confidence interval; NaN of no images. */
 type Mark = Record<"name" | "count", string> & Record<"value" | "low" | "high", number>;
 

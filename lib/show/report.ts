@@ -160,6 +160,10 @@ function performanceSection({ test, plots }: ReportData): Section {
   const probe = test.probe && describeProbe(test.probe);
   return section(
     ...head,
+    test.predictions.source === "out of fold"
+      ? "Every image was tested, by the member of the model that never saw its patient or slide, " +
+        "and with the decision learnt on the other folds."
+      : null,
     `Scores are those of ${positiveOf(test.predictions).name} on the test images. The baseline ` +
       "always predicts the more frequent class, with its prevalence as the probability: what is " +
       "not better than it is of no use. An interval says what other test images of the same " +

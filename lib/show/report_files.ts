@@ -164,7 +164,8 @@ function ofThisSplit({ predictions, split, card }: RunFiles, run: string): Predi
   const paths = new Set(rows.map(({ path }) => path));
   if (predictions.length !== test.size || paths.size !== test.size) return null;
   const { training: { seed }, decision: { threshold } } = card;
-  return predictionsOf(rows, { run, source: "test", classes, seed, threshold });
+  const source = rows.some(({ fold }) => fold) ? "out of fold" : "test";
+  return predictionsOf(rows, { run, source, classes, seed, threshold });
 }
 
 /** More bytes of one plot are a mistake; more of all together are more than mail servers take. */

@@ -15,6 +15,7 @@ export const TEST_PLOTS = [
   "score_histogram",
   "reliability",
   "groups",
+  "folds",
 ] as const;
 
 /** Names of figures of explanations; how many there are depends on the classes. */

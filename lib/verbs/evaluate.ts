@@ -119,8 +119,10 @@ function showOutcome({ config }: Run, result: Evaluation): Displayable {
 function showRows({ first, classified }: Evaluation): Displayable {
   const rows = first.map(({ name, predicted }) => ({ name, ground_truth: predicted }));
   const caption = "The same images in evaluation_details.csv";
+  const isEnsemble = first.some(({ spread }) => spread !== null);
+  const columns = DETAILS_COLUMNS.filter((name) => name !== "spread" || isEnsemble);
   return displayAll(
     htmlTable(rows, { caption: `First rows of ${classified}` }),
-    htmlTable(first, { columns: DETAILS_COLUMNS, caption }),
+    htmlTable(first, { columns, caption }),
   );
 }

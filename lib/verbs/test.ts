@@ -4,6 +4,7 @@ import { images, SCORE_NAMES, type ScoreName } from "../core/words.ts";
 import type { ChosenDecision } from "../metrics/decision.ts";
 import { explainRun } from "../metrics/explain.ts";
 import { type ReviewRun, reviewRun } from "../metrics/review.ts";
+import { foldScores } from "../metrics/scores.ts";
 import { testModel, writeModelCard } from "../metrics/test.ts";
 import { disposeModel } from "../model/model.ts";
 import { loadRunModel, type RunModel } from "../model/saved.ts";
@@ -24,7 +25,7 @@ import {
 } from "../show/curve_charts.ts";
 import { type Displayable, displayAll, htmlTable, notice, showProgress } from "../show/display.ts";
 import { explanationGrid } from "../show/explanations.ts";
-import { groupChart } from "../show/group_charts.ts";
+import { foldChart, groupChart } from "../show/group_charts.ts";
 import { imageGrid } from "../show/pictures.ts";
 import { writeReport } from "../show/report.ts";
 import { savePlots } from "../show/save_plots.ts";
@@ -39,6 +40,8 @@ interface Tested extends
   > {
   /** Of the test images: all charts take them. */
   predictions: Predictions;
+  /** The scores of each fold; nothing without folds. */
+  folds: Displayable;
   /** Why calibration, threshold and accepted band are what they are. */
   decision: Displayable;
   /** Whether unusual images can be flagged in notebook 07. */
@@ -90,6 +93,7 @@ async function testLoaded(run: Run, loaded: RunModel): Promise<Tested> {
     thresholds: thresholdChart(predictions),
     reliability: reliabilityChart(predictions),
     groups: groupChart(predictions),
+    folds: foldChart(predictions),
   };
   const review = await reviewRun(run, predictions);
   const why = await explainRun(run, predictions, {
@@ -107,6 +111,7 @@ async function testLoaded(run: Run, loaded: RunModel): Promise<Tested> {
     threshold: charts.thresholds,
     reliability: charts.reliability,
     groups: charts.groups,
+    ...charts.folds && { folds: charts.folds },
     ...Object.fromEntries(overlays.map((figure, i) => [`explained_${i + 1}`, figure])),
   });
   await writeModelCard(run, card, { scores, reads, probe });
@@ -116,7 +121,8 @@ async function testLoaded(run: Run, loaded: RunModel): Promise<Tested> {
   return {
     predictions,
     ...charts,
-    decision: showDecision(tested.decision),
+    decision: showDecision(tested.decision, card.data.folds),
+    folds: showFolds(predictions, charts.folds),
     reference: tested.reference === null
       ? notice(
         "There are too few training or validation images to tell what is ordinary: notebook 07 " +
@@ -138,9 +144,16 @@ async function testLoaded(run: Run, loaded: RunModel): Promise<Tested> {
   };
 }
 
-function showDecision({ logLoss, labels, reasons, decision }: ChosenDecision): Displayable {
+function showDecision(
+  { logLoss, labels, reasons, decision }: ChosenDecision,
+  folds: number | undefined,
+): Displayable {
   const { before, after, outOfFold } = logLoss;
   return displayAll(
+    folds === undefined ? null : notice(
+      `Learnt from all ${folds} folds: with folds a validation image is any image, as predicted by ` +
+        "the member that never saw its patient or slide.",
+    ),
     notice(
       `${reasons.calibration} Log loss on the ${labels.length} validation images: ` +
         `${before.toFixed(4)} before, ${after.toFixed(4)} after calibration` +
@@ -148,6 +161,19 @@ function showDecision({ logLoss, labels, reasons, decision }: ChosenDecision): D
     ),
     notice(reasons.threshold),
     notice(reasons.acceptBand, decision.acceptBand ? "info" : "warning"),
+  );
+}
+
+/** The scores of each fold as dots and numbers. */
+function showFolds(predictions: Predictions, chart: Figure | null): Displayable {
+  if (!chart) return displayAll();
+  return displayAll(
+    notice(
+      "Every image was scored, by the member that never saw its patient or slide and with the " +
+        "decision learnt on the other folds. The scores above are of all of them together.",
+    ),
+    chart,
+    htmlTable(foldScores(predictions), { caption: "Scores of each fold" }),
   );
 }
 

@@ -179,7 +179,7 @@ async function learnPictures(modelFolder: string): Promise<void> {
       seen.push({ traits, features: Float32Array.from(image.features) });
     }
     const sample = { train: seen.slice(0, 30), validation: seen.slice(30) };
-    const reference = fitReference(sample, { share: 0.01, weightsSha256: card.weights.sha256 });
+    const reference = fitReference([sample], { share: 0.01, weightsSha256: card.weights.sha256 });
     await writeJson(join(modelFolder, REFERENCE_FILE), reference);
     predictor.dispose();
     disposeModel(model);
@@ -222,7 +222,7 @@ Deno.test(
   withNewImages((folder) => put(folder, "a.png", ""), async (places) => {
     assert.deepEqual(await csvTexts(await evaluate(places)), [
       "name,ground_truth\n",
-      "name,predicted,probability,confidence,decision,group,flags,probability_uncorrected\n",
+      "name,predicted,probability,confidence,decision,group,flags,probability_uncorrected,spread\n",
       "name,error\na.png,the file is empty (0 bytes).\n",
     ]);
     await put(places.folder, "a.png", await picture(1).png().toBuffer());

@@ -119,6 +119,7 @@ const IMAGES: DetailsRow[] = [
   group: i % 2 ? "" : "07",
   flags: "",
   probability_uncorrected: i / 4,
+  spread: null,
 }));
 
 const SLIDE_CLASSES = ["non", "=sclerotic"];
@@ -205,7 +206,10 @@ const evaluatedImage: fc.Arbitrary<EvaluatedImage> = fc.record({
 }).map((image) => {
   const { probability } = image;
   const wasPositive = probability >= 0.3;
-  const rest = { confidence: 0.9, group: "", flags: "", probability_uncorrected: probability };
+  const rest = {
+    ...{ confidence: 0.9, group: "", flags: "", spread: null },
+    probability_uncorrected: probability,
+  };
   return { ...image, ...rest, predicted: CLASSES[wasPositive ? 1 : 0], wasPositive };
 });
 
@@ -280,6 +284,12 @@ Deno.test("reviewNeed() is what it says, by hand, and never falls with a flag or
   assert.deepEqual([need(1, 1), need(0, 2)], [0.5, 0.75]);
   assert.deepEqual([0.2, 0.6, 0.1].map((p) => need(p, 0, 0.2)), [1, 0.5, 0.5]);
   assert.equal(need(1, 0, 1), 1); // no room above: as uncertain as can be
+  // log odds of 2 between members that differ by 1: 2 / √(1 + π / 8), a probability of 0.844
+  const [probability2, spread] = [1 / (1 + Math.exp(-2)), 1];
+  const moderated = reviewNeed({ probability: probability2, spread, flags: [] }, 0.5);
+  assert.ok(
+    Math.abs(moderated - 2 * (1 - 1 / (1 + Math.exp(-2 / Math.sqrt(1 + Math.PI / 8))))) < 1e-12,
+  );
   const probability = fc.double({ min: 0, max: 1, noNaN: true });
   fc.assert(
     fc.property(probability, probability, probability, fc.nat({ max: 6 }), (p, t, way, n) => {

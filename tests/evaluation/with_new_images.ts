@@ -79,6 +79,7 @@ export async function detailsOf({ files }: Pick<Evaluation, "files">): Promise<D
     probability: Number(row.probability),
     confidence: Number(row.confidence),
     probability_uncorrected: Number(row.probability_uncorrected),
+    spread: row.spread === "" ? null : Number(row.spread),
   }));
 }
 

@@ -6,7 +6,7 @@ import { tf } from "../../lib/core/tensorflow.ts";
 import { shuffleWeights } from "../../lib/metrics/explain.ts";
 import {
   createExplainer,
-  cutAtLayer,
+  cutAtLayers,
   occlusionMap,
   resizeMap,
   toHeatMap,
@@ -172,14 +172,14 @@ Deno.test("no tensor is left behind by any map", async () => {
   assert.equal(tf.memory().numTensors, before);
 });
 
-Deno.test("cutAtLayer() puts what passes a layer by on the boundary, and loses no layer", () => {
+Deno.test("cutAtLayers() puts what passes a layer by on the boundary, and loses no layer", () => {
   const graph = resnet50();
-  const inside = cutAtLayer(graph, "conv5_block1_1_relu");
+  const inside = cutAtLayers(graph, ["conv5_block1_1_relu"]);
   assert.deepEqual(inside.boundary, ["conv5_block1_1_relu", "conv5_block1_0_bn"]);
   assert.equal(inside.before.length + inside.after.length, graph.length + 2);
-  const last = cutAtLayer(graph, "conv5_block2_out");
+  const last = cutAtLayers(graph, ["conv5_block2_out"]);
   assert.deepEqual(last.boundary, ["conv5_block2_out"]);
-  assert.deepEqual(cutAtLayer(graph, INPUT_LAYER).before.map(({ name }) => name), [INPUT_LAYER]);
+  assert.deepEqual(cutAtLayers(graph, [INPUT_LAYER]).before.map(({ name }) => name), [INPUT_LAYER]);
 });
 
 Deno.test("a layer that is misspelt, or has no places, is refused with one that would do", () => {

@@ -41,6 +41,7 @@ function meanColours(): Predictor & { batches: number[] } {
     predictWithFeatures: async (pixels) => ({
       probabilities: await predict(pixels),
       features: Float32Array.from(pixels),
+      members: [],
     }),
     dispose: () => {},
   };
@@ -194,6 +195,7 @@ Deno.test("averageSymmetries() gives the mean over the eight copies, by hand", a
     predictWithFeatures: async (pixels) => ({
       probabilities: await corner.predict(pixels),
       features: Float32Array.of(pixels[0]!),
+      members: [],
     }),
     dispose: () => void seen.push(-1),
   };

@@ -44,7 +44,7 @@ const validation = Array.from({ length: 12 }, (_, i) => appearance(100 + i));
 
 const options = { share: 0.01, weightsSha256: card.weights.sha256 };
 
-const reference = fitReference({ train, validation }, options)!;
+const reference = fitReference([{ train, validation }], options)!;
 
 /** A model of the least weight, for its shapes alone. */
 const shapes = createModel(
@@ -59,8 +59,8 @@ Deno.test("fitReference() says what it rests on, and nothing of too few images",
   assert.deepEqual(reference.images, { train: 24, validation: 12 });
   assert.ok(Math.abs(reference.chance - 2 / 13) < 1e-12); // of twelve the largest, twice
   assert.equal(reference.features.variances.length, 6);
-  assert.equal(fitReference({ train: train.slice(0, 19), validation }, options), null);
-  assert.equal(fitReference({ train, validation: validation.slice(0, 9) }, options), null);
+  assert.equal(fitReference([{ train: train.slice(0, 19), validation }], options), null);
+  assert.equal(fitReference([{ train, validation: validation.slice(0, 9) }], options), null);
 });
 
 Deno.test("readFlagger() reads a reference, for these weights alone", () =>
@@ -190,10 +190,10 @@ async function flagsOf(
   const model = await imagenetModel();
   const predictor = createPredictor(model);
   try {
-    const reference = fitReference({
+    const reference = fitReference([{
       train: await appearances(predictor, train),
       validation: await appearances(predictor, validation),
-    }, options);
+    }], options);
     assert.ok(reference !== null);
     const flags: string[][] = [];
     await inFolder(async (folder) => {

@@ -253,7 +253,8 @@ const metricsSchema = z.strictObject({
   }).prefault({}).describe("From which probability on an image is called positive"),
   acceptErrorRate: z.number().gt(0).lt(0.5).default(0.05).describe(
     "Predictions for new images are accepted without review only where, by the validation images, " +
-      "at most this fraction is wrong with 95 % confidence",
+      "at most this fraction is wrong with 95 % confidence; 0.05 takes 59 patients or slides at " +
+      "least, 0.1 takes 29 and 0.15 takes 19",
   ),
   testTimeAugmentation: z.boolean().default(false).describe(
     "Averages the probabilities over the eight symmetries of each image; takes eight times as long",

@@ -1,4 +1,5 @@
 import { deviation, mean } from "d3-array";
+import jstat from "jstat";
 import { reasonOf } from "../core/errors.ts";
 import { projectRoot, runPaths } from "../core/paths.ts";
 import { rankByProbability, rocAuc } from "../core/stats.ts";
@@ -9,7 +10,6 @@ import type { RunSummary } from "../run/run.ts";
 import { readSplit, type SplitRow } from "../run/split_file.ts";
 import { chanceOfLead } from "./baseline.ts";
 import { eachResample, percentileInterval, sharedGroups } from "./intervals.ts";
-import { ibeta } from "./threshold.ts";
 
 /** What a run predicted for its test images. */
 export interface TestedRun {
@@ -239,6 +239,9 @@ export function correctedResampledTest(
   const error = Math.sqrt(1 / differences.length + testOverTrain) * spread;
   return studentTails(mean(differences)!, error, differences.length - 1);
 }
+
+/** The regularised incomplete beta function; jstat brings no types. */
+const { ibeta } = jstat as unknown as { ibeta(x: number, a: number, b: number): number };
 
 /** Spreads below this are rounding errors. */
 const NO_SPREAD = 1e-10;

@@ -15,9 +15,10 @@ import {
 import type { ModelCard } from "../run/model_card.ts";
 import { classIndex } from "../run/predictions.ts";
 import type { Run } from "../run/run.ts";
+import { chooseAcceptBand } from "./accept_band.ts";
 import { type CalibrationSample, chooseCalibration } from "./calibration.ts";
 import { confusionMatrix } from "./rates.ts";
-import { chooseAcceptBand, chooseThreshold, type ThresholdChoice } from "./threshold.ts";
+import { chooseThreshold, type ThresholdChoice } from "./threshold.ts";
 
 /** The decision that is now on the model's card, the predictions it was chosen on, and why. */
 export interface ChosenDecision extends ReturnType<typeof fitDecision> {
@@ -134,7 +135,7 @@ export function fitDecision(sample: CalibrationSample, { metrics }: Pick<Config,
   const { threshold, rule } = choice;
   const predicted = rows.map((row) => decide(row, threshold));
   const right = predicted.map((label, i) => label === sample.labels[i]);
-  const accepted = { probabilities: calibrated, right, threshold };
+  const accepted = { probabilities: calibrated, right, groups: sample.groups, threshold };
   const band = chooseAcceptBand(accepted, metrics.acceptErrorRate);
   const m = confusionMatrix(labels, predicted.map(isPositive));
   const validation = {

@@ -1,4 +1,4 @@
-"""Answers for the tests of calibration, threshold and accept band, by scikit-learn and scipy."""
+"""Answers for the tests of calibration, threshold and accepted band, by scikit-learn and scipy."""
 
 import json
 import os
@@ -70,40 +70,29 @@ def thresholds(case):
     }
 
 
-def upper(errors, n):
-    """Exact one-sided 95 % upper bound of a share."""
-    return 1.0 if errors == n else stats.beta.ppf(0.95, errors + 1, n - errors)
-
-
-def band(case):
-    """The most images that any pair of edges accepts, trying them all."""
-    p, right = np.array(case["probabilities"]), np.array(case["right"], dtype=bool)
-    rate = case["errorRate"]
-    below, above = p[p < case["threshold"]], p[p >= case["threshold"]]
-    most = 0
-    for low in [-1.0, *np.unique(below)]:
-        low_side = p <= low
-        if (~right[low_side]).sum() > rate * low_side.sum():
-            continue
-        for high in [2.0, *np.unique(above)]:
-            high_side = p >= high
-            if (~right[high_side]).sum() > rate * high_side.sum():
-                continue
-            taken = low_side | high_side
-            if taken.sum() > most and upper((~right[taken]).sum(), taken.sum()) <= rate:
-                most = int(taken.sum())
-    return most
-
-
 def limits(case):
-    """How many errors in n images still have their bound within the rate."""
+    """How many errors in n images still have an exact 95 % upper bound within the rate."""
     found = []
     for n in range(1, case["most"] + 1):
         k = -1
-        while k + 1 < n and upper(k + 1, n) <= case["rate"]:
+        while k + 1 < n and stats.beta.ppf(0.95, k + 2, n - k - 1) <= case["rate"]:
             k += 1
         found.append(k)
     return found
+
+
+def chance(case):
+    """P(sum of weight × exponential > 0), exactly: of a weight above 0 and one below it the larger
+    part outlives the other, in the ratio of the weights, and is then as good as new."""
+    weights = [wrong / accepted - case["rate"] for accepted, wrong in case["patients"]]
+    above = [w for w in weights + [1 - case["rate"]] if w > 0]
+    alive = np.ones(len(above))  # chance to win, from this one above on, and the last one below
+    for below in [-w for w in weights if w < 0]:
+        lost = 0.0
+        for i in reversed(range(len(above))):
+            share = above[i] / (above[i] + below)
+            lost = alive[i] = share * alive[i] + (1 - share) * lost
+    return alive[0]
 
 
 request = json.load(sys.stdin)
@@ -111,7 +100,7 @@ json.dump(
     {
         "fits": [{m: fit(case, m) for m in ("temperature", "platt")} for case in request["fits"]],
         "thresholds": [thresholds(case) for case in request["thresholds"]],
-        "bands": [band(case) for case in request["bands"]],
+        "chances": [chance(case) for case in request["chances"]],
         "limits": [limits(case) for case in request["limits"]],
     },
     sys.stdout,

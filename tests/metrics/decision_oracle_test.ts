@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { parseConfig } from "../../lib/core/config.ts";
 import { createRandom, type Random } from "../../lib/core/random.ts";
+import { chanceOfWorse } from "../../lib/metrics/accept_band.ts";
 import { fitCalibration } from "../../lib/metrics/calibration.ts";
-import { chooseAcceptBand, chooseThreshold, mostErrors } from "../../lib/metrics/threshold.ts";
+import { chooseThreshold } from "../../lib/metrics/threshold.ts";
 import { calibrate, type Decision } from "../../lib/run/decision.ts";
 import { askPython } from "../ask_python.ts";
 
@@ -66,16 +67,16 @@ function thresholdCases(count: number) {
   });
 }
 
-/** Answers that are mostly right where they are sure. */
-function bandCases(count: number) {
+/** Patients of few and many images, of whom most have no error. */
+function chanceCases(count: number) {
   const random = createRandom("band cases");
   return Array.from({ length: count }, () => {
-    const n = random.integer([10, 60, 150][random.integer(3)]!);
-    const labels = Array.from({ length: n }, () => random.integer(2));
-    const probabilities = scores(random, labels);
-    const threshold = [0.5, 0.3, 0.77][random.integer(3)]!;
-    const right = probabilities.map((p, i) => (p >= threshold ? 1 : 0) === labels[i]);
-    return { probabilities, right, threshold, errorRate: [0.05, 0.1, 0.2][random.integer(3)]! };
+    const n = 5 + random.integer([2, 20, 200][random.integer(3)]!);
+    const patients = Array.from({ length: n }, () => {
+      const accepted = 1 + random.integer(9);
+      return [accepted, random.next() < 0.9 ? 0 : random.integer(accepted + 1)] as const;
+    });
+    return { patients, rate: [0.05, 0.1, 0.3][random.integer(3)]! };
   });
 }
 
@@ -89,7 +90,7 @@ interface Fitted {
 interface Answers {
   fits: Record<"temperature" | "platt", Fitted>[];
   thresholds: Record<"youden" | "falsePositives" | "truePositives" | "costs", number>[];
-  bands: number[];
+  chances: number[];
   limits: number[][];
 }
 
@@ -97,13 +98,13 @@ const fits = fitCases(400);
 
 const thresholds = thresholdCases(300);
 
-const bands = bandCases(150);
+const chances = chanceCases(150);
 
 const limits = [{ rate: 0.02, most: 400 }, { rate: 0.05, most: 200 }, { rate: 0.4, most: 50 }];
 
 const script = join(import.meta.dirname!, "decision_oracle.py");
 
-const answers = await askPython(script, { fits, thresholds, bands, limits }) as Answers;
+const answers = await askPython(script, { fits, thresholds, chances, limits }) as Answers;
 
 function smoothedLoss({ rows, labels }: FitCase, calibration: Decision["calibration"]): number {
   const classes = rows[0]!.length;
@@ -185,24 +186,33 @@ Deno.test("chooseThreshold() reaches the best that any threshold reaches, on 300
   });
 });
 
-Deno.test("chooseAcceptBand() accepts as many images as any band may, on 150 cases", () => {
-  let found = 0;
-  bands.forEach(({ errorRate, ...sample }, i) => {
-    const { acceptBand } = chooseAcceptBand(sample, errorRate);
-    const what = JSON.stringify(sample).slice(0, 300);
-    assert.equal(acceptBand === null, answers.bands[i] === 0, what);
-    if (acceptBand === null) return;
-    const { low, high } = acceptBand;
-    const accepted = sample.probabilities.filter((p) => p <= low || p >= high);
-    assert.ok(low < sample.threshold && sample.threshold <= high, `${low} ${high} of ${what}`);
-    assert.equal(accepted.length, answers.bands[i], what);
-    found++;
+const tallies = (patients: readonly (readonly [number, number])[]) =>
+  patients.map(([accepted, wrong]) => ({ accepted, wrong }));
+
+Deno.test("chanceOfWorse() is exact, on 150 cases", () => {
+  chances.forEach(({ patients, rate }, i) => {
+    const [own, expected] = [chanceOfWorse(tallies(patients), rate), answers.chances[i]!];
+    assert.ok(Math.abs(own - expected) < 1e-7, `${own} ${expected} ${JSON.stringify(patients)}`);
+    const twice = chanceOfWorse(tallies([...patients, ...patients]), rate);
+    assert.ok(Math.abs(chanceOfWorse(tallies(patients), rate, 2) - twice) < 1e-7);
   });
-  assert.ok(found > 30 && found < 140, String(found));
+  const small = answers.chances.filter((chance) => chance < 0.05).length;
+  assert.ok(small > 10 && small < 140, String(small));
 });
 
-Deno.test("mostErrors() agrees with scipy's exact bound", () => {
-  limits.forEach(({ rate, most }, i) =>
-    assert.deepEqual([...mostErrors(most, rate)].slice(1), answers.limits[i])
-  );
+Deno.test("chanceOfWorse() of one image a patient is scipy's exact bound", () => {
+  limits.forEach(({ rate, most }, i) => {
+    for (let n = 5; n <= most; n++) {
+      const shows = (wrong: number) => {
+        const patients = Array.from({ length: n }, (_, at) => [1, Number(at < wrong)] as const);
+        return chanceOfWorse(tallies(patients), rate) <= 0.05;
+      };
+      const limit = answers.limits[i]![n - 1]!;
+      assert.deepEqual(
+        [limit < 0 || shows(limit), shows(limit + 1)],
+        [true, false],
+        `${n} ${rate}`,
+      );
+    }
+  });
 });

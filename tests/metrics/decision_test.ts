@@ -8,7 +8,7 @@ import {
   chooseCalibration,
 } from "../../lib/metrics/calibration.ts";
 import { fitDecision } from "../../lib/metrics/decision.ts";
-import { chooseAcceptBand, chooseThreshold, cuts } from "../../lib/metrics/threshold.ts";
+import { chooseThreshold, cuts } from "../../lib/metrics/threshold.ts";
 import { decisionSchema } from "../../lib/run/decision.ts";
 
 const CLASSES = ["negative", "positive"];
@@ -150,30 +150,6 @@ Deno.test("chooseThreshold() stays at 0.5 where there is nothing to choose by", 
   const costs = { ...rules, rule: "costs" as const };
   const useless = chooseThreshold({ labels: [1, 0, 0], probabilities: [0.3, 0.6, 0.6] }, costs);
   assert.deepEqual([useless.rule, useless.threshold > 0.6], ["costs", true]);
-});
-
-Deno.test("chooseAcceptBand() leaves the unsure middle to a person, half-way to the threshold", () => {
-  const probabilities = [...Array(100).fill(0.02), 0.3, 0.4, 0.6, ...Array(40).fill(0.9)];
-  const right = probabilities.map((p) => p !== 0.3 && p !== 0.6);
-  const sample = { probabilities, right, threshold: 0.5 };
-  const strict = chooseAcceptBand(sample, 0.03); // 141 images and no error: at most 2.1 %
-  const low = 0.02 + (0.3 - 0.02) / 2;
-  assert.deepEqual(strict.acceptBand, { low, high: 0.75, errorRate: 0.03 });
-  assert.match(strict.reason, /140 of 143 images, 0 of them wrong; .* at most 3 %/);
-  // both errors are allowed; the images between 0.45 and 0.55 are like none that was seen
-  const loose = chooseAcceptBand(sample, 0.1).acceptBand!;
-  assert.ok(Math.abs(loose.low - 0.45) < 1e-12 && Math.abs(loose.high - 0.55) < 1e-12);
-  const two = { probabilities: [0.1, 0.9], right: [true, true], threshold: 0.5 };
-  const few = chooseAcceptBand(two, 0.05);
-  assert.equal(few.acceptBand, null);
-  assert.match(few.reason, /the 2 validation images .* 5 % .*\(59 without an error/);
-});
-
-Deno.test("chooseAcceptBand() does not hide errors of a rare class behind a frequent one", () => {
-  const probabilities = [...Array(300).fill(0.1), ...Array(4).fill(0.8)];
-  const right = probabilities.map((p, i) => p < 0.5 || i === 303);
-  const { acceptBand } = chooseAcceptBand({ probabilities, right, threshold: 0.5 }, 0.05);
-  assert.deepEqual(acceptBand, { low: 0.1 + (0.5 - 0.1) / 2, high: 1, errorRate: 0.05 });
 });
 
 Deno.test("fitDecision() gives a card's decision for useless models too, with no claim in it", () => {

@@ -219,6 +219,7 @@ async function fromFolder(model: Model, folder: string, given: string): Promise<
       ["data.classes", ours.classes, theirs.classes],
       ["model.head", ours.head ?? DEFAULT_HEAD, theirs.head ?? DEFAULT_HEAD],
       ["model.attention", ours.attention ?? "none", theirs.attention ?? "none"],
+      ["the number of models", 1, theirs.ensemble?.members ?? 1], // of folds
     ] as const
   ) {
     if (isDeepStrictEqual(wanted, found)) continue;

@@ -2,15 +2,15 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { exists } from "../../lib/core/files.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
-import { isHeadLayer, memberName } from "../../lib/model/architectures.ts";
-import { weightSpecs } from "../../lib/model/graph.ts";
-import { buildGraph, disposeModel, inputShape, type Model } from "../../lib/model/model.ts";
+import { isHeadLayer } from "../../lib/model/architectures.ts";
+import { disposeModel, type Model } from "../../lib/model/model.ts";
 import { createPredictor } from "../../lib/model/predict.ts";
 import { loadModel } from "../../lib/model/saved.ts";
 import { logOdds } from "../../lib/run/decision.ts";
 import { readEvents, readHistory } from "../../lib/run/history.ts";
 import { members, readSplit } from "../../lib/run/split_file.ts";
 import { assertWithin, someImages } from "../model/ask_keras.ts";
+import { memberOf } from "../model/small_model.ts";
 import { SIZE, testToyProject, type ToyProject, writeToySplit } from "./toy.ts";
 
 /** A toy project whose images are dealt into three folds. */
@@ -24,15 +24,6 @@ const test = (name: string, body: (project: ToyProject) => Promise<void>) =>
     await writeToySplit(project.root, dealt);
     await body(project);
   });
-
-/** One member of a model of folds, as a model of its own; the weights are not copied. */
-function memberOf({ architecture, weights }: Model, i: number): Model {
-  const alone = { ...architecture, ensemble: undefined };
-  const graph = buildGraph(alone);
-  const names = weightSpecs(graph, inputShape(alone)).map(({ name }) => name);
-  const of = (name: string) => weights.get(memberName(i, name)) ?? weights.get(name)!;
-  return { architecture: alone, graph, weights: new Map(names.map((name) => [name, of(name)])) };
-}
 
 test("trainRun() joins folds to one model: the mean of the members' log odds", async ({ root, trainRun, config }) => {
   const before = tf.memory().numTensors;

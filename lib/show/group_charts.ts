@@ -29,7 +29,8 @@ export const NO_GROUP = "(group not known)";
 
 const MAX_ROWS = 20;
 
-const SHARE_LABEL = "share of the group's images, with 95 % confidence interval (Wilson)";
+const shareLabel = (unit: string) =>
+  `share of the ${unit}'s images, with 95 % confidence interval (Wilson)`;
 
 const SCORES = [
   { name: "accuracy", title: "Accuracy", color: colors.ink },
@@ -42,9 +43,14 @@ const SCORES = [
  * groups first; of many groups the worst 20.
  */
 export function groupChart(predictions: Predictions, options: ChartOptions = {}): Figure {
+  return sharesChart(predictions, "group", options);
+}
+
+/** As {@linkcode groupChart}, of what the groups of the predictions are: groups, or folds. */
+function sharesChart(predictions: Predictions, unit: string, options: ChartOptions): Figure {
   const { groups, run } = predictions;
   const scores = sharedGroups(groups) ? groupScores(predictions) : [];
-  const head = { title: "Scores by group", subtitle: runLine(run, groups.length) };
+  const head = { title: `Scores by ${unit}`, subtitle: runLine(run, groups.length) };
   if (scores.length === 0) {
     return card({
       ...head,
@@ -78,14 +84,14 @@ export function groupChart(predictions: Predictions, options: ChartOptions = {})
   });
   return card({
     ...head,
-    subtitle: `${head.subtitle} in ${counted(scores.length, "group")}`,
+    subtitle: `${head.subtitle} in ${counted(scores.length, unit)}`,
     legend: [
-      { label: SHARE_LABEL, color: colors.ink, mark: "circle" },
-      { label: "all groups together", color: colors.muted, mark: "dashed" },
+      { label: shareLabel(unit), color: colors.ink, mark: "circle" },
+      { label: `all ${unit}s together`, color: colors.muted, mark: "dashed" },
     ],
     rows: [columns],
     note:
-      "From the top, the groups whose accuracy is lowest even at the upper end of its interval." +
+      `From the top, the ${unit}s whose accuracy is lowest even at the upper end of its interval.` +
       (hidden > 0
         ? ` The worst ${rows.length} of ${scores.length} groups; ${hidden} are not shown.`
         : ""),
@@ -96,7 +102,7 @@ export function groupChart(predictions: Predictions, options: ChartOptions = {})
 export function foldChart(predictions: Predictions, options: ChartOptions = {}): Figure | null {
   const folds = predictions.rows.map(({ fold = "" }) => fold.replaceAll("_", " "));
   if (folds.includes("")) return null;
-  return groupChart({ ...predictions, groups: folds }, { title: "Scores by fold", ...options });
+  return sharesChart({ ...predictions, groups: folds }, "fold", options);
 }
 
 /** A share in a group with its 95 % confidence interval; NaN of no images. */

@@ -53,6 +53,10 @@ function modelDetails(card: ModelCard): string[] {
   return [list({
     "Network": `${backbone} with ${describeHead(architecture)}, ${size} × ${size} pixels, ` +
       `${card.weights.parameters.toLocaleString("en-GB")} parameters`,
+    ...architecture.ensemble && {
+      "Members": `${architecture.ensemble.members} with the same frozen layers, one a fold; the ` +
+        "prediction is the mean of their log odds",
+    },
     "Classes": `${namesOf(classes)} (the last is the positive)`,
     "Started from": escape(startingWeights.note),
     "Trained layers": `the last ${frozen.unfreezeLast} of the backbone and the head; ` +
@@ -114,16 +118,22 @@ function metrics({ decision }: ModelCard): string[] {
 function evaluationData({ data }: ModelCard, test: ModelTest | null): string[] {
   const times = test?.reads === 1 ? "once" : `${test?.reads} times`;
   const reads = test?.reads ? ` They have been read ${times}.` : "";
-  return [
-    `${data.images.test} test images of the same source as the training images, set apart before ` +
-    `training.${reads} There was no external validation: no images of another source were tested.`,
-  ];
+  const { test: images, train } = data.images;
+  const how = data.folds && images === train
+    ? `${images} images, each predicted by the member that never saw its patient or slide, and ` +
+      "decided as learnt on the other folds."
+    : `${images} test images of the same source as the training images, set apart before training.`;
+  const external = "There was no external validation: no images of another source were tested.";
+  return [`${how}${reads} ${external}`];
 }
 
 function trainingData({ data, training: { scores } }: ModelCard): string[] {
   return [
-    `${data.images.train} images to learn from, and ${data.images.validation} for choosing epoch, ` +
-    "calibration and threshold.",
+    data.folds
+      ? `${data.images.train} images in ${data.folds} folds. Each member learnt from all but two; one ` +
+        "of these chose its epoch. Calibration and threshold were learnt from all, out of fold."
+      : `${data.images.train} images to learn from, and ${data.images.validation} for choosing ` +
+        "epoch, calibration and threshold.",
     list({
       "Manifest": `SHA-256 \`${data.manifestSha256}\``,
       "Split": `SHA-256 \`${data.splitSha256}\``,

@@ -114,7 +114,10 @@ function summary({ synthetic, stopped, problems, test, files: { split } }: Repor
     facts({
       Images: split && `${images(split.length)} from ${groupsText(isGrouped ? groups : null)}`,
       "Tested on": test && `${images(test.predictions.rows.length)} that took no part in ` +
-          `training, ${positive!.count} of them ${positive!.name}`,
+          `training${
+            test.predictions.source === "out of fold" ? " of the member that was tested" : ""
+          }, ` +
+          `${positive!.count} of them ${positive!.name}`,
       Baseline: most && `${percent(most.accuracy)} of predictions would be right by always ` +
           `predicting ${quoted(most.label)}`,
       Accuracy: mainScore(test, "accuracy"),

@@ -9,6 +9,7 @@ import { auditCounts, type AuditPolicies, type Finding } from "../run/findings.t
 import { keptRows, meanRow } from "../run/history.ts";
 import { type ManifestRow, usable } from "../run/manifest.ts";
 import { describeHead, type ModelCard } from "../run/model_card.ts";
+import { isFold } from "../run/split_file.ts";
 import { classLabel, quoted, thresholdText } from "./card.ts";
 import type { ReportData } from "./report_files.ts";
 import {
@@ -121,6 +122,10 @@ export function partitionSection({ files: { certificate, config } }: ReportData)
       ? "The split was given by the person who ran this."
       : `The split was drawn with seed ${seed}: whole patients or slides are dealt out so that ` +
         "sizes and prevalences come as near to the request as they allow.",
+    Object.keys(counts).some(isFold)
+      ? "Each fold is tested by a model that learnt from all others but the next one, which chose " +
+        "its epoch."
+      : null,
     table(
       "Images by subset",
       ["subset", ...columns.map(numeric)],

@@ -84,3 +84,17 @@ Deno.test("modelCardMarkdown() lets no name become markup", () => {
   assert.doesNotMatch(text.replace(/`[^`\n]*`/g, ""), /<script|<\/code|^# x|\[a\]\(b\)/m);
   assert.equal(text.match(/^#/gm)?.length, 10);
 });
+
+Deno.test("modelCardMarkdown() tells what the images of folds were for, and what is held out", () => {
+  const ensemble = { members: 5, frozenLayers: 111 };
+  const of = (test: number) =>
+    modelCardMarkdown({
+      ...card,
+      architecture: { ...card.architecture, ensemble },
+      data: { ...card.data, folds: 5, images: { train: 80, validation: 80, test } },
+    }, null);
+  assert.match(of(80), /Members: 5 with the same frozen layers/);
+  assert.match(of(80), /80 images, each predicted by the member that never saw its patient/);
+  assert.match(of(80), /80 images in 5 folds\. Each member learnt from all but two/);
+  assert.match(of(20), /20 test images of the same source .*, set apart before training/);
+});

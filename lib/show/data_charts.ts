@@ -184,7 +184,9 @@ export function splitChart(
     ],
   });
   return card({
-    title: "Split into training, validation and test images",
+    title: subsets.some(({ subset }) => subset.startsWith("fold"))
+      ? "Split into folds"
+      : "Split into training, validation and test images",
     subtitle: runLine(run, n),
     legend: [
       ...classLegend(classes, "area"),

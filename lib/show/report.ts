@@ -113,11 +113,11 @@ function summary({ synthetic, stopped, problems, test, files: { split } }: Repor
     html`<h2 id="short">In short</h2>`,
     facts({
       Images: split && `${images(split.length)} from ${groupsText(isGrouped ? groups : null)}`,
-      "Tested on": test && `${images(test.predictions.rows.length)} that took no part in ` +
-          `training${
-            test.predictions.source === "out of fold" ? " of the member that was tested" : ""
-          }, ` +
-          `${positive!.count} of them ${positive!.name}`,
+      "Tested on": test && `${images(test.predictions.rows.length)} ` +
+          (test.predictions.source === "out of fold"
+            ? "out of fold: each by a member of the model that never saw its patient or slide"
+            : "that took no part in training") +
+          `, ${positive!.count} of them ${positive!.name}`,
       Baseline: most && `${percent(most.accuracy)} of predictions would be right by always ` +
           `predicting ${quoted(most.label)}`,
       Accuracy: mainScore(test, "accuracy"),

@@ -67,7 +67,10 @@ export async function train(run: Run): Promise<Trained> {
           : "The epoch that each fold has kept",
       },
     ),
-    callbacks: htmlTable(events, { caption: "What the callbacks did" }),
+    callbacks: htmlTable(
+      events.filter(({ kind }) => members === 1 || kind !== "checkpoint"), // of folds too many
+      { caption: "What the callbacks did" },
+    ),
     saved: await savePlots(run.name, { learning_curves: curves }),
   };
 }

@@ -6,9 +6,9 @@ import { correlation, rankCorrelation } from "../core/stats.ts";
 import { type TensorFlow, tf } from "../core/tensorflow.ts";
 import { images } from "../core/words.ts";
 import { batches } from "../images/decode.ts";
-import { isHeadLayer } from "../model/architectures.ts";
+import { isHeadLayer, ofMember } from "../model/architectures.ts";
 import { weightSpecs } from "../model/graph.ts";
-import { disposeModel, inputShape, type Model } from "../model/model.ts";
+import { disposeModel, inputShape, memberOf, type Model } from "../model/model.ts";
 import { decodeOptions } from "../model/predict.ts";
 import { loadModel, type RunModel } from "../model/saved.ts";
 import { type MapCheck, writeMapCheck } from "../run/checks.ts";
@@ -51,19 +51,31 @@ export async function explainRun(
   try {
     const chosen = chooseExamples(predictions, MOST);
     const rows = chosen.flatMap(({ examples }) => examples);
+    let done = 0;
     const folder = fromRoot(config.data.folder);
-    const paths = rows.map(({ path }) => join(folder, path));
-    const explained = await explainImages(model, card, paths, { ...how, onProgress });
-    const imageOf = new Map(rows.map((row, i) => [row, explained[i]!]));
+    const pathOf = ({ path }: Prediction) => join(folder, path);
+    const imageOf = new Map<Prediction, ExplainedImage>();
+    // an image that was predicted out of fold is explained by the member that predicted it
+    for (const [fold = "", own] of Map.groupBy(rows, ({ fold }) => fold)) {
+      const by = fold === "" ? model : memberOf(model, Number(fold.split("_")[1]) - 1);
+      const classes = own.map(({ predicted }) => predicted);
+      const explained = await explainImages(by, card, own.map(pathOf), {
+        ...how,
+        ...fold !== "" && { classes },
+        onProgress: (_done, _total, path) => onProgress?.(++done, rows.length, path),
+      });
+      own.forEach((row, i) => imageOf.set(row, explained[i]!));
+    }
     const groups = chosen.map((group): ExampleGroup<ExplainedPrediction> => {
       const examples = group.examples.map((row) => ({ ...row, image: imageOf.get(row)! }));
       return { ...group, examples };
     });
     const some = groups.flatMap(({ examples }) => examples.slice(0, CHECKED));
     const options = { ...how, seed: config.seed, onProgress };
-    const check = some.length === 0
-      ? null
-      : await checkMaps(model, card, some.map(({ image }) => image), options);
+    const checked = card.architecture.ensemble
+      ? await explainImages(model, card, some.map(pathOf), how)
+      : some.map(({ image }) => image);
+    const check = some.length === 0 ? null : await checkMaps(model, card, checked, options);
     await writeMapCheck(run.paths.explanationCheck, check);
     return { groups, check };
   } finally {
@@ -204,9 +216,11 @@ export async function checkMaps(
     return await against(random.model, { layer }, ranks, "checking with randomised weights")
       .finally(random.dispose);
   };
-  const headLayers = model.graph.filter(({ name }) => isHeadLayer(name)).length;
+  const { members = 1 } = model.architecture.ensemble ?? {};
+  const headLayers =
+    model.graph.filter(({ name }) => isHeadLayer(ofMember(name)?.own ?? name)).length;
   const randomHead = await randomised(headLayers);
-  const randomLastLayers = await randomised(headLayers + LAST_LAYERS);
+  const randomLastLayers = await randomised(headLayers + members * LAST_LAYERS);
   const doubtful = Math.max(randomHead ?? 0, randomLastLayers ?? 0) >= DOUBTFUL;
   const occlusion = await against(
     model,

@@ -10,6 +10,7 @@ import {
   ensembleGraph,
   head as headLayers,
   isHeadLayer,
+  memberName,
   ofMember,
   resnet50,
 } from "./architectures.ts";
@@ -81,6 +82,21 @@ export function assembleEnsemble(
     return [name, weight] as const;
   });
   return { architecture, graph, weights: new Map(weights) };
+}
+
+/**
+ * One member of a model of folds as a model of its own.
+ *
+ * @param i From 0.
+ * @returns Its weights are the ensemble's, which the caller does not dispose.
+ */
+export function memberOf({ architecture, weights }: Model, i: number): Model {
+  const alone = { ...architecture, ensemble: undefined };
+  const graph = buildGraph(alone);
+  const own = weightSpecs(graph, inputShape(alone)).map(({ name }) =>
+    [name, weights.get(memberName(i, name)) ?? requireWeight(weights, name)] as const
+  );
+  return { architecture: alone, graph, weights: new Map(own) };
 }
 
 /** All of a model's weights by name, in Keras' order. */

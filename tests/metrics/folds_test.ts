@@ -7,7 +7,7 @@ import { tf } from "../../lib/core/tensorflow.ts";
 import { crossFitDecisions, fitDecision } from "../../lib/metrics/decision.ts";
 import { createExplainer } from "../../lib/metrics/grad_cam.ts";
 import { foldScores } from "../../lib/metrics/scores.ts";
-import { assembleEnsemble, disposeModel, type Model } from "../../lib/model/model.ts";
+import { assembleEnsemble, disposeModel, memberOf, type Model } from "../../lib/model/model.ts";
 import { createPredictor, predictOutOfFold, type RowPrediction } from "../../lib/model/predict.ts";
 import { type Appearance } from "../../lib/model/predict.ts";
 import { fitReference } from "../../lib/model/reference.ts";
@@ -19,7 +19,7 @@ import { inProjectCopy, ofConfig } from "../copy_project.ts";
 import { picture, put } from "../data/test_images.ts";
 import { someImages } from "../model/ask_keras.ts";
 import { testCard } from "../model/model_card.ts";
-import { disturbedModel, memberOf, SMALL, smallModel } from "../model/small_model.ts";
+import { disturbedModel, SMALL, smallModel } from "../model/small_model.ts";
 
 const CLASSES: [string, string] = ["negative", "positive"];
 
@@ -150,6 +150,35 @@ test(
     ]);
     const right = folds.reduce((sum, { images, accuracy }) => sum + images * accuracy!, 0);
     assert.ok(Math.abs(right / 36 - scores.accuracy.value!) < 1e-12);
+  },
+);
+
+test(
+  "explainRun() explains an image by the member that predicted it, the class that it predicted",
+  {},
+  async ({ model, card, config, load }) => {
+    const [testModel, explainRun] = await Promise.all([
+      ofConfig<Test["testModel"]>({ load }, "lib/metrics/test.ts", "testModel"),
+      ofConfig<typeof import("../../lib/metrics/explain.ts").explainRun>(
+        { load },
+        "lib/metrics/explain.ts",
+        "explainRun",
+      ),
+    ]);
+    const { predictions } = await testModel(config);
+    const before = tf.memory().numTensors;
+    const { groups, check } = await explainRun(config, predictions, { loaded: { model, card } });
+    assert.equal(tf.memory().numTensors, before);
+    assert.ok(check);
+    for (const { path, fold, predicted, image } of groups.flatMap(({ examples }) => examples)) {
+      const explainer = createExplainer(memberOf(model, Number(fold!.at(-1)) - 1), card);
+      const { maps } = await explainer.explain(image.pixels, () => CLASSES.indexOf(predicted));
+      explainer.dispose();
+      assert.equal(image.explained, predicted);
+      image.map.values.forEach((value, i) =>
+        assert.ok(Math.abs(value - maps[0]!.values[i]!) < 1e-3, path)
+      );
+    }
   },
 );
 

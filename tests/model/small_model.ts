@@ -1,14 +1,10 @@
 import { tf } from "../../lib/core/tensorflow.ts";
-import { memberName } from "../../lib/model/architectures.ts";
 import { preprocess } from "../../lib/model/forward.ts";
-import { weightSpecs } from "../../lib/model/graph.ts";
 import {
   type Architecture,
   backbones,
-  buildGraph,
   createModel,
   estimateMoments,
-  inputShape,
   type Model,
 } from "../../lib/model/model.ts";
 import { disturbBatchNorms, someImages } from "./ask_keras.ts";
@@ -41,13 +37,4 @@ export function smallModel(
   model.weights.set("predictions/bias", tf.tensor([0, 0.6]));
   bias.dispose();
   return model;
-}
-
-/** One member of a model of folds, as a model of its own; the weights are not copied. */
-export function memberOf({ architecture, weights }: Model, i: number): Model {
-  const alone = { ...architecture, ensemble: undefined };
-  const graph = buildGraph(alone);
-  const names = weightSpecs(graph, inputShape(alone)).map(({ name }) => name);
-  const of = (name: string) => weights.get(memberName(i, name)) ?? weights.get(name)!;
-  return { architecture: alone, graph, weights: new Map(names.map((name) => [name, of(name)])) };
 }

@@ -3,14 +3,13 @@ import { join } from "node:path";
 import { exists } from "../../lib/core/files.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
 import { isHeadLayer } from "../../lib/model/architectures.ts";
-import { disposeModel, type Model } from "../../lib/model/model.ts";
+import { disposeModel, memberOf, type Model } from "../../lib/model/model.ts";
 import { createPredictor } from "../../lib/model/predict.ts";
 import { loadModel } from "../../lib/model/saved.ts";
 import { logOdds } from "../../lib/run/decision.ts";
 import { readEvents, readHistory } from "../../lib/run/history.ts";
 import { members, readSplit } from "../../lib/run/split_file.ts";
 import { assertWithin, someImages } from "../model/ask_keras.ts";
-import { memberOf } from "../model/small_model.ts";
 import { SIZE, testToyProject, type ToyProject, writeToySplit } from "./toy.ts";
 
 /** A toy project whose images are dealt into three folds. */

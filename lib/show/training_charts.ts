@@ -38,21 +38,23 @@ const QUANTITIES = {
 
 const ROWS = [["loss", "accuracy"], ["auc", "learning_rate"]] as const;
 
+/** A training as charts draw it. */
+export interface DrawnTraining {
+  /** As in history.csv; may still be growing. */
+  history: readonly HistoryRow[];
+  /** As in training_events.csv. */
+  events: readonly TrainingEvent[];
+  run: string;
+  /** Most epochs there can be (in a fold), so that a growing chart keeps its axis. */
+  epochs?: number;
+}
+
 /**
  * Loss, accuracy, AUC and learning rate by epoch, training against validation, with what the
  * callbacks did and the epoch whose weights are kept.
- *
- * @param history As in history.csv; may still be growing.
- * @param events As in training_events.csv.
- * @param epochs Most epochs there can be, so that a growing chart keeps its axis.
  */
 export function learningCurves(
-  { history, events, run, epochs = 1 }: {
-    history: readonly HistoryRow[];
-    events: readonly TrainingEvent[];
-    run: string;
-    epochs?: number;
-  },
+  { history, events, run, epochs = 1 }: DrawnTraining,
   options: ChartOptions = {},
 ): Figure {
   const last = Math.max(epochs, history.at(-1)?.epoch ?? 1);

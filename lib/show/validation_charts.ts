@@ -1,7 +1,7 @@
 import * as Plot from "@observablehq/plot";
 import { max, min, sum } from "d3-array";
 import type { Config } from "../core/settings.ts";
-import { type HistoryRow, keptRows, type TrainingEvent } from "../run/history.ts";
+import { type HistoryRow, keptRows } from "../run/history.ts";
 import { rankRuns, type RunSummary } from "../run/run.ts";
 import {
   card,
@@ -13,7 +13,7 @@ import {
   type Panel,
   shorten,
 } from "./card.ts";
-import { decades, epochPanel } from "./training_charts.ts";
+import { decades, type DrawnTraining, epochPanel } from "./training_charts.ts";
 
 /** Colours of Okabe and Ito (2008) that show on white. */
 const HUES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000"];
@@ -79,16 +79,9 @@ export function runsChart(
 /**
  * The validation curves of all folds over one another, with the epoch that each has kept: loss, and
  * AUC (accuracy where a fold lacks a class).
- *
- * @param epochs Most epochs that a fold can have, so that a growing chart keeps its axis.
  */
 export function foldCurves(
-  { history, events, run, epochs = 1 }: {
-    history: readonly HistoryRow[];
-    events: readonly TrainingEvent[];
-    run: string;
-    epochs?: number;
-  },
+  { history, events, run, epochs = 1 }: DrawnTraining,
   options: ChartOptions = {},
 ): Figure {
   const folds = [...Map.groupBy(history, ({ fold }) => fold)];

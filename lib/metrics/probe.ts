@@ -1,9 +1,13 @@
+import { join } from "node:path";
 import { DataError, ModelError, reasonOf } from "../core/errors.ts";
+import { sha256Of } from "../core/files.ts";
 import { breathe, type OnProgress } from "../core/long_work.ts";
+import { FEATURES_FOLDER } from "../core/paths.ts";
 import { createRandom } from "../core/random.ts";
-import { DEFAULT_HEAD } from "../core/settings.ts";
+import { type Config, DEFAULT_HEAD } from "../core/settings.ts";
 import { rankByProbability, rocAuc } from "../core/stats.ts";
-import { disposeModel } from "../model/model.ts";
+import { type FeatureRecord, openFeatureCache } from "../model/feature_cache.ts";
+import { disposeModel, featureCount } from "../model/model.ts";
 import { createPredictor, decodeOptions, predictImages } from "../model/predict.ts";
 import type { RunModel } from "../model/saved.ts";
 import { startingModel } from "../model/start.ts";
@@ -11,7 +15,7 @@ import { type ProbeScores, writeProbe } from "../run/metrics_file.ts";
 import type { ModelCard } from "../run/model_card.ts";
 import type { Predictions } from "../run/predictions.ts";
 import type { Run } from "../run/run.ts";
-import { splitContents, type SplitRow } from "../run/split_file.ts";
+import { learntRows, splitContents, type SplitRow } from "../run/split_file.ts";
 import { bootstrap, sharedGroups } from "./intervals.ts";
 import { fitProbe, probeLogOdds } from "./logistic.ts";
 import { weightedScores } from "./scores.ts";
@@ -31,14 +35,14 @@ const MOST = 3000;
  */
 export async function testProbe(
   run: Run,
-  { card }: Pick<RunModel, "card">,
+  loaded: Pick<RunModel, "card" | "split">,
   parts: readonly ProbePart[],
   predictions: Predictions,
   onProgress?: OnProgress,
 ): Promise<ProbeScores> {
   let scores: ProbeScores;
   try {
-    scores = compareWithProbe(predictions, await probeRun(run, card, parts, onProgress));
+    scores = compareWithProbe(predictions, await probeRun(run, loaded, parts, onProgress));
   } catch (error) {
     if (!(error instanceof ModelError || error instanceof DataError)) throw error;
     scores = { reason: reasonOf(error) };
@@ -62,7 +66,7 @@ export type ProbePredictions = { l2: number[]; logOdds: Map<string, number> };
  */
 export async function probeRun(
   run: Run,
-  card: ModelCard,
+  { card, split }: Pick<RunModel, "card" | "split">,
   parts: readonly ProbePart[],
   onProgress?: OnProgress,
 ): Promise<ProbePredictions> {
@@ -72,7 +76,7 @@ export async function probeRun(
   const learnt = draw(parts.flatMap(({ train }) => train));
   const tested = draw(parts.flatMap(({ test }) => test));
   const rows = [...new Set([...learnt, ...tested])];
-  const features = await startFeatures(run, card, { rows, first: parts[0]!.train }, onProgress);
+  const features = await startFeatures(run, card, { rows, learnt: learntRows(split) }, onProgress);
   const positive = card.architecture.classes.at(-1)!;
   const found = new Map<string, number[]>();
   const l2: number[] = [];
@@ -97,19 +101,64 @@ export async function probeRun(
   return { l2, logOdds: new Map([...found].map(([path, values]) => [path, mean(values)])) };
 }
 
+/** What probe features are kept by, beside the weights: a change here computes them anew. */
+const FORMAT = 1;
+
 /**
- * Features of images by the backbone as training started from it.
+ * Features of images by the backbone as training started from it. They pass through 16 bits and are
+ * kept on disk, so that the next test of this or another run has them at once; those of a random
+ * start are not.
  *
- * @param images `first`: those that a random start takes its BatchNorm statistics from.
+ * @param images `learnt`: those that a random start takes its BatchNorm statistics from.
  */
 async function startFeatures(
   { config }: Run,
   card: ModelCard,
-  { rows, first }: Record<"rows" | "first", readonly SplitRow[]>,
+  { rows, learnt }: Record<"rows" | "learnt", readonly SplitRow[]>,
   onProgress?: OnProgress,
 ): Promise<Map<SplitRow, Float32Array>> {
+  const { backbone, imageSize } = card.architecture;
+  const features = new Map<SplitRow, Float32Array>();
+  const keep = (row: SplitRow, record: FeatureRecord) =>
+    features.set(row, Float32Array.from(record));
+  const { sha256 } = card.startingWeights;
+  const depends = [FORMAT, sha256, backbone, imageSize, card.preprocessing];
+  const cache = sha256 === null ? null : await openFeatureCache({
+    folder: join(
+      FEATURES_FOLDER,
+      await sha256Of(new TextEncoder().encode(JSON.stringify(depends))),
+    ),
+    values: featureCount(card.architecture),
+    memoryBytes: 0,
+    diskBytes: config.training.cacheGigabytes * 1e9,
+  });
+  try {
+    for (const row of rows) {
+      const record = await cache?.read(row.sha256);
+      if (record) keep(row, record);
+    }
+    const missing = rows.filter((row) => !features.has(row));
+    if (missing.length === 0) return features;
+    for await (const [i, values] of computeFeatures(config, card, { rows: missing, learnt })) {
+      const record = new Float16Array(values);
+      keep(missing[i]!, record);
+      await cache?.add(new Map([[missing[i]!.sha256, record]]));
+      onProgress?.(i + 1, missing.length, "linear probe");
+    }
+    return features;
+  } finally {
+    await cache?.close();
+  }
+}
+
+/** Runs the backbone as training started from it; yields the place of an image and its features. */
+async function* computeFeatures(
+  config: Config,
+  card: ModelCard,
+  { rows, learnt }: Record<"rows" | "learnt", readonly SplitRow[]>,
+): AsyncGenerator<[number, Float32Array]> {
   const { kind, sha256, note } = card.startingWeights;
-  const { classes, head = DEFAULT_HEAD, ...network } = card.architecture;
+  const { classes, head = DEFAULT_HEAD, ensemble: _, ...network } = card.architecture;
   const weights = kind === "imagenet" || kind === "random" ? kind : config.model.weights;
   const asTrained = {
     seed: card.training.seed,
@@ -117,8 +166,8 @@ async function startFeatures(
     model: { ...config.model, ...network, head, weights },
   };
   const decode = decodeOptions(card);
-  const options = { fallBack: false, decode, onProgress };
-  const start = await startingModel(asTrained, [...splitContents(first, config).keys()], options);
+  const paths = [...splitContents(learnt, config).keys()];
+  const start = await startingModel(asTrained, paths, { fallBack: false, decode });
   const { model, startingWeights } = start;
   const predictor = createPredictor(model, card.preprocessing, { consume: true });
   try {
@@ -127,14 +176,11 @@ async function startFeatures(
     }
     const contents = splitContents(rows, config);
     const reading = { ...decode, batchSize: config.training.batchSize, contents };
-    const features = new Map<SplitRow, Float32Array>();
+    let place = 0;
     for await (const image of predictImages(predictor, contents.keys(), reading)) {
       if ("error" in image) throw image.error;
-      // a copy: those of a batch share one array
-      features.set(rows[features.size]!, Float32Array.from(image.features));
-      onProgress?.(features.size, rows.length, "linear probe");
+      yield [place++, image.features];
     }
-    return features;
   } finally {
     predictor.dispose();
     disposeModel(model);

@@ -8,6 +8,7 @@ import {
   efficientnetLite0,
   type Ensemble,
   ensembleGraph,
+  FEATURE_LAYER,
   head as headLayers,
   isHeadLayer,
   memberName,
@@ -108,6 +109,13 @@ export function orderedWeights(model: Model): [string, TensorFlow.Tensor][] {
 /** The input shape that all other shapes follow from, in the form that `graph.ts` takes. */
 export function inputShape({ imageSize }: Architecture): Map<string, Shape> {
   return new Map([[INPUT_LAYER, [imageSize, imageSize, 3]]]);
+}
+
+/** Channels of the last feature map, and so features of an image, of one network. */
+export function featureCount(architecture: Architecture): number {
+  const alone = { ...architecture, ensemble: undefined };
+  const shapes = inferShapes(buildGraph(alone), inputShape(alone));
+  return shapes.get(FEATURE_LAYER)!.at(-1)!;
 }
 
 /**

@@ -13,12 +13,12 @@ import {
   type PixelCache,
 } from "../images/decode.ts";
 import { isAugmented, viewRandom } from "../images/views.ts";
+import { type FeatureCache, type FeatureRecord, openFeatureCache } from "../model/feature_cache.ts";
 import { foldBatchNorms, forward, preprocess, requireWeight } from "../model/forward.ts";
 import { type Cut, inferShapes, type Shape, weightSpecs } from "../model/graph.ts";
 import { backbones, INPUT_LAYER, inputShape, type Model } from "../model/model.ts";
 import { imagesAtOnce } from "../model/predict.ts";
 import type { LabelledFile } from "../run/split_file.ts";
-import { type FeatureCache, type FeatureRecord, openFeatureCache } from "./feature_cache.ts";
 
 /** What the trainable part reads for one batch, by boundary layer [batch, ...]; the taker disposes it. */
 export interface FeatureBatch {

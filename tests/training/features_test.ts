@@ -7,10 +7,10 @@ import { tf } from "../../lib/core/tensorflow.ts";
 import { augment } from "../../lib/images/augment.ts";
 import { decodeImage } from "../../lib/images/decode.ts";
 import { viewRandom } from "../../lib/images/views.ts";
+import { openFeatureCache } from "../../lib/model/feature_cache.ts";
 import { cutGraph } from "../../lib/model/graph.ts";
 import { disposeModel, frozenLayerCount } from "../../lib/model/model.ts";
 import type { LabelledFile } from "../../lib/run/split_file.ts";
-import { openFeatureCache } from "../../lib/training/feature_cache.ts";
 import {
   createFeatureExtractor,
   everyImage,

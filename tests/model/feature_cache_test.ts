@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { type FeatureCache, openFeatureCache } from "../../lib/training/feature_cache.ts";
+import { type FeatureCache, openFeatureCache } from "../../lib/model/feature_cache.ts";
 import { inFolder } from "../data/test_images.ts";
 
 const RECORD = 1000;

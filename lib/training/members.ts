@@ -124,6 +124,9 @@ export async function clearOtherCheckpoints(
     if (folder === checkpoints) await removeCheckpoints(folder);
     else await Deno.remove(folder, { recursive: true });
   }
+  if (others.includes(checkpoints)) return;
+  // a single training will put another model in the place of the one that was joined
+  await Deno.remove(join(checkpoints, JOINED_FILE)).catch(() => {});
 }
 
 /**

@@ -113,4 +113,16 @@ test("trainRun() does not lose an interrupted training of folds to a single spli
   await assert.rejects(trainRun(config()), /There is an interrupted training of this run/);
   const { kept } = await trainRun(config({ training: { startAnew: true } }));
   assert.equal(kept.length, 3);
+
+  const memberCount = async () => {
+    const card = await Deno.readTextFile(join(root, "model/default/model_card.json"));
+    return JSON.parse(card).architecture.ensemble?.members;
+  };
+  assert.equal(await memberCount(), 3);
+  await writeToySplit(root, rows.map((row) => ({ ...row, subset: subsets[row.subset]! })));
+  await trainRun(config());
+  assert.equal(await memberCount(), undefined);
+  await writeToySplit(root, rows);
+  await trainRun(config());
+  assert.equal(await memberCount(), 3, "the same weights again are joined again");
 });

@@ -79,10 +79,11 @@ export function drawChanges(augmentation: Augmentation, random: Random): Changes
  * The random source of one view of one image: the same on any machine, whatever was drawn before.
  *
  * @param view Number of the view: in training, how often the image has been seen, from 1.
- * @param index Place of the image in its subset.
+ * @param image SHA-256 of its content, so that its views are the same in any list of images; where it
+ *   has none, its place in the list.
  */
-export function viewRandom(seed: number, view: number, index: number): Random {
-  return createRandom(`${seed}/augmentation/${view}/${index}`);
+export function viewRandom(seed: number, view: number, image: string | number): Random {
+  return createRandom(`${seed}/augmentation/${view}/${image}`);
 }
 
 /** Fields of the config that are augmentations of their own. */

@@ -270,8 +270,11 @@ export async function augmentationGrid(
   for (const view of isAugmented(augmentation) ? [1, 2] : []) {
     await addRow(
       { augmentation: `all that are on, epoch ${view}` },
-      (pixels, column) =>
-        augment(pixels, size, augmentation, viewRandom(seed, view, indices[column]!)),
+      (pixels, column) => {
+        const index = indices[column]!;
+        const random = viewRandom(seed, view, items[index]!.sha256 ?? index);
+        return augment(pixels, size, augmentation, random);
+      },
     );
   }
   const html = `<div style="max-width:800px">Each augmentation alone at its full strength, one ` +

@@ -70,9 +70,10 @@ export async function openSources(
   const endless = isAugmented(augmentation) && cachedViews === 0;
   const viewOf = ({ index, view: turn }: Draw): View => {
     const view = endless ? turn : (turn - 1) % cachedViews + 1;
+    const random = viewRandom(seed, view, train[index]!.sha256 ?? index);
     return {
-      key: endless ? null : JSON.stringify([seed, view, index, augmentation]),
-      change: (pixels) => augment(pixels, decode.size, augmentation, viewRandom(seed, view, index)),
+      key: endless ? null : JSON.stringify([seed, view, augmentation]),
+      change: (pixels) => augment(pixels, decode.size, augmentation, random),
     };
   };
   return {

@@ -253,7 +253,7 @@ test("openSources() augments training images alone, and every view is another", 
   const views = await read(sources.train, draws);
   const expected = draws.map(async ({ index, view }) => {
     const { pixels } = await decodeImage(toy.train[index]!.path, toyDecode);
-    const random = viewRandom(config.seed, view, index);
+    const random = viewRandom(config.seed, view, toy.train[index]!.sha256!);
     return digest(await augment(pixels, SIZE, config.training.augmentation, random));
   });
   assert.deepEqual(views, await Promise.all(expected));
@@ -279,6 +279,10 @@ test("openSources() keeps as many views an image as training.cachedViews says, i
   const again = await spiedSources(toy, change);
   assert.deepEqual(await again.read(again.sources.train, drawn(4)), [], "in another kernel too");
   await again.sources.cache.close();
+  const fold = await spiedSources({ ...toy, train: toy.train.toReversed() }, change);
+  const elsewhere = drawn(4).map((draw) => ({ ...draw, index: toy.train.length - 1 - draw.index }));
+  assert.deepEqual(await fold.read(fold.sources.train, elsewhere), [], "wherever the image stands");
+  await fold.sources.cache.close();
   const other = await spiedSources(toy, { ...change, seed: 7 });
   assert.equal((await other.read(other.sources.train, drawn(1))).length, 2);
   await other.sources.cache.close();

@@ -19,7 +19,11 @@ const classes = ["negative", "positive"];
 const config = parseConfig({
   data: { classes },
   model: { weights },
-  training: { epochs: Number(epochs), earlyStopping: { patience: Number(epochs) } },
+  training: {
+    epochs: Number(epochs),
+    earlyStopping: { patience: Number(epochs) },
+    augmentation: "none", // Keras, beside which it runs, has none
+  },
 });
 
 const decode = { size: 224, resize: "squash", maxMegapixels: 100 } as const;

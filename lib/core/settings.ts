@@ -144,18 +144,21 @@ const modelSchema = z.strictObject({
   ),
 });
 
-const amount = (meaning: string, most: number) =>
-  z.number().min(0).max(most).default(0).describe(`${meaning}; 0: off`);
+const amount = (meaning: string, most: number, fallback = 0) =>
+  z.number().min(0).max(most).default(fallback).describe(`${meaning}; 0: off`);
 
 const augmentationSchema = z.strictObject({
-  symmetries: z.boolean().default(false)
-    .describe("One of the eight symmetries of the square: flips and quarter turns"),
+  symmetries: z.boolean().default(true)
+    .describe(
+      "One of the eight symmetries of the square: flips and quarter turns. " +
+        'augmentation: "none" leaves all of these changes out',
+    ),
   rotation: amount("Largest rotation, in degrees", 45),
   scale: amount("Largest change of size, as a fraction", 0.5),
   shift: amount("Largest shift, as a fraction of the side", 0.25),
   brightness: amount("Largest change of brightness, as a fraction of the range", 0.5),
   contrast: amount("Largest change of contrast, as a fraction", 0.5),
-  stain: amount("Largest change of each stain's amount, as a fraction", 0.5),
+  stain: amount("Largest change of each stain's amount, as a fraction", 0.5, 0.2),
   stains: z.enum(["hematoxylin_eosin", "pas_hematoxylin"]).default("pas_hematoxylin")
     .describe("The stains that stain variation separates"),
   blur: amount("Largest Gaussian blur, standard deviation in pixels", 3),
@@ -163,6 +166,15 @@ const augmentationSchema = z.strictObject({
     .describe("Lowest JPEG quality that images are recompressed with; 100: off"),
   cutOut: amount("Largest side of a square that is blanked, as a fraction of the side", 0.5),
 });
+
+/** `training.augmentation` of the reference recipe, which "none" stands for. */
+const NO_AUGMENTATION = { symmetries: false, stain: 0 };
+
+const augmentationOrNone = z.preprocess(
+  (given: "none" | z.input<typeof augmentationSchema>) =>
+    given === "none" ? NO_AUGMENTATION : given,
+  augmentationSchema,
+);
 
 const trainingSchema = z.strictObject({
   epochs: count("Passes over the training images, at most", 25),
@@ -184,8 +196,8 @@ const trainingSchema = z.strictObject({
   sampling: z.enum(["natural", "balanced"]).default("natural").describe(
     "balanced: every epoch draws as many images of each class; not together with classWeights",
   ),
-  augmentation: augmentationSchema.prefault({})
-    .describe("Random changes to training images, never to others"),
+  augmentation: augmentationOrNone.prefault({})
+    .describe('Random changes to training images, never to others; "none": none'),
   checkpoint: z.strictObject({
     monitor: watched.describe("The epoch with the best value is the model that is kept"),
     minutes: positive("Time between two checkpoints within a long epoch, in minutes", 10),
@@ -214,9 +226,9 @@ const trainingSchema = z.strictObject({
       "are computed anew every epoch",
   ),
   cachedViews: count(
-    "Different augmented views of an image, which come in turn and are kept. 0: always new ones, " +
-      "for which the frozen layers run every epoch",
-    0,
+    "Different augmented views of an image, which come in turn and are kept: epochs are slower " +
+      "until all have been seen. 0: always new ones, for which the frozen layers run every epoch",
+    8,
     0,
   ),
   pixelCacheMegabytes: count(

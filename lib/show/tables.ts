@@ -36,13 +36,10 @@ export function trainingNotices(
     .filter(({ setting, safe }) => safe === "no" && !setting.startsWith("off"))
     .map((note) => `${note.augmentation} (${note.setting})`);
   return [
-    isAugmented(augmentation) && notice(
-      cachedViews === 0
-        ? "Augmentation is on: every epoch sees the training images changed anew, so the frozen " +
-          "layers run on every one of them in every epoch instead of once. An epoch takes much " +
-          "longer; training.cachedViews keeps a number of views instead."
-        : `Augmentation is on, with ${cachedViews} views of every image, which come in turn: the ` +
-          "frozen layers run once on each, so the first epochs take longer.",
+    isAugmented(augmentation) && cachedViews === 0 && notice(
+      "Every epoch sees the training images changed anew, so the frozen layers run on every one of " +
+        "them in every epoch. An epoch takes much longer; training.cachedViews keeps a number of " +
+        "views instead.",
     ),
     unsafe.length > 0 && notice(
       `Not safe for this tissue at this strength: ${unsafe.join(", ")}. Notebook 04 says why.`,

@@ -12,7 +12,7 @@ import type { ConfigInput } from "../../lib/core/settings.ts";
 import { inProjectCopy, type ProjectCopy } from "../copy_project.ts";
 import { put } from "../data/test_images.ts";
 
-Deno.test("parseConfig() has the reference recipe as its defaults", () => {
+Deno.test("parseConfig() has the recipe that generalised best as its defaults", () => {
   assert.deepEqual(parseConfig({}), {
     run: "default",
     seed: 42,
@@ -44,8 +44,8 @@ Deno.test("parseConfig() has the reference recipe as its defaults", () => {
       ...{ epochs: 25, batchSize: 32, learningRate: 1e-4, batchNorm: "frozen" },
       ...{ warmupEpochs: 0, warmupLearningRate: 1e-3, classWeights: "none", sampling: "natural" },
       augmentation: {
-        ...{ symmetries: false, rotation: 0, scale: 0, shift: 0, brightness: 0, contrast: 0 },
-        ...{ stain: 0, stains: "pas_hematoxylin", blur: 0, jpegQuality: 100, cutOut: 0 },
+        ...{ symmetries: true, rotation: 0, scale: 0, shift: 0, brightness: 0, contrast: 0 },
+        ...{ stain: 0.2, stains: "pas_hematoxylin", blur: 0, jpegQuality: 100, cutOut: 0 },
       },
       checkpoint: { monitor: "val_loss", minutes: 10 },
       reduceLROnPlateau: {
@@ -53,7 +53,7 @@ Deno.test("parseConfig() has the reference recipe as its defaults", () => {
         minLearningRate: 1e-6,
       },
       earlyStopping: { monitor: "val_loss", patience: 18, minDelta: 0, restoreBest: true },
-      ...{ cacheMegabytes: 64, cacheGigabytes: 20, cachedViews: 0, pixelCacheMegabytes: 2048 },
+      ...{ cacheMegabytes: 64, cacheGigabytes: 20, cachedViews: 8, pixelCacheMegabytes: 2048 },
       ...{ startAnew: false, logs: "none" },
     },
     metrics: {
@@ -66,6 +66,8 @@ Deno.test("parseConfig() has the reference recipe as its defaults", () => {
     },
     evaluation: { folder: "data/new", followLinks: false, priorShift: "auto" },
   });
+  const off = { ...parseConfig({}).training.augmentation, symmetries: false, stain: 0 };
+  assert.deepEqual(parseConfig({ training: { augmentation: "none" } }).training.augmentation, off);
 });
 
 /** The lines of the error, one a field. */

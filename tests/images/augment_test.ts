@@ -30,7 +30,7 @@ const random = createRandom("noise");
 /** Nothing is hidden by smoothness. */
 const noise = Uint8Array.from(picture, () => random.integer(256));
 
-const OFF = parseConfig({}).training.augmentation;
+const OFF = parseConfig({ training: { augmentation: "none" } }).training.augmentation;
 
 const ALL: Augmentation = {
   ...{ symmetries: true, rotation: 20, scale: 0.2, shift: 0.1, brightness: 0.1, contrast: 0.2 },

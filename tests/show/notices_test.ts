@@ -18,12 +18,10 @@ const ofTraining = (training: object) =>
 
 Deno.test("trainingNotices() says what augmentation costs, what is not safe, and what balanced sampling does", () => {
   assert.deepEqual([{}, { classWeights: "balanced" }].flatMap(ofTraining), []);
-  const [cost, ...others] = ofTraining({ augmentation: { symmetries: true, rotation: 10 } });
+  const [cost, ...others] = ofTraining({ cachedViews: 0 });
   assert.match(cost!, /frozen layers run on every one of them in every epoch/);
-  const [views] = ofTraining({ augmentation: { symmetries: true }, cachedViews: 3 });
-  assert.match(views!, /with 3 views of every image/);
-  assert.deepEqual(others, []);
-  const [, warning] = ofTraining({ augmentation: { blur: 3, stain: 0.1, cutOut: 0.5 } });
+  assert.deepEqual([others, ofTraining({ cachedViews: 0, augmentation: "none" })], [[], []]);
+  const [warning] = ofTraining({ augmentation: { blur: 3, stain: 0.1, cutOut: 0.5 } });
   assert.match(warning!, /blur \(up to 3 px\), cutOut \(up to 50 % of the side\)\. Notebook 04/);
   assert.doesNotMatch(warning!, /stain/);
   const [sampling, ...none] = ofTraining({ sampling: "balanced" });

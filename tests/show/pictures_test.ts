@@ -142,7 +142,7 @@ Deno.test("auditPolicies() has a line for every kind, auditCounts() what was fou
   );
 });
 
-const OFF = parseConfig({}).training.augmentation;
+const OFF = parseConfig({ training: { augmentation: "none" } }).training.augmentation;
 
 const decode = { size: 48, resize: "squash" as const, maxMegapixels: 1 };
 

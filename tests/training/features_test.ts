@@ -247,7 +247,9 @@ async function spiedSources({ folder, train, validation }: ToyJob, change: Confi
 }
 
 test("openSources() augments training images alone, and every view is another", async (toy) => {
-  const { config, sources, read } = await spiedSources(toy, { training: { augmentation } });
+  const { config, sources, read } = await spiedSources(toy, {
+    training: { augmentation, cachedViews: 0 },
+  });
   const plain = { train: await decoded(toy.train), validation: await decoded(toy.validation) };
   const draws = [{ index: 3, view: 1 }, { index: 0, view: 2 }, { index: 3, view: 2 }];
   const views = await read(sources.train, draws);

@@ -125,7 +125,9 @@ test("fit() killed at the end of warm-up, or with augmentation, goes on as if it
     const job = { ...apart(toy, "killed"), change };
     await killed(job, 2);
     assert.deepEqual(await trainToy(job), { ...whole, resumedFrom: 2 });
-    const plain = { training: { ...change.training, augmentation: {}, warmupEpochs: 0 } };
+    const plain = {
+      training: { ...change.training, augmentation: "none" as const, warmupEpochs: 0 },
+    };
     const other = await trainToy({ ...apart(toy, "plain"), change: plain });
     assert.notEqual(other.history[0]!.loss, whole.history[0]!.loss);
     for (const name of ["whole", "again", "killed", "plain"]) {

@@ -74,7 +74,7 @@ export interface ToyJob extends Partial<TrainingJob> {
   model: Model;
   train: readonly LabelledFile[];
   validation: readonly LabelledFile[];
-  /** Laid over the toy's config: the head alone is trained, 3 epochs, batches of 8. */
+  /** Laid over the toy's config: the head alone, 3 epochs, batches of 8, images as they are. */
   change?: ConfigInput;
 }
 
@@ -96,7 +96,7 @@ export function toyTests(model: Model, count: { train: number; validation: numbe
 export function toyConfig(change: ConfigInput = {}): Config {
   return parseConfig(merge({
     model: { imageSize: SIZE, unfreezeLast: 0 },
-    training: { epochs: 3, batchSize: 8, learningRate: 1e-3 },
+    training: { epochs: 3, batchSize: 8, learningRate: 1e-3, augmentation: "none" },
   }, change));
 }
 
@@ -238,7 +238,7 @@ export function testToyProject(name: string, body: (project: ToyProject) => Prom
         parseConfig(merge({
           data: { folder: "data", classes: CLASSES },
           model: { backbone: BACKBONE, weights: "random", imageSize: SIZE, unfreezeLast: 0 },
-          training: { epochs: 2, batchSize: 8 },
+          training: { epochs: 2, batchSize: 8, augmentation: "none" },
         }, change));
       const [trainRun, findLearningRate] = await Promise.all([
         ofConfig<Training["trainRun"]>({ load }, "lib/training/training.ts", "trainRun"),

@@ -87,18 +87,18 @@ const splitSchema = z.strictObject({
   train: fraction.default(0.7).describe("Fraction of the images to learn from; not with folds"),
   validation: fraction.default(0.15)
     .describe("Fraction that decides when to stop and which epoch to keep; not with folds"),
-  test: z.number().min(0).lt(1).optional().describe(
-    "Fraction that is looked at once, in section 6. With folds it is 0 unless given: then it is " +
-      "held out, and the folds are made of the rest",
+  test: z.number().min(0).lt(1).nullable().default(null).describe(
+    "Fraction that is looked at once, in section 6. null: 0.15, and with folds 0; more is held out " +
+      "then, and the folds are made of the rest",
   ),
   file: z.string().min(1).nullable().default(null).describe(
     "A split of your own: a CSV of path,subset, relative to the project. null: one is made",
   ),
-}).transform(({ file, ...s }) => ({ ...s, test: s.test ?? (s.folds > 0 ? 0 : 0.15), file }))
-  .refine((s) => s.folds > 0 || Math.abs(s.train + s.validation + s.test - 1) < 1e-9, {
+})
+  .refine((s) => s.folds > 0 || Math.abs(s.train + s.validation + (s.test ?? 0.15) - 1) < 1e-9, {
     error: "train + validation + test must be 1",
   })
-  .refine((s) => s.folds > 0 || s.test > 0, {
+  .refine((s) => s.folds > 0 || s.test !== 0, {
     error: "must be above 0: without folds there is nothing else to test on",
     path: ["test"],
   });

@@ -137,7 +137,9 @@ function whyNot(reference: TestedRun, { classes, rows }: TestedRun): string | nu
   const own = new Map(rows.map((row) => [row.path, row]));
   const shared = reference.rows.filter(({ path }) => own.has(path));
   if (shared.length < reference.rows.length || shared.length < rows.length) {
-    return `its test images are others (${images(shared.length)} of ${rows.length} in both)`;
+    return `its test images are others (${images(shared.length)} of ${
+      Math.max(rows.length, reference.rows.length)
+    } in both)`;
   }
   for (const [field, word] of Object.entries(SAME) as [keyof typeof SAME, string][]) {
     const differs = (row: TestedRun["rows"][number]) =>

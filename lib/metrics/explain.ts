@@ -16,6 +16,7 @@ import { calibrate, decide } from "../run/decision.ts";
 import type { ModelCard } from "../run/model_card.ts";
 import { classIndex, type Prediction } from "../run/predictions.ts";
 import type { Run } from "../run/run.ts";
+import { foldsOf } from "../run/split_file.ts";
 import { createExplainer, type HeatMap, occlusionMap, resizeMap } from "./grad_cam.ts";
 import { chooseExamples, type ExampleGroup, type ExamplePredictions } from "./test.ts";
 
@@ -52,12 +53,13 @@ export async function explainRun(
     const chosen = chooseExamples(predictions, MOST);
     const rows = chosen.flatMap(({ examples }) => examples);
     let done = 0;
+    const folds = foldsOf(predictions.rows.map(({ fold = "" }) => fold));
     const folder = fromRoot(config.data.folder);
     const pathOf = ({ path }: Prediction) => join(folder, path);
     const imageOf = new Map<Prediction, ExplainedImage>();
     // an image that was predicted out of fold is explained by the member that predicted it
     for (const [fold = "", own] of Map.groupBy(rows, ({ fold }) => fold)) {
-      const by = fold === "" ? model : memberOf(model, Number(fold.split("_")[1]) - 1);
+      const by = fold === "" ? model : memberOf(model, folds.indexOf(fold));
       const classes = own.map(({ predicted }) => predicted);
       const explained = await explainImages(by, card, own.map(pathOf), {
         ...how,

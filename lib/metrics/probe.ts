@@ -72,34 +72,40 @@ export async function probeRun(
 ): Promise<ProbePredictions> {
   const { seed } = run.config;
   const draw = (rows: readonly SplitRow[]) =>
-    createRandom(`${seed}/probe`).shuffle([...new Set(rows)]).slice(0, MOST);
+    createRandom(`${seed}/probe`).shuffle(distinct(rows)).slice(0, MOST);
   const learnt = draw(parts.flatMap(({ train }) => train));
   const tested = draw(parts.flatMap(({ test }) => test));
-  const rows = [...new Set([...learnt, ...tested])];
+  const rows = distinct([...learnt, ...tested]);
   const features = await startFeatures(run, card, { rows, learnt: learntRows(split) }, onProgress);
   const positive = card.architecture.classes.at(-1)!;
   const found = new Map<string, number[]>();
   const l2: number[] = [];
   for (const part of parts) {
     await breathe();
-    const [train, test] = [new Set(part.train), new Set(part.test)];
-    const own = learnt.filter((row) => train.has(row));
+    const paths = (rows: readonly SplitRow[]) => new Set(rows.map(({ path }) => path));
+    const [train, test] = [paths(part.train), paths(part.test)];
+    const own = learnt.filter(({ path }) => train.has(path));
     const probe = fitProbe(
-      own.map((row) => features.get(row)!),
+      own.map(({ path }) => features.get(path)!),
       own.map(({ label }) => label === positive ? 1 : 0),
       own.map(({ group }) => group),
       seed,
     );
     l2.push(probe.l2);
     for (const row of tested) {
-      if (!test.has(row)) continue;
-      const logOdds = probeLogOdds(probe, features.get(row)!);
+      if (!test.has(row.path)) continue;
+      const logOdds = probeLogOdds(probe, features.get(row.path)!);
       found.set(row.path, [...found.get(row.path) ?? [], logOdds]);
     }
   }
   const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
   return { l2, logOdds: new Map([...found].map(([path, values]) => [path, mean(values)])) };
 }
+
+/** Each image once: folds that are dealt again have it in rows of their own. */
+const distinct = (
+  rows: readonly SplitRow[],
+): SplitRow[] => [...new Map(rows.map((row) => [row.path, row])).values()];
 
 /** What probe features are kept by, beside the weights: a change here computes them anew. */
 const FORMAT = 1;
@@ -116,11 +122,11 @@ async function startFeatures(
   card: ModelCard,
   { rows, learnt }: Record<"rows" | "learnt", readonly SplitRow[]>,
   onProgress?: OnProgress,
-): Promise<Map<SplitRow, Float32Array>> {
+): Promise<Map<string, Float32Array>> {
   const { backbone, imageSize } = card.architecture;
-  const features = new Map<SplitRow, Float32Array>();
-  const keep = (row: SplitRow, record: FeatureRecord) =>
-    features.set(row, Float32Array.from(record));
+  const features = new Map<string, Float32Array>(); // by path
+  const keep = ({ path }: SplitRow, record: FeatureRecord) =>
+    features.set(path, Float32Array.from(record));
   const { sha256 } = card.startingWeights;
   const depends = [FORMAT, sha256, backbone, imageSize, card.preprocessing];
   const cache = sha256 === null ? null : await openFeatureCache({
@@ -137,7 +143,7 @@ async function startFeatures(
       const record = await cache?.read(row.sha256);
       if (record) keep(row, record);
     }
-    const missing = rows.filter((row) => !features.has(row));
+    const missing = rows.filter(({ path }) => !features.has(path));
     if (missing.length === 0) return features;
     for await (const [i, values] of computeFeatures(config, card, { rows: missing, learnt })) {
       const record = new Float16Array(values);

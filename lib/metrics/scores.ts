@@ -3,6 +3,7 @@ import { rankByProbability, rocAuc } from "../core/stats.ts";
 import type { ScoreName } from "../core/words.ts";
 import type { Interval, Score, Scores } from "../run/metrics_file.ts";
 import type { Predictions } from "../run/predictions.ts";
+import { foldsOf } from "../run/split_file.ts";
 import { bootstrap, describeUnits, sharedGroups, wilson } from "./intervals.ts";
 import * as rates from "./rates.ts";
 
@@ -172,25 +173,24 @@ function checkSample({ labels, probabilities, predicted, groups }: Omit<ScoredSa
  */
 export function foldScores({ rows, labels, predicted, probabilities, groups }: Predictions) {
   const folds = Map.groupBy(rows.keys(), (i) => rows[i]!.fold ?? "");
-  const order = new Intl.Collator("en", { numeric: true }).compare; // fold_2 before fold_10
-  return [...folds].filter(([fold]) => fold !== "").sort(([a], [b]) => order(a, b))
-    .map(([fold, images]) => {
-      const own = (values: readonly number[]) => images.map((i) => values[i]!);
-      const { accuracy, sensitivity, specificity } = shares(
-        rates.confusionMatrix(own(labels), own(predicted)),
-      );
-      const value = (share: Share | undefined) =>
-        share && share.of > 0 ? share.right / share.of : null;
-      return {
-        fold,
-        images: images.length,
-        groups: new Set(images.map((i) => groups[i])).size,
-        roc_auc: rocAuc(own(labels), own(probabilities)),
-        accuracy: value(accuracy),
-        sensitivity: value(sensitivity),
-        specificity: value(specificity),
-      };
-    });
+  return foldsOf([...folds.keys()]).map((fold) => {
+    const images = folds.get(fold)!;
+    const own = (values: readonly number[]) => images.map((i) => values[i]!);
+    const { accuracy, sensitivity, specificity } = shares(
+      rates.confusionMatrix(own(labels), own(predicted)),
+    );
+    const value = (share: Share | undefined) =>
+      share && share.of > 0 ? share.right / share.of : null;
+    return {
+      fold,
+      images: images.length,
+      groups: new Set(images.map((i) => groups[i])).size,
+      roc_auc: rocAuc(own(labels), own(probabilities)),
+      accuracy: value(accuracy),
+      sensitivity: value(sensitivity),
+      specificity: value(specificity),
+    };
+  });
 }
 
 /** A share of images with Wilson's 95 % interval; `null` where it is a share of none. */

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { DataError, ModelError } from "../core/errors.ts";
 import { exists, readJson, sha256File, writeJson } from "../core/files.ts";
 import { type ModelCard, modelCardSchema } from "../run/model_card.ts";
-import type { Run } from "../run/run.ts";
+import { isUnjoined, type Run } from "../run/run.ts";
 import { readSplit, type SplitRow } from "../run/split_file.ts";
 import { sizeOf, weightSpecs } from "./graph.ts";
 import { KERAS_FILE, kerasTopology, readKerasCard, saveKeras } from "./keras_files.ts";
@@ -158,6 +158,14 @@ export type RunModel = { model: Model; card: ModelCard; split: SplitRow[] };
  * its other images could then be ones the model has learnt.
  */
 export async function loadRunModel({ paths }: Run): Promise<RunModel> {
+  if (await isUnjoined(paths.checkpoints)) {
+    throw new ModelError(
+      `The training of the folds in ${paths.checkpoints} has not come to its end: a model in ` +
+        `${paths.model} would be an earlier one.`,
+      "Run notebook 05 again; it goes on where it was.",
+      { file: paths.checkpoints },
+    );
+  }
   const { card } = await readModelJson(paths.model); // the weights only when the split is right
   const split = await readSplit(paths.split);
   if (await sha256File(paths.split) === card.data.splitSha256) {

@@ -213,13 +213,20 @@ async function fromFile(model: Model, path: string, given: string): Promise<Star
 async function fromFolder(model: Model, folder: string, given: string): Promise<StartingWeights> {
   const { model: source, card } = await loadModel(folder);
   const [ours, theirs] = [model.architecture, source.architecture];
+  if (theirs.ensemble) {
+    disposeModel(source);
+    throw new ModelError(
+      `The model in ${folder} was joined from ${theirs.ensemble.members} folds. Training can go on ` +
+        "from a single model only.",
+      "Name the model of a run without folds in model.weights.",
+    );
+  }
   for (
     const [name, wanted, found] of [
       ["model.backbone", ours.backbone, theirs.backbone],
       ["data.classes", ours.classes, theirs.classes],
       ["model.head", ours.head ?? DEFAULT_HEAD, theirs.head ?? DEFAULT_HEAD],
       ["model.attention", ours.attention ?? "none", theirs.attention ?? "none"],
-      ["the number of models", 1, theirs.ensemble?.members ?? 1], // of folds
     ] as const
   ) {
     if (isDeepStrictEqual(wanted, found)) continue;

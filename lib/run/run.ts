@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { z } from "zod";
 import { configInForce, describeConfig, parseConfig } from "../core/config.ts";
 import { DataError, reasonOf } from "../core/errors.ts";
@@ -39,6 +40,22 @@ export function runOf(config: Config): Run {
  */
 export async function openRun(input: ConfigInput = {}): Promise<Run> {
   return runOf(await configInForce(input));
+}
+
+/** File among a run's checkpoints that says of which folds its model was joined. */
+export const JOINED_FILE = "joined.json";
+
+/** The folders of folds among a run's checkpoints. */
+export async function foldFolders(checkpoints: string): Promise<string[]> {
+  const entries = await Array.fromAsync(Deno.readDir(checkpoints)).catch(() => []);
+  return entries.filter(({ name, isDirectory }) => isDirectory && name.startsWith("fold_"))
+    .map(({ name }) => name);
+}
+
+/** Whether a training of folds has begun and not ended: the run's model, if any, is an earlier one. */
+export async function isUnjoined(checkpoints: string): Promise<boolean> {
+  return (await foldFolders(checkpoints)).length > 0 &&
+    !await exists(join(checkpoints, JOINED_FILE));
 }
 
 /** Whether its data are synthetic, or the new images that it is applied to. */
@@ -102,6 +119,10 @@ async function readRun(run: string, remark: (text: string) => void): Promise<Run
   if (!await exists(paths.training)) {
     const isRun = await exists(paths.config);
     remark(`left out: ${isRun ? "it has not been trained yet" : "it is no run of this project"}`);
+    return null;
+  }
+  if (await isUnjoined(paths.checkpoints)) {
+    remark("left out: the training of its folds has not come to its end");
     return null;
   }
   const { data: record } = recordSchema.safeParse(await readJson(paths.training, ""));

@@ -29,16 +29,25 @@ const COLUMNS = ["path", "label", "group", "sha256", "subset"] as const;
 export function requestedFractions(
   { folds, train, validation, test }: Omit<SplitConfig, "file" | "repeats">,
 ): Fractions {
-  if (folds === 0) return { train, validation, test };
-  const fold = (_: unknown, i: number) => [`fold_${i + 1}`, (1 - test) / folds];
-  return { ...Object.fromEntries(Array.from({ length: folds }, fold)), ...test > 0 && { test } };
+  if (folds === 0) return { train, validation, test: test ?? 0.15 };
+  const heldOut = test ?? 0;
+  const fold = (_: unknown, i: number) => [`fold_${i + 1}`, (1 - heldOut) / folds];
+  const even = Object.fromEntries(Array.from({ length: folds }, fold));
+  return { ...even, ...heldOut > 0 && { test: heldOut } };
+}
+
+/** The folds among some names of subsets, each once and in the order of their members. */
+export function foldsOf(subsets: readonly string[]): string[] {
+  const inOrder = new Intl.Collator("en", { numeric: true }).compare; // fold_2 before fold_10
+  return [...new Set(subsets)].filter(isFold).sort(inOrder);
 }
 
 /** The subsets that occur, in order: those of a single split, or the folds and a held-out test. */
 export function subsetsOf(rows: readonly Pick<SplitRow, "subset">[]): Subset[] {
-  const folds = new Set(rows.map(({ subset }) => subset));
-  if (![...folds].some(isFold)) return [...SUBSETS];
-  return [...folds].sort(new Intl.Collator("en", { numeric: true }).compare); // fold_2, fold_10, test
+  const names = rows.map(({ subset }) => subset);
+  const folds = foldsOf(names) as Subset[];
+  if (folds.length === 0) return [...SUBSETS];
+  return names.includes("test") ? [...folds, "test"] : folds;
 }
 
 /** Whether a subset is a fold. */
@@ -217,12 +226,18 @@ const FEW_GROUPS = 5;
 
 /**
  * One line on what it means that few patients or slides of a class are in validation or test, and
- * which folds would show more; `null` where there are enough, or folds already.
+ * which folds would show more, or that a fold lacks a class; `null` where there are enough.
  */
 export function foldsAdvice(rows: readonly SplitRow[]): string | null {
-  if (rows.some(({ subset }) => isFold(subset))) return null;
   const groupsOf = (own: readonly SplitRow[]) => new Set(own.map(({ group }) => group)).size;
   const labels = [...new Set(rows.map(({ label }) => label))];
+  if (rows.some(({ subset }) => isFold(subset))) {
+    const lacking = subsetCounts(rows).filter(({ classes }) => Object.values(classes).includes(0));
+    if (lacking.length === 0) return null;
+    const names = lacking.map(({ subset }) => subset.replaceAll("_", " ")).join(", ");
+    return `Without images of one of the classes: ${names}. An AUC is undefined there: as what epochs ` +
+      "are kept by (val_auc) it says nothing, and a low loss says little. Fewer folds hold all classes.";
+  }
   const few = (["validation", "test"] as const).map((subset) => {
     const counts = labels.map((label) =>
       groupsOf(rows.filter((row) => row.subset === subset && row.label === label))

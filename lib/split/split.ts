@@ -24,6 +24,7 @@ import {
   type SplitRow,
   type Subset,
   subsetCounts,
+  subsetsOf,
   writeSplit,
 } from "../run/split_file.ts";
 import { balanceFromManyStarts } from "./balance.ts";
@@ -175,7 +176,24 @@ function deal(counts: readonly number[][], fractions: Fractions, seed: string): 
     random,
     RANDOM_STARTS,
   );
+  fillEmpty(subsets, counts, names.length);
   return subsets.map((subset) => names[subset]!);
+}
+
+/**
+ * Gives each subset that got nothing the smallest unit of the one with most units: with about as many
+ * folds as groups, no single exchange of the balance may gain by it.
+ */
+function fillEmpty(subsets: number[], counts: readonly number[][], count: number): void {
+  const size = counts.map((unit) => unit.reduce((a, b) => a + b, 0));
+  const unitsOf = (subset: number) => [...subsets.keys()].filter((u) => subsets[u] === subset);
+  for (let empty = 0; empty < count; empty++) {
+    if (subsets.includes(empty)) continue;
+    const all = Array.from({ length: count }, (_, subset) => unitsOf(subset));
+    const most = all.reduce((a, b) => b.length > a.length ? b : a);
+    if (most.length < 2) return; // fewer units than subsets: said elsewhere
+    subsets[most.reduce((a, b) => size[b]! < size[a]! ? b : a)] = empty;
+  }
 }
 
 function usableInOrder(manifest: readonly ManifestRow[]): ManifestRow[] {
@@ -258,6 +276,13 @@ export async function readGivenSplit(
   if (problems.length > 0) throw unusableRows(`The split of ${quote(path)}`, problems, remedy);
   const given = splitOf(rows, (path) => subsetOf(found.get(path)!)!);
   const split = requireUnmixed(given, quote(path), remedy);
+  const folds = subsetsOf(split).filter(isFold);
+  if (folds.length === 1 || folds.length === 2) {
+    const what = `The split of ${quote(path)} has ${folds.join(" and ")} alone.`;
+    const why =
+      "Each model is tested on one fold and validated on another, and learns from the rest";
+    throw new DataError(what, `Name three folds at least. ${why}.`);
+  }
   const lack = describeMissingClasses(split);
   if (lack !== null) {
     throw new DataError(

@@ -107,9 +107,13 @@ export const removeCheckpoints = (folder: string): Promise<void> => keepLatest(f
  *
  * @throws {TrainingError} Saying what differs, and how to continue or discard it.
  */
-export async function requireNoOther(folder: string, fingerprint: string): Promise<void> {
+export async function requireNoOther(
+  folder: string,
+  fingerprint: string,
+  isUnfinished: (state: TrainingState) => boolean = (state) => !state.over,
+): Promise<void> {
   const other = await latestCheckpoint(folder);
-  if (!other || other.fingerprint === fingerprint || other.state.over) return;
+  if (!other || other.fingerprint === fingerprint || !isUnfinished(other.state)) return;
   const { epoch, partial } = other.state;
   const lines = differences(other.fingerprint, fingerprint);
   throw new TrainingError(

@@ -6,6 +6,7 @@ import { readJson, writeJson } from "../core/files.ts";
 import { type TensorFlow, tf } from "../core/tensorflow.ts";
 import { frozenPart } from "../model/graph.ts";
 import { assembleEnsemble, type Model, readTensors, writeTensors } from "../model/model.ts";
+import { foldFolders, isUnjoined, JOINED_FILE } from "../run/run.ts";
 import { latestCheckpoint, removeCheckpoints, requireNoOther } from "./checkpoint.ts";
 
 /** Weights files of a member: the kept epoch in the name, so that a new one replaces none in use. */
@@ -83,26 +84,42 @@ export async function joinMembers(
   return assembleEnsemble(start, frozenLayers, members);
 }
 
-/** File of a run's checkpoints that says which members its model was joined from. */
-const JOINED_FILE = "joined.json";
+/** What `joined.json` says: the weights of the members, and of the model that was made of them. */
+const joinedOf = async (folders: readonly Place[], model: string) => ({
+  members: await Promise.all(folders.map(async (place) => (await readMember(place)).sha256)),
+  model,
+});
 
-/** Whether the run's model is that of just these members. */
-export async function isJoined(checkpoints: string, folders: readonly Place[]): Promise<boolean> {
+/**
+ * Whether the run's model was joined from just these members.
+ *
+ * @param model SHA-256 of the weights of the run's model as it is now.
+ */
+export async function isJoined(
+  checkpoints: string,
+  folders: readonly Place[],
+  model: string,
+): Promise<boolean> {
   const joined = await readJson(join(checkpoints, JOINED_FILE), "").catch(() => null);
-  return isDeepStrictEqual(joined, await hashesOf(folders));
+  return isDeepStrictEqual(joined, await joinedOf(folders, model));
 }
 
 /** Notes that the run's model is now that of these members. */
-export async function noteJoined(checkpoints: string, folders: readonly Place[]): Promise<void> {
-  await writeJson(join(checkpoints, JOINED_FILE), await hashesOf(folders));
+export async function noteJoined(
+  checkpoints: string,
+  folders: readonly Place[],
+  model: string,
+): Promise<void> {
+  await writeJson(join(checkpoints, JOINED_FILE), await joinedOf(folders, model));
 }
 
-const hashesOf = async (folders: readonly Place[]) =>
-  await Promise.all(folders.map(async (place) => (await readMember(place)).sha256));
+/** Notes that the run's model is no longer that of the members. */
+export const forgetJoined = (checkpoints: string): Promise<void> =>
+  Deno.remove(join(checkpoints, JOINED_FILE)).catch(() => {});
 
 /**
- * Makes sure that no interrupted training of this run would be lost that lies in another folder of
- * its checkpoints (of a single split, or of other folds), and removes what lies there.
+ * Makes sure that no unfinished training of this run would be lost: one with other settings, of a
+ * single split, or of other folds. What lies in folders that are not used now is then removed.
  *
  * @param checkpoints Folder of them all.
  * @param used Folders of the training that is about to begin, with its fingerprint.
@@ -113,20 +130,22 @@ export async function clearOtherCheckpoints(
   used: readonly Place[],
   startAnew: boolean,
 ): Promise<void> {
-  const inner = await Array.fromAsync(Deno.readDir(checkpoints)).catch(() => []);
-  const folds = inner.filter(({ name, isDirectory }) => isDirectory && name.startsWith("fold_"));
-  const others = [checkpoints, ...folds.map(({ name }) => join(checkpoints, name))]
-    .filter((folder) => !used.some((own) => own.folder === folder));
+  const folds = (await foldFolders(checkpoints)).map((name) => join(checkpoints, name));
+  const others = [checkpoints, ...folds]
+    .filter((folder) => !used.some((own) => own.folder === folder))
+    .map((folder) => ({ folder, fingerprint: used[0]!.fingerprint }));
   if (!startAnew) {
-    for (const folder of others) await requireNoOther(folder, used[0]!.fingerprint);
+    const isUnfinished = await isUnjoined(checkpoints);
+    for (const { folder, fingerprint } of [...used, ...others]) {
+      // a fold that has come to its end is lost all the same while the others have not
+      const counts = isUnfinished && folder !== checkpoints;
+      await requireNoOther(folder, fingerprint, (state) => counts || !state.over);
+    }
   }
-  for (const folder of others) {
+  for (const { folder } of others) {
     if (folder === checkpoints) await removeCheckpoints(folder);
     else await Deno.remove(folder, { recursive: true });
   }
-  if (others.includes(checkpoints)) return;
-  // a single training will put another model in the place of the one that was joined
-  await Deno.remove(join(checkpoints, JOINED_FILE)).catch(() => {});
 }
 
 /**

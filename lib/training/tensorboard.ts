@@ -27,11 +27,22 @@ const EVENT_FILE = /^events\.out\.tfevents\.\d+$/;
  * `tf.node.summaryFileWriter` is not used: it stamps every point with the time of writing, and writes
  * on into a file that has been removed.
  *
- * @param folder Holds `train/` and `validation/`; event files of an earlier log in them are removed.
+ * @param folder Holds `train/` and `validation/`, with folds in a folder for each; event files of an earlier log in them are removed.
  * @param now Milliseconds since 1970.
  * @returns What writes, after each epoch, the rows that it has not written yet.
  */
 export function tensorboardLog(folder: string, now: () => number = Date.now) {
+  const logs = new Map<string, ReturnType<typeof oneLog>>();
+  return async (history: readonly HistoryRow[]): Promise<void> => {
+    for (const [fold = "", rows] of Map.groupBy(history, (row) => row.fold)) {
+      const log = logs.get(fold) ?? oneLog(join(folder, fold), now);
+      logs.set(fold, log);
+      await log(rows);
+    }
+  };
+}
+
+function oneLog(folder: string, now: () => number) {
   const name = `events.out.tfevents.${String(now()).padStart(13, "0")}`;
   let written = 0;
   return async (history: readonly HistoryRow[]): Promise<void> => {

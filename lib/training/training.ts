@@ -1,7 +1,7 @@
 import { sum } from "d3-array";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import { exists, writeAtomic } from "../core/files.ts";
+import { exists, readJson, writeAtomic } from "../core/files.ts";
 import {
   type OnProgress,
   type ProgressPlace,
@@ -24,7 +24,7 @@ import {
   writeEvents,
   writeHistory,
 } from "../run/history.ts";
-import { MODEL_FORMAT, PARITY_TOLERANCE } from "../run/model_card.ts";
+import { MODEL_FORMAT, modelCardSchema, PARITY_TOLERANCE } from "../run/model_card.ts";
 import { modelCardMarkdown } from "../run/model_card_text.ts";
 import { type Run, type TrainingRecord, writeTrainingRecord } from "../run/run.ts";
 import { readCertificate, type SplitCertificate } from "../run/split_certificate.ts";
@@ -34,6 +34,7 @@ import { fit, type TrainingJob, type TrainingResult } from "./fit.ts";
 import {
   clearOtherCheckpoints,
   finishedTraining,
+  forgetJoined,
   hasMember,
   isJoined,
   joinMembers,
@@ -181,9 +182,10 @@ async function trainMember(
   }
   const saved = await latestCheckpoint(place.folder);
   const hasKept = fold === "" ? exists(join(paths.model, "model.json")) : hasMember(place);
-  if (saved?.state.best.epoch && !await hasKept) {
+  if (saved?.fingerprint === place.fingerprint && saved.state.best.epoch && !await hasKept) {
     await removeCheckpoints(place.folder); // they continue a training whose model is gone
   }
+  await forgetJoined(paths.checkpoints); // from here on its model is another than the run's
   const { model, decode } = start;
   const frozenLayers = frozenLayersOf(start, config);
   const { trained, history, events, bestEpoch: _, ...result } = await fit({
@@ -223,15 +225,16 @@ async function saveEnsemble(
 ): Promise<void> {
   const { config, paths } = run;
   const places = placesOf(run, start, certificate);
-  if (
-    await isJoined(paths.checkpoints, places) && await exists(join(paths.model, "model.json"))
-  ) return;
+  const card =
+    modelCardSchema.safeParse(await readJson(paths.modelCard, "").catch(() => null)).data;
+  const isThere = card && await exists(join(paths.model, "model.json"));
+  if (isThere && await isJoined(paths.checkpoints, places, card.weights.sha256)) return;
   const ensemble = await joinMembers(start.model, frozenLayersOf(start, config), places);
   try {
     const joinedStart = { ...start, model: ensemble };
-    const card = describeModel(config, joinedStart, certificate, kept);
-    await saveModel(paths.model, ensemble, card);
-    await noteJoined(paths.checkpoints, places);
+    const draft = describeModel(config, joinedStart, certificate, kept);
+    const { weights } = await saveModel(paths.model, ensemble, draft);
+    await noteJoined(paths.checkpoints, places, weights.sha256);
   } finally {
     disposeModel(ensemble);
   }

@@ -1,6 +1,12 @@
 import type { Run } from "../run/run.ts";
 import type { SplitCertificate } from "../run/split_certificate.ts";
-import { foldsAdvice, groupWarning, type SplitRow, subsetCounts } from "../run/split_file.ts";
+import {
+  foldsAdvice,
+  groupWarning,
+  members,
+  type SplitRow,
+  subsetCounts,
+} from "../run/split_file.ts";
 import { splitChart } from "../show/data_charts.ts";
 import { type Displayable, displayAll, htmlTable, notice } from "../show/display.ts";
 import { splitRun, splitTable } from "../split/split.ts";
@@ -31,7 +37,12 @@ export async function split(run: Run): Promise<SplitData> {
   const { classes } = run.config.data;
   const { rows, certificate } = await splitRun(run);
   const { fractions_requested: requested } = certificate;
-  const warning = groupWarning(rows) ?? foldsAdvice(rows);
+  const { file, folds } = run.config.split;
+  const isGiven = file !== null && folds > 0 && members(rows).length !== folds
+    ? "split.folds says nothing while split.file names a split: to have folds, name them there " +
+      "(fold_1, fold_2 and so on)."
+    : null;
+  const warning = isGiven ?? groupWarning(rows) ?? foldsAdvice(rows);
   const counts = subsetCounts(rows).flatMap(({ subset, classes: own }) =>
     Object.entries(own).map(([label, count]) => {
       return { subset: subset.replaceAll("_", " "), label, count };

@@ -29,7 +29,7 @@ Deno.test("parseConfig() has the recipe that generalised best as its defaults", 
         ...{ tooBright: "warn", nearlyUniform: "warn", emptyMargin: "warn" },
       },
     },
-    split: { folds: 0, repeats: 1, train: 0.7, validation: 0.15, test: 0.15, file: null },
+    split: { folds: 0, repeats: 1, train: 0.7, validation: 0.15, test: null, file: null },
     model: {
       backbone: "resnet50",
       weights: "imagenet",

@@ -139,7 +139,7 @@ Deno.test("compareTested() says why runs do not compare", () => {
   ], 1).map(({ verdict }) => verdict.replace("not comparable: ", ""));
   assert.deepEqual(verdicts.slice(0, 4), [
     "its classes are others",
-    "its test images are others (9 images of 9 in both)",
+    "its test images are others (9 images of 10 in both)",
     "1 image has another label in it",
     "10 images have another fold in it",
   ]);

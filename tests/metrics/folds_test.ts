@@ -30,7 +30,11 @@ type Test = typeof import("../../lib/metrics/test.ts");
 /** Runs a test on 36 images in three folds, and a model of three members that knows them. */
 function test(
   name: string,
-  { again = false, heldOut = false }: { again?: boolean; heldOut?: boolean },
+  { again = false, heldOut = false, first = 1 }: {
+    again?: boolean;
+    heldOut?: boolean;
+    first?: number;
+  },
   body: (
     run: RunModel & { root: string; config: Config; load: <T>(path: string) => Promise<T> },
   ) => Promise<void>,
@@ -42,7 +46,7 @@ function test(
         const label = CLASSES[i % 2]!;
         const path = `${label}/${i}.png`;
         await put(root, `data/${path}`, await picture(i, 40, 40).png().toBuffer());
-        const fold = (turn: number) => `fold_${(Math.floor(i / 2) * turn) % 3 + 1}` as const;
+        const fold = (turn: number) => `fold_${(Math.floor(i / 2) * turn) % 3 + first}` as const;
         split.push({
           ...{ path, label, group: `g${Math.floor(i / 2)}` },
           sha256: await sha256File(join(root, "data", path)),
@@ -88,6 +92,24 @@ async function byMember(
   }
   return found;
 }
+
+test(
+  "testModel() scores each image once where folds were dealt twice, and the probe beside it",
+  { again: true },
+  async ({ config, load }) => {
+    const testModel = await ofConfig<Test["testModel"]>(
+      { load },
+      "lib/metrics/test.ts",
+      "testModel",
+    );
+    const { predictions, probe } = await testModel(config);
+    assert.equal(new Set(predictions.rows.map(({ path }) => path)).size, 36);
+    assert.ok(
+      "images" in probe && probe.images === 36 && probe.l2.length === 6,
+      JSON.stringify(probe),
+    );
+  },
+);
 
 for (const again of [false, true]) {
   const times = again ? "the mean of its members where folds were dealt twice" : "its own member";
@@ -154,8 +176,8 @@ test(
 );
 
 test(
-  "explainRun() explains an image by the member that predicted it, the class that it predicted",
-  {},
+  "explainRun() explains an image by the member that predicted it, whatever the folds are called",
+  { first: 4 },
   async ({ model, card, config, load }) => {
     const [testModel, explainRun] = await Promise.all([
       ofConfig<Test["testModel"]>({ load }, "lib/metrics/test.ts", "testModel"),
@@ -171,7 +193,7 @@ test(
     assert.equal(tf.memory().numTensors, before);
     assert.ok(check);
     for (const { path, fold, predicted, image } of groups.flatMap(({ examples }) => examples)) {
-      const explainer = createExplainer(memberOf(model, Number(fold!.at(-1)) - 1), card);
+      const explainer = createExplainer(memberOf(model, Number(fold!.at(-1)) - 4), card);
       const { maps } = await explainer.explain(image.pixels, () => CLASSES.indexOf(predicted));
       explainer.dispose();
       assert.equal(image.explained, predicted);

@@ -89,8 +89,17 @@ Deno.test("stratifiedSplit() deals folds as alike as whole groups allow, and the
   const again = stratifiedSplit(manifest.toReversed(), request(5, 2), []);
   assert.equal(splitText(again), splitText(split));
   assert.ok(split.some(({ subset, again }) => subset !== again![0]), "the second time is another");
-  const every = stratifiedSplit(manifest, request(11), []);
-  assert.ok(subsetCounts(every).every(({ groups }) => groups === 1), "as many folds as groups");
+  const uneven = Array.from(
+    { length: 56 },
+    (_, i) => manifestRow(i, i % 19 < 8, `S${i < 19 ? i : i * i % 19}`),
+  );
+  for (const [rows, groups] of [[manifest, 11], [uneven, 19]] as const) {
+    for (let folds = 3; folds <= groups; folds++) {
+      const counts = subsetCounts(stratifiedSplit(rows, request(folds), []));
+      assert.equal(counts.length, folds, "no fold is empty");
+      if (folds === groups) assert.ok(counts.every(({ groups }) => groups === 1));
+    }
+  }
 });
 
 Deno.test("stratifiedSplit() refuses more folds than groups, and folds whose training lacks a class", () => {
@@ -147,6 +156,11 @@ Deno.test("readGivenSplit() takes folds of a person's own, and refuses them mixe
     await put(folder, "own.csv", text(fold));
     const split = await readGivenSplit(path, manifest);
     assert.equal(members(split).length, 3);
+    await put(folder, "own.csv", text((row) => fold(row).replace("3", "2")));
+    await assert.rejects(
+      readGivenSplit(path, manifest),
+      /has fold_1 and fold_2 alone[^]*three folds/,
+    );
     await put(folder, "own.csv", text((row) => row.group === "S1" ? "train" : fold(row)));
     await assert.rejects(readGivenSplit(path, manifest), /mixes folds with train/);
   }));
@@ -157,15 +171,21 @@ Deno.test("foldsAdvice() speaks where few groups of a class are in validation or
     foldsAdvice(single)!,
     /^Few patients[^]*: [12] in validation, [12] in test[^]*folds: 5/,
   );
-  assert.equal(foldsAdvice(stratifiedSplit(manifest, request(5), [])), null);
+  const folds = stratifiedSplit(manifest, request(5), []);
+  assert.equal(foldsAdvice(folds), null);
+  const pure = folds.map((row) => row.subset === "fold_2" ? { ...row, label: "non" } : row);
+  assert.match(foldsAdvice(pure)!, /^Without images of one of the classes: fold 2\. An AUC/);
   const many = Array.from({ length: 400 }, (_, i) => manifestRow(i, i % 3 === 0));
   assert.equal(foldsAdvice(stratifiedSplit(many, request(0), [])), null);
 });
 
 Deno.test("parseConfig() holds no test out of folds unless asked to, and refuses one or two folds", () => {
   const split = (given: object) => parseConfig({ split: given }).split;
-  assert.deepEqual([split({}).test, split({ folds: 5 }).test], [0.15, 0]);
-  assert.equal(split({ folds: 5, test: 0.2 }).test, 0.2);
+  const heldOut = (given: object) => requestedFractions(split(given))["test"] ?? 0;
+  assert.deepEqual([heldOut({}), heldOut({ folds: 5 })], [0.15, 0]);
+  assert.equal(heldOut({ folds: 5, test: 0.2 }), 0.2);
+  const stored = split({ folds: 5 }); // as config.json has it when folds are taken back
+  assert.equal(heldOut({ ...stored, folds: 0 }), 0.15);
   for (const wrong of [{ folds: 2 }, { folds: 2.5 }, { test: 0, train: 0.85 }, { test: 0.2 }]) {
     assert.throws(() => split(wrong), ConfigError, JSON.stringify(wrong));
   }

@@ -56,7 +56,7 @@ test("trainRun() joins folds to one model: the mean of the members' log odds", a
   disposeModel(model);
 });
 
-test("trainRun() goes on in the fold and epoch where it was killed, as if there had been none", async ({ root, trainRun, config }) => {
+test("trainRun() goes on in the fold and epoch where it was killed, as if there had been none", async ({ root, load, trainRun, config }) => {
   const whole = await trainRun(config());
   const files = ["results/default/history.csv", "results/default/training_events.csv"];
   const [model, card] = [join(root, "model/default"), join(root, "model/default/model_card.json")];
@@ -73,6 +73,15 @@ test("trainRun() goes on in the fold and epoch where it was killed, as if there 
     );
   }
   assert.ok(!await exists(join(model, "model.json")), "there is no model of some folds");
+  const { loadRunModel } = await load<typeof import("../../lib/model/saved.ts")>(
+    "lib/model/saved.ts",
+  );
+  const { readRuns, runOf } = await load<typeof import("../../lib/run/run.ts")>("lib/run/run.ts");
+  await assert.rejects(loadRunModel(runOf(config())), /has not come to its end[^]*Run notebook 05/);
+  assert.match((await readRuns()).remarks[0]!.text, /has not come to its end/);
+  for (const training of [{ learningRate: 0.5 }, { batchSize: 3 }]) {
+    await assert.rejects(trainRun(config({ training })), /There is an interrupted training/);
+  }
   const resumed = await trainRun(config());
   assert.equal(resumed.resumedFrom, 4);
   const withoutTime = (rows: typeof whole.history) => rows.map((row) => ({ ...row, seconds: 0 }));

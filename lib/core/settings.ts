@@ -144,21 +144,18 @@ const modelSchema = z.strictObject({
   ),
 });
 
-const amount = (meaning: string, most: number, fallback = 0) =>
-  z.number().min(0).max(most).default(fallback).describe(`${meaning}; 0: off`);
+const amount = (meaning: string, most: number) =>
+  z.number().min(0).max(most).default(0).describe(`${meaning}; 0: off`);
 
 const augmentationSchema = z.strictObject({
-  symmetries: z.boolean().default(true)
-    .describe(
-      "One of the eight symmetries of the square: flips and quarter turns. " +
-        'augmentation: "none" leaves all of these changes out',
-    ),
+  symmetries: z.boolean().default(false)
+    .describe("One of the eight symmetries of the square: flips and quarter turns"),
   rotation: amount("Largest rotation, in degrees", 45),
   scale: amount("Largest change of size, as a fraction", 0.5),
   shift: amount("Largest shift, as a fraction of the side", 0.25),
   brightness: amount("Largest change of brightness, as a fraction of the range", 0.5),
   contrast: amount("Largest change of contrast, as a fraction", 0.5),
-  stain: amount("Largest change of each stain's amount, as a fraction", 0.5, 0.2),
+  stain: amount("Largest change of each stain's amount, as a fraction", 0.5),
   stains: z.enum(["hematoxylin_eosin", "pas_hematoxylin"]).default("pas_hematoxylin")
     .describe("The stains that stain variation separates"),
   blur: amount("Largest Gaussian blur, standard deviation in pixels", 3),
@@ -167,12 +164,12 @@ const augmentationSchema = z.strictObject({
   cutOut: amount("Largest side of a square that is blanked, as a fraction of the side", 0.5),
 });
 
-/** `training.augmentation` of the reference recipe, which "none" stands for. */
-const NO_AUGMENTATION = { symmetries: false, stain: 0 };
+/** What the names that `training.augmentation` may also be stand for. */
+const AUGMENTATIONS = { none: {}, safe: { symmetries: true, stain: 0.2 } } as const;
 
-const augmentationOrNone = z.preprocess(
-  (given: "none" | z.input<typeof augmentationSchema>) =>
-    given === "none" ? NO_AUGMENTATION : given,
+const augmentationOrName = z.preprocess(
+  (given: keyof typeof AUGMENTATIONS | z.input<typeof augmentationSchema>) =>
+    given === "none" || given === "safe" ? AUGMENTATIONS[given] : given,
   augmentationSchema,
 );
 
@@ -180,6 +177,11 @@ const trainingSchema = z.strictObject({
   epochs: count("Passes over the training images, at most", 25),
   batchSize: count("Images per step", 32),
   learningRate: positive("Adam's step size at the start", 1e-4),
+  backboneRate: z.number().gt(0).max(1).default(1).describe(
+    "Step size of the unfrozen backbone layers, which know much already, as a fraction of the " +
+      "head's, which knows nothing; 1: the same. Of few images, for another source: 0.03, with " +
+      "learningRate 1e-3",
+  ),
   batchNorm: z.enum(["frozen", "trained"]).default("frozen").describe(
     "BatchNorm inside the unfrozen backbone layers: frozen keeps its moving statistics, trained " +
       "uses and updates batch statistics",
@@ -196,8 +198,11 @@ const trainingSchema = z.strictObject({
   sampling: z.enum(["natural", "balanced"]).default("natural").describe(
     "balanced: every epoch draws as many images of each class; not together with classWeights",
   ),
-  augmentation: augmentationOrNone.prefault({})
-    .describe('Random changes to training images, never to others; "none": none'),
+  augmentation: augmentationOrName.prefault({})
+    .describe(
+      'Random changes to training images, never to others; "none", or "safe" for symmetries and ' +
+        "stain 0.2",
+    ),
   checkpoint: z.strictObject({
     monitor: watched.describe("The epoch with the best value is the model that is kept"),
     minutes: positive("Time between two checkpoints within a long epoch, in minutes", 10),

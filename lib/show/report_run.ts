@@ -205,7 +205,8 @@ export function trainingSection(
   const folds = kept.length > 1 ? `${kept.length} folds, ` : "";
   const curves = plots.get("learning_curves");
   const stopped = events?.find(({ kind }) => kind === "early_stopping");
-  const { batchSize, learningRate, classWeights, sampling, epochs } = config?.training ?? {};
+  const { batchSize, learningRate, backboneRate, classWeights, sampling, epochs } =
+    config?.training ?? {};
   return section(
     "training",
     "Training",
@@ -219,9 +220,9 @@ export function trainingSection(
         ? `loss ${decimal(best.val_loss)}, accuracy ${decimal(best.val_accuracy)}, AUC ` +
           decimal(best.val_auc)
         : null,
-      Recipe: config && `Adam, step size ${learningRate}, ${batchSize} images a step, class ` +
-          `weights: ${classWeights}, sampling: ${sampling}; every other setting is under ` +
-          "Reproducibility",
+      Recipe: config && `Adam, step size ${learningRate} (backbone: times ${backboneRate}), ` +
+          `${batchSize} images a step, class weights: ${classWeights}, sampling: ${sampling}; ` +
+          "every other setting is under Reproducibility",
     }),
     curves ? figure(curves) : null,
   );

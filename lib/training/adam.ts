@@ -34,12 +34,14 @@ export function startAdam(weights: ReadonlyMap<string, Tensor>): AdamState {
  *
  * @param weights Those that have a gradient are disposed and replaced; the caller owns the new ones.
  * @param gradients By weight name; not disposed.
+ * @param factorOf Factor of the learning rate by weight name, as if each had an Adam of its own.
  */
 export function stepAdam(
   state: AdamState,
   weights: Map<string, Tensor>,
   gradients: ReadonlyMap<string, Tensor>,
   learningRate: number,
+  factorOf: (name: string) => number = () => 1,
 ): void {
   const backend = nativeBackend();
   const { TF_ATTR_BOOL, TF_ATTR_TYPE, TF_FLOAT } = backend.binding;
@@ -50,12 +52,13 @@ export function stepAdam(
   ];
   const step = ++state.step;
   tf.tidy(() => {
-    const numbers = [BETA_1 ** step, BETA_2 ** step, learningRate, BETA_1, BETA_2, EPSILON]
-      .map((value) => tf.scalar(value));
+    const powers = [BETA_1 ** step, BETA_2 ** step].map((value) => tf.scalar(value));
+    const constants = [BETA_1, BETA_2, EPSILON].map((value) => tf.scalar(value));
     for (const [name, gradient] of gradients) {
       const { value, first, second } = state.variables.get(name)!;
       weights.get(name)?.dispose(); // else the kernel would have to copy
-      const inputs = [value, first, second, ...numbers, gradient];
+      const rate = tf.scalar(learningRate * factorOf(name));
+      const inputs = [value, first, second, ...powers, rate, ...constants, gradient];
       backend.executeMultipleOutputs("ResourceApplyAdam", attributes, inputs, 0);
       weights.set(name, tf.keep(readVariable(value)));
     }

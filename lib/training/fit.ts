@@ -180,7 +180,7 @@ async function runEpoch(
   save: (partial: PartialEpoch) => Promise<void>,
 ): Promise<HistoryRow | null> {
   const { config: { seed, data, training }, stopRequested = () => false } = job;
-  const { batchSize, sampling, warmupEpochs, warmupLearningRate } = training;
+  const { batchSize, sampling, warmupEpochs, warmupLearningRate, backboneRate } = training;
   const epoch = state.epoch + 1;
   const headOnly = epoch <= warmupEpochs;
   const learningRate = headOnly ? warmupLearningRate : state.plateau.learningRate;
@@ -212,7 +212,8 @@ async function runEpoch(
     const { features, labels } = batch; // features: [batch, ...] by boundary layer
     steps += 1;
     const random = createRandom(`${seed}/dropout/${epoch}/${steps}`); // needs no step before it
-    const result = await trainStep(part, batch, { learningRate, classWeights, random, headOnly });
+    const options = { learningRate, classWeights, random, headOnly, backboneRate };
+    const result = await trainStep(part, batch, options);
     tf.dispose([...features.values()]);
     addBatch(scores, result, labels);
     const weight = labels.reduce((sum, label) => sum + classWeights[label]!, 0);

@@ -101,6 +101,7 @@ async function trainThroughRates(
   onProgress?: OnProgress,
 ): Promise<RangePoint[]> {
   const classWeights = weightsOfClasses(job);
+  const { backboneRate } = job.config.training;
   const random = createRandom(`${job.config.seed}/range test`);
   const average = averageLosses();
   const points: RangePoint[] = [];
@@ -109,7 +110,8 @@ async function trainThroughRates(
     onProgress?.(0, RANGE_TEST_STEPS);
     for await (const batch of batches) {
       const learningRate = LOWEST * (HIGHEST / LOWEST) ** (points.length / (RANGE_TEST_STEPS - 1));
-      const { loss } = await trainStep(part, batch, { learningRate, classWeights, random });
+      const options = { learningRate, classWeights, random, backboneRate };
+      const { loss } = await trainStep(part, batch, options);
       tf.dispose([...batch.features.values()]);
       if (!Number.isFinite(loss)) break;
       const smoothed = average(loss);

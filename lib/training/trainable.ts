@@ -98,15 +98,17 @@ export interface BatchResult {
  * @param options `classWeights`: of an image's loss by its label, as Keras' `class_weight`; the mean is
  * over images, not over weights, as there. `random`: of dropout masks; `null` turns dropout off.
  * `headOnly`: trains the head alone; unfrozen backbone layers then behave as frozen ones.
+ * `backboneRate`: their learning rate, as a fraction of `learningRate`.
  */
 export async function trainStep(
   part: Trainable,
   { features, labels }: FeatureBatch,
-  { learningRate, classWeights, random, headOnly = false }: {
+  { learningRate, classWeights, random, headOnly = false, backboneRate = 1 }: {
     learningRate: number;
     classWeights: readonly number[];
     random: Random | null;
     headOnly?: boolean;
+    backboneRate?: number;
   },
 ): Promise<BatchResult> {
   const moments = new Map<string, Moments>();
@@ -123,7 +125,8 @@ export async function trainStep(
     return crossEntropy(logits!, labels, classWeights);
   }, trained.map((name) => part.weights.get(name)!));
   const gradients = new Map(trained.map((name, index) => [name, grads[index]!]));
-  stepAdam(part.adam, part.weights, gradients, learningRate);
+  const factorOf = (name: string) => isHeadLayer(name) ? 1 : backboneRate;
+  stepAdam(part.adam, part.weights, gradients, learningRate, factorOf);
   for (const [layer, batch] of moments) updateMoving(part, layer, batch);
   const softmax = logits!.softmax();
   tf.dispose([logits!, ...grads]);

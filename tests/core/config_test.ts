@@ -41,11 +41,11 @@ Deno.test("parseConfig() has the recipe that generalised best as its defaults", 
       stainNormalisation: "none",
     },
     training: {
-      ...{ epochs: 25, batchSize: 32, learningRate: 1e-4, batchNorm: "frozen" },
+      ...{ epochs: 25, batchSize: 32, learningRate: 1e-4, backboneRate: 1, batchNorm: "frozen" },
       ...{ warmupEpochs: 0, warmupLearningRate: 1e-3, classWeights: "none", sampling: "natural" },
       augmentation: {
-        ...{ symmetries: true, rotation: 0, scale: 0, shift: 0, brightness: 0, contrast: 0 },
-        ...{ stain: 0.2, stains: "pas_hematoxylin", blur: 0, jpegQuality: 100, cutOut: 0 },
+        ...{ symmetries: false, rotation: 0, scale: 0, shift: 0, brightness: 0, contrast: 0 },
+        ...{ stain: 0, stains: "pas_hematoxylin", blur: 0, jpegQuality: 100, cutOut: 0 },
       },
       checkpoint: { monitor: "val_loss", minutes: 10 },
       reduceLROnPlateau: {
@@ -66,8 +66,10 @@ Deno.test("parseConfig() has the recipe that generalised best as its defaults", 
     },
     evaluation: { folder: "data/new", followLinks: false, priorShift: "auto" },
   });
-  const off = { ...parseConfig({}).training.augmentation, symmetries: false, stain: 0 };
-  assert.deepEqual(parseConfig({ training: { augmentation: "none" } }).training.augmentation, off);
+  const of = (augmentation: "none" | "safe") =>
+    parseConfig({ training: { augmentation } }).training.augmentation;
+  assert.deepEqual(of("none"), parseConfig({}).training.augmentation);
+  assert.deepEqual(of("safe"), { ...of("none"), symmetries: true, stain: 0.2 });
 });
 
 /** The lines of the error, one a field. */

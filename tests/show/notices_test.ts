@@ -18,7 +18,7 @@ const ofTraining = (training: object) =>
 
 Deno.test("trainingNotices() says what augmentation costs, what is not safe, and what balanced sampling does", () => {
   assert.deepEqual([{}, { classWeights: "balanced" }].flatMap(ofTraining), []);
-  const [cost, ...others] = ofTraining({ cachedViews: 0 });
+  const [cost, ...others] = ofTraining({ cachedViews: 0, augmentation: "safe" });
   assert.match(cost!, /frozen layers run on every one of them in every epoch/);
   assert.deepEqual([others, ofTraining({ cachedViews: 0, augmentation: "none" })], [[], []]);
   const [warning] = ofTraining({ augmentation: { blur: 3, stain: 0.1, cutOut: 0.5 } });

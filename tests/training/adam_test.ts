@@ -34,6 +34,26 @@ Deno.test("stepAdam() moves by the learning rate against the gradient's sign at 
   [0.875, 1.125, 1].forEach((expected, i) => assert.ok(Math.abs(after![i]! - expected) < 1e-5));
 });
 
+Deno.test("stepAdam() moves each weight as an Adam with its factor of the learning rate does", () => {
+  const steps = [[3, -1], [-2, 0.5], [1, 1]].map((gradient) => ({ learningRate: 0.01, gradient }));
+  const alone = (factor: number) =>
+    follow([1, 2], steps.map((step) => ({ ...step, learningRate: factor * step.learningRate })));
+  const names = ["head_dense/kernel", "block/kernel"];
+  const factorOf = (name: string) => name === "block/kernel" ? 0.25 : 1;
+  const weights = new Map<string, TensorFlow.Tensor>(names.map((n) => [n, tf.tensor1d([1, 2])]));
+  const state = startAdam(weights);
+  steps.forEach(({ learningRate, gradient }, step) => {
+    const gradients = new Map(names.map((name) => [name, tf.tensor1d(gradient)]));
+    stepAdam(state, weights, gradients, learningRate, factorOf);
+    tf.dispose([...gradients.values()]);
+    for (const name of names) {
+      assert.deepEqual([...weights.get(name)!.dataSync()], alone(factorOf(name))[step]);
+    }
+  });
+  disposeAdam(state);
+  tf.dispose([...weights.values()]);
+});
+
 Deno.test("stepAdam() follows keras.optimizers.Adam over 60 steps of changing gradients and rates", async () => {
   const random = createRandom("adam");
   const start = Array.from({ length: 20 }, () => random.normal());

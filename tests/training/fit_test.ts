@@ -5,6 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { ConfigInput } from "../../lib/core/settings.ts";
 import { tf } from "../../lib/core/tensorflow.ts";
 import { isHeadLayer } from "../../lib/model/architectures.ts";
+import { isTrainable } from "../../lib/model/graph.ts";
 import { disposeModel, frozenLayerCount } from "../../lib/model/model.ts";
 import { readCheckpoint } from "../../lib/training/checkpoint.ts";
 import {
@@ -274,6 +275,29 @@ test("fit() goes on while it saves, one save at a time", async (toy) => {
   });
   const saves = [1, 2, 3].flatMap((epoch) => [`save ${epoch} begins`, `save ${epoch} ends`]);
   assert.deepEqual(seen, saves.toSpliced(1, 0, "epoch 2 goes on"));
+});
+
+test("fit() moves the backbone's layers by training.backboneRate of the head's step", async (toy) => {
+  const moved = { head: 0, backbone: 0 };
+  await trainToy({
+    ...toy,
+    train: toy.train.slice(0, 8), // one step, by which Adam moves each weight by its rate
+    change: {
+      model: { unfreezeLast: 10 },
+      training: { epochs: 1, learningRate: 1e-2, backboneRate: 0.1 },
+    },
+    onBest: async ({ weights }) => {
+      for (const [name, weight] of weights) {
+        if (!isTrainable(name)) continue;
+        const change = tf.tidy(() => weight.sub(model.weights.get(name)!).abs().max());
+        const side = isHeadLayer(name) ? "head" : "backbone";
+        moved[side] = Math.max(moved[side], (await change.data())[0]!);
+        change.dispose();
+      }
+    },
+  });
+  assert.ok(Math.abs(moved.head - 1e-2) < 1e-5, `${moved.head}`);
+  assert.ok(Math.abs(moved.backbone - 1e-3) < 1e-5, `${moved.backbone}`);
 });
 
 test("fit() trains the head alone during warm-up, then all unfrozen layers at a lower rate", async (toy) => {

@@ -103,7 +103,15 @@ const BETWEEN = { y1: "low", y2: "high" };
 
 type Point = readonly [x: number, y: number];
 
-function curveCard({ threshold }: Predictions, options: ChartOptions, curve: {
+/** Why what was decided need not lie on a curve over one threshold; empty without folds. */
+function ofFolds({ source, threshold }: Predictions): string {
+  return source === "out of fold" && threshold !== null
+    ? "Each fold was decided by a threshold of its own, learnt on the others: dots may lie off the " +
+      "curves. "
+    : "";
+}
+
+function curveCard(predictions: Predictions, options: ChartOptions, curve: {
   title: string;
   subtitle: string;
   /** "AUC 0.933". */
@@ -119,6 +127,7 @@ function curveCard({ threshold }: Predictions, options: ChartOptions, curve: {
   operating: Point | null;
   rates: string;
 }): Figure {
+  const { threshold } = predictions;
   const { area, band: { points: band, area: { low, high, reason }, method } } = curve;
   const limits = low === null || high === null
     ? ""
@@ -148,7 +157,7 @@ function curveCard({ threshold }: Predictions, options: ChartOptions, curve: {
       ...thresholdItem(threshold, colors.positive, "circle"),
     ],
     rows: [[panel]],
-    note: (threshold === null ? "" : `At the threshold: ${curve.rates}. `) +
+    note: (threshold === null ? "" : `At the threshold: ${curve.rates}. `) + ofFolds(predictions) +
       (band.length > 0
         ? `Band and interval: ${method}; the band point by point.`
         : `No band: ${reason}.`),
@@ -220,7 +229,8 @@ export function thresholdChart(predictions: Predictions, options: ChartOptions =
     rows: [[panel]],
     note: (threshold === null
       ? "Of more than two classes the most probable one is predicted: there is no threshold."
-      : `At the threshold: ${rates.join(", ")}.`) +
+      : `At the threshold: ${rates.join(", ")}. `) +
+      ofFolds(predictions) +
       (absent ? ` No image is of the ${absent} class.` : ""),
   }, options);
 }

@@ -157,6 +157,10 @@ export function modelSection({ files: { card } }: ReportData): Section {
     facts({
       Network: `${backbone} with ${describeHead(architecture)}, ` +
         `${weights.parameters.toLocaleString("en-GB")} parameters`,
+      Members: architecture.ensemble
+        ? `${architecture.ensemble.members} with the same frozen layers, one a fold; the prediction ` +
+          "is the mean of their log odds"
+        : null,
       Input: `${imageSize} × ${imageSize} pixels, made square by ` +
         `“${preprocessing.resize.replaceAll("_", " ")}”; stain normalisation: ` +
         (preprocessing.stain?.method ?? "none"),
@@ -202,7 +206,7 @@ export function trainingSection(
   if (!history?.length) return section("training", "Training", "There was no training yet.");
   const kept = keptRows(history, events ?? []);
   const best = kept.length > 0 ? meanRow(kept) : undefined;
-  const folds = kept.length > 1 ? `${kept.length} folds, ` : "";
+  const folds = kept.length > 1 ? ` in ${kept.length} folds` : "";
   const curves = plots.get("learning_curves");
   const stopped = events?.find(({ kind }) => kind === "early_stopping");
   const { batchSize, learningRate, backboneRate, classWeights, sampling, epochs } =
@@ -211,7 +215,7 @@ export function trainingSection(
     "training",
     "Training",
     facts({
-      Epochs: `${folds}${history.length}${config && !folds ? ` of at most ${epochs}` : ""}, ` +
+      Epochs: `${history.length}${config && !folds ? ` of at most ${epochs}` : folds}, ` +
         `${duration(sum(history, (row) => row.seconds))} in all`,
       Stopped: stopped && !folds ? `${stopped.note} (epoch ${stopped.epoch})` : null,
       Kept: card && `epoch ${kept.map(({ epoch }) => epoch).join(", ")}, the best by ` +

@@ -1,6 +1,7 @@
 import type { Config } from "../core/settings.ts";
 import {
   type Activation,
+  consumers,
   frozenPart,
   type Graph,
   type Layer,
@@ -56,11 +57,15 @@ export function ensembleGraph(graph: Graph, { members, frozenLayers }: Ensemble)
   layers.push(...graph.filter(({ name }) => shared.has(name)));
   if (!shared.has(FEATURE_LAYER)) add(FEATURE_LAYER, boundary, { op: "globalAveragePool" });
   const numbers = Array.from({ length: members }, (_, i) => i);
-  for (const layer of own) { // of all members in turn: Keras numbers layers by their depth
-    const last = layer.name === OUTPUT_LAYER && { activation: "linear" as const };
+  const depths = depthsOf(own);
+  // Keras numbers layers by their depth, and at one depth those of a member before the next one's
+  for (const level of Map.groupBy(own, ({ name }) => depths.get(name)!).values()) {
     for (const i of numbers) {
-      const inputs = layer.inputs.map((name) => shared.has(name) ? name : memberName(i, name));
-      layers.push({ ...layer, ...last, name: memberName(i, layer.name), inputs } as Layer);
+      for (const layer of level) {
+        const last = layer.name === OUTPUT_LAYER && { activation: "linear" as const };
+        const inputs = layer.inputs.map((name) => shared.has(name) ? name : memberName(i, name));
+        layers.push({ ...layer, ...last, name: memberName(i, layer.name), inputs } as Layer);
+      }
     }
   }
   const logits = numbers.map((i) => memberName(i, OUTPUT_LAYER)); // [classes] each
@@ -191,6 +196,19 @@ export function efficientnetLite0(): Graph {
   }
   relu6("top_activation", batchNorm("top_bn", conv("top_conv", x, 1280, 1)));
   return layers;
+}
+
+/** How far each layer is from the last one: the longest way through those that read it. */
+function depthsOf(graph: Graph): Map<string, number> {
+  const readers = consumers(graph);
+  const depths = new Map<string, number>();
+  for (const { name } of graph.toReversed()) {
+    depths.set(
+      name,
+      Math.max(-1, ...readers.get(name)!.map((reader) => depths.get(reader.name)!)) + 1,
+    );
+  }
+  return depths;
 }
 
 /**

@@ -50,7 +50,7 @@ export async function testModel(
     const decided = { ...loaded, card: decision.card };
     const reference = await fitRunReference(decided, run, onProgress, decision.predicted);
     const tested = await testRun(run, onProgress, decided, decision.predicted);
-    const heldOut = testedRows(loaded.split).filter(({ subset }) => subset === "test");
+    const heldOut = loaded.split.filter(({ subset }) => subset === "test");
     const parts = members(loaded.split).map(({ train, test }) => {
       return { train, test: heldOut.length > 0 ? heldOut : test };
     });

@@ -13,7 +13,7 @@ import {
 import { type ImageTraits, imageTraits } from "../images/traits.ts";
 import { logProbability } from "../run/decision.ts";
 import type { ModelCard } from "../run/model_card.ts";
-import { isFold, members, splitContents, type SplitRow, type Subset } from "../run/split_file.ts";
+import { foldRows, members, splitContents, type SplitRow, type Subset } from "../run/split_file.ts";
 import { FEATURE_LAYER, memberName, ofMember, OUTPUT_LAYER } from "./architectures.ts";
 import { foldBatchNorms, forward, preprocess, type Preprocessing } from "./forward.ts";
 import { backbones, INPUT_LAYER, type Model } from "./model.ts";
@@ -308,7 +308,7 @@ export async function predictOutOfFold(
   config: Config,
   onProgress?: OnProgress,
 ): Promise<RowPrediction[]> {
-  const rows = split.filter(({ subset }) => isFold(subset));
+  const rows = foldRows(split);
   const testedBy = new Map<string, number[]>(rows.map(({ path }) => [path, []]));
   for (const [i, { test }] of members(split).entries()) {
     for (const { path } of test) testedBy.get(path)!.push(i);

@@ -7,7 +7,7 @@ import { createRandom } from "../core/random.ts";
 import { type ImageTraits, imageTraits } from "../images/traits.ts";
 import type { ModelCard } from "../run/model_card.ts";
 import type { Run } from "../run/run.ts";
-import { isFold, type Member, members, type SplitRow } from "../run/split_file.ts";
+import { foldRows, type Member, members, type SplitRow } from "../run/split_file.ts";
 import { FEATURE_LAYER } from "./architectures.ts";
 import { featureDistance, type FeatureSpace, fitFeatureSpace } from "./feature_space.ts";
 import { inferShapes } from "./graph.ts";
@@ -155,7 +155,7 @@ function drawParts(
   if (fold === "") {
     return [{ train: draw("train", train), validation: draw("validation", validation) }];
   }
-  const drawn = draw("folds", split.filter(({ subset }) => isFold(subset)));
+  const drawn = draw("folds", foldRows(split));
   return [...Map.groupBy(drawn, ({ subset }) => subset)].map(([subset, own]) => {
     return { train: drawn.filter((row) => row.subset !== subset), validation: own };
   });

@@ -36,9 +36,11 @@ export function requestedFractions(
   return { ...even, ...heldOut > 0 && { test: heldOut } };
 }
 
+/** Numbers in names compare as numbers: fold_2 before fold_10. */
+const inOrder = new Intl.Collator("en", { numeric: true }).compare;
+
 /** The folds among some names of subsets, each once and in the order of their members. */
 export function foldsOf(subsets: readonly string[]): string[] {
-  const inOrder = new Intl.Collator("en", { numeric: true }).compare; // fold_2 before fold_10
   return [...new Set(subsets)].filter(isFold).sort(inOrder);
 }
 
@@ -82,12 +84,18 @@ export function members(rows: readonly SplitRow[]): Member[] {
 /** The images that section 6 scores: the test images, or with folds (and none held out) all. */
 export function testedRows(rows: readonly SplitRow[]): SplitRow[] {
   const heldOut = rows.filter(({ subset }) => subset === "test");
-  return heldOut.length > 0 ? heldOut : rows.filter(({ subset }) => isFold(subset));
+  return heldOut.length > 0 ? heldOut : foldRows(rows);
+}
+
+/** The images of all folds; none of a single split. */
+export function foldRows(rows: readonly SplitRow[]): SplitRow[] {
+  return rows.filter(({ subset }) => isFold(subset));
 }
 
 /** The rows of a split once for each time that the folds were dealt. */
-export function dealings(rows: readonly SplitRow[]): SplitRow[][] {
+export function dealings(rows: readonly SplitRow[]): (readonly SplitRow[])[] {
   const times = rows[0]?.again ?? [];
+  if (times.length === 0) return [rows];
   const first = rows.map(({ again: _, ...row }) => row);
   return [
     first,
@@ -147,7 +155,8 @@ export async function readSplit(path: string): Promise<SplitRow[]> {
  */
 export function requireUnmixed(rows: SplitRow[], path: string, remedy: string): SplitRow[] {
   const isSingle = ({ subset }: SplitRow) => subset === "train" || subset === "validation";
-  const isMixed = (rows: SplitRow[]) => rows.some(isSingle) && subsetsOf(rows).some(isFold);
+  const isMixed = (rows: readonly SplitRow[]) =>
+    rows.some(isSingle) && subsetsOf(rows).some(isFold);
   if (!dealings(rows).some(isMixed)) return rows;
   throw new DataError(`${path} mixes folds with train or validation.`, remedy, { file: path });
 }
@@ -218,7 +227,7 @@ export function labelledFiles(
 /** The images that models of the run learn from: the training subset, or the images of all folds. */
 export function learntRows(rows: readonly SplitRow[]): SplitRow[] {
   const { fold, train } = members(rows)[0]!;
-  return fold === "" ? train : rows.filter(({ subset }) => subset !== "test");
+  return fold === "" ? train : foldRows(rows);
 }
 
 /** Patients or slides of a class below which its scores hang on one or two of them. */

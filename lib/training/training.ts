@@ -28,7 +28,15 @@ import { MODEL_FORMAT, modelCardSchema, PARITY_TOLERANCE } from "../run/model_ca
 import { modelCardMarkdown } from "../run/model_card_text.ts";
 import { type Run, type TrainingRecord, writeTrainingRecord } from "../run/run.ts";
 import { readCertificate, type SplitCertificate } from "../run/split_certificate.ts";
-import { labelledFiles, type Member, members, type SplitRow } from "../run/split_file.ts";
+import {
+  foldRows,
+  foldsOf,
+  labelledFiles,
+  type Member,
+  members,
+  type SplitRow,
+  testedRows,
+} from "../run/split_file.ts";
 import { latestCheckpoint, removeCheckpoints } from "./checkpoint.ts";
 import { fit, type TrainingJob, type TrainingResult } from "./fit.ts";
 import {
@@ -299,17 +307,14 @@ function fingerprint(
 
 /** How many images were for what; with folds each image was for everything in turn. */
 function describeSplit(split: readonly SplitRow[]): Pick<CardDraft["data"], "images" | "folds"> {
-  const heldOut = split.filter(({ subset }) => subset === "test").length;
-  const [{ fold, train, validation, test }, ...others] = members(split) as [Member, ...Member[]];
-  if (fold === "") {
-    const [images, ...rest] = [train, validation, test].map(({ length }) => length);
-    return { images: { train: images!, validation: rest[0]!, test: rest[1]! } };
+  const folds = foldsOf(split.map(({ subset }) => subset)).length;
+  if (folds === 0) {
+    const [{ train, validation, test }] = members(split) as [Member];
+    const images = { train: train.length, validation: validation.length, test: test.length };
+    return { images };
   }
-  const all = split.length - heldOut;
-  return {
-    images: { train: all, validation: all, test: heldOut > 0 ? heldOut : all },
-    folds: 1 + others.length,
-  };
+  const all = foldRows(split).length;
+  return { images: { train: all, validation: all, test: testedRows(split).length }, folds };
 }
 
 function describeModel(

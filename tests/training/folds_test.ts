@@ -56,6 +56,19 @@ test("trainRun() joins folds to one model: the mean of the members' log odds", a
   disposeModel(model);
 });
 
+test("trainRun() counts folds, not members, where folds were dealt twice", async ({ root, trainRun, config }) => {
+  const path = join(root, "results/default/split.csv");
+  const rows = await readSplit(path);
+  const again = (i: number) => [`fold_${i % 3 + 1}` as const];
+  await writeToySplit(root, rows.map((row, i) => ({ ...row, again: again(i) })));
+  const { members: count } = await trainRun(config({ training: { epochs: 1 } }));
+  const { data, architecture } = JSON.parse(
+    await Deno.readTextFile(join(root, "model/default/model_card.json")),
+  );
+  assert.deepEqual([count, architecture.ensemble.members, data.folds], [6, 6, 3]);
+  assert.deepEqual(data.images, { train: 30, validation: 30, test: 30 });
+});
+
 test("trainRun() goes on in the fold and epoch where it was killed, as if there had been none", async ({ root, load, trainRun, config }) => {
   const whole = await trainRun(config());
   const files = ["results/default/history.csv", "results/default/training_events.csv"];

@@ -146,8 +146,9 @@ function compareWithConfig(request: SplitRequest | null, { seed, split }: Config
 }
 
 function differences(rows: readonly SplitRow[], other: readonly SplitRow[], by: string): string[] {
+  const others = dealings(other);
   const moved = dealings(rows).flatMap((dealt, time) => {
-    const subsets = new Map((dealings(other)[time] ?? []).map((row) => [row.path, row.subset]));
+    const subsets = new Map((others[time] ?? []).map((row) => [row.path, row.subset]));
     return dealt.filter(({ path, subset }) => subsets.get(path) !== subset).map((
       { path, subset },
     ) =>

@@ -1,5 +1,6 @@
 import { DataError } from "../core/errors.ts";
 import { createRandom } from "../core/random.ts";
+import { probabilityOf } from "../run/decision.ts";
 import { calibrationFolds } from "./calibration.ts";
 
 /** A linear probe: what it says of an image is a weighted sum of the image's features. */
@@ -189,7 +190,7 @@ function solve(
     const curvature = new Float64Array(n);
     for (let i = 0; i < n; i++) {
       if (!counts[i]) continue;
-      const p = 1 / (1 + Math.exp(-at.scores[i]! - at.intercept));
+      const p = probabilityOf(at.scores[i]! + at.intercept);
       gradient.a[i] = p - labels[i]! + l2 * at.a[i]!;
       gradient.intercept += p - labels[i]!;
       curvature[i] = p * (1 - p);

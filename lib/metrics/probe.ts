@@ -11,6 +11,7 @@ import { disposeModel, featureCount } from "../model/model.ts";
 import { createPredictor, decodeOptions, predictImages } from "../model/predict.ts";
 import type { RunModel } from "../model/saved.ts";
 import { startingModel } from "../model/start.ts";
+import { probabilityOf } from "../run/decision.ts";
 import { type ProbeScores, writeProbe } from "../run/metrics_file.ts";
 import type { ModelCard } from "../run/model_card.ts";
 import type { Predictions } from "../run/predictions.ts";
@@ -212,7 +213,7 @@ export function compareWithProbe(
   const own = <T>(values: readonly T[]) => tested.map((i) => values[i]!);
   const labels = own(all.labels);
   const model = { predicted: own(all.predicted), probabilities: own(all.probabilities) };
-  const probabilities = own(rows).map(({ path }) => 1 / (1 + Math.exp(-logOdds.get(path)!)));
+  const probabilities = own(rows).map(({ path }) => probabilityOf(logOdds.get(path)!));
   const probe = { predicted: probabilities.map((p) => p >= 0.5 ? 1 : 0), probabilities };
   const lead = labels.map((label, i) =>
     Number(model.predicted[i] === label) - Number(probe.predicted[i] === label)

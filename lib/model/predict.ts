@@ -11,7 +11,7 @@ import {
   DECODES_AHEAD,
 } from "../images/decode.ts";
 import { type ImageTraits, imageTraits } from "../images/traits.ts";
-import { logProbability } from "../run/decision.ts";
+import { logProbability, softmax } from "../run/decision.ts";
 import type { ModelCard } from "../run/model_card.ts";
 import { foldRows, members, splitContents, type SplitRow, type Subset } from "../run/split_file.ts";
 import { FEATURE_LAYER, memberName, ofMember, OUTPUT_LAYER } from "./architectures.ts";
@@ -332,12 +332,11 @@ const MOST_APPEARANCES = 10_000;
 /** The probabilities whose logarithms are the means of several ones', up to a constant. */
 function meanLogOdds(several: readonly (readonly number[])[]): number[] {
   if (several.length === 1) return [...several[0]!];
-  const logs = several[0]!.map((_, k) =>
-    several.reduce((sum, row) => sum + logProbability(row[k]!), 0) / several.length
+  return softmax(
+    several[0]!.map((_, k) =>
+      several.reduce((sum, row) => sum + logProbability(row[k]!), 0) / several.length
+    ),
   );
-  const powers = logs.map((log) => Math.exp(log - Math.max(...logs)));
-  const sum = powers.reduce((total, power) => total + power, 0);
-  return powers.map((power) => power / sum);
 }
 
 /** Which probabilities of an image count: by default the model's own. */

@@ -89,9 +89,13 @@ export function calibrate(
 ): number[] {
   if (method === "none") return [...probabilities];
   const last = probabilities.length - 1;
-  const logits = probabilities.map((p, i) =>
-    slope * logProbability(p) + (i === last ? intercept : 0)
+  return softmax(
+    probabilities.map((p, i) => slope * logProbability(p) + (i === last ? intercept : 0)),
   );
+}
+
+/** Probabilities, which sum to 1, of some logits: e^x, divided by the sum of all. */
+export function softmax(logits: readonly number[]): number[] {
   const largest = Math.max(...logits);
   const powers = logits.map((logit) => Math.exp(logit - largest));
   const sum = powers.reduce((total, power) => total + power, 0);

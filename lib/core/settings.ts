@@ -74,6 +74,9 @@ const dataSchema = z.strictObject({
   }).prefault({}).describe("drop, warn or keep"),
 });
 
+/** `split.test` of a single split where it is left out. */
+export const TEST_FRACTION = 0.15;
+
 const splitSchema = z.strictObject({
   folds: z.int().min(0).default(0)
     .refine((folds) => folds === 0 || folds >= 3, { error: "must be 0, or 3 or more" }).describe(
@@ -95,9 +98,12 @@ const splitSchema = z.strictObject({
     "A split of your own: a CSV of path,subset, relative to the project. null: one is made",
   ),
 })
-  .refine((s) => s.folds > 0 || Math.abs(s.train + s.validation + (s.test ?? 0.15) - 1) < 1e-9, {
-    error: "train + validation + test must be 1",
-  })
+  .refine(
+    (s) => s.folds > 0 || Math.abs(s.train + s.validation + (s.test ?? TEST_FRACTION) - 1) < 1e-9,
+    {
+      error: "train + validation + test must be 1",
+    },
+  )
   .refine((s) => s.folds > 0 || s.test !== 0, {
     error: "must be above 0: without folds there is nothing else to test on",
     path: ["test"],

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { DataError } from "../core/errors.ts";
 import { exists, readJson, sha256File, writeJson } from "../core/files.ts";
+import type { Config } from "../core/settings.ts";
 import { compareCodePoints, listLines } from "../core/words.ts";
 import { MANIFEST_COLUMNS, type ManifestRow, usable } from "./manifest.ts";
 import {
@@ -10,6 +11,7 @@ import {
   dealings,
   type Fractions,
   groupWarning,
+  requestedFractions,
   type SplitRow,
   splitText,
   subsetCounts,
@@ -34,6 +36,15 @@ export type SplitCertificate = z.infer<typeof certificateSchema>;
 
 /** What a split was made from. */
 export type SplitRequest = { seed: number; fractions: Fractions; repeats: number };
+
+/** What a config asks for; `null`: the split of a person's own file. */
+export function configuredRequest(
+  { seed, split }: Pick<Config, "seed" | "split">,
+): SplitRequest | null {
+  if (split.file !== null) return null;
+  const repeats = split.folds > 0 ? split.repeats : 1;
+  return { seed, fractions: requestedFractions(split), repeats };
+}
 
 /**
  * Checks a split and certifies it. A pure function of its arguments, in any order of rows and pairs.

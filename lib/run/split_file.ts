@@ -3,7 +3,7 @@ import { readCsv, toCsv } from "../core/csv.ts";
 import { DataError } from "../core/errors.ts";
 import { writeAtomic } from "../core/files.ts";
 import { fromRoot } from "../core/paths.ts";
-import type { Config, SplitConfig } from "../core/settings.ts";
+import { type Config, type SplitConfig, TEST_FRACTION } from "../core/settings.ts";
 import { compareCodePoints } from "../core/words.ts";
 import type { ManifestRow } from "./manifest.ts";
 
@@ -29,7 +29,7 @@ const COLUMNS = ["path", "label", "group", "sha256", "subset"] as const;
 export function requestedFractions(
   { folds, train, validation, test }: Omit<SplitConfig, "file" | "repeats">,
 ): Fractions {
-  if (folds === 0) return { train, validation, test: test ?? 0.15 };
+  if (folds === 0) return { train, validation, test: test ?? TEST_FRACTION };
   const heldOut = test ?? 0;
   const fold = (_: unknown, i: number) => [`fold_${i + 1}`, (1 - heldOut) / folds];
   const even = Object.fromEntries(Array.from({ length: folds }, fold));

@@ -10,6 +10,7 @@ import { type ManifestRow, readManifest, usable } from "../run/manifest.ts";
 import type { Run } from "../run/run.ts";
 import {
   certifySplit,
+  configuredRequest,
   type SplitCertificate,
   type SplitRequest,
   writeCertificate,
@@ -19,7 +20,6 @@ import {
   describeMissingClasses,
   type Fractions,
   isFold,
-  requestedFractions,
   requireUnmixed,
   type SplitRow,
   type Subset,
@@ -41,14 +41,9 @@ export async function splitRun(
 ): Promise<{ rows: SplitRow[]; certificate: SplitCertificate }> {
   const manifest = await readManifest(paths.manifest);
   const pairs = nearDuplicatePairs(await readFindings(paths.audit));
-  const { file, repeats, folds } = config.split;
-  const requested = file !== null ? null : {
-    seed: config.seed,
-    fractions: requestedFractions(config.split),
-    repeats: folds > 0 ? repeats : 1,
-  };
+  const requested = configuredRequest(config);
   const rows = requested === null
-    ? await readGivenSplit(fromRoot(file!), manifest)
+    ? await readGivenSplit(fromRoot(config.split.file!), manifest)
     : stratifiedSplit(manifest, requested, pairs);
   const certificate = certifySplit(rows, manifest, pairs, requested);
   await writeSplit(paths.split, rows);

@@ -10,12 +10,13 @@ import { scanDataset } from "../data/scan.ts";
 import { type Finding, nearDuplicatePairs, readFindings } from "../run/findings.ts";
 import { MANIFEST_COLUMNS, type ManifestRow, readManifest } from "../run/manifest.ts";
 import {
+  configuredRequest,
   manifestHash,
   requestOf,
   type SplitRequest,
   verifyCertificate,
 } from "../run/split_certificate.ts";
-import { dealings, readSplit, requestedFractions, type SplitRow } from "../run/split_file.ts";
+import { dealings, readSplit, type SplitRow } from "../run/split_file.ts";
 import { readGivenSplit, stratifiedSplit } from "./split.ts";
 
 /** What a verification came to. */
@@ -126,17 +127,17 @@ async function compareWithCertificate(
     : ["split.csv is not, byte for byte, the file that was certified", ...problems];
 }
 
-function compareWithConfig(request: SplitRequest | null, { seed, split }: Config): string[] {
+function compareWithConfig(request: SplitRequest | null, config: Config): string[] {
   const describe = ({ seed, fractions, repeats }: SplitRequest) => {
     const parts = Object.entries(fractions).map(([subset, share]) => `${subset} ${share}`);
     return `seed ${seed} and ${parts.join(", ")}${repeats > 1 ? `, dealt ${repeats} times` : ""}`;
   };
-  const repeats = split.folds > 0 ? split.repeats : 1;
-  const asked = split.file === null
-    ? describe({ seed, fractions: requestedFractions(split), repeats })
-    : `the split of ${JSON.stringify(split.file)}`;
+  const configured = configuredRequest(config);
+  const asked = configured
+    ? describe(configured)
+    : `the split of ${JSON.stringify(config.split.file)}`;
   const made = request && describe(request);
-  const agrees = split.file === null ? asked === made : request === null;
+  const agrees = configured ? asked === made : request === null;
   return agrees ? [] : [
     `config.json asks for ${asked}, the certificate is of ${
       made ?? "a given split"

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { z } from "zod";
 import { ModelError } from "../core/errors.ts";
 import { readAll, writeAll, writeAtomicWith } from "../core/files.ts";
 import { createRandom } from "../core/random.ts";
@@ -243,7 +244,13 @@ export function estimateMoments(model: Model, images: TensorFlow.Tensor4D): void
 }
 
 /** One tensor of a tensor file, in the form of a tfjs weights manifest. */
-type TensorEntry = { name: string; shape: number[]; dtype: "float32" };
+export const tensorEntrySchema = z.object({
+  name: z.string(),
+  shape: z.array(z.int().positive()),
+  dtype: z.literal("float32"),
+});
+
+type TensorEntry = z.infer<typeof tensorEntrySchema>;
 
 /**
  * Writes tensors one after another as little-endian 32-bit floats, atomically.

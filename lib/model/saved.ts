@@ -9,7 +9,7 @@ import { readSplit, type SplitRow } from "../run/split_file.ts";
 import { sizeOf, weightSpecs } from "./graph.ts";
 import { KERAS_FILE, kerasTopology, readKerasCard, saveKeras } from "./keras_files.ts";
 import { buildGraph, inputShape, type Model, orderedWeights } from "./model.ts";
-import { readTensors, writeTensors } from "./model.ts";
+import { readTensors, tensorEntrySchema, writeTensors } from "./model.ts";
 
 /** Names of weights files in a model folder: each is named after its content. */
 const WEIGHTS_FILE = /^weights-[0-9a-f]{12}\.bin$/;
@@ -56,11 +56,7 @@ const MAX_MODEL_JSON_BYTES = 5_000_000;
 const modelJsonSchema = z.object({
   weightsManifest: z.tuple([z.object({
     paths: z.tuple([z.string().regex(WEIGHTS_FILE)]),
-    weights: z.array(z.object({
-      name: z.string(),
-      shape: z.array(z.int().positive()),
-      dtype: z.literal("float32"),
-    })),
+    weights: z.array(tensorEntrySchema),
   })]),
   userDefinedMetadata: modelCardSchema,
 });

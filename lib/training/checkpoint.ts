@@ -3,7 +3,7 @@ import { z } from "zod";
 import { TrainingError } from "../core/errors.ts";
 import { readJson, writeJson } from "../core/files.ts";
 import { tf } from "../core/tensorflow.ts";
-import { readTensors, writeTensors } from "../model/model.ts";
+import { readTensors, tensorEntrySchema, writeTensors } from "../model/model.ts";
 import type { TrainingState } from "./callbacks.ts";
 import type { Tensors } from "./trainable.ts";
 
@@ -16,11 +16,7 @@ const KEPT = 2;
 const tensorFileSchema = z.object({
   file: z.string().regex(CHECKPOINT_FILE),
   sha256: z.string(),
-  entries: z.array(z.object({
-    name: z.string(),
-    shape: z.array(z.int().positive()),
-    dtype: z.literal("float32"),
-  })),
+  entries: z.array(tensorEntrySchema),
 });
 
 type TensorFile = z.infer<typeof tensorFileSchema>;

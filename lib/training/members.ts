@@ -5,7 +5,13 @@ import { TrainingError } from "../core/errors.ts";
 import { readJson, writeJson } from "../core/files.ts";
 import { type TensorFlow, tf } from "../core/tensorflow.ts";
 import { frozenPart } from "../model/graph.ts";
-import { assembleEnsemble, type Model, readTensors, writeTensors } from "../model/model.ts";
+import {
+  assembleEnsemble,
+  type Model,
+  readTensors,
+  tensorEntrySchema,
+  writeTensors,
+} from "../model/model.ts";
 import { foldFolders, isUnjoined, JOINED_FILE } from "../run/run.ts";
 import { latestCheckpoint, removeCheckpoints, requireNoOther } from "./checkpoint.ts";
 
@@ -16,11 +22,7 @@ const memberSchema = z.object({
   fingerprint: z.string(),
   file: z.string().regex(WEIGHTS_FILE),
   sha256: z.string(),
-  entries: z.array(z.object({
-    name: z.string(),
-    shape: z.array(z.int().positive()),
-    dtype: z.literal("float32"),
-  })),
+  entries: z.array(tensorEntrySchema),
 });
 
 /**

@@ -128,6 +128,14 @@ function canBeToldApart([a, b]: readonly [readonly number[], readonly number[]])
   return Math.sqrt(Math.max(0, 1 - cosine ** 2)) > LEAST_SPAN;
 }
 
+/** The members of a model of folds in words; `null`: it is a single model. */
+export function describeMembers({ ensemble }: ModelCard["architecture"]): string | null {
+  return ensemble
+    ? `${ensemble.members} with the same frozen layers, one a fold; the prediction is the mean of ` +
+      "their log odds"
+    : null;
+}
+
 /** The head of a model in words: "a head of dense layers of 512 and 256 units". */
 export function describeHead(
   { head: { units } = DEFAULT_HEAD, attention = "none" }: ModelCard["architecture"],

@@ -1,6 +1,6 @@
 import { scoreTitle } from "../core/words.ts";
 import { describeProbe, type Metrics, type Score } from "./metrics_file.ts";
-import { describeHead, type ModelCard } from "./model_card.ts";
+import { describeHead, describeMembers, type ModelCard } from "./model_card.ts";
 
 /** A model's and a probe's scores on the test images, and how often these have been read (`null`: not counted). */
 type ModelTest = Pick<Metrics, "probe"> & {
@@ -49,14 +49,12 @@ function modelDetails(card: ModelCard): string[] {
   const { architecture, frozen, startingWeights, training, preprocessing, decision } = card;
   const { calibration, threshold, rule } = decision;
   const { imageSize: size, backbone, classes } = architecture;
+  const members = describeMembers(architecture);
   const versions = Object.entries(card.versions).map((pair) => pair.map(escape).join(" "));
   return [list({
     "Network": `${backbone} with ${describeHead(architecture)}, ${size} × ${size} pixels, ` +
       `${card.weights.parameters.toLocaleString("en-GB")} parameters`,
-    ...architecture.ensemble && {
-      "Members": `${architecture.ensemble.members} with the same frozen layers, one a fold; the ` +
-        "prediction is the mean of their log odds",
-    },
+    ...members !== null && { "Members": members },
     "Classes": `${namesOf(classes)} (the last is the positive)`,
     "Started from": escape(startingWeights.note),
     "Trained layers": `the last ${frozen.unfreezeLast} of the backbone and the head; ` +

@@ -2,6 +2,7 @@ import * as Plot from "@observablehq/plot";
 import { extent, max, median, min, sum } from "d3-array";
 import { images, percent } from "../core/words.ts";
 import type { ManifestRow } from "../run/manifest.ts";
+import { isFold } from "../run/split_file.ts";
 import {
   card,
   type ChartOptions,
@@ -175,7 +176,12 @@ export function splitChart(
     y: { label: null, domain: subsets.map(({ subset }) => subset), padding: 0.4 },
     color: colorScale(classes),
     marks: [
-      Plot.axisY({ fontSize: 12, tickSize: 0, label: null }),
+      Plot.axisY({
+        fontSize: 12,
+        tickSize: 0,
+        label: null,
+        tickFormat: (subset: string) => subset.replaceAll("_", " "),
+      }),
       Plot.barX(rows, { x: "count", y: "subset", fill: ofClass, order: classes.map(classLabel) }),
       Plot.tickX(subsets, { x: "asked", y: "subset", stroke: colors.ink, strokeWidth: 2.5 }),
       Plot.text(subsets, { ...text, text: "size", dy: -8 }),
@@ -184,7 +190,7 @@ export function splitChart(
     ],
   });
   return card({
-    title: subsets.some(({ subset }) => subset.startsWith("fold"))
+    title: subsets.some(({ subset }) => isFold(subset))
       ? "Split into folds"
       : "Split into training, validation and test images",
     subtitle: runLine(run, n),

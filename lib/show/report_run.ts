@@ -8,7 +8,7 @@ import { classCounts } from "../data/scan.ts";
 import { auditCounts, type AuditPolicies, type Finding } from "../run/findings.ts";
 import { keptRows, meanRow } from "../run/history.ts";
 import { type ManifestRow, usable } from "../run/manifest.ts";
-import { describeHead, type ModelCard } from "../run/model_card.ts";
+import { describeHead, describeMembers, type ModelCard } from "../run/model_card.ts";
 import { isFold } from "../run/split_file.ts";
 import { classLabel, quoted, thresholdText } from "./card.ts";
 import type { ReportData } from "./report_files.ts";
@@ -157,10 +157,7 @@ export function modelSection({ files: { card } }: ReportData): Section {
     facts({
       Network: `${backbone} with ${describeHead(architecture)}, ` +
         `${weights.parameters.toLocaleString("en-GB")} parameters`,
-      Members: architecture.ensemble
-        ? `${architecture.ensemble.members} with the same frozen layers, one a fold; the prediction ` +
-          "is the mean of their log odds"
-        : null,
+      Members: describeMembers(architecture),
       Input: `${imageSize} × ${imageSize} pixels, made square by ` +
         `“${preprocessing.resize.replaceAll("_", " ")}”; stain normalisation: ` +
         (preprocessing.stain?.method ?? "none"),

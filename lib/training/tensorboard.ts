@@ -27,7 +27,8 @@ const EVENT_FILE = /^events\.out\.tfevents\.\d+$/;
  * `tf.node.summaryFileWriter` is not used: it stamps every point with the time of writing, and writes
  * on into a file that has been removed.
  *
- * @param folder Holds `train/` and `validation/`, with folds in a folder for each; event files of an earlier log in them are removed.
+ * @param folder Holds `train/` and `validation/`, with folds in a folder for each; event files of an
+ *   earlier log in them are removed.
  * @param now Milliseconds since 1970.
  * @returns What writes, after each epoch, the rows that it has not written yet.
  */

@@ -44,19 +44,14 @@ export async function split(run: Run): Promise<SplitData> {
     : null;
   const warning = isGiven ?? groupWarning(rows) ?? foldsAdvice(rows);
   const counts = subsetCounts(rows).flatMap(({ subset, classes: own }) =>
-    Object.entries(own).map(([label, count]) => {
-      return { subset: subset.replaceAll("_", " "), label, count };
-    })
-  );
-  const asked = Object.fromEntries(
-    Object.entries(requested ?? {}).map(([subset, share]) => [subset.replaceAll("_", " "), share]),
+    Object.entries(own).map(([label, count]) => ({ subset, label, count }))
   );
   return {
     rows,
     certificate,
     subsets: displayAll(
       warning === null ? null : notice(warning, "warning"),
-      splitChart({ rows: counts, requested: asked, classes, run: run.name }),
+      splitChart({ rows: counts, requested: requested ?? {}, classes, run: run.name }),
       htmlTable(splitTable(rows, requested), {
         caption: "Images of each class and their share in the subset; in the last row, in all",
       }),

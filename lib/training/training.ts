@@ -11,6 +11,7 @@ import {
 import { FEATURES_FOLDER, type RunPaths } from "../core/paths.ts";
 import { type Config, DEFAULT_HEAD } from "../core/settings.ts";
 import { tf, versions } from "../core/tensorflow.ts";
+import { isAugmented } from "../images/views.ts";
 import { saveKeras } from "../model/keras_files.ts";
 import { backbones, disposeModel, frozenLayerCount } from "../model/model.ts";
 import { type CardDraft, loadModel, saveModel } from "../model/saved.ts";
@@ -286,6 +287,7 @@ function fingerprint(
   const training = Object.entries(config.training).filter(([name]) => !noInfluence.test(name));
   const { folder, classes, maxMegapixels } = config.data;
   const { head, attention } = config.model;
+  const { augmentation, backboneRate } = config.training;
   return JSON.stringify({
     format: MODEL_FORMAT, // what an older version has saved cannot be loaded
     ...fold !== "" && { fold },
@@ -300,6 +302,8 @@ function fingerprint(
     start: [kind, sha256],
     training: {
       ...Object.fromEntries(training),
+      ...(backboneRate === 1 ? { backboneRate: undefined } : {}),
+      ...(isAugmented(augmentation) ? {} : { cachedViews: 0 }), // there is one view
       checkpoint: { monitor: config.training.checkpoint.monitor },
     },
   });

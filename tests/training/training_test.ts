@@ -115,6 +115,8 @@ test("trainRun() continues what was interrupted, and begins anew when config or 
 
   const same = await trainRun(config());
   assert.deepEqual([same.resumedFrom, same.history], [2, first.history]);
+  const views = await trainRun(config({ training: { cachedViews: 3 } }));
+  assert.equal(views.resumedFrom, 2, "images as they are have one view");
   const more = await trainRun(config({ training: { epochs: 3, cacheMegabytes: 0 } }));
   assert.equal(more.resumedFrom, 2);
   const other = await trainRun(config({ training: { learningRate: 0.5e-4 } }));
